@@ -1,0 +1,3 @@
+"""Home electricity meters over DLMS/COSEM, into MQTT and Home Assistant."""
+
+__version__ = "0.1.0"
