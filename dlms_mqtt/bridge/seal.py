@@ -1,7 +1,7 @@
 """Secrets that travel over MQTT are sealed to the bridge: ``sealed:BASE64``.
 
-The text that is sealed is a secret as the configuration writes it (``text:...``, ``hex:...``), UTF-8. The sender makes a
-fresh X25519 key pair for every secret and drops its private half. The bytes behind ``sealed:`` (standard base64 with
+The text that is sealed is a secret as the configuration writes it (``text:...``, ``hex:...``), UTF-8. The sender makes
+a fresh X25519 key pair for every secret and drops its private half. The bytes behind ``sealed:`` (standard base64 with
 padding) are::
 
     ephemeral public key (32) || nonce (12) || ciphertext || tag (16)
