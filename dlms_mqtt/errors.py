@@ -86,7 +86,9 @@ class AuthenticationRefused(AssociationRefused):
 class AccessRefused(MeterRefused):
     """A data-access-result other than success; ``target`` names the object."""
 
-    def __init__(self, message: str, *, code: int | None = None, name: str = "", target: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: int | None = None, name: str = "", target: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, code=code, name=name, hint=hint)
         self.target = target
 

@@ -1,0 +1,344 @@
+"""Everything a user can say about a connection: one row per option, for the command line and the configuration.
+
+A row carries its default, how text or YAML becomes a value, and the sentence that documents it; ``--max-baud`` on the
+command line and ``max_baud:`` in the configuration are the same row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+
+Parse = Callable[[Any], Any]
+
+
+def parse_secret(value: Any) -> Secret:
+    """``text:``, ``hex:``, ``env:NAME`` or ``file:PATH``; never a bare word, so hex and text cannot be mistaken."""
+    if isinstance(value, Secret):
+        return value
+    kind, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    reader = _SECRET_KINDS.get(kind)
+    if not colon or reader is None:
+        raise ConfigError("a secret must say what it is", hint="Write text:..., hex:..., env:NAME or file:PATH.")
+    return reader(rest)
+
+
+def _secret_hex(text: str) -> Secret:
+    try:
+        return Secret(bytes.fromhex(text))
+    except ValueError:
+        raise ConfigError(
+            "a hex: secret must be pairs of hexadecimal digits", hint=f"It has {len(text)} characters."
+        ) from None
+
+
+def _secret_env(name: str) -> Secret:
+    if name not in os.environ:
+        raise ConfigError(f"the environment variable {name} is not set", hint=f"Set {name} to text:... or hex:...")
+    return _nested_secret(os.environ[name])
+
+
+def _secret_file(name: str) -> Secret:
+    try:
+        return _nested_secret(Path(name).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the secret file {name} cannot be read: {getattr(error, 'strerror', None) or 'not text'}"
+        ) from None
+
+
+def _nested_secret(text: str) -> Secret:
+    kind = text.partition(":")[0]
+    return parse_secret(text) if kind in ("text", "hex") else Secret(text.encode())
+
+
+_SECRET_KINDS: dict[str, Callable[[str], Secret]] = {
+    "text": lambda text: Secret(text.encode()),
+    "hex": _secret_hex,
+    "env": _secret_env,
+    "file": _secret_file,
+}
+
+
+def parse_int(low: int, high: int) -> Parse:
+    """A whole number from ``low`` to ``high``, in decimal or 0x form."""
+
+    def parse(value: Any) -> int:
+        try:
+            number = int(value, 0) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise ConfigError(f"expected a whole number from {low} to {high}, not {value!r}")
+        return number
+
+    return parse
+
+
+def parse_seconds(value: Any) -> float:
+    """Seconds, with or without a unit: ``5``, ``0.2``, ``500ms``, ``5s``, ``1m``."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0}
+    text = str(value).strip()
+    unit = next((name for name in units if text.endswith(name)), "")
+    try:
+        seconds = float(text.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86400:
+        raise ConfigError(f"expected seconds such as 5 or 0.5, not {value!r}")
+    return seconds
+
+
+def parse_hex(*lengths: int) -> Parse:
+    """Octets in hexadecimal; of one of the given lengths, where some are given."""
+
+    def parse(value: Any) -> bytes:
+        try:
+            octets = value if isinstance(value, bytes) else bytes.fromhex(str(value))
+        except ValueError:
+            raise ConfigError(f"expected hexadecimal octets, not {value!r}") from None
+        if lengths and len(octets) not in lengths:
+            raise ConfigError(f"expected {' or '.join(map(str, lengths))} octets in hexadecimal, got {len(octets)}")
+        return octets
+
+    return parse
+
+
+def parse_choice(*choices: str) -> Parse:
+    """One of the given words."""
+
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ConfigError(f"expected one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    parse.choices = choices  # type: ignore[attr-defined]
+    return parse
+
+
+def parse_bool(value: Any) -> bool:
+    """true or false (also on, off, yes, no)."""
+    words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in words:
+        raise ConfigError(f"expected true or false, not {value!r}")
+    return words[str(value).lower()]
+
+
+def parse_host(value: Any) -> tuple[str, int]:
+    """``HOST:PORT``; the port is 4059 (IANA: dlms-cosem) when left out."""
+    host, _, port = str(value).rpartition(":") if _has_port(str(value)) else (str(value), "", "4059")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"expected HOST:PORT, not {value!r}")
+    return host.strip("[]"), int(port)
+
+
+def _has_port(text: str) -> bool:
+    return ":" in text.rpartition("]")[2] if text.startswith("[") else text.count(":") == 1
+
+
+def parse_counter(value: Any) -> int | Obis | None:
+    """``auto``, a number, or the OBIS code of the meter's counter object. None is auto."""
+    if value is None or value == "auto":
+        return None
+    if isinstance(value, Obis):
+        return value
+    text = str(value)
+    return Obis.parse(text) if "." in text else int(parse_int(0, 0xFFFFFFFF)(text))
+
+
+def parse_names(value: Any) -> tuple[str, ...]:
+    """Names separated by commas, or a list of them."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(str(name).strip() for name in names if str(name).strip())
+
+
+def _option(default: Any, parse: Parse, help_text: str, metavar: str = "", *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": help_text, "metavar": metavar, "secret": secret})
+
+
+AUTHENTICATIONS = ("none", "low", "hls", "md5", "sha1", "gmac", "sha256", "ecdsa")
+SECURITIES = ("none", "authentication", "encryption", "both")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """How to reach one meter. Exactly one of ``serial``, ``tcp`` and ``udp`` names the line."""
+
+    serial: str | None = _option(None, str, "serial port: a device or any pyserial URL (rfc2217://, socket://)", "PORT")
+    tcp: tuple[str, int] | None = _option(
+        None, parse_host, "TCP address of the meter or of a serial converter", "HOST:PORT"
+    )
+    udp: tuple[str, int] | None = _option(None, parse_host, "UDP address of the meter", "HOST:PORT")
+    framing: str | None = _option(
+        None, parse_choice("hdlc", "wrapper"), "hdlc (default on serial lines) or wrapper (default on TCP and UDP)"
+    )
+    opening: str = _option(
+        "direct",
+        parse_choice("direct", "sign-on", "auto"),
+        "how the line is opened: directly, by IEC 62056-21 sign-on, or both tried",
+    )
+    baud: int | None = _option(None, parse_int(50, 4_000_000), "speed to start with (300 with sign-on, else 9600)", "N")
+    parity: str | None = _option(
+        None, parse_choice("none", "even", "odd"), "parity to start with (even and 7 bits with sign-on, else none)"
+    )
+    max_baud: int | None = _option(None, parse_int(300, 4_000_000), "highest speed to agree to in a sign-on", "N")
+    dtr: bool | None = _option(
+        None, parse_bool, "set DTR on or off (many optical heads take their power from it)", "on|off"
+    )
+    rts: bool | None = _option(None, parse_bool, "set RTS on or off", "on|off")
+    iec_address: str = _option("", str, "device address in the sign-on request", "TEXT")
+    opening_delay: float = _option(0.0, parse_seconds, "seconds between opening the port and the first byte", "S")
+    echo: str = _option("auto", parse_choice("auto", "yes", "no"), "does the line give back what is sent")
+    wake_up: bytes = _option(b"", parse_hex(), "octets sent first to wake a sleeping meter", "HEX")
+
+    referencing: str = _option("ln", parse_choice("ln", "sn"), "logical names or short names")
+    client: int = _option(16, parse_int(0, 0x3FFF), "client address (16 is the public client)", "N")
+    server: int = _option(1, parse_int(0, 0x3FFF), "address of the logical device", "N")
+    physical: int | None = _option(None, parse_int(0, 0x3FFF), "physical HDLC address", "N")
+    address_size: int = _option(0, parse_int(0, 4), "octets of the HDLC server address, 1, 2 or 4 (0: as needed)", "N")
+    association: Obis = _option(
+        Obis((0, 0, 40, 0, 0, 255)),
+        lambda value: value if isinstance(value, Obis) else Obis.parse(str(value)),
+        "association object of this client",
+        "OBIS",
+    )
+
+    authentication: str = _option("none", parse_choice(*AUTHENTICATIONS), "authentication mechanism")
+    password: Secret | None = _option(
+        None, parse_secret, "password of low and HLS authentication", "SECRET", secret=True
+    )
+    challenge_length: int = _option(16, parse_int(8, 64), "octets of our challenge", "N")
+    security: str | None = _option(
+        None,
+        parse_choice(*SECURITIES),
+        "protection of messages (default: both where there is an encryption key, else none)",
+    )
+    suite: int = _option(0, parse_int(0, 2), "security suite", "N")
+    ciphering: str = _option(
+        "global",
+        parse_choice("global", "dedicated", "general-global", "general-dedicated"),
+        "how protected messages are tagged",
+    )
+    accept_unauthenticated: bool = _option(
+        False, parse_bool, "accept messages without a tag, or without a key to check it (one warning)", "true|false"
+    )
+    system_title: bytes | None = _option(None, parse_hex(8), "our system title (default: made once and kept)", "HEX")
+    authentication_key: Secret | None = _option(None, parse_secret, "authentication key", "SECRET", secret=True)
+    encryption_key: Secret | None = _option(None, parse_secret, "global unicast encryption key", "SECRET", secret=True)
+    dedicated_key: Secret | None = _option(
+        None, parse_secret, "dedicated key (default: made for each association)", "SECRET", secret=True
+    )
+    broadcast_key: Secret | None = _option(None, parse_secret, "global broadcast encryption key", "SECRET", secret=True)
+    invocation_counter: int | Obis | None = _option(
+        None,
+        parse_counter,
+        "auto (kept, else read from the meter), a number, or the OBIS of the meter's counter",
+        "auto|N|OBIS",
+    )
+    conformance: tuple[str, ...] = _option((), parse_names, "services to propose (default: all that we have)", "NAMES")
+    gbt_window: int = _option(0, parse_int(0, 63), "window of general block transfer (0: not proposed)", "N")
+    pre_established: bool = _option(False, parse_bool, "the association exists already: no AARQ", "true|false")
+    no_release: bool = _option(False, parse_bool, "never send a release request", "true|false")
+
+    timeout: float = _option(5.0, parse_seconds, "seconds to wait for an answer", "S")
+    octet_timeout: float = _option(1.5, parse_seconds, "seconds of silence allowed inside a frame", "S")
+    exchange_timeout: float = _option(
+        300.0, parse_seconds, "seconds that one question with all its blocks may take", "S"
+    )
+    retries: int = _option(3, parse_int(0, 20), "how often a frame is repeated", "N")
+    max_pdu: int = _option(0xFFFF, parse_int(0, 0xFFFF), "largest message we offer to take (0: no limit)", "N")
+    max_info: int | None = _option(
+        None, parse_int(16, 2030), "HDLC information field to propose (128 on serial lines)", "N"
+    )
+    window: int = _option(1, parse_int(1, 7), "HDLC window to propose", "N")
+
+    def __post_init__(self) -> None:
+        for rule, key, sentence in _RULES:
+            if rule(self):
+                raise ConfigError(sentence, key=key)
+
+    @property
+    def line(self) -> str:
+        """The physical line in words: meters with the same line share it."""
+        if self.serial is not None:
+            return self.serial
+        kind, address = ("tcp", self.tcp) if self.tcp else ("udp", self.udp)
+        return f"{kind}://{address[0]}:{address[1]}" if address else ""
+
+    @property
+    def link_framing(self) -> str:
+        """The framing in force."""
+        return self.framing or ("hdlc" if self.serial is not None else "wrapper")
+
+    @property
+    def info_length(self) -> int:
+        """The HDLC information field to propose, octets."""
+        return self.max_info or (128 if self.serial is not None else 1024)
+
+    @property
+    def protection(self) -> str:
+        """The protection in force, a word of SECURITIES."""
+        return self.security or ("both" if self.encryption_key else "none")
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret of these settings (for redaction)."""
+        values = (getattr(self, row.name) for row in fields(self) if row.metadata["secret"])
+        return tuple(value for value in values if value)
+
+
+def _key_length(settings: ConnectionSettings) -> bool:
+    length = 32 if settings.suite == 2 else 16
+    keys = (settings.encryption_key, settings.authentication_key, settings.dedicated_key, settings.broadcast_key)
+    return any(key and len(key) != length for key in keys)
+
+
+_RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
+    (
+        lambda s: sum(line is not None for line in (s.serial, s.tcp, s.udp)) > 1,
+        "serial",
+        "name one line only: serial, tcp or udp",
+    ),
+    (
+        lambda s: s.authentication in ("low", "md5", "sha1", "sha256", "hls") and s.password is None,
+        "password",
+        "this authentication needs a password",
+    ),
+    (
+        lambda s: s.authentication == "gmac" and not (s.encryption_key and s.authentication_key),
+        "encryption_key",
+        "gmac authentication needs an encryption_key and an authentication_key",
+    ),
+    (lambda s: s.protection != "none" and not s.encryption_key, "encryption_key", "security needs an encryption_key"),
+    (
+        lambda s: s.protection in ("authentication", "both") and not s.authentication_key,
+        "authentication_key",
+        "this security needs an authentication_key (or choose security: encryption)",
+    ),
+    (_key_length, "encryption_key", "keys of this suite are 16 octets (suites 0 and 1) or 32 octets (suite 2)"),
+    (lambda s: s.address_size == 3, "address_size", "an HDLC address has 1, 2 or 4 octets"),
+)
+
+
+def parse_settings(values: Mapping[str, Any]) -> ConnectionSettings:
+    """Settings out of texts or YAML values by name; ConfigError names the key."""
+    rows = {row.name: row for row in fields(ConnectionSettings)}
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        key = name.replace("-", "_")
+        if key not in rows:
+            raise ConfigError(f"there is no connection option '{name}'", key=name)
+        try:
+            parsed[key] = rows[key].metadata["parse"](value)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error.message}", key=name, hint=error.hint) from None
+    return ConnectionSettings(**parsed)
