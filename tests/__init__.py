@@ -1,0 +1,1 @@
+"""Tests, one folder for each room of the package; run them all with ``sh tests/run``."""
