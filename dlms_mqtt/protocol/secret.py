@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class Secret(bytes):
-    """Bytes that print as ``***`` in every form of text (``repr``, ``str``, ``format``, ``hex`` is the caller's own act)."""
+    """Bytes that print as ``***``: ``repr``, ``str`` and ``format``."""
 
     __slots__ = ()
 
