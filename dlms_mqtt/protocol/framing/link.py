@@ -1,0 +1,120 @@
+"""What every link has in common: two sides, the events it reports, what it counts, and the contract it keeps.
+
+A link turns APDUs into bytes and back. It never waits and never reads a clock: whoever drives it hands in what the line
+gave, takes out what must be sent, and says when a timer ran out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+NOISE_KEPT = 256  # bytes of rubbish that are kept for a diagnosis
+
+
+class Side(Enum):
+    """Which end of the line we are; the client is the primary station, the server (meter) the secondary."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParameters:
+    """What was negotiated, seen from our side: octets per information field and frames per window."""
+
+    max_info_transmit: int = 128
+    max_info_receive: int = 128
+    window_transmit: int = 1
+    window_receive: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The link stands; APDUs may be sent."""
+
+    parameters: LinkParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A whole APDU. ``unnumbered``: it is outside the dialogue (a UI frame, or not addressed to us)."""
+
+    apdu: bytes
+    source: int
+    destination: int
+    unnumbered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The link is gone. ``reason``: disc, dm, frmr, snrm (the client began anew), stuck; ``detail`` explains it."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A valid frame that is not yet a whole APDU: the response timer starts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Something that is no valid frame: ``reason`` is header, check, version, address, length or rubbish."""
+
+    reason: str
+
+
+LinkEvent = LinkUp | Received | LinkDown | Activity | Broken
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What a link has counted since it was made; ``noise`` holds the last rubbish, for a diagnosis."""
+
+    frames: int = 0
+    bad_check: int = 0
+    noise_bytes: int = 0
+    repeats: int = 0
+    noise: bytearray = field(default_factory=bytearray)
+
+    def add_noise(self, data: bytes | bytearray) -> None:
+        """Count rubbish and keep its end."""
+        self.noise_bytes += len(data)
+        self.noise += data[-NOISE_KEPT:]
+        del self.noise[:-NOISE_KEPT]
+
+
+class Link(Protocol):
+    """The three doors of every link: bytes in, events out, bytes out."""
+
+    statistics: Statistics
+
+    def connect(self) -> None:
+        """Begin the link (HDLC queues SNRM; the others report LinkUp at once)."""
+
+    def send(self, apdu: bytes) -> None:
+        """Queue one APDU. LocalProtocolError while the link is down."""
+
+    def disconnect(self) -> None:
+        """End the link (HDLC queues DISC, in any state; the others report LinkDown at once)."""
+
+    def receive(self, data: bytes) -> None:
+        """Hand in what the line gave; on datagram links one call per datagram."""
+
+    def next_event(self) -> LinkEvent | None:
+        """The next event; None: more bytes are needed."""
+
+    def data_to_send(self) -> bytes:
+        """Everything that may be sent now, once."""
+
+    def repeat(self) -> bool:
+        """The response timer ran out: queue again what must be sent again. False: there is nothing to repeat."""
+
+    def quiet(self) -> None:
+        """The line fell silent inside a frame (octet timer): what has come of it is rubbish."""
+
+    def pass_turn(self) -> None:
+        """Server: there is no answer to what was received (unconfirmed service): let the peer speak again."""

@@ -1,0 +1,152 @@
+"""The wrapper of TCP and UDP (IEC 62056-47): eight octets of version, source port, destination port and length.
+
+A stream may be cut anywhere; a datagram carries whole frames only, so what is left of one is rubbish.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from struct import Struct
+from typing import NamedTuple
+
+from dlms_mqtt.errors import LocalProtocolError
+from dlms_mqtt.protocol.framing.link import (
+    Broken,
+    LinkDown,
+    LinkEvent,
+    LinkParameters,
+    LinkUp,
+    Received,
+    Side,
+    Statistics,
+)
+
+VERSION = 1
+HEADER = Struct(">HHHH")
+HEADER_SIZE = HEADER.size
+MAX_APDU = 0xFFFF
+_MARK = b"\x00\x01"
+
+
+class WrapperHeader(NamedTuple):
+    """The header of one frame; ports are wrapper ports (client and server numbers)."""
+
+    version: int
+    source: int
+    destination: int
+    length: int
+
+    def encode(self) -> bytes:
+        """The eight octets."""
+        return HEADER.pack(*self)
+
+    @classmethod
+    def decode(cls, data: bytes | bytearray, offset: int = 0) -> WrapperHeader:
+        """The header at ``offset``; eight octets must be there."""
+        return cls(*HEADER.unpack_from(data, offset))
+
+
+def encode_frame(apdu: bytes, source: int, destination: int) -> bytes:
+    """One wrapper frame. LocalProtocolError when the APDU is too long for the length field."""
+    if len(apdu) > MAX_APDU:
+        raise LocalProtocolError(f"an APDU of {len(apdu)} octets does not fit a wrapper frame")
+    return HEADER.pack(VERSION, source, destination, len(apdu)) + apdu
+
+
+class WrapperLink:
+    """One association over TCP or UDP. ``datagram``: every ``receive`` is one datagram."""
+
+    def __init__(self, side: Side, *, client: int = 16, server: int = 1, datagram: bool = False) -> None:
+        self.side = side
+        self.statistics = Statistics()
+        self.client = client
+        self.server = server
+        self._datagram = datagram
+        self._buffer = b""
+        self._events: deque[LinkEvent] = deque()
+        self._out: list[bytes] = []
+        self._last_sent = b""
+
+    def connect(self) -> None:
+        """The wrapper has no connection of its own: LinkUp at once."""
+        self._buffer = b""
+        self._events.append(LinkUp(LinkParameters(MAX_APDU, MAX_APDU)))
+
+    def disconnect(self) -> None:
+        """LinkDown at once."""
+        self._last_sent = b""
+        self._events.append(LinkDown("disc"))
+
+    def send(self, apdu: bytes) -> None:
+        """Queue one APDU."""
+        ports = (self.client, self.server) if self.side is Side.CLIENT else (self.server, self.client)
+        self._last_sent = encode_frame(apdu, *ports)
+        self._out.append(self._last_sent)
+
+    def data_to_send(self) -> bytes:
+        """Everything queued, once."""
+        out = b"".join(self._out)
+        self._out.clear()
+        return out
+
+    def repeat(self) -> bool:
+        """A datagram may be lost, so the last one is sent again; a stream loses nothing."""
+        self.quiet()
+        if not (self._datagram and self._last_sent and self.side is Side.CLIENT):
+            return False
+        self.statistics.repeats += 1
+        self._out.append(self._last_sent)
+        return True
+
+    def quiet(self) -> None:
+        """Drop what has come of a frame; on a stream nothing is ever dropped: the rest is only late."""
+        if self._datagram and self._buffer:
+            self._break("length", len(self._buffer))
+
+    def pass_turn(self) -> None:
+        """Nothing to do: both sides may speak at any time."""
+
+    def receive(self, data: bytes) -> None:
+        """Hand in bytes of the stream, or one datagram."""
+        self._buffer = self._buffer + data if self._buffer else bytes(data)
+        while len(self._buffer) >= HEADER_SIZE and self._take_frame():
+            pass
+        self.quiet()
+
+    def next_event(self) -> LinkEvent | None:
+        """The next event; None: more bytes are needed."""
+        return self._events.popleft() if self._events else None
+
+    def _take_frame(self) -> bool:
+        """One frame out of the buffer; False: its end is missing."""
+        buffer = self._buffer
+        version, source, destination, length = HEADER.unpack_from(buffer)
+        if version != VERSION:
+            self._resynchronise()
+            return True
+        end = HEADER_SIZE + length
+        if len(buffer) < end:
+            return False
+        self._buffer = buffer[end:]
+        self._deliver(buffer[HEADER_SIZE:end], source, destination)
+        return True
+
+    def _deliver(self, apdu: bytes, source: int, destination: int) -> None:
+        own, peer = (self.client, self.server) if self.side is Side.CLIENT else (self.server, source)
+        if source != peer or (self.side is Side.SERVER and destination != own):
+            self._events.append(Broken("address"))
+            return
+        self.statistics.frames += 1
+        if self.side is Side.SERVER:
+            self.client = source
+        # A meter may push to another number over the open connection: that is no answer to us.
+        self._events.append(Received(apdu, source, destination, destination != own))
+
+    def _resynchronise(self) -> None:
+        found = self._buffer.find(_MARK, 1)
+        self._break("version", found if found >= 0 else max(len(self._buffer) - 1, 1))
+
+    def _break(self, reason: str, count: int) -> None:
+        self.statistics.add_noise(self._buffer[:count])
+        self._buffer = self._buffer[count:]
+        self._events.append(Broken(reason))
