@@ -1,0 +1,354 @@
+"""Date, time and date-time as meters write them: fixed octets in which any part may be "not specified".
+
+The octets are kept as they came, so nothing is lost: FF (FFFF for the year, 8000 for the deviation) is a part that is
+None, and the standard's special months and days (FD, FE) stay the numbers they are. An impossible date (31 February,
+hour 24) is no error: it has no ``datetime``, but it still prints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
+from itertools import repeat
+from struct import Struct
+from typing import Self
+
+from dlms_mqtt.errors import ConfigError, DecodeError
+
+CLOCK_STATUS: dict[int, str] = {
+    0x01: "invalid-value",
+    0x02: "doubtful-value",
+    0x04: "different-clock-base",
+    0x08: "invalid-clock-status",
+    0x80: "daylight-saving-active",
+}
+DAYLIGHT_SAVING = 0x80
+
+DST_END, DST_BEGIN = 0xFD, 0xFE  # special values of the month
+SECOND_LAST_DAY, LAST_DAY = 0xFD, 0xFE  # special values of the day of the month
+_MONTH_WORDS = {DST_END: "dst-end", DST_BEGIN: "dst-begin"}
+_DAY_WORDS = {SECOND_LAST_DAY: "second-last", LAST_DAY: "last"}
+
+_NO_YEAR = 0xFFFF
+_NO_DEVIATION = -0x8000
+_NO_PART = 0xFF
+
+_DATE_TIME = Struct(">HBBxBBBBhB")
+
+
+def _part(value: int) -> int | None:
+    return None if value == _NO_PART else value
+
+
+def _text(value: int | None, words: dict[int, str], width: int = 2) -> str:
+    return "*" if value is None else words.get(value) or f"{value:0{width}}"
+
+
+@lru_cache(maxsize=256)
+def _zone(offset: int) -> timezone | None:
+    """A fixed offset in minutes; None where no zone on earth could be that far off."""
+    return timezone(timedelta(minutes=offset)) if abs(offset) < 24 * 60 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Octets:
+    """What the three types share: octets of a fixed number that print as ISO text."""
+
+    raw: bytes
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Take the octets as they are; DecodeError when their number is wrong."""
+        if len(raw) != SIZES[cls]:
+            raise DecodeError(f"a {NAMES[cls]} has {SIZES[cls]} octets, not {len(raw)}")
+        return cls(bytes(raw))
+
+    def encode(self) -> bytes:
+        """The octets."""
+        return self.raw
+
+    def iso(self) -> str:
+        """ISO 8601 text, ``*`` where a part is not specified."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.iso()
+
+
+class _DateParts(_Octets):
+    __slots__ = ()
+
+    @property
+    def year(self) -> int | None:
+        """The year."""
+        year = int.from_bytes(self.raw[:2], "big")
+        return None if year == _NO_YEAR else year
+
+    @property
+    def month(self) -> int | None:
+        """1 to 12, or 253 (end of daylight saving) or 254 (begin of daylight saving)."""
+        return _part(self.raw[2])
+
+    @property
+    def day(self) -> int | None:
+        """1 to 31, or 254 (last day of the month) or 253 (second last day)."""
+        return _part(self.raw[3])
+
+    @property
+    def weekday(self) -> int | None:
+        """1 (Monday) to 7."""
+        return _part(self.raw[4])
+
+    def _date_iso(self) -> str:
+        return f"{_text(self.year, {}, 4)}-{_text(self.month, _MONTH_WORDS)}-{_text(self.day, _DAY_WORDS)}"
+
+
+class _TimeParts(_Octets):
+    __slots__ = ()
+    _AT = 0
+
+    @property
+    def hour(self) -> int | None:
+        """0 to 23."""
+        return _part(self.raw[self._AT])
+
+    @property
+    def minute(self) -> int | None:
+        """0 to 59."""
+        return _part(self.raw[self._AT + 1])
+
+    @property
+    def second(self) -> int | None:
+        """0 to 59."""
+        return _part(self.raw[self._AT + 2])
+
+    @property
+    def hundredths(self) -> int | None:
+        """Hundredths of a second, 0 to 99."""
+        return _part(self.raw[self._AT + 3])
+
+    def _time_iso(self) -> str:
+        hundredths = f".{self.hundredths:02}" if self.hundredths else ""
+        return f"{_text(self.hour, {})}:{_text(self.minute, {})}:{_text(self.second, {})}{hundredths}"
+
+
+class Date(_DateParts):
+    """Five octets: year, month, day of month, day of week."""
+
+    __slots__ = ()
+
+    def to_date(self) -> date | None:
+        """A plain date; None with a wildcard or where the calendar has no such day."""
+        try:
+            return date(self.year or 0, self.month or 0, self.day or 0)
+        except ValueError:
+            return None
+
+    def iso(self) -> str:
+        """``2024-11-21``, ``*-12-last``."""
+        return self._date_iso()
+
+    @classmethod
+    def from_date(cls, value: date) -> Self:
+        """A plain date with its day of week."""
+        return cls(value.year.to_bytes(2, "big") + bytes((value.month, value.day, value.isoweekday())))
+
+
+class Time(_TimeParts):
+    """Four octets: hour, minute, second, hundredths."""
+
+    __slots__ = ()
+
+    def to_time(self) -> time | None:
+        """A plain time (missing seconds are 0); None without hour or minute, or where no clock shows it."""
+        if self.hour is None or self.minute is None:
+            return None
+        try:
+            return time(self.hour, self.minute, self.second or 0, (self.hundredths or 0) * 10_000)
+        except ValueError:
+            return None
+
+    def iso(self) -> str:
+        """``08:30:15.23``; hundredths only where there are some."""
+        return self._time_iso()
+
+    @classmethod
+    def from_time(cls, value: time) -> Self:
+        """A plain time."""
+        return cls(bytes((value.hour, value.minute, value.second, value.microsecond // 10_000)))
+
+
+class DateTime(_DateParts, _TimeParts):
+    """Twelve octets: date, time, deviation from UTC and clock status."""
+
+    __slots__ = ()
+    _AT = 5
+
+    @property
+    def deviation(self) -> int | None:
+        """Minutes as sent: from local time to UTC (-60 is UTC+01:00) in meters that follow the Blue Book."""
+        deviation = int.from_bytes(self.raw[9:11], "big", signed=True)
+        return None if deviation == _NO_DEVIATION else deviation
+
+    @property
+    def status(self) -> int | None:
+        """The clock status octet."""
+        return _part(self.raw[11])
+
+    @property
+    def status_names(self) -> list[str]:
+        """The bits of the clock status that are set, by name."""
+        return [name for bit, name in CLOCK_STATUS.items() if bit & (self.status or 0)]
+
+    @property
+    def date(self) -> Date:
+        """The date alone."""
+        return Date(self.raw[:5])
+
+    @property
+    def time(self) -> Time:
+        """The time of day alone."""
+        return Time(self.raw[5:9])
+
+    def to_datetime(self, default_tz: tzinfo | None = None, sense: int = -1) -> datetime | None:
+        """A plain datetime, aware when the deviation or ``default_tz`` is known; None where no calendar has it.
+
+        ``sense`` is -1 for deviations from local time to UTC (the standard) and +1 for meters that mean the opposite.
+        Missing seconds are 0.
+        """
+        year, month, day, hour, minute, second, hundredths, deviation, status = _DATE_TIME.unpack(self.raw)
+        zone = default_tz if deviation == _NO_DEVIATION else _zone(sense * deviation) or default_tz
+        second = 0 if second == _NO_PART else second
+        micros = 0 if hundredths == _NO_PART else hundredths * 10_000
+        try:
+            moment = datetime(year, month, day, hour, minute, second, micros, zone)
+            return _unfold(moment, status) if zone is default_tz is not None else moment
+        except (ValueError, OverflowError):
+            return None
+
+    def iso(self) -> str:
+        """``2024-11-21T08:30:15+01:00``; the offset (Blue Book sense) only where the deviation is known."""
+        zone = None if self.deviation is None else _zone(-self.deviation)
+        moment = datetime(2000, 1, 1, tzinfo=zone)  # any date: only its offset is printed
+        offset = f"{moment:%z}"
+        return f"{self._date_iso()}T{self._time_iso()}{offset[:3]}{offset and ':'}{offset[3:]}"
+
+    @classmethod
+    def from_datetime(
+        cls,
+        value: datetime,
+        *,
+        deviation: bool = True,
+        weekday: bool = True,
+        status: int | None = None,
+        sense: int = -1,
+    ) -> Self:
+        """The octets of a datetime; ``deviation`` and ``weekday`` False leave these "not specified".
+
+        ``status`` None sets the daylight saving bit from the zone. A naive datetime has no deviation.
+        """
+        offset = value.utcoffset()
+        minutes = _NO_DEVIATION if offset is None or not deviation else sense * (offset // timedelta(minutes=1))
+        if status is None:
+            status = DAYLIGHT_SAVING if value.dst() else 0
+        day = Date.from_date(value).raw
+        return cls(
+            (day if weekday else day[:4] + b"\xff")
+            + Time.from_time(value.time()).raw
+            + minutes.to_bytes(2, "big", signed=True)
+            + bytes((status,))
+        )
+
+
+SIZES: dict[type[_Octets], int] = {DateTime: 12, Date: 5, Time: 4}
+NAMES: dict[type[_Octets], str] = {DateTime: "date-time", Date: "date", Time: "time"}
+
+
+def _unfold(moment: datetime, status: int) -> datetime:
+    """In the hour that a zone has twice, the clock status says which of the two it is."""
+    if status == _NO_PART or status & DAYLIGHT_SAVING:
+        return moment
+    later = moment.replace(fold=1)
+    return later if later.utcoffset() != moment.utcoffset() else moment
+
+
+def to_datetimes(raws: Iterable[bytes], default_tz: tzinfo | None = None, sense: int = -1) -> list[datetime | DateTime]:
+    """Many 12-octet date-times at once: datetimes, and ``DateTime`` for those that are none. For profiles."""
+    raws = list(raws)
+    try:
+        return _same_kind(raws, default_tz, sense)
+    except (ValueError, OverflowError):
+        return [value.to_datetime(default_tz, sense) or value for value in map(DateTime, raws)]
+
+
+def _same_kind(raws: list[bytes], default_tz: tzinfo | None, sense: int) -> list[datetime | DateTime]:
+    """All of them by one map at C speed; ValueError where one of them needs a closer look."""
+    years, months, days, hours, minutes, seconds, hundredths, deviations, _ = zip(
+        *_DATE_TIME.iter_unpack(b"".join(raws)), strict=True
+    )
+    if set(hundredths) <= {0, _NO_PART}:
+        micros: Iterable[int] = repeat(0)
+    else:
+        micros = [0 if part == _NO_PART else part * 10_000 for part in hundredths]
+    zones = {deviation: _zone(sense * deviation) for deviation in set(deviations)}
+    if None in zones.values():  # a deviation that is missing or absurd: the default zone, and its double hour
+        raise ValueError
+    zone = map(zones.__getitem__, deviations) if len(zones) > 1 else repeat(next(iter(zones.values())))
+    return list(map(datetime, years, months, days, hours, minutes, seconds, micros, zone))
+
+
+_DATE_TEXT = r"(\d{4}|\*)-(\d\d?|\*|dst-end|dst-begin)-(\d\d?|\*|last|second-last)"
+_TIME_TEXT = r"(\d\d?|\*):(\d\d?|\*)(?::(\d\d?|\*)(?:\.(\d\d))?)?"
+_DATE_PATTERN = re.compile(_DATE_TEXT, re.ASCII)
+_TIME_PATTERN = re.compile(_TIME_TEXT, re.ASCII)
+_ZONED_PATTERN = re.compile(r"(.*?)(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.DOTALL)
+_WORDS = {"*": _NO_PART} | {word: value for words in (_MONTH_WORDS, _DAY_WORDS) for value, word in words.items()}
+
+
+def _number(text: str | None) -> int:
+    return _WORDS[text] if text in _WORDS else int(text or 0)
+
+
+def _within(value: int, low: int, high: int) -> bool:
+    return low <= value <= high or value >= DST_END
+
+
+def parse_date(text: str) -> Date:
+    """``2026-12-31``, with ``*`` for any part, ``last`` for the day, ``dst-begin`` for the month; else ConfigError."""
+    match = _DATE_PATTERN.fullmatch(text)
+    if match:
+        year = _NO_YEAR if match[1] == "*" else int(match[1])
+        month, day = _number(match[2]), _number(match[3])
+        value = Date(year.to_bytes(2, "big") + bytes((month, day, _NO_PART)))
+        plain = value.to_date()
+        if plain:
+            return Date.from_date(plain)
+        wild = year == _NO_YEAR or month >= DST_END or day >= DST_END
+        if wild and _within(month, 1, 12) and _within(day, 1, 31):
+            return value
+    raise ConfigError(f"'{text}' is no date", hint="Write it as 2026-12-31; * stands for a part that is left open.")
+
+
+def parse_time(text: str) -> Time:
+    """``08:30``, ``08:30:15``, ``08:30:15.23``, with ``*`` for any part; else ConfigError."""
+    match = _TIME_PATTERN.fullmatch(text)
+    if match:
+        hour, minute, second, hundredths = map(_number, match.groups())
+        if _within(hour, 0, 23) and _within(minute, 0, 59) and _within(second, 0, 59):
+            return Time(bytes((hour, minute, second, hundredths)))
+    raise ConfigError(f"'{text}' is no time", hint="Write it as 08:30:15; * stands for a part that is left open.")
+
+
+def parse_date_time(text: str) -> DateTime:
+    """Date, ``T`` or a blank, time, and perhaps ``Z`` or ``+01:00``; else ConfigError. The clock status is 0."""
+    day, _, rest = text.strip().replace(" ", "T").partition("T")
+    zoned = _ZONED_PATTERN.fullmatch(rest)
+    clock, offset = zoned.groups() if zoned else (rest, None)
+    deviation = _NO_DEVIATION
+    if offset:
+        hours, minutes = divmod(int(offset[1:].replace(":", "") or 0), 100)
+        deviation = (hours * 60 + minutes) * (1 if offset[0] == "-" else -1)
+    return DateTime(parse_date(day).raw + parse_time(clock).raw + deviation.to_bytes(2, "big", signed=True) + b"\0")
