@@ -1,0 +1,120 @@
+"""What every COSEM interface class looks like: (class id, version) -> attributes and methods, built from the rows.
+
+Adding a class is adding a row in `rows/`; nothing else has to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dlms_mqtt.cosem.rows import ROWS
+from dlms_mqtt.cosem.rows.named import NAMED
+from dlms_mqtt.cosem.rows.row import Row
+from dlms_mqtt.protocol.data import DataType
+
+__all__ = [
+    "CLASSES",
+    "CLASS_NAMES",
+    "RESERVED_BASE_NAMES",
+    "Attribute",
+    "InterfaceClass",
+    "Method",
+    "class_name",
+    "find",
+]
+
+
+class Attribute(NamedTuple):
+    """One attribute; ``type`` is None where the meter decides; offsets are for short-name referencing."""
+
+    index: int
+    name: str
+    type: DataType | None
+    short_name_offset: int
+
+
+class Method(NamedTuple):
+    """One method with the type of its argument (None: the meter decides); offset None where it is not known."""
+
+    index: int
+    name: str
+    type: DataType | None
+    short_name_offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceClass:
+    """One class in one version. ``attributes[0]`` is the logical name."""
+
+    class_id: int
+    version: int
+    name: str
+    attributes: tuple[Attribute, ...]
+    methods: tuple[Method, ...]
+
+    def attribute(self, index_or_name: int | str) -> Attribute | None:
+        """The attribute with this number or name."""
+        return next((item for item in self.attributes if index_or_name in item[:2]), None)
+
+    def method(self, index_or_name: int | str) -> Method | None:
+        """The method with this number or name."""
+        return next((item for item in self.methods if index_or_name in item[:2]), None)
+
+
+_TYPES: dict[str, DataType | None] = {item.text: item for item in DataType} | {"choice": None}
+_LOGICAL_NAME = Attribute(1, "logical_name", DataType.OCTET_STRING, 0)
+
+
+def _attributes(text: str) -> Iterator[Attribute]:
+    yield _LOGICAL_NAME
+    for index, item in enumerate(text.split(), start=2):
+        name, _, kind = item.partition(":")
+        yield Attribute(index, name, _TYPES[kind], 8 * (index - 1))
+
+
+def _methods(text: str, first_offset: int) -> Iterator[Method]:
+    index = 0
+    for item in text.split():
+        number, _, rest = item.rpartition("=")
+        index = int(number) if number else index + 1
+        name, _, kind = rest.partition(":")
+        yield Method(index, name, _TYPES[kind], first_offset + 8 * (index - 1) if first_offset >= 0 else None)
+
+
+def _build(row: Row) -> Iterator[InterfaceClass]:
+    attributes = tuple(_attributes(row.attributes))
+    methods = tuple(_methods(row.methods, row.first_method))
+    for version in row.versions:
+        yield InterfaceClass(row.class_id, version, row.name, attributes, methods)
+
+
+CLASSES: dict[tuple[int, int], InterfaceClass] = {
+    (item.class_id, item.version): item for row in ROWS for item in _build(row)
+}
+CLASS_NAMES: dict[int, str] = dict(sorted((NAMED | {row.class_id: row.name for row in ROWS}).items()))
+
+_VERSIONS: dict[int, list[int]] = {}
+for _class_id, _version in sorted(CLASSES):
+    _VERSIONS.setdefault(_class_id, []).append(_version)
+
+RESERVED_BASE_NAMES = {0xFA00: (12, "0.0.40.0.0.255"), 0xFC00: (9, "0.0.10.0.125.255"), 0xFD00: (17, "0.0.41.0.0.255")}
+"""Short names that the Blue Book reserves: base name -> (class id, OBIS)."""
+
+
+def find(class_id: int, version: int | None = None) -> InterfaceClass | None:
+    """The class in this version, else in the nearest older (or oldest known) one; None where it is not modelled.
+
+    Without a version: the newest.
+    """
+    versions = _VERSIONS.get(class_id)
+    if not versions:
+        return None
+    older = [known for known in versions if version is None or known <= version]
+    return CLASSES[class_id, older[-1] if older else versions[0]]
+
+
+def class_name(class_id: int) -> str:
+    """The class's name, or ``class 77`` where it has none."""
+    return CLASS_NAMES.get(class_id, f"class {class_id}")
