@@ -58,6 +58,3 @@ class BareLink:
 
     def quiet(self) -> None:
         """Nothing to do: there are no partial APDUs."""
-
-    def pass_turn(self) -> None:
-        """Nothing to do: both sides may speak at any time."""

@@ -115,6 +115,3 @@ class Link(Protocol):
 
     def quiet(self) -> None:
         """The line fell silent inside a frame (octet timer): what has come of it is rubbish."""
-
-    def pass_turn(self) -> None:
-        """Server: there is no answer to what was received (unconfirmed service): let the peer speak again."""

@@ -103,9 +103,6 @@ class WrapperLink:
         if self._datagram and self._buffer:
             self._break("length", len(self._buffer))
 
-    def pass_turn(self) -> None:
-        """Nothing to do: both sides may speak at any time."""
-
     def receive(self, data: bytes) -> None:
         """Hand in bytes of the stream, or one datagram."""
         self._buffer = self._buffer + data if self._buffer else bytes(data)

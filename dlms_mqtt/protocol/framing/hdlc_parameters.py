@@ -1,0 +1,54 @@
+"""The parameters that SNRM offers and UA answers: octets per information field and frames per window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlms_mqtt.protocol.framing.link import LinkParameters
+
+DEFAULTS = LinkParameters()
+_FORMAT = 0x81
+_GROUP = 0x80
+_FIELDS = {
+    5: "max_info_transmit",
+    6: "max_info_receive",
+    7: "window_transmit",
+    8: "window_receive",
+}
+_WINDOW_FIELDS = (7, 8)
+
+
+def encode_parameters(parameters: LinkParameters) -> bytes:
+    """The information field of SNRM or UA, seen from the sender: windows in four octets, lengths in one or two."""
+    body = b"".join(_encode_field(number, getattr(parameters, name)) for number, name in _FIELDS.items())
+    return bytes((_FORMAT, _GROUP, len(body))) + body
+
+
+def _encode_field(number: int, value: int) -> bytes:
+    size = 4 if number in _WINDOW_FIELDS else 1 if value < 0x100 else 2
+    return bytes((number, size)) + value.to_bytes(size, "big")
+
+
+def decode_parameters(information: bytes) -> LinkParameters:
+    """The parameters as their sender sees them. Tolerant: values of any length, missing, unknown or cut ones."""
+    if information[:2] != bytes((_FORMAT, _GROUP)):
+        return DEFAULTS
+    found = {_FIELDS[number]: value for number, value in _fields(information[3:]) if number in _FIELDS and value}
+    return LinkParameters(**found)
+
+
+def _fields(body: bytes) -> Iterator[tuple[int, int]]:
+    while len(body) >= 2:
+        end = 2 + body[1]
+        yield body[0], int.from_bytes(body[2:end], "big")
+        body = body[end:]
+
+
+def negotiate(own: LinkParameters, peer: LinkParameters) -> LinkParameters:
+    """What both can do, seen from our side: each direction as the weaker end allows."""
+    return LinkParameters(
+        min(own.max_info_transmit, peer.max_info_receive),
+        min(own.max_info_receive, peer.max_info_transmit),
+        min(own.window_transmit, peer.window_receive, 7),
+        min(own.window_receive, peer.window_transmit, 7),
+    )
