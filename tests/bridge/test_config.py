@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import voluptuous as vol
+
+from dlms_mqtt.bridge import manual
+from dlms_mqtt.bridge.config import Config, Item, item_of_text
+from dlms_mqtt.bridge.config_file import ConfigMistakes, load_config, parse_meter
+from dlms_mqtt.bridge.rows import AT, DURATION, INTERVAL, SECRET, kind_of
+from dlms_mqtt.bridge.transform import parse_transform
+from dlms_mqtt.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DESIGN = """
+bridge:
+  id: main
+  state_dir: {state}
+  management: true
+  timezone: Europe/Vienna
+mqtt:
+  host: localhost
+  username: dlms
+  password: !secret mqtt_password
+  base_topic: dlms_mqtt
+  discovery: {{enabled: true, prefix: homeassistant, language: en}}
+meters:
+  house:
+    name: House meter
+    preset: generic
+    connection:
+      serial: /dev/serial/by-id/usb-FTDI_probe-if00-port0
+      framing: hdlc
+      opening: sign-on
+      client: 32
+      server: 1
+      authentication: low
+      password: !secret meter_password
+    supply: {{phases: 3, amperes: 63}}
+    every: 30s
+    read:
+      set: core
+      except: []
+      also:
+        - {{obis: 1.0.32.7.0.255, every: 10s}}
+        - {{obis: 0.0.94.34.11.255, class: 1, attribute: 2, key: tariff, writable: true, values: {{1: day, 2: night}}}}
+        - {{obis: 1.0.15.8.0.255, key: odd_one, transform: "value / 1000", unit: kWh}}
+    actions:
+      reconnect: {{obis: 0.0.96.3.10.255, method: 2, name: Reconnect supply, confirm: true}}
+    allow: []
+    profiles:
+      - {{obis: 1.0.99.1.0.255, key: load_profile, every: 1h, backfill: 30d}}
+    push: {{listen: "tcp://0.0.0.0:4059", match: {{system_title: 4B414D4500000001}}}}
+"""
+
+
+def _presets(name):
+    if name == "unknown":
+        raise ConfigError("there is no preset 'unknown'")
+    return {"client": 1, "baud": 300} if name == "generic" else {"tcp": ("preset.example", 4059)}
+
+
+def _load(tmp_path, text):
+    (tmp_path / "secrets.yaml").write_text('mqtt_password: geheim\nmeter_password: "text:12345678"\nnumber: 12345678\n')
+    (tmp_path / "secrets.yaml").chmod(0o600)
+    (tmp_path / "c.yaml").write_text(text.replace("{state}", str(tmp_path / "state")))
+    return load_config(tmp_path / "c.yaml", _presets, {})
+
+
+def _mistakes(tmp_path, text):
+    with pytest.raises(ConfigMistakes) as error:
+        _load(tmp_path, text)
+    return error.value
+
+
+def test_the_configuration_of_the_design(tmp_path):
+    loaded = _load(tmp_path, DESIGN.replace("{{", "{").replace("}}", "}"))
+    meter = loaded.config.meters["house"]
+    assert loaded.config.mqtt.password == b"geheim"
+    assert loaded.connections["house"].client == 32
+    assert loaded.connections["house"].baud == 300
+    assert loaded.connections["house"].password == b"12345678"
+    assert meter.every == 30 and meter.read.also[0].every == 10
+    assert meter.read.also[1].values == {1: "day", 2: "night"}
+    assert meter.read.also[2].transform(Decimal(1234)) == Decimal("1.234")
+    assert meter.profiles[0].backfill == 30 * 86400
+    assert meter.push.match.system_title == "4B414D4500000001"
+    assert "geheim" not in repr(loaded) and "12345678'" not in repr(loaded)
+
+
+def test_a_minimal_configuration(tmp_path):
+    loaded = _load(tmp_path, "meters: {house: {connection: {tcp: meter.example}}}\nbridge: {state_dir: x}")
+    assert loaded.connections["house"].tcp == ("meter.example", 4059)
+    assert loaded.config.meters["house"].read.set == "core"
+
+
+def test_an_empty_configuration_is_one(tmp_path):
+    assert _load(tmp_path, "").config == Config()
+
+
+def test_all_mistakes_come_at_once_with_file_line_and_key(tmp_path):
+    text = """\
+bridge: {id: Main, managment: true}
+mqtt:
+  port: 70000
+  password: !secret number
+meters:
+  house:
+    every: 30
+    conection: {}
+    connection:
+      tcp: meter.example
+      bawd: 9600
+      password: 12345678
+    read:
+      also:
+        - {obis: 1.0.1.8.0.300, at: "25:00"}
+  Two: {}
+"""
+    error = _mistakes(tmp_path, text)
+    found = {(item.line, item.key): item.message for item in error.mistakes if item.file.endswith("c.yaml")}
+    assert "lower-case letters" in found[1, "bridge.id"]
+    assert "did you mean 'management'" in found[1, "bridge.managment"]
+    assert "0 to 65535" in found[3, "mqtt.port"]
+    assert "10s, 5m" in found[7, "meters.house.every"]
+    assert "did you mean 'connection'" in found[8, "meters.house.conection"]
+    assert "did you mean 'baud'" in found[11, "meters.house.connection.bawd"]
+    assert "unquoted number" in found[12, "meters.house.connection.password"]
+    assert "OBIS" in found[15, "meters.house.read.also[0].obis"]
+    assert "time of day" in found[15, "meters.house.read.also[0].at[0]"]
+    assert "lower-case" in found[16, "meters.Two"]
+    (secret,) = [item for item in error.mistakes if item.file.endswith("secrets.yaml")]
+    assert (secret.line, secret.key) == (3, "mqtt.password") and "unquoted number" in secret.message
+    assert "12345678" not in error.message.replace("password: 12345678", "")
+    assert error.message.count("\n") == len(error.mistakes) - 1
+
+
+def test_what_came_from_a_secret_is_not_repeated(tmp_path):
+    error = _mistakes(tmp_path, "mqtt: {port: !secret mqtt_password}")
+    assert "geheim" not in error.message
+    assert "hidden" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("meters: {h: {}}", "meters.h.connection", "expected serial, tcp or udp"),
+        ("meters: {h: {connection: {tcp: a, serial: b}}}", "meters.h.connection.serial", "one line only"),
+        (
+            "meters: {h: {connection: {tcp: a, authentication: low}}}",
+            "meters.h.connection.password",
+            "needs a password",
+        ),
+        ("meters: {h: {preset: unknown, connection: {tcp: a}}}", "meters.h.preset", "no preset"),
+        ("meters: {h: {connection: {tcp: a}, read: {also: [{key: a}]}}}", "meters.h.read.also[0]", "needs an obis"),
+        ("meters: {h: {connection: {tcp: a}, actions: {a: {}}}}", "meters.h.actions.a", "needs an obis"),
+        ("meters: {h: {connection: {tcp: a}, profiles: [{}]}}", "meters.h.profiles[0]", "needs an obis"),
+        (
+            "meters: {h: {connection: {tcp: a}, profiles: [{obis: 1.0.99.1.0, every: 1h, at: '00:05'}]}}",
+            "meters.h.profiles[0].at",
+            "exclude",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, every: 1h, at: '00:05'}]}}}",
+            "meters.h.read.also[0].at",
+            "exclude",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, min: 1}]}}}",
+            "meters.h.read.also[0].min",
+            "belong together",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, min: 2, max: 1}]}}}",
+            "meters.h.read.also[0].min",
+            "greater",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, transform: value, values: {1: a}}]}}}",
+            "meters.h.read.also[0].transform",
+            "exclude",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, transform: 'open(1)'}]}}}",
+            "meters.h.read.also[0].transform",
+            "arithmetic",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, key: a}, {obis: 1.0.2.8.0, key: a}]}}}",
+            "meters.h.read",
+            "two items have the key a",
+        ),
+        ("meters: {h: {connection: {tcp: a}, timezone: Mars/Base}}", "meters.h.timezone", "time zone"),
+        ("meters: [1]", "meters", "expected <id>"),
+        ("bridge: 5", "bridge", "expected keys such as id"),
+        ("mqtt: {base_topic: 'a/+/b'}", "mqtt.base_topic", "without wildcards"),
+        ("mqtt: {tls: {key: a}}", "mqtt.tls.key", "certificate beside"),
+        ("mqtt: {discovery: {language: fr}}", "mqtt.discovery.language", "en, de"),
+        ("mqtt: {host: 5}", "mqtt.host", "quotes"),
+        ("[1, 2]", "", "expected keys"),
+    ],
+)
+def test_each_mistake(tmp_path, text, key, message):
+    (mistake,) = _mistakes(tmp_path, text).mistakes
+    assert mistake.key == key
+    assert message in mistake.message
+
+
+def test_a_line_of_ones_own_replaces_the_preset_line(tmp_path):
+    loaded = _load(tmp_path, "meters: {h: {preset: lined, connection: {serial: /dev/x}}}")
+    assert loaded.connections["h"].tcp is None
+
+
+def test_managed_meters_are_loaded_and_the_users_own_goes_first(tmp_path):
+    (tmp_path / "state/meters").mkdir(parents=True)
+    for name in ("flat", "house"):
+        (tmp_path / f"state/meters/{name}.yaml").write_text("connection: {tcp: managed.example}\n")
+    text = "bridge: {state_dir: {state}}\nmeters: {house: {connection: {tcp: own.example}}}"
+    loaded = _load(tmp_path, text)
+    assert loaded.managed == {"flat", "house"} - {"house"}
+    assert loaded.connections["house"].tcp[0] == "own.example"
+    assert loaded.connections["flat"].tcp[0] == "managed.example"
+
+
+def test_a_mistake_in_a_managed_meter_names_its_file(tmp_path):
+    (tmp_path / "state/meters").mkdir(parents=True)
+    (tmp_path / "state/meters/flat.yaml").write_text("connection: {tcp: a}\nevry: 1s\n")
+    error = _mistakes(tmp_path, "bridge: {state_dir: {state}}")
+    assert error.mistakes[0].file.endswith("flat.yaml") and error.mistakes[0].line == 2
+
+
+def test_the_short_spellings():
+    assert item_of_text("3/1-0:1.8.0*255:2") == {"obis": "1-0:1.8.0*255", "class": "3", "attribute": "2"}
+    assert item_of_text("1-0:1.8.0") == {"obis": "1-0:1.8.0"}
+    assert item_of_text("1.0.1.8.0.255:3") == {"obis": "1.0.1.8.0.255", "attribute": "3"}
+    meter, _ = parse_meter("h", {"connection": {"tcp": "a"}, "read": ["1.0.1.8.0.255"]}, _presets)
+    assert meter.read.set == "none" and meter.read.also == (Item(obis=meter.read.also[0].obis),)
+    assert parse_meter("h", {"connection": {"tcp": "a"}, "read": "all"}, _presets)[0].read.set == "all"
+
+
+def test_a_meter_of_a_request_names_the_key():
+    with pytest.raises(ConfigMistakes) as error:
+        parse_meter("h", {"connection": {"tcp": "a"}, "evry": "1s"}, _presets)
+    assert error.value.mistakes[0].key == "evry"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10s", 10), ("5m", 300), ("1h", 3600), ("30d", 2592000), ("1h30m", 5400)]
+)
+def test_durations(text, seconds):
+    assert DURATION.convert(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [(DURATION, 30), (DURATION, "30"), (DURATION, "-1s"), (INTERVAL, "0.5s"), (AT, "24:00"), (AT, 5), (SECRET, "bare")],
+)
+def test_what_is_no_value(kind, bad):
+    with pytest.raises(ConfigError):
+        kind.convert(bad)
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", "value**9", "__import__('os')", "value.real", "True", "", "0x10*value", "value if 1 else 2"]
+)
+def test_a_transform_is_arithmetic_only(bad):
+    with pytest.raises(ConfigError):
+        parse_transform(bad)
+
+
+def test_a_transform_is_exact_and_division_by_zero_is_told():
+    assert parse_transform("-(value + 0.1) * 3 % 7 // 1 / 2")(Decimal("0.2")) == Decimal("-0")
+    assert parse_transform("value * 0.1")(Decimal(3)) == Decimal("0.3")
+    with pytest.raises(ConfigError):
+        parse_transform("1 / value")(Decimal(0))
+
+
+def _rows(cls, seen=None):
+    for field in dataclasses.fields(cls):
+        yield cls, field
+        section = kind_of(field).section
+        if section:
+            yield from _rows(section)
+
+
+def test_every_key_has_a_sentence_and_a_default():
+    for cls, field in _rows(Config):
+        assert len(field.metadata["help"]) > 8, (cls, field.name)
+        assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def test_the_example_file_is_made_of_the_rows():
+    """After a change of the rows: python -c 'from dlms_mqtt.bridge import manual; print(manual.example(), end="")'."""
+    assert (ROOT / "config.example.yaml").read_text() == manual.example()
+
+
+def test_the_example_shows_every_key_and_loads(tmp_path):
+    (tmp_path / "c.yaml").write_text(manual.example().replace("/var/lib/dlms-mqtt", str(tmp_path)))
+    loaded = load_config(tmp_path / "c.yaml", lambda name: {}, {})
+    assert loaded.config.meters["house"].actions["reconnect"].method == 2
+    for _, field in _rows(Config):
+        assert f"{field.name.rstrip('_')}:" in manual.example()
+
+
+def test_the_reference_names_every_key():
+    text = manual.reference()
+    assert "meters.<id>.read.also[].transform" in text
+    assert "meters.<id>.connection.max_baud" in text
+    assert text.count("\n") + 1 == len(list(_rows(Config)))
+
+
+def test_the_schema_is_json():
+    schema = json.loads(json.dumps(manual.schema()))
+    meter = schema["properties"]["meters"]["additionalProperties"]
+    assert meter["properties"]["every"]["default"] == "30s"
+    assert meter["properties"]["connection"]["properties"]["opening"]["enum"] == ["direct", "sign-on", "auto"]
+    assert meter["properties"]["connection"]["properties"]["password"]["format"] == "password"
+    assert vol.Schema(dict)(schema)
