@@ -1,8 +1,8 @@
 """What time it is, passed in wherever it matters, so that a day of meter reading can be tested in a second.
 
 ``Clock`` is the real one. ``FakeClock`` brings an event loop whose time stands still while any task can run and jumps
-to the next timer when all of them wait: plain ``asyncio.sleep`` and ``asyncio.timeout`` obey it. Rule: code asks the event
-loop or a ``Clock`` for the time, never the ``time`` module.
+to the next timer when all of them wait: plain ``asyncio.sleep`` and ``asyncio.timeout`` obey it. Rule: code asks the
+event loop or a ``Clock`` for the time, never the ``time`` module.
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""What every line to a meter can do: open, close, write, read with a time limit, drain.
+
+A transport moves bytes and knows no meaning. Whatever goes wrong becomes a TransportError with one plain sentence and,
+where there is one, the next step to try. After the end of the line ``read`` raises, it never spins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import NamedTuple, Self
+
+from dlms_mqtt.errors import ConfigError, ConnectionLost, ResponseTimeout, TransportError
+
+DEFAULT_PORT = 4059
+"""IANA: dlms-cosem, TCP and UDP."""
+
+
+class SerialFormat(NamedTuple):
+    """Speed and shape of the characters on a serial line; ``parity`` is none, even or odd."""
+
+    baud: int = 9600
+    data_bits: int = 8
+    parity: str = "none"
+    stop_bits: int = 1
+
+    @property
+    def bits(self) -> int:
+        """Bits that one character takes on the line, start bit included."""
+        return 1 + self.data_bits + (self.parity != "none") + self.stop_bits
+
+    def seconds(self, octets: int) -> float:
+        """Line time of so many characters."""
+        return octets * self.bits / self.baud
+
+    def __str__(self) -> str:
+        return f"{self.baud} {self.data_bits}{self.parity[0].upper()}{self.stop_bits}"
+
+
+class Transport(ABC):
+    """One line to one or more meters. ``async with`` opens and closes it; once closed it can be opened again."""
+
+    datagram = False
+    """True: each write is one datagram and each read returns one."""
+
+    name = ""
+    """For messages: ``/dev/ttyUSB0``, ``10.0.0.5:4059``."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open the line; ConnectFailed says why not."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the line; twice does no harm."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Queue bytes; ConnectionLost when the line is gone."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Wait until everything written has left (serial: has left the UART)."""
+
+    @abstractmethod
+    async def read(self, timeout: float | None) -> bytes:
+        """At least one byte as soon as there is any; ResponseTimeout after ``timeout`` seconds, ConnectionLost."""
+
+    @abstractmethod
+    def discard(self) -> bytes:
+        """Throw away, and return, what was received and not read."""
+
+    @property
+    def format(self) -> SerialFormat | None:
+        """Speed and parity in force; None where the line has none that we can set."""
+        return None
+
+    async def configure(  # noqa: B027
+        self, *, baud: int, data_bits: int = 8, parity: str = "none", stop_bits: int = 1
+    ) -> None:
+        """Change speed and parity on the open port; nothing happens where ``format`` is None."""
+
+    async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:  # noqa: B027
+        """Set the modem lines that are not None; nothing happens where there are none."""
+
+    async def send_break(self, seconds: float = 0.3) -> None:  # noqa: B027
+        """Hold the line in the break state; nothing happens where that cannot be done."""
+
+
+class Inbox:
+    """What was received and the one reader that waits for it."""
+
+    def __init__(self, *, datagram: bool = False) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._datagram = datagram
+        self._error: TransportError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes and wake the reader."""
+        self._chunks.append(data)
+        self._wake()
+
+    def fail(self, error: TransportError) -> None:
+        """From now on, once the bytes are read, every read raises this."""
+        self._error = self._error or error
+        self._wake()
+
+    @property
+    def error(self) -> TransportError | None:
+        """Why the line ended, if it did."""
+        return self._error
+
+    def discard(self) -> bytes:
+        """Empty the box and return what was in it."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        return data
+
+    async def read(self, timeout: float | None) -> bytes:
+        """All the bytes that are there (one datagram), or the first that come."""
+        if not self._chunks:
+            if self._error is None:
+                await self._wait(timeout)
+            if not self._chunks and self._error is not None:
+                raise repeated(self._error)
+        if self._datagram or len(self._chunks) == 1:
+            return self._chunks.popleft()
+        return self.discard()
+
+    async def _wait(self, timeout: float | None) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read the same transport")
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = None if timeout is None else loop.call_later(timeout, _expire, waiter, timeout)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
+    if not waiter.done():
+        waiter.set_exception(ResponseTimeout(f"nothing came within {timeout:g} s"))
+
+
+def repeated(error: TransportError) -> TransportError:
+    """A fresh copy of an error that several callers will see: a shared one would collect their tracebacks."""
+    return type(error)(error.message, hint=error.hint)
+
+
+def closed(name: str) -> ConnectionLost:
+    """The error of someone who uses a line that is not open."""
+    return ConnectionLost(f"{name} is not open")
+
+
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+    """``host``, ``host:port``, ``[v6]:port`` or a bare IPv6 address; ConfigError."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        sound = bool(bracket) and (not port or port.startswith(":"))
+        port = port[1:]
+    elif text.count(":") > 1:
+        host, port, sound = text, "", True
+    else:
+        host, colon, port = text.partition(":")
+        sound = bool(port) or not colon
+    if not sound or not host or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
+        raise ConfigError(f"'{text}' is no HOST:PORT", hint="Write 192.168.1.5:4059 or [fd00::5]:4059.")
+    return host, int(port or default_port)
+
+
+def format_address(host: str, port: int) -> str:
+    """``host:port``, with brackets round an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,411 @@
+"""Serial ports: devices and every pyserial URL, opened exclusively, speed and parity changed on the open port.
+
+A device is read by the event loop itself. A port that has no descriptor to wait on (``rfc2217://``, ``loop://``) gets a
+thread that hands its bytes to the loop. Many optical heads take their power from DTR and RTS: both are on unless asked
+otherwise, and are set before anything is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import termios
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import serial
+
+from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost, TransportError
+from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
+from dlms_mqtt.transport.holder import port_in_use
+
+T = TypeVar("T")
+
+_CHUNK = 4096
+_POLL = 0.1
+"""Seconds after which a reader thread looks whether it should end; bytes do not wait for it."""
+
+_GONE = "The port comes back under the same name when it is plugged in again; prefer a name of /dev/serial/by-id."
+_NOT_THERE = "Plug the probe in; `dlms-mqtt find` lists the ports."
+_PERMISSION = "Add this user to the group of the device, mostly dialout, and log in again."
+_UNKNOWN_PORT = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+
+
+class SerialTransport(Transport):
+    """A serial port by device name or pyserial URL. ``dtr`` and ``rts`` None: on, as far as the port has them."""
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        baud: int = 9600,
+        data_bits: int = 8,
+        parity: str = "none",
+        stop_bits: int = 1,
+        dtr: bool | None = None,
+        rts: bool | None = None,
+    ) -> None:
+        self.name = port
+        self._first_format = SerialFormat(baud, data_bits, parity, stop_bits)
+        self._format = self._first_format
+        self._dtr = dtr
+        self._rts = rts
+        self._port: serial.SerialBase | None = None
+        self._wire: _Wire
+        self._inbox = Inbox()
+        self._sent_at = 0.0
+
+    @property
+    def format(self) -> SerialFormat:
+        """Speed and parity in force: a pseudo-terminal stays 8N1 whatever was asked."""
+        return self._format
+
+    async def open(self) -> None:
+        """Open the port for us alone; ConnectFailed says who holds it."""
+        loop = asyncio.get_running_loop()
+        port: Any = self._prepare()
+        native = _is_device(port)
+        try:
+            await self._call(port.open, native=native, late=port.close)
+        except (OSError, ValueError, termios.error) as error:
+            raise self._open_failed(error) from error
+        self._port, self._inbox = port, Inbox()
+        self._wire = _DeviceWire(loop, port, self._inbox, self.name) if native else _ThreadWire(loop, port, self._inbox)
+        self._format = self._first_format
+        if native:
+            await self._set_up()
+
+    async def _set_up(self) -> None:
+        """What pyserial does not check while it opens a device: parity and modem lines."""
+        try:
+            await self.configure(**self._first_format._asdict())
+            await self.lines(self._dtr, self._rts)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the port and wait for the reader's end."""
+        port, self._port = self._port, None
+        if port is None:
+            return
+        wire = self._wire
+        wire.stop()
+
+        def close() -> None:
+            wire.join()
+            port.close()
+
+        await self._call(close, native=self._native and not _still_sending(port))
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; ConnectionLost."""
+        self._open_port()
+        if self._inbox.error is not None:
+            raise ConnectionLost(self._inbox.error.message, hint=self._inbox.error.hint)
+        now = asyncio.get_running_loop().time()
+        self._sent_at = max(now, self._sent_at) + self._format.seconds(len(data))
+        self._wire.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the bytes have left the UART.
+
+        USB adapters say "empty" while their own buffer is not, so the line time of the bytes is waited for as well.
+        """
+        self._open_port()
+        await self._wire.flushed()
+        await asyncio.sleep(max(0.0, self._sent_at - asyncio.get_running_loop().time()))
+
+    async def read(self, timeout: float | None) -> bytes:
+        """At least one byte; ResponseTimeout, ConnectionLost."""
+        if self._port is None:
+            raise closed(self.name)
+        return await self._inbox.read(timeout)
+
+    def discard(self) -> bytes:
+        """Throw away and return what was received."""
+        if self._port is not None:
+            self._wire.pull()
+        return self._inbox.discard()
+
+    async def configure(self, *, baud: int, data_bits: int = 8, parity: str = "none", stop_bits: int = 1) -> None:
+        """Change speed and parity on the open port; ConnectFailed where the port cannot do the speed."""
+        port = self._open_port()
+        asked = SerialFormat(baud, data_bits, parity, stop_bits)
+        try:
+            await self._call(lambda: _apply(port, asked), native=self._native)
+        except (OSError, ValueError, termios.error) as error:
+            raise ConnectFailed(f"{self.name} cannot be set to {asked}: {_words(error)}") from error
+        self._format = _in_force(port, asked)
+
+    async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Set the modem lines that are not None; ConnectFailed where the port has none."""
+        port = self._open_port()
+
+        def apply() -> None:
+            for line, value in (("dtr", dtr), ("rts", rts)):
+                if value is not None:
+                    setattr(port, line, value)
+
+        try:
+            await self._call(apply, native=self._native)
+        except OSError as error:
+            raise ConnectFailed(
+                f"{self.name} has no DTR and RTS that could be set", hint="Leave out dtr and rts for this port."
+            ) from error
+
+    async def send_break(self, seconds: float = 0.3) -> None:
+        """Hold the line in the break state."""
+        port = self._open_port()
+        try:
+            await self._call(lambda: _set_break(port, True), native=self._native)
+            await asyncio.sleep(seconds)
+        finally:
+            if self._port is not None:
+                await self._call(lambda: _set_break(port, False), native=self._native)
+
+    @property
+    def _native(self) -> bool:
+        return isinstance(self._wire, _DeviceWire)
+
+    def _open_port(self) -> serial.SerialBase:
+        if self._port is None:
+            raise closed(self.name)
+        return self._port
+
+    def _prepare(self) -> serial.SerialBase:
+        try:
+            port = serial.serial_for_url(self.name, do_not_open=True, timeout=_POLL)
+        except ValueError as error:  # an unknown URL scheme or a malformed URL
+            raise ConfigError(f"'{self.name}' is no serial port: {error}") from error
+        if _is_device(port):
+            port.exclusive = True
+        else:
+            _assign(port, self._first_format)
+        for line, value in (("dtr", self._dtr), ("rts", self._rts)):
+            setattr(port, line, value is not False)  # before opening: no pulse on the line
+        return port
+
+    def _open_failed(self, error: Exception) -> TransportError:
+        code = getattr(error, "errno", None)
+        if code in (errno.EAGAIN, errno.EBUSY):
+            return port_in_use(self.name)
+        if code in _UNKNOWN_PORT:
+            return ConnectFailed(f"there is no port {self.name}", hint=_NOT_THERE)
+        if code in (errno.EACCES, errno.EPERM):
+            return ConnectFailed(f"this user may not open {self.name}", hint=_PERMISSION)
+        return ConnectFailed(f"{self.name} could not be opened: {_words(error)}")
+
+    async def _call(self, function: Callable[[], T], *, native: bool, late: Callable[[], None] | None = None) -> T:
+        """Devices answer at once; a port behind a network blocks and gets a thread.
+
+        Cancelled, the thread goes on: ``late`` undoes what it still did.
+        """
+        if native:
+            return function()
+        future = asyncio.get_running_loop().run_in_executor(None, function)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: late() if late and not done.exception() else done.exception())
+            raise
+
+
+class _Wire:
+    """How the bytes of one open port reach the event loop and leave it."""
+
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    async def flushed(self) -> None:
+        """Return when the system holds no more of our bytes."""
+
+    def pull(self) -> None:
+        """Fetch what the system has already received."""
+
+    def stop(self) -> None:
+        """Deliver nothing more."""
+
+    def join(self) -> None:
+        """Wait for the end of a thread (called outside the loop)."""
+
+
+class _DeviceWire(_Wire):
+    """A device with a descriptor: the event loop reads and writes it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: Any, inbox: Inbox, name: str) -> None:
+        self._loop = loop
+        self._fd: int = port.fileno()
+        self._inbox = inbox
+        self._name = name
+        self._pending = bytearray()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        loop.add_reader(self._fd, self.pull)
+
+    def write(self, data: bytes) -> None:
+        self._pending += data
+        if len(self._pending) == len(data):
+            self._push()
+
+    def _push(self) -> None:
+        try:
+            del self._pending[: os.write(self._fd, self._pending)]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._lose(error)
+            return
+        if self._pending:
+            self._empty.clear()
+            self._loop.add_writer(self._fd, self._push)
+        else:
+            self._empty.set()
+            self._loop.remove_writer(self._fd)
+
+    async def flushed(self) -> None:
+        await self._empty.wait()
+        if self._inbox.error is None:
+            await self._loop.run_in_executor(None, _drain_device, self._fd)
+
+    def pull(self) -> None:
+        if self._inbox.error is not None:
+            return
+        try:
+            data = os.read(self._fd, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if data:
+            self._inbox.feed(data)
+        elif not self._still_there():
+            self._lose(None)
+
+    def _still_there(self) -> bool:
+        """A raw port with nothing to give reads as empty (VMIN 0); only one that is gone refuses its attributes."""
+        try:
+            termios.tcgetattr(self._fd)
+        except termios.error:
+            return False
+        return not _hung_up(self._fd)
+
+    def _lose(self, error: OSError | None) -> None:
+        self.stop()
+        self._pending.clear()
+        self._empty.set()
+        reason = f" ({error.strerror})" if error and error.errno != errno.EIO else ""
+        self._inbox.fail(ConnectionLost(f"{self._name} has gone{reason}", hint=_GONE))
+
+    def stop(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+
+
+class _ThreadWire(_Wire):
+    """A port that can only be waited for in a thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: Any, inbox: Inbox) -> None:
+        self._loop = loop
+        self._port = port
+        self._inbox = inbox
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name=f"reader {port.name}", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except OSError as error:
+            self._inbox.fail(ConnectionLost(f"{self._port.name} has gone ({_words(error)})"))
+            raise ConnectionLost(f"{self._port.name} has gone ({_words(error)})") from error
+
+    def _run(self) -> None:
+        while not self._ending:
+            try:
+                data = self._port.read(1)
+                if data and (more := self._port.in_waiting):
+                    data += self._port.read(more)
+            except (
+                OSError,
+                TypeError,
+                AttributeError,
+            ) as error:  # pyserial's remote ports fail so when the peer leaves
+                self._deliver(self._inbox.fail, ConnectionLost(f"{self._port.name} has gone ({_words(error)})"))
+                return
+            if data:
+                self._deliver(self._inbox.feed, bytes(data))
+
+    def _deliver(self, function: Callable[[Any], None], item: object) -> None:
+        if not self._ending:
+            self._loop.call_soon_threadsafe(function, item)
+
+    def stop(self) -> None:
+        self._ending = True
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+def _is_device(port: Any) -> bool:
+    return type(port) is serial.Serial
+
+
+def _still_sending(port: Any) -> bool:
+    """A device is closed when its bytes have left: too long to wait for in the event loop."""
+    try:
+        return bool(port.out_waiting)
+    except OSError:
+        return False
+
+
+def _assign(port: Any, asked: SerialFormat) -> None:
+    """All settings at once: each setter would make a request of its own, and over RFC 2217 wait for its answer."""
+    port._bytesize = asked.data_bits
+    port._parity = asked.parity[0].upper()
+    port._stopbits = asked.stop_bits
+    port._baudrate = asked.baud
+
+
+def _apply(port: Any, asked: SerialFormat) -> None:
+    _assign(port, asked)
+    try:
+        port._reconfigure_port()
+    except termios.error as error:
+        # glibc answers EINVAL when a driver changed only part of it: a pseudo-terminal has no parity and no 7 bits.
+        if error.args[0] != errno.EINVAL or not _is_pseudo_terminal(port):
+            raise
+
+
+def _in_force(port: Any, asked: SerialFormat) -> SerialFormat:
+    return SerialFormat(asked.baud) if _is_pseudo_terminal(port) else asked
+
+
+def _is_pseudo_terminal(port: Any) -> bool:
+    """Linux keeps the majors 136 to 143 for the ends of pseudo-terminals that programs open."""
+    return _is_device(port) and 136 <= os.major(os.fstat(port.fileno()).st_rdev) <= 143
+
+
+def _set_break(port: Any, on: bool) -> None:
+    port.break_condition = on
+
+
+def _drain_device(fd: int) -> None:
+    try:
+        termios.tcdrain(fd)
+    except (termios.error, OSError):  # the port has gone or was closed: nothing left to wait for
+        return
+
+
+def _hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or (error.args[-1] if error.args else error))

@@ -1,0 +1,117 @@
+"""A TCP connection to a meter or a serial converter."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import cast
+
+from dlms_mqtt.errors import ConnectionLost
+from dlms_mqtt.transport.base import Inbox, Transport, closed, format_address
+from dlms_mqtt.transport.network import connect_failed
+
+#: A connection that is dead (cable pulled, router restarted) is noticed after idle + count * interval seconds.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_CLOSE_PATIENCE = 1.0
+
+
+class TcpTransport(Transport):
+    """Bytes over TCP; ``connect_timeout`` in seconds."""
+
+    def __init__(self, host: str, port: int, *, connect_timeout: float = 5.0) -> None:
+        self.host = host
+        self.port = port
+        self.name = format_address(host, port)
+        self._connect_timeout = connect_timeout
+        self._connection: _Connection | None = None
+
+    async def open(self) -> None:
+        """Connect; ConnectFailed."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                _, self._connection = await loop.create_connection(
+                    lambda: _Connection(self.name), self.host, self.port, happy_eyeballs_delay=0.25
+                )
+        except OSError as error:
+            raise connect_failed(error, self.name) from error
+
+    async def close(self) -> None:
+        """Send what is queued, close."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.finish()
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes."""
+        self._open().send(data)
+
+    async def drain(self) -> None:
+        """Wait until the system has taken everything."""
+        await self._open().sent.wait()
+
+    async def read(self, timeout: float | None) -> bytes:
+        """At least one byte; ResponseTimeout, ConnectionLost."""
+        return await self._open().inbox.read(timeout)
+
+    def discard(self) -> bytes:
+        """Throw away and return what was received."""
+        return self._connection.inbox.discard() if self._connection else b""
+
+    def _open(self) -> _Connection:
+        if self._connection is None:
+            raise closed(self.name)
+        return self._connection
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.inbox = Inbox()
+        self.sent = asyncio.Event()
+        self.sent.set()
+        self._transport: asyncio.Transport
+        self._gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=0)  # so that `sent` means: nothing is left in this process
+        _tune(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        self.inbox.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reason = f": {getattr(exc, 'strerror', None) or exc}" if exc else ""
+        self.inbox.fail(ConnectionLost(f"{self.name} closed the connection{reason}"))
+        self._gone.set()
+        self.sent.set()
+
+    def pause_writing(self) -> None:
+        self.sent.clear()
+
+    def resume_writing(self) -> None:
+        self.sent.set()
+
+    def send(self, data: bytes) -> None:
+        if self.inbox.error is not None or self._transport.is_closing():
+            raise ConnectionLost(f"{self.name} closed the connection")
+        self._transport.write(data)
+
+    async def finish(self) -> None:
+        self._transport.close()
+        try:
+            async with asyncio.timeout(_CLOSE_PATIENCE):
+                await self._gone.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._transport.abort()
+
+
+def _tune(sock: socket.socket) -> None:
+    """asyncio has set TCP_NODELAY; what a system does not know is left out."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
