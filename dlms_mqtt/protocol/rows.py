@@ -21,7 +21,7 @@ from dlms_mqtt.protocol.values import CONTAINERS, NUMBERS, Data, DataType
 Row = tuple[Any, ...]
 T = DataType
 
-_SHORT_RUN = 4  # from here on a run is cheaper than value by value
+_SHORT_RUN = 6  # from here on a template is cheaper than value by value
 
 
 class Rows(NamedTuple):
@@ -58,16 +58,18 @@ def _read(data: bytes, offset: int) -> Rows:
     count, at = _count(data, offset + 1)
     kinds: list[DataType] = []
     rows: list[Row] = []
+    singly = 0  # after a short run, rows to decode value by value before the next template is tried
     while len(rows) < count:
         shape = _shape(data, at)
-        number = _run(data, at, shape, count - len(rows)) if shape else 1
+        number = _run(data, at, shape, count - len(rows)) if shape else 0
         if shape and number >= _SHORT_RUN:
             end = at + number * shape.size
             _learn(kinds, shape.kinds)
             rows += _unpack(data[at:end], shape, number)
-            at = end
+            at, singly = end, 0
         else:
-            for _ in range(number):
+            singly = min(2 * singly + 1, 256)
+            for _ in range(min(max(number, singly), count - len(rows))):
                 element, at = decode(data, at)
                 rows.append(_row(element, kinds))
     return Rows(kinds, rows, at)
@@ -185,7 +187,7 @@ def _run(data: bytes, start: int, shape: _Shape, limit: int) -> int:
         if alike < step:
             break
         step *= 4
-    return max(found, 1)
+    return found
 
 
 def _alike(data: bytes, start: int, shape: _Shape, limit: int) -> int:

@@ -43,6 +43,10 @@ def _part(value: int) -> int | None:
     return None if value == _NO_PART else value
 
 
+def _micros(hundredths: int) -> int:
+    return 0 if hundredths == _NO_PART else hundredths * 10_000
+
+
 def _text(value: int | None, words: dict[int, str], width: int = 2) -> str:
     return "*" if value is None else words.get(value) or f"{value:0{width}}"
 
@@ -222,9 +226,8 @@ class DateTime(_DateParts, _TimeParts):
         year, month, day, hour, minute, second, hundredths, deviation, status = _DATE_TIME.unpack(self.raw)
         zone = default_tz if deviation == _NO_DEVIATION else _zone(sense * deviation) or default_tz
         second = 0 if second == _NO_PART else second
-        micros = 0 if hundredths == _NO_PART else hundredths * 10_000
         try:
-            moment = datetime(year, month, day, hour, minute, second, micros, zone)
+            moment = datetime(year, month, day, hour, minute, second, _micros(hundredths), zone)
             return _unfold(moment, status) if zone is default_tz is not None else moment
         except (ValueError, OverflowError):
             return None
@@ -279,25 +282,24 @@ def to_datetimes(raws: Iterable[bytes], default_tz: tzinfo | None = None, sense:
     """Many 12-octet date-times at once: datetimes, and ``DateTime`` for those that are none. For profiles."""
     raws = list(raws)
     try:
-        return _same_kind(raws, default_tz, sense)
+        return _at_once(raws, default_tz, sense)
     except (ValueError, OverflowError):
         return [value.to_datetime(default_tz, sense) or value for value in map(DateTime, raws)]
 
 
-def _same_kind(raws: list[bytes], default_tz: tzinfo | None, sense: int) -> list[datetime | DateTime]:
+def _at_once(raws: list[bytes], default_tz: tzinfo | None, sense: int) -> list[datetime | DateTime]:
     """All of them by one map at C speed; ValueError where one of them needs a closer look."""
-    years, months, days, hours, minutes, seconds, hundredths, deviations, _ = zip(
+    years, months, days, hours, minutes, seconds, hundredths, deviations, status = zip(
         *_DATE_TIME.iter_unpack(b"".join(raws)), strict=True
     )
-    if set(hundredths) <= {0, _NO_PART}:
-        micros: Iterable[int] = repeat(0)
-    else:
-        micros = [0 if part == _NO_PART else part * 10_000 for part in hundredths]
+    micros = repeat(0) if set(hundredths) <= {0, _NO_PART} else map(_micros, hundredths)
     zones = {deviation: _zone(sense * deviation) for deviation in set(deviations)}
-    if None in zones.values():  # a deviation that is missing or absurd: the default zone, and its double hour
+    if zones == {_NO_DEVIATION: None}:
+        moments = map(datetime, years, months, days, hours, minutes, seconds, micros, repeat(default_tz))
+        return list(map(_unfold, moments, status) if default_tz else moments)
+    if None in zones.values():
         raise ValueError
-    zone = map(zones.__getitem__, deviations) if len(zones) > 1 else repeat(next(iter(zones.values())))
-    return list(map(datetime, years, months, days, hours, minutes, seconds, micros, zone))
+    return list(map(datetime, years, months, days, hours, minutes, seconds, micros, map(zones.__getitem__, deviations)))
 
 
 _DATE_TEXT = r"(\d{4}|\*)-(\d\d?|\*|dst-end|dst-begin)-(\d\d?|\*|last|second-last)"
