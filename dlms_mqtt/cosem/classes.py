@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dlms_mqtt.cosem.rows import ROWS
 from dlms_mqtt.cosem.rows.named import NAMED
@@ -26,7 +25,8 @@ __all__ = [
 ]
 
 
-class Attribute(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Attribute:
     """One attribute; ``type`` is None where the meter decides; offsets are for short-name referencing."""
 
     index: int
@@ -35,7 +35,8 @@ class Attribute(NamedTuple):
     short_name_offset: int
 
 
-class Method(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Method:
     """One method with the type of its argument (None: the meter decides); offset None where it is not known."""
 
     index: int
@@ -56,11 +57,11 @@ class InterfaceClass:
 
     def attribute(self, index_or_name: int | str) -> Attribute | None:
         """The attribute with this number or name."""
-        return next((item for item in self.attributes if index_or_name in item[:2]), None)
+        return next((item for item in self.attributes if index_or_name in (item.index, item.name)), None)
 
     def method(self, index_or_name: int | str) -> Method | None:
         """The method with this number or name."""
-        return next((item for item in self.methods if index_or_name in item[:2]), None)
+        return next((item for item in self.methods if index_or_name in (item.index, item.name)), None)
 
 
 _TYPES: dict[str, DataType | None] = {item.text: item for item in DataType} | {"choice": None}
