@@ -1,0 +1,307 @@
+"""The ciphering of one association, for either side: APDU in, ciphered APDU out, and back.
+
+One rule: nothing of a message is believed before its tag was verified. What carries no tag, or one that can't be
+checked, passes only where the configuration says so, with one warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dlms_mqtt.errors import ConfigError, DecodeError, LocalProtocolError, SecurityError
+from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS
+from dlms_mqtt.protocol.buffer import Reader, encode_length
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security.counters import PeerCounters
+from dlms_mqtt.protocol.security.gcm import KeyContext, Unprotected, check_control, check_title
+from dlms_mqtt.protocol.security.suites import BROADCAST, SUITE_MASK, SUITES, Keys, Security
+
+_SECURITY = {bits: Security(bits) for bits in (0x00, 0x10, 0x20, 0x30)}
+_BITS = int(Security.BOTH)
+_AUTHENTICATION = int(Security.AUTHENTICATION)
+
+_INITIATE = {0x01, 0x08}
+_CONFIRMED_SERVICE_ERROR = 0x0E
+_EXCEPTION_RESPONSE = 0xD8
+_GENERAL_GLO = 0xDB
+_GENERAL_DED = 0xDC
+# general-ciphering and general-signing need keys that only the public-key parts can agree on.
+_LATER = {0xDD: "general-ciphering", 0xDF: "general-signing"}
+# Refusals that a meter may send in plain, because it may have been unable to decipher the question.
+_MAY_BE_PLAIN = frozenset({_CONFIRMED_SERVICE_ERROR, _EXCEPTION_RESPONSE})
+# What general-glo and general-ded may carry besides the services with tags of their own: DataNotification and ACCESS.
+_WITHOUT_OWN_TAG = frozenset({0x0F, 0xD9, 0xDA})
+# A P1 telegram of Luxembourg is text in general-glo and starts with a slash.
+_PLAUSIBLE = frozenset(GLO_TAGS) | _MAY_BE_PLAIN | _WITHOUT_OWN_TAG | {0xE0, ord("/")}
+
+
+class Form(NamedTuple):
+    """Which tags a ciphered APDU gets: a table of service-specific ones (None: the general one), and which key."""
+
+    dedicated: bool
+    tags: dict[int, int]
+    general: int
+
+
+FORMS: dict[str, Form] = {
+    "global": Form(False, GLO_TAGS, _GENERAL_GLO),
+    "dedicated": Form(True, DED_TAGS, _GENERAL_DED),
+    "general-global": Form(False, {}, _GENERAL_GLO),
+    "general-dedicated": Form(True, {}, _GENERAL_DED),
+}
+
+
+class _Incoming(NamedTuple):
+    """What a ciphered tag says: which APDU may be inside, which key, and whether a system title goes first."""
+
+    inner: frozenset[int]
+    dedicated: bool
+    general: bool = False
+
+
+_INCOMING: dict[int, _Incoming] = {
+    **{outer: _Incoming(frozenset((inner,)), False) for inner, outer in GLO_TAGS.items()},
+    **{outer: _Incoming(frozenset((inner,)), True) for inner, outer in DED_TAGS.items()},
+    _GENERAL_GLO: _Incoming(_PLAUSIBLE, False, True),
+    _GENERAL_DED: _Incoming(_PLAUSIBLE, True, True),
+}
+
+
+class Cipher:
+    """One side of one association (or of one push source).
+
+    ``next_counter`` gives the numbers for the key in use (the broadcast key when ``broadcast``); the dedicated key has
+    its own with ``next_dedicated``, else it shares them, which is safe too. ``suite`` None takes any on receive.
+    ``minimum`` is the least protection a peer's message must have (default: what we send). A listener sends nothing:
+    NONE, with AUTHENTICATION as the minimum.
+    """
+
+    def __init__(
+        self,
+        *,
+        suite: int | None,
+        security: Security,
+        keys: Keys,
+        system_title: bytes,
+        next_counter: Callable[[], int],
+        peer_title: bytes | None = None,
+        form: str = "global",
+        accept_unauthenticated: bool = False,
+        minimum: Security | None = None,
+        broadcast: bool = False,
+        next_dedicated: Callable[[], int] | None = None,
+        peer_counters: PeerCounters | None = None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.suite = suite
+        self.security = security
+        self.keys = keys
+        self.system_title = bytes(system_title)
+        self.peer_title: bytes | None = None
+        self.form = form
+        self.accept_unauthenticated = accept_unauthenticated
+        self.minimum = security if minimum is None else minimum
+        self.broadcast = broadcast
+        self.next_counter = next_counter
+        self.next_dedicated = next_dedicated or next_counter
+        self.peer_counters = PeerCounters() if peer_counters is None else peer_counters
+        self._warn: Callable[[str], None] | None = warn
+        self._contexts: dict[str, KeyContext] = {}
+        self._check()
+        if peer_title:
+            self.learn_title(peer_title)
+
+    def _check(self) -> None:
+        if self.form not in FORMS:
+            raise ConfigError(f"there is no ciphering '{self.form}'; there is {', '.join(FORMS)}", key="ciphering")
+        if self.suite is not None:
+            self.keys.check(self.suite)
+        if self.security or self.system_title:
+            check_title(self.system_title)
+        for name in ("encryption", "broadcast", "dedicated"):
+            self._use(name, getattr(self.keys, name))
+
+    def _use(self, name: str, key: Secret | None) -> None:
+        if key:
+            self._contexts[name] = KeyContext(key, self.keys.authentication)
+
+    def use_dedicated_key(self, key: Secret) -> None:
+        """The dedicated key of this association, as the InitiateRequest carries it."""
+        Keys(key).check(self.suite or 0)
+        self._use("dedicated", key)
+
+    @property
+    def key(self) -> KeyContext:
+        """The global key, as GMAC authentication needs it."""
+        return self._sending("encryption")
+
+    def learn_title(self, title: bytes) -> None:
+        """The peer's system title, configured or told in the AARE; SecurityError when it is another than before."""
+        if self.peer_title is not None and title != self.peer_title:
+            raise SecurityError(
+                f"the peer's system title is {title.hex()}, {self.peer_title.hex()} is expected", reason="title"
+            )
+        if len(title) != 8:
+            raise SecurityError(f"a system title has 8 octets, the peer's has {len(title)}", reason="title")
+        self.peer_title = bytes(title)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def protect_apdu(self, apdu: bytes, form: str | None = None) -> bytes:
+        """The APDU as this association sends it; ``form`` overrides the association's. LocalProtocolError."""
+        tag = apdu[0]
+        if not self.security or tag == _EXCEPTION_RESPONSE:
+            return apdu
+        row = FORMS[form or self.form]
+        outer = row.tags.get(tag)
+        if outer is not None:
+            content = self._seal(apdu, row.dedicated)
+            return bytes((outer,)) + encode_length(len(content)) + content
+        if tag not in GLO_TAGS and tag not in _WITHOUT_OWN_TAG:
+            raise LocalProtocolError(f"an APDU with tag {tag:02x} can't be ciphered")
+        content = self._seal(apdu, row.dedicated)
+        return bytes((row.general, 8)) + self.system_title + encode_length(len(content)) + content
+
+    def protect_initiate(self, apdu: bytes) -> bytes:
+        """The InitiateRequest or -Response for user-information: always glo-initiate, with the global key."""
+        if not self.security and apdu[:2] == b"\x01\x01":
+            raise LocalProtocolError("a dedicated key must not be sent without protection")
+        return self.protect_apdu(apdu, "global")
+
+    def _seal(self, apdu: bytes, dedicated: bool) -> bytes:
+        name = "dedicated" if dedicated else "broadcast" if self.broadcast else "encryption"
+        context = self._sending(name)
+        control = int(self.security) | (self.suite or 0) | (BROADCAST if name == "broadcast" else 0)
+        if control & _AUTHENTICATION and not context.authenticates:
+            raise ConfigError("authenticated messages need an authentication key", key="authentication_key")
+        counter = self.next_dedicated() if dedicated else self.next_counter()
+        return context.seal(control, self.system_title, counter, apdu)
+
+    def _sending(self, name: str) -> KeyContext:
+        context = self._contexts.get(name)
+        if context is None:
+            raise ConfigError(f"ciphering needs the {name} key", key=f"{name}_key")
+        return context
+
+    # -- receiving ----------------------------------------------------------------------------------------------------
+
+    def unprotect_apdu(self, apdu: bytes) -> bytes:
+        """The plain APDU that the peer sent; SecurityError says why a message is refused."""
+        return self.open(apdu).plaintext
+
+    def unprotect_initiate(self, apdu: bytes) -> bytes:
+        """The InitiateRequest, InitiateResponse or ConfirmedServiceError out of user-information."""
+        return self.open(apdu).plaintext
+
+    def open(self, apdu: bytes) -> Unprotected:
+        """As ``unprotect_apdu``, with all that is known: ``verified`` is None where nothing vouches for the content."""
+        if not apdu:
+            raise SecurityError("the message is empty", reason="cut")
+        row = _INCOMING.get(apdu[0])
+        if row is None:
+            return self._plain(apdu)
+        title, content = self._take_apart(apdu, row.general)
+        context = self._receiving(content[0] if content else 0, row.dedicated)
+        text, control, counter, verified = context.open(title, content, row.inner)
+        if (text[0] if text else -1) not in row.inner and not (verified and row.general):
+            raise _wrong_inside(row, verified)
+        self._check_level(control, verified)
+        self.peer_counters.check(context.id, title, counter, verified=verified is True)
+        if verified is None:
+            self._accept_unauthenticated(control)
+        self.peer_counters.commit(context.id, title, counter, verified=verified is True)
+        return Unprotected(text, control, counter, _SECURITY[control & _BITS], verified, title)
+
+    def _plain(self, apdu: bytes) -> Unprotected:
+        tag = apdu[0]
+        if tag in _LATER:
+            raise SecurityError(f"{_LATER[tag]} is not supported yet", reason="unsupported")
+        if (self.security or self.minimum) and tag not in _MAY_BE_PLAIN:
+            raise SecurityError(
+                f"the peer sent a plain message (tag {tag:02x}) where ciphered ones were agreed", reason="unprotected"
+            )
+        return Unprotected(apdu, None, None, Security.NONE, None, self.peer_title or b"")
+
+    def _take_apart(self, apdu: bytes, general: bool) -> tuple[bytes, bytes]:
+        """System title and content. Octets behind the content are ignored: no tag covers them."""
+        try:
+            reader = Reader(apdu, 1)
+            title = reader.octets("system title") if general else b""
+            content = reader.octets("ciphered content")
+        except DecodeError as error:
+            raise SecurityError(f"the ciphered message is cut: {error.message}", reason="cut") from None
+        return self._title(title), content
+
+    def _title(self, title: bytes) -> bytes:
+        """A title in the message must be the peer's; a message without one is from the peer we know."""
+        expected = self.peer_title
+        if not title:
+            if expected is None:
+                raise SecurityError(
+                    "the peer's system title is not known, and the message does not tell it",
+                    reason="title",
+                    hint="Configure the meter's system title.",
+                )
+            return expected
+        if len(title) != 8 or (expected is not None and title != expected):
+            raise SecurityError(
+                f"the message is from system title {title.hex()}, expected: {expected.hex() if expected else '8 octets'}",
+                reason="title",
+            )
+        return title
+
+    def _receiving(self, control: int, dedicated: bool) -> KeyContext:
+        check_control(control, self.suite)
+        broadcast = control & BROADCAST
+        name = "dedicated" if dedicated else "broadcast" if broadcast else "encryption"
+        context = None if dedicated and broadcast else self._contexts.get(name)
+        if context is None:
+            raise SecurityError(f"the message needs the {name} key, which is not known", reason="key")
+        if self.suite is None and len(getattr(self.keys, name) or b"") != SUITES[control & SUITE_MASK].key_length:
+            raise SecurityError(
+                f"the {name} key does not have the length of suite {control & SUITE_MASK}", reason="key"
+            )
+        return context
+
+    def _check_level(self, control: int, verified: bool | None) -> None:
+        wanted = int(self.minimum)
+        if verified is None and self.accept_unauthenticated:
+            wanted &= ~_AUTHENTICATION
+        if wanted & ~control & _BITS or ((self.security or self.minimum) and not control & _BITS):
+            raise SecurityError(
+                f"the peer protects less than agreed: {_words(control)} instead of {_words(wanted)}", reason="security"
+            )
+
+    def _accept_unauthenticated(self, control: int) -> None:
+        """Let a message pass for which nothing vouches, or refuse it."""
+        if not control & _BITS:
+            return
+        tagged = control & _AUTHENTICATION
+        why = "there is no authentication key to check the tag" if tagged else "it carries no authentication tag"
+        if not self.accept_unauthenticated:
+            raise SecurityError(
+                f"the message is not authenticated: {why}",
+                reason="unauthenticated",
+                hint="Give the authentication key."
+                if tagged
+                else "Set accept_unauthenticated if the meter never sends tags.",
+            )
+        if self._warn is not None:
+            warn, self._warn = self._warn, None
+            warn(f"Messages are accepted though nothing proves who sent them: {why}.")
+
+
+def _wrong_inside(row: _Incoming, verified: bool | None) -> SecurityError:
+    """The outer tag is outside of all protection, so it must agree with what is inside."""
+    if verified:
+        return SecurityError(
+            "the tag of the ciphered message is not that of the APDU in it: it was altered", reason="tag"
+        )
+    message = "deciphering gives no APDU: the encryption key or the system title is wrong, or the message was altered"
+    return SecurityError(message, reason="key")
+
+
+def _words(control: int) -> str:
+    names = {0x00: "nothing", 0x10: "authentication", 0x20: "encryption", 0x30: "authentication and encryption"}
+    return names[control & _BITS]

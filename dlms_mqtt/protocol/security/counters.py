@@ -1,0 +1,46 @@
+"""The receiving side's memory: counters of a peer must rise, or somebody is sending old messages again.
+
+One object per association or push source. A counter is remembered only after its message was judged, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dlms_mqtt.errors import SecurityError
+
+_Key = tuple[str, bytes, bool]
+
+
+class PeerCounters:
+    """The last counter per key id and system title; messages without a checked tag have a memory of their own.
+
+    Otherwise one forged message with a high counter would silence the real meter.
+    """
+
+    def __init__(self, kept: Mapping[str, int] | None = None) -> None:
+        self._last: dict[_Key, int] = {_parse(name): counter for name, counter in (kept or {}).items()}
+
+    def check(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
+        """SecurityError unless ``counter`` is above the last one (the first may be 0)."""
+        last = self._last.get((key_id, title, verified), -1)
+        if counter > last:
+            return
+        if counter == last:
+            message = f"this message was received before: its counter is {counter} again (a replay)"
+        else:
+            message = f"the peer's counter fell from {last} to {counter}: an old message, or the meter was reset"
+        raise SecurityError(message, reason="counter", hint="Start a new association; restart a listener.")
+
+    def commit(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
+        """Remember the counter of a message that was judged good."""
+        self._last[key_id, title, verified] = counter
+
+    def keep(self) -> dict[str, int]:
+        """The memory as plain values, for a store; the constructor takes it back."""
+        return {f"{key}/{title.hex()}/{int(verified)}": n for (key, title, verified), n in self._last.items()}
+
+
+def _parse(name: str) -> _Key:
+    key, title, verified = name.split("/")
+    return key, bytes.fromhex(title), verified == "1"
