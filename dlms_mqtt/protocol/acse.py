@@ -1,0 +1,403 @@
+"""ACSE (BER): AARQ and AARE open an association, RLRQ and RLRE release it.
+
+A message is a row of tagged fields. What we send is minimal and in the order of the standard; what we read may have
+fields that we do not know (kept in ``unknown``), leave out any (None), or go on after its end (kept in ``trailing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, NamedTuple, Self
+
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.buffer import Reader, encode_length
+from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.secret import Secret
+
+_CONTEXT_OID = bytes.fromhex("60857405080100")[:-1]  # 2.16.756.5.8.1, then the number of the context
+_MECHANISM_OID = bytes.fromhex("60857405080200")[:-1]  # 2.16.756.5.8.2, then the number of the mechanism
+AUTHENTICATION_REQUIREMENT = b"\x07\x80"  # ACSE requirements: one bit, authentication
+
+
+class _Named(IntEnum):
+    """A number with a word for it."""
+
+    @property
+    def text(self) -> str:
+        """The standard's name."""
+        words = self.name.lower().replace("_", "-")
+        return words.replace("-ap-", "-AP-").replace("-ae-", "-AE-").replace("-acse-", "-ACSE-")
+
+    @classmethod
+    def of(cls, number: int) -> Self | int:
+        """The member for this number, or the number itself when there is none."""
+        member: Self | int = cls._value2member_map_.get(number, number)  # type: ignore[assignment]
+        return member
+
+
+class ApplicationContext(_Named):
+    """COSEM application context names."""
+
+    LN = 1
+    SN = 2
+    LN_CIPHERED = 3
+    SN_CIPHERED = 4
+
+    @property
+    def text(self) -> str:
+        """``LN``, ``SN``, ``LN-ciphered``, ``SN-ciphered``."""
+        return self.name.replace("_CIPHERED", "-ciphered")
+
+    @property
+    def logical_names(self) -> bool:
+        """Are objects addressed by logical name?"""
+        return self in (ApplicationContext.LN, ApplicationContext.LN_CIPHERED)
+
+    @property
+    def ciphered(self) -> bool:
+        """Is ciphering allowed?"""
+        return self >= ApplicationContext.LN_CIPHERED
+
+
+class Mechanism(_Named):
+    """COSEM authentication mechanism names."""
+
+    NONE = 0
+    LLS = 1
+    HLS = 2
+    HLS_MD5 = 3
+    HLS_SHA1 = 4
+    HLS_GMAC = 5
+    HLS_SHA256 = 6
+    HLS_ECDSA = 7
+
+    @property
+    def text(self) -> str:
+        """``LLS``, ``HLS-GMAC``, ...; ``none``."""
+        return "none" if self is Mechanism.NONE else self.name.replace("_", "-")
+
+
+class AssociationResult(_Named):
+    """Result of an AARE."""
+
+    ACCEPTED = 0
+    REJECTED_PERMANENT = 1
+    REJECTED_TRANSIENT = 2
+
+
+class DiagnosticSource(_Named):
+    """Who made the diagnostic of an AARE."""
+
+    ACSE_SERVICE_USER = 1
+    ACSE_SERVICE_PROVIDER = 2
+
+    @property
+    def text(self) -> str:
+        """``acse-service-user`` or ``acse-service-provider``."""
+        return self.name.lower().replace("_", "-")
+
+
+class ServiceUserDiagnostic(_Named):
+    """Why an association was refused, or what is still to do."""
+
+    NULL = 0
+    NO_REASON_GIVEN = 1
+    APPLICATION_CONTEXT_NAME_NOT_SUPPORTED = 2
+    CALLING_AP_TITLE_NOT_RECOGNIZED = 3
+    CALLING_AP_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 4
+    CALLING_AE_QUALIFIER_NOT_RECOGNIZED = 5
+    CALLING_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 6
+    CALLED_AP_TITLE_NOT_RECOGNIZED = 7
+    CALLED_AP_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 8
+    CALLED_AE_QUALIFIER_NOT_RECOGNIZED = 9
+    CALLED_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 10
+    AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED = 11
+    AUTHENTICATION_MECHANISM_NAME_REQUIRED = 12
+    AUTHENTICATION_FAILURE = 13
+    AUTHENTICATION_REQUIRED = 14
+
+
+class ServiceProviderDiagnostic(_Named):
+    """Why the layer below the application refused."""
+
+    NULL = 0
+    NO_REASON_GIVEN = 1
+    NO_COMMON_ACSE_VERSION = 2
+
+
+class Diagnostic(NamedTuple):
+    """result-source-diagnostic: who says it, and the code."""
+
+    source: DiagnosticSource | int
+    code: ServiceUserDiagnostic | ServiceProviderDiagnostic | int
+
+    @property
+    def text(self) -> str:
+        """The code in the standard's words."""
+        return self.code.text if isinstance(self.code, _Named) else f"diagnostic {self.code}"
+
+
+_DIAGNOSTICS: dict[int, type[_Named]] = {1: ServiceUserDiagnostic, 2: ServiceProviderDiagnostic}
+
+
+class _Form(NamedTuple):
+    """How the contents of one field are read and written."""
+
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+
+
+def _tlv(tag: int, contents: bytes) -> bytes:
+    return bytes((tag,)) + encode_length(len(contents)) + contents
+
+
+def _inner(contents: bytes, tag: int, what: str) -> bytes:
+    """Contents of the one element inside an EXPLICIT tag; what is behind it is left alone."""
+    reader = Reader(contents)
+    found = reader.u8(what)
+    if found != tag:
+        raise DecodeError(f"{what} is tagged {found:02x}, not {tag:02x}")
+    return reader.octets(what)
+
+
+def _explicit(tag: int, what: str, form: _Form) -> _Form:
+    return _Form(
+        lambda contents: form.decode(_inner(contents, tag, what)),
+        lambda value: _tlv(tag, form.encode(value)),
+    )
+
+
+def _decode_integer(contents: bytes) -> int:
+    if not 1 <= len(contents) <= 8:
+        raise DecodeError(f"an integer of {len(contents)} octets")
+    return int.from_bytes(contents, "big", signed=True)
+
+
+def _encode_integer(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _named_oid(prefix: bytes, kind: type[_Named]) -> _Form:
+    """An object identifier of ours as its last number, any other one as its bytes."""
+
+    def decode(contents: bytes) -> Any:
+        ours = len(contents) == len(prefix) + 1 and contents.startswith(prefix)
+        return kind.of(contents[-1]) if ours else contents
+
+    return _Form(decode, lambda value: value if isinstance(value, bytes) else prefix + bytes((value,)))
+
+
+def _decode_authentication(contents: bytes) -> Secret:
+    # CHOICE charstring [0], bitstring [1], external [2], other [3]: the octets are what counts.
+    reader = Reader(contents)
+    reader.u8("authentication-value")
+    return Secret(reader.octets("authentication-value"))
+
+
+def _decode_diagnostic(contents: bytes) -> Diagnostic:
+    reader = Reader(contents)
+    source = reader.u8("result-source-diagnostic") & 0x1F
+    code = _decode_integer(_inner(reader.octets("result-source-diagnostic"), 0x02, "diagnostic"))
+    return Diagnostic(DiagnosticSource.of(source), _DIAGNOSTICS[source].of(code) if source in _DIAGNOSTICS else code)
+
+
+def _encode_diagnostic(value: Diagnostic) -> bytes:
+    return _tlv(0xA0 | value.source, _tlv(0x02, _encode_integer(value.code)))
+
+
+_RAW = _Form(bytes, bytes)
+_INTEGER = _Form(_decode_integer, _encode_integer)
+_RESULT = _Form(lambda contents: AssociationResult.of(_decode_integer(contents)), _encode_integer)
+_DIAGNOSTIC = _Form(_decode_diagnostic, _encode_diagnostic)
+_AUTHENTICATION = _Form(_decode_authentication, lambda value: _tlv(0x80, value))
+_CONTEXT = _explicit(0x06, "application-context-name", _named_oid(_CONTEXT_OID, ApplicationContext))
+_MECHANISM = _named_oid(_MECHANISM_OID, Mechanism)
+
+
+def _octets(what: str) -> _Form:
+    return _explicit(0x04, what, _RAW)
+
+
+def _number(what: str) -> _Form:
+    return _explicit(0x02, what, _INTEGER)
+
+
+_Fields = dict[int, tuple[str, _Form]]
+
+
+class _Acse(Apdu):
+    """A message made of tagged fields: FIELDS has a row for each, tag -> attribute and form."""
+
+    __slots__ = ()
+    FIELDS: ClassVar[_Fields] = {}
+
+    def encode_body(self) -> bytes:
+        """The octets after the head."""
+        known = [
+            (tag, form.encode(value))
+            for tag, (name, form) in self.FIELDS.items()
+            if (value := getattr(self, name)) is not None
+        ]
+        unknown: tuple[tuple[int, bytes], ...] = getattr(self, "unknown", ())
+        # The standard numbers the fields in their order.
+        fields = sorted([*known, *unknown], key=lambda field: field[0] & 0x1F)
+        body = b"".join([_tlv(tag, contents) for tag, contents in fields])
+        return encode_length(len(body)) + body
+
+    @classmethod
+    def read_body(cls, reader: Reader) -> Self:
+        """Read what follows the head, and keep what comes after the message."""
+        body = Reader(reader.octets(cls.NAME))
+        found: dict[str, Any] = {}
+        unknown: list[tuple[int, bytes]] = []
+        while body.remaining:
+            tag, contents = body.u8("field tag"), body.octets("field")
+            name, form = cls.FIELDS.get(tag, ("", _RAW))
+            if name and name not in found:
+                found[name] = form.decode(contents)
+            else:
+                unknown.append((tag, contents))
+        found |= {"unknown": tuple(unknown), "trailing": reader.rest()}
+        return cls(**found)
+
+
+_PROTOCOL_VERSION = ("protocol_version", _RAW)
+_IMPLEMENTATION = ("implementation_information", _RAW)
+_USER_INFORMATION = ("user_information", _octets("user-information"))
+
+
+@dataclass(frozen=True, slots=True)
+class Aarq(_Acse, head=(0x60,), name="aarq"):
+    """Asks for an association. ``calling_ae_invocation_id`` is the user id; ``user_information`` an initiate APDU."""
+
+    FIELDS: ClassVar[_Fields] = {
+        0x80: _PROTOCOL_VERSION,
+        0xA1: ("application_context", _CONTEXT),
+        0xA2: ("called_ap_title", _octets("called-AP-title")),
+        0xA3: ("called_ae_qualifier", _octets("called-AE-qualifier")),
+        0xA4: ("called_ap_invocation_id", _number("called-AP-invocation-id")),
+        0xA5: ("called_ae_invocation_id", _number("called-AE-invocation-id")),
+        0xA6: ("calling_ap_title", _octets("calling-AP-title")),
+        0xA7: ("calling_ae_qualifier", _octets("calling-AE-qualifier")),
+        0xA8: ("calling_ap_invocation_id", _number("calling-AP-invocation-id")),
+        0xA9: ("calling_ae_invocation_id", _number("calling-AE-invocation-id")),
+        0x8A: ("acse_requirements", _RAW),
+        0x8B: ("mechanism", _MECHANISM),
+        0xAC: ("authentication_value", _AUTHENTICATION),
+        0xBD: _IMPLEMENTATION,
+        0xBE: _USER_INFORMATION,
+    }
+
+    application_context: ApplicationContext | int | bytes | None = None
+    calling_ap_title: bytes | None = None
+    acse_requirements: bytes | None = None
+    mechanism: Mechanism | int | bytes | None = None
+    authentication_value: Secret | None = None
+    user_information: bytes | None = None
+    calling_ae_invocation_id: int | None = None
+    calling_ap_invocation_id: int | None = None
+    calling_ae_qualifier: bytes | None = None
+    called_ap_title: bytes | None = None
+    called_ae_qualifier: bytes | None = None
+    called_ap_invocation_id: int | None = None
+    called_ae_invocation_id: int | None = None
+    protocol_version: bytes | None = None
+    implementation_information: bytes | None = None
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    trailing: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Aare(_Acse, head=(0x61,), name="aare"):
+    """Answers an AARQ. ``user_information`` is an initiate response or a confirmedServiceError, perhaps ciphered."""
+
+    FIELDS: ClassVar[_Fields] = {
+        0x80: _PROTOCOL_VERSION,
+        0xA1: ("application_context", _CONTEXT),
+        0xA2: ("result", _explicit(0x02, "result", _RESULT)),
+        0xA3: ("diagnostic", _DIAGNOSTIC),
+        0xA4: ("responding_ap_title", _octets("responding-AP-title")),
+        0xA5: ("responding_ae_qualifier", _octets("responding-AE-qualifier")),
+        0xA6: ("responding_ap_invocation_id", _number("responding-AP-invocation-id")),
+        0xA7: ("responding_ae_invocation_id", _number("responding-AE-invocation-id")),
+        0x88: ("acse_requirements", _RAW),
+        0x89: ("mechanism", _MECHANISM),
+        0xAA: ("authentication_value", _AUTHENTICATION),
+        0xBD: _IMPLEMENTATION,
+        0xBE: _USER_INFORMATION,
+    }
+
+    application_context: ApplicationContext | int | bytes | None = None
+    result: AssociationResult | int | None = None
+    diagnostic: Diagnostic | None = None
+    responding_ap_title: bytes | None = None
+    acse_requirements: bytes | None = None
+    mechanism: Mechanism | int | bytes | None = None
+    authentication_value: Secret | None = None
+    user_information: bytes | None = None
+    responding_ae_invocation_id: int | None = None
+    responding_ap_invocation_id: int | None = None
+    responding_ae_qualifier: bytes | None = None
+    protocol_version: bytes | None = None
+    implementation_information: bytes | None = None
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    trailing: bytes = b""
+
+    @property
+    def accepted(self) -> bool:
+        """Did the meter accept? (It may still want the second half of an HLS authentication.)"""
+        return self.result == AssociationResult.ACCEPTED
+
+    @property
+    def text(self) -> str:
+        """Result and diagnostic in the standard's words."""
+        result = self.result.text if isinstance(self.result, _Named) else f"result {self.result}"
+        return f"{result}: {self.diagnostic.text}" if self.diagnostic else result
+
+
+class ReleaseRequestReason(_Named):
+    """Reason of an RLRQ."""
+
+    NORMAL = 0
+    URGENT = 1
+    USER_DEFINED = 30
+
+
+class ReleaseResponseReason(_Named):
+    """Reason of an RLRE."""
+
+    NORMAL = 0
+    NOT_FINISHED = 1
+    USER_DEFINED = 30
+
+
+_RELEASE_FIELDS: _Fields = {0x80: ("reason", _INTEGER), 0xBE: _USER_INFORMATION}
+
+
+@dataclass(frozen=True, slots=True)
+class Rlrq(_Acse, head=(0x62,), name="rlrq"):
+    """Asks for the release; ``user_information`` a ciphered initiate request where the association is ciphered."""
+
+    FIELDS: ClassVar[_Fields] = _RELEASE_FIELDS
+
+    reason: int | None = ReleaseRequestReason.NORMAL
+    user_information: bytes | None = None
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    trailing: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Rlre(_Acse, head=(0x63,), name="rlre"):
+    """Answers an RLRQ."""
+
+    FIELDS: ClassVar[_Fields] = _RELEASE_FIELDS
+
+    reason: int | None = ReleaseResponseReason.NORMAL
+    user_information: bytes | None = None
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    trailing: bytes = b""
+
+
+APDUS: tuple[type[Apdu], ...] = (Aarq, Aare, Rlrq, Rlre)

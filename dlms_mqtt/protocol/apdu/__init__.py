@@ -1,0 +1,79 @@
+"""Every APDU, and the one table that finds the class for the bytes.
+
+Octets after a message are no error (meters send some): they stay in ``data`` or ``trailing`` where the message has such
+a field, and ``decode_prefix`` says where the message ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol import acse
+from dlms_mqtt.protocol.apdu import access, action, errors, general, get, initiate, notification, short_name
+from dlms_mqtt.protocol.apdu import set as set_
+from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu
+from dlms_mqtt.protocol.buffer import Reader
+from dlms_mqtt.protocol.layout import Apdu
+
+ROOMS = (acse, get, set_, action, short_name, access, general, notification, errors, initiate)
+APDUS: tuple[type[Apdu], ...] = tuple([row for room in ROOMS for row in room.APDUS])
+TABLE: dict[bytes, type[Apdu]] = {row.HEAD: row for row in APDUS} | {bytes((t,)): CipheredApdu for t in PLAIN_TAGS}
+
+_DECODERS: dict[bytes, Callable[[bytes], Apdu]] = {head: row.from_bytes for head, row in TABLE.items()}
+_SERVICES = {head[0] for head in TABLE if len(head) == 2}
+_LLC = (b"\xe6\xe6\x00", b"\xe6\xe7\x00")
+_MOST_APDUS = 64  # in one buffer; more would be rubbish, and splitting them all would take time
+
+
+def decode_apdu(data: bytes) -> Apdu:
+    """Any APDU; DecodeError names a tag that is not known."""
+    decoder = _DECODERS.get(data[:2]) or _DECODERS.get(data[:1])
+    if decoder is None:
+        raise _unknown(data)
+    return decoder(data)
+
+
+def decode_prefix(data: bytes, offset: int = 0) -> tuple[Apdu, int]:
+    """The APDU at ``offset``, and the offset after it; a value that is left raw is checked too. DecodeError."""
+    row = TABLE.get(data[offset : offset + 2]) or TABLE.get(data[offset : offset + 1])
+    if row is None:
+        raise _unknown(data[offset:])
+    reader = Reader(data, offset + len(row.HEAD))
+    message = row.read_body(reader)
+    # A message that takes the rest of the bytes says itself how much of that was not its own.
+    return message, reader.offset - len(getattr(message, "trailing", b""))
+
+
+def _unknown(data: bytes) -> DecodeError:
+    if not data:
+        return DecodeError("an empty APDU", offset=0)
+    if data[0] in _SERVICES:
+        return DecodeError(f"{data[:2].hex(' ')} begins no known form of its service", offset=1)
+    return DecodeError(f"APDU tag {data[0]:02x} is not known", offset=0)
+
+
+def strip_llc(data: bytes) -> bytes:
+    """Without the LLC octets of HDLC (``e6 e6 00``, ``e6 e7 00``), which some captures and gateways leave in front."""
+    return data[3:] if data[:3] in _LLC else data
+
+
+def split_apdus(data: bytes) -> list[bytes]:
+    """The APDUs that share a buffer (several pushes in one HDLC frame), each by its own length and without LLC octets.
+
+    Octets that begin no APDU stay with the one before them, so that nothing is lost; never raises.
+    """
+    parts: list[bytes] = []
+    offset = 0
+    while offset < len(data):
+        start = offset + 3 if data[offset : offset + 3] in _LLC else offset
+        try:
+            end = decode_prefix(data, start)[1] if len(parts) < _MOST_APDUS else start
+        except DecodeError:
+            end = start
+        if end == start and parts:
+            parts[-1] += data[offset:]
+            break
+        offset = end if end > start else len(data)
+        parts.append(data[start:offset])
+    return parts

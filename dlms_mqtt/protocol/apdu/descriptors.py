@@ -1,0 +1,100 @@
+"""What a request points at: an attribute or a method of an object, perhaps only a part of it (selective access)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from dlms_mqtt.protocol.buffer import Reader
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.layout import DATA, I8, U8, U16, Codec, optional, record, sequence
+from dlms_mqtt.protocol.obis import Obis
+
+AccessSelector = tuple[int, Data]
+
+
+class AttributeDescriptor(NamedTuple):
+    """Cosem-Attribute-Descriptor; proprietary attributes have negative numbers."""
+
+    class_id: int
+    obis: Obis
+    attribute: int
+
+    def __str__(self) -> str:
+        return f"{self.class_id}/{self.obis}:{self.attribute}"
+
+
+class MethodDescriptor(NamedTuple):
+    """Cosem-Method-Descriptor."""
+
+    class_id: int
+    obis: Obis
+    method: int
+
+    def __str__(self) -> str:
+        return f"{self.class_id}/{self.obis}:{self.method}"
+
+
+AttributeWithSelection = tuple[AttributeDescriptor, AccessSelector | None]
+
+
+def _pair(*fields: Any) -> tuple[Any, ...]:
+    return fields
+
+
+def _encode_obis(value: bytes) -> bytes:
+    if len(value) != 6:
+        raise ValueError(f"an OBIS code has 6 octets, not {len(value)}")
+    return bytes(value)
+
+
+OBIS = Codec(lambda reader: Obis(reader.take(6, "OBIS code")), _encode_obis, 6)
+ATTRIBUTE = record(AttributeDescriptor, U16, OBIS, I8)
+METHOD = record(MethodDescriptor, U16, OBIS, I8)
+SELECTOR = record(_pair, U8, DATA)
+ACCESS = optional(SELECTOR)
+ATTRIBUTE_WITH_SELECTION = record(_pair, ATTRIBUTE, ACCESS)
+ATTRIBUTES = sequence(ATTRIBUTE_WITH_SELECTION)
+METHODS = sequence(METHOD)
+
+
+class CaptureObject(NamedTuple):
+    """One column of a profile: capture_object_definition; ``data_index`` 0 means the whole attribute."""
+
+    class_id: int
+    obis: Obis
+    attribute: int
+    data_index: int = 0
+
+    def to_data(self) -> Data:
+        """As the structure that a profile lists and a range selector names."""
+        return Data(
+            DataType.STRUCTURE,
+            (
+                Data(DataType.LONG_UNSIGNED, self.class_id),
+                Data(DataType.OCTET_STRING, bytes(self.obis)),
+                Data(DataType.INTEGER, self.attribute),
+                Data(DataType.LONG_UNSIGNED, self.data_index),
+            ),
+        )
+
+
+def range_access(
+    sort_object: CaptureObject, start: Data, end: Data, columns: Iterable[CaptureObject] = ()
+) -> AccessSelector:
+    """Selector 1 of a profile buffer: the rows whose sort value is in start..end, all columns unless some are named."""
+    selected = Data(DataType.ARRAY, tuple([column.to_data() for column in columns]))
+    return 1, Data(DataType.STRUCTURE, (sort_object.to_data(), start, end, selected))
+
+
+def entry_access(first: int, last: int = 0, first_column: int = 1, last_column: int = 0) -> AccessSelector:
+    """Selector 2 of a profile buffer: rows and columns by number, from 1; a last of 0 means up to the end."""
+    rows = (Data(DataType.DOUBLE_LONG_UNSIGNED, first), Data(DataType.DOUBLE_LONG_UNSIGNED, last))
+    columns = (Data(DataType.LONG_UNSIGNED, first_column), Data(DataType.LONG_UNSIGNED, last_column))
+    return 2, Data(DataType.STRUCTURE, rows + columns)
+
+
+def read_access(reader: Reader) -> AccessSelector | None:
+    """The optional selector behind an attribute."""
+    access: AccessSelector | None = ACCESS.read(reader)
+    return access

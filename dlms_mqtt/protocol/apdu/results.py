@@ -1,0 +1,95 @@
+"""The codes by which a meter says how a service went; numbers that the standard does not know stay plain numbers."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+from dlms_mqtt.protocol.buffer import Reader
+from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.protocol.layout import DATA, U8, Codec, choice, sequence
+
+
+class Code(IntEnum):
+    """A number with the standard's word for it."""
+
+    @property
+    def text(self) -> str:
+        """The standard's name: ``object-undefined``."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def of(cls, number: int) -> Self | int:
+        """The member for this number, or the number itself when there is none."""
+        member: Self | int = cls._value2member_map_.get(number, number)  # type: ignore[assignment]
+        return member
+
+
+def code_text(code: int) -> str:
+    """The standard's name of a code, or ``code 123`` for one that it does not know."""
+    return code.text if isinstance(code, Code) else f"code {int(code)}"
+
+
+class DataAccessResult(Code):
+    """Data-Access-Result: the answer to GET, SET, Read and Write."""
+
+    SUCCESS = 0
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_GET_ABORTED = 15
+    NO_LONG_GET_IN_PROGRESS = 16
+    LONG_SET_ABORTED = 17
+    NO_LONG_SET_IN_PROGRESS = 18
+    DATA_BLOCK_NUMBER_INVALID = 19
+    OTHER_REASON = 250
+
+
+class ActionResult(Code):
+    """Action-Result: the answer to ACTION."""
+
+    SUCCESS = 0
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_ACTION_ABORTED = 15
+    NO_LONG_ACTION_IN_PROGRESS = 16
+    OTHER_REASON = 250
+
+
+def code_codec(kind: type[Code]) -> Codec:
+    """One octet that holds a code of this kind."""
+    return Codec(lambda reader: kind.of(reader.u8("result")), U8.encode)
+
+
+ACCESS_RESULT = code_codec(DataAccessResult)
+ACTION_RESULT = code_codec(ActionResult)
+
+# Get-Data-Result: CHOICE data [0], data-access-result [1].
+GetDataResult = Data | DataAccessResult | int
+GET_DATA_RESULT = choice({0: DATA, 1: ACCESS_RESULT}, lambda value: not isinstance(value, Data), "get-data-result")
+RESULTS = sequence(GET_DATA_RESULT)
+ACCESS_RESULTS = sequence(ACCESS_RESULT)
+
+
+def decode_results(data: bytes) -> tuple[GetDataResult, ...]:
+    """The answers of a GET with list whose blocks were joined; DecodeError."""
+    results: tuple[GetDataResult, ...] = RESULTS.read(Reader(data))
+    return results
+
+
+def encode_results(results: tuple[GetDataResult, ...]) -> bytes:
+    """The answers of a GET with list, ready to be cut into blocks."""
+    return RESULTS.encode(results)
