@@ -246,7 +246,7 @@ class Cipher:
             return expected
         if len(title) != 8 or (expected is not None and title != expected):
             raise SecurityError(
-                f"the message is from system title {title.hex()}, expected: {expected.hex() if expected else '8 octets'}",
+                f"the message is from system title {title.hex()}, not from {expected.hex() if expected else 'one'}",
                 reason="title",
             )
         return title
