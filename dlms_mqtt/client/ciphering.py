@@ -1,0 +1,168 @@
+"""The secrets of one association at work: counters out of the store, a cipher per association, proofs of the secret."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from dlms_mqtt.client.association import Association
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.store import MEMORY, Counter, Store
+from dlms_mqtt.errors import SecurityError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import (
+    SUITES,
+    Cipher,
+    HlsContext,
+    Keys,
+    ManufacturerAlgorithm,
+    PeerCounters,
+    Security,
+    answer_challenge,
+    verify_answer,
+)
+
+log = logging.getLogger("dlms_mqtt.client")
+
+COUNTER_OBIS = Obis((0, 0, 43, 1, 0, 255))
+PUBLIC_CLIENT = 16
+_LEVELS = {
+    "none": Security.NONE,
+    "authentication": Security.AUTHENTICATION,
+    "encryption": Security.ENCRYPTION,
+    "both": Security.BOTH,
+}
+# What an unauthenticated exception-response may move our counter by: a thousand years of polling is not needed.
+ADOPTION_BOUND = 1_000_000
+_TITLE_MAKER = b"DMQ"  # the first three octets name the maker of a system title; ours is not registered
+
+
+class Ciphering:
+    """Made once per client; a fresh cipher for each association."""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        store: Store | None,
+        random: Callable[[int], bytes],
+        algorithm: ManufacturerAlgorithm | None,
+    ) -> None:
+        self.settings = settings
+        self.security = _LEVELS[settings.protection]
+        self._random = random
+        self._algorithm = algorithm
+        self._peer_counters = PeerCounters()
+        self.dedicated_key: Secret | None = None
+        self._cipher: Cipher | None = None
+        self.active = bool(settings.encryption_key)
+        needs_title = self.active or settings.authentication in ("sha256", "gmac")
+        store = store or (Store(MEMORY) if needs_title else None)
+        self.title = settings.system_title or (_kept_title(store, random) if store is not None and needs_title else b"")
+        self.counter: Counter | None = None
+        if self.active and store is not None and settings.encryption_key:
+            start = settings.invocation_counter if isinstance(settings.invocation_counter, int) else None
+            self.counter = store.counter(settings.encryption_key, self.title, start)
+
+    @property
+    def counter_unknown(self) -> bool:
+        """Must the meter be asked for the counter before we cipher?"""
+        return self.counter is not None and not self.counter.known
+
+    @property
+    def counter_attribute(self) -> AttributeDescriptor:
+        """The meter's counter object."""
+        wanted = self.settings.invocation_counter
+        return AttributeDescriptor(1, wanted if isinstance(wanted, Obis) else COUNTER_OBIS, 2)
+
+    def public_settings(self) -> ConnectionSettings:
+        """The same line for the public client: no password, no key."""
+        return replace(
+            self.settings,
+            client=PUBLIC_CLIENT,
+            authentication="none",
+            password=None,
+            security="none",
+            encryption_key=None,
+            authentication_key=None,
+            dedicated_key=None,
+            broadcast_key=None,
+            pre_established=False,
+        )
+
+    def start(self, number: int) -> None:
+        """Go on from the meter's own counter."""
+        if self.counter is not None:
+            self.counter.raise_to(number)
+
+    def adopt(self, number: int | None) -> bool:
+        """Take over the counter that a refusal names: only upwards and within a bound. False: there is none to take."""
+        if number is None or self.counter is None or number <= self.counter.value:
+            return False
+        self.counter.adopt(number, ADOPTION_BOUND)
+        log.info("invocation counter adopted from the meter's refusal: %d", number)
+        return True
+
+    def new_cipher(self) -> Cipher | None:
+        """The cipher of a new association; None where nothing is ciphered."""
+        settings, counter = self.settings, self.counter
+        if counter is None or settings.encryption_key is None:
+            self._cipher = None
+            return None
+        counter.refresh()
+        self.dedicated_key = self._dedicated() if settings.ciphering.endswith("dedicated") else None
+        keys = Keys(
+            settings.encryption_key,
+            settings.authentication_key or Secret(),
+            self.dedicated_key,
+            settings.broadcast_key,
+        )
+        self._cipher = Cipher(
+            suite=settings.suite,
+            security=self.security,
+            keys=keys,
+            system_title=self.title,
+            next_counter=counter.next,
+            form=settings.ciphering,
+            accept_unauthenticated=settings.accept_unauthenticated,
+            peer_counters=self._peer_counters,
+            warn=log.warning,
+        )
+        return self._cipher
+
+    def _dedicated(self) -> Secret:
+        return self.settings.dedicated_key or Secret(self._random(SUITES[self.settings.suite].key_length))
+
+    def answer(self, agreed: Association) -> bytes:
+        """Pass 3: our answer to the meter's challenge."""
+        return answer_challenge(agreed.mechanism, self._context(agreed))
+
+    def verify(self, agreed: Association, answer: object) -> None:
+        """Pass 4: SecurityError unless the meter proved that it knows the secret too."""
+        if not isinstance(answer, bytes):
+            raise SecurityError("the meter's answer to our challenge is no octet string", reason="authentication")
+        verify_answer(agreed.mechanism, self._context(agreed), answer)
+
+    def _context(self, agreed: Association) -> HlsContext:
+        return HlsContext(
+            own_challenge=agreed.own_challenge,
+            peer_challenge=agreed.peer_challenge,
+            secret=self.settings.password or Secret(),
+            own_title=self.title,
+            peer_title=agreed.system_title,
+            suite=self.settings.suite,
+            key=self._cipher.key if self._cipher else None,
+            next_counter=self.counter.next if self.counter else None,
+            algorithm=self._algorithm,
+        )
+
+
+def _kept_title(store: Store, random: Callable[[int], bytes]) -> bytes:
+    """Our system title: made once, because counters are kept under it."""
+    kept = store.get("client", "system_title")
+    if kept is None:
+        kept = (_TITLE_MAKER + random(5)).hex()
+        store.set("client", "system_title", kept)
+    return bytes.fromhex(kept)

@@ -1,0 +1,279 @@
+"""The services with logical names: GET, SET, ACTION and ACCESS, with blocks and lists.
+
+Short names offer the same calls (short_names.py); the client above does not know which it talks through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from dlms_mqtt.client.exchange import Exchange
+from dlms_mqtt.client.refusals import access_refused, action_refused, service_refused
+from dlms_mqtt.errors import AccessRefused, ActionRefused, RemoteProtocolError
+from dlms_mqtt.protocol.apdu.access import AccessRequest, AccessResponse
+from dlms_mqtt.protocol.apdu.action import (
+    ActionOutcome,
+    ActionRequestFirstPblock,
+    ActionRequestNextPblock,
+    ActionRequestNormal,
+    ActionRequestPblock,
+    ActionRequestWithList,
+    ActionRequestWithListFirstPblock,
+    ActionResponseNextPblock,
+    ActionResponseNormal,
+    ActionResponsePblock,
+    ActionResponseWithList,
+    decode_outcomes,
+)
+from dlms_mqtt.protocol.apdu.descriptors import AttributeWithSelection, MethodDescriptor
+from dlms_mqtt.protocol.apdu.get import (
+    GetRequestNext,
+    GetRequestNormal,
+    GetRequestWithList,
+    GetResponseBlock,
+    GetResponseNormal,
+    GetResponseWithList,
+)
+from dlms_mqtt.protocol.apdu.results import decode_results
+from dlms_mqtt.protocol.apdu.set import (
+    SetRequestBlock,
+    SetRequestFirstBlock,
+    SetRequestNormal,
+    SetRequestWithList,
+    SetRequestWithListFirstBlock,
+    SetResponseBlock,
+    SetResponseLastBlock,
+    SetResponseLastBlockWithList,
+    SetResponseNormal,
+    SetResponseWithList,
+    encode_values,
+)
+from dlms_mqtt.protocol.data import Data, DataType, decode, encode
+from dlms_mqtt.protocol.layout import Apdu
+
+Reply = TypeVar("Reply", bound=Apdu)
+NULL = Data(DataType.NULL_DATA, None)
+_CONFIRMED_HIGH = 0xC0  # service class confirmed, priority high
+_BLOCK_OVERHEAD = 12  # octets around the raw data of one SET or ACTION block
+MAX_JOINED = 64 << 20  # octets of one answer in blocks: a meter must not fill our memory
+
+
+class LogicalNames:
+    """Attributes and methods by class, OBIS code and number. ``max_pdu``: octets the meter takes in one APDU, 0 any."""
+
+    def __init__(self, exchange: Exchange, max_pdu: int) -> None:
+        self._exchange = exchange
+        self._max_pdu = max_pdu
+        self._number = 0
+
+    async def get(self, item: AttributeWithSelection) -> bytes:
+        """One attribute, as encoded data (with whatever the meter put behind it). AccessRefused, ServiceRefused."""
+        attribute, access = item
+        answer = await self._ask(
+            GetRequestNormal(self._invoke(), attribute, access), GetResponseNormal, GetResponseBlock
+        )
+        if type(answer) is GetResponseBlock:
+            return await self._join(answer, attribute)
+        if answer.error is not None:
+            raise access_refused(answer.error, attribute)
+        octets: bytes = answer.data
+        return octets
+
+    async def get_list(self, items: Sequence[AttributeWithSelection]) -> list[Data | AccessRefused]:
+        """Several attributes in one request: data or refusal for each, in order."""
+        answer = await self._ask(
+            GetRequestWithList(self._invoke(), tuple(items)), GetResponseWithList, GetResponseBlock, GetResponseNormal
+        )
+        if type(answer) is GetResponseBlock:
+            results = decode_results(await self._join(answer, "a list"))
+        elif type(answer) is GetResponseNormal:  # some meters refuse a whole list with one result
+            raise access_refused(250 if answer.error is None else answer.error, "a list")
+        else:
+            results = answer.results
+        if len(results) != len(items):
+            raise RemoteProtocolError(f"the meter answered {len(results)} of {len(items)} attributes of a list")
+        return [
+            result if isinstance(result, Data) else access_refused(result, item[0])
+            for item, result in zip(items, results, strict=True)
+        ]
+
+    async def set(self, item: AttributeWithSelection, value: Data) -> None:
+        """Write one attribute, in blocks where it is too long. AccessRefused, ServiceRefused."""
+        attribute, access = item
+        octets = encode(value)
+        if not self._too_long(request := SetRequestNormal(self._invoke(), attribute, access, octets)):
+            answer = await self._ask(request, SetResponseNormal)
+            return _check(answer.result, attribute)
+
+        def first(last: bool, block: bytes) -> Apdu:
+            return SetRequestFirstBlock(request.invoke, attribute, access, last, 1, block)
+
+        answer = await self._send_set_blocks(first, octets, request.invoke)
+        return _check(answer.result, attribute)
+
+    async def set_list(
+        self, items: Sequence[AttributeWithSelection], values: Sequence[Data]
+    ) -> list[AccessRefused | None]:
+        """Write several attributes in one request: None or the refusal for each."""
+        invoke, targets = self._invoke(), tuple(items)
+        request = SetRequestWithList(invoke, targets, tuple(values))
+        if not self._too_long(request):
+            answer: Any = await self._ask(request, SetResponseWithList, SetResponseNormal)
+        else:
+
+            def first(last: bool, block: bytes) -> Apdu:
+                return SetRequestWithListFirstBlock(invoke, targets, last, 1, block)
+
+            answer = await self._send_set_blocks(first, encode_values(tuple(values)), invoke)
+        results = getattr(answer, "results", None)
+        if results is None:
+            raise access_refused(answer.result, "a list", "write")
+        return [access_refused(r, t[0], "write") if r else None for r, t in zip(results, targets, strict=True)]
+
+    async def invoke(self, method: MethodDescriptor, argument: Data | None) -> Data | None:
+        """Run a method; its return parameters where it has some. ActionRefused, ServiceRefused."""
+        octets = None if argument is None else encode(argument)
+        request = ActionRequestNormal(self._invoke(), method, octets)
+        if octets is not None and self._too_long(request):
+
+            def first(last: bool, block: bytes) -> Apdu:
+                return ActionRequestFirstPblock(request.invoke, method, last, 1, block)
+
+            answer = await self._send_action_blocks(first, octets, request.invoke)
+        else:
+            answer = await self._ask(request, ActionResponseNormal, ActionResponsePblock)
+        if type(answer) is ActionResponsePblock:
+            return decode(await self._join_action(answer, method))[0]
+        if answer.result:
+            raise action_refused(answer.result, method)
+        return _returned(answer.error if answer.data is None else answer.value, method)
+
+    async def invoke_list(
+        self, methods: Sequence[MethodDescriptor], arguments: Sequence[Data | None]
+    ) -> list[Data | ActionRefused | None]:
+        """Run several methods in one request: return parameters or the refusal for each."""
+        invoke, targets = self._invoke(), tuple(methods)
+        values = tuple(NULL if argument is None else argument for argument in arguments)
+        request = ActionRequestWithList(invoke, targets, values)
+        if self._too_long(request):
+
+            def first(last: bool, block: bytes) -> Apdu:
+                return ActionRequestWithListFirstPblock(invoke, targets, last, 1, block)
+
+            answer = await self._send_action_blocks(first, encode_values(values), invoke)
+        else:
+            answer = await self._ask(request, ActionResponseWithList, ActionResponsePblock, ActionResponseNormal)
+        if type(answer) is ActionResponsePblock:
+            results = decode_outcomes(await self._join_action(answer, "a list"))
+        elif type(answer) is ActionResponseNormal:
+            raise action_refused(answer.result, "a list")
+        else:
+            results = answer.results
+        return [_outcome(outcome, target) for outcome, target in zip(results, targets, strict=True)]
+
+    async def access(self, request: AccessRequest) -> AccessResponse:
+        """Any mixture of GET, SET and ACTION in one ACCESS request."""
+        answer: AccessResponse = await self._ask(request, AccessResponse)
+        return answer
+
+    def _invoke(self) -> int:
+        self._number = (self._number + 1) & 0x0F
+        return _CONFIRMED_HIGH | self._number
+
+    def _too_long(self, request: Apdu) -> bool:
+        if not self._max_pdu or self._exchange.connection.blocks is not None:
+            return False
+        return len(request.encode()) + self._exchange.overhead > self._max_pdu
+
+    async def _ask(self, request: Apdu, *expected: type[Any]) -> Any:
+        answer = await self._exchange.ask(request)
+        if type(answer) in expected:
+            return answer
+        raise service_refused(answer) or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
+
+    async def _join(self, block: Any, target: object) -> bytes:
+        """All blocks of a GET answer."""
+        joined, number = bytearray(), 1
+        while True:
+            if block.error is not None:
+                raise access_refused(block.error, target)
+            _check_block(block.block_number, number, len(joined))
+            joined += block.data
+            if block.last:
+                return bytes(joined)
+            request = GetRequestNext(block.invoke, number)
+            block = await self._ask(request, GetResponseBlock, GetResponseNormal)
+            if type(block) is GetResponseNormal:  # refused on the way, or a meter that ends with a normal answer
+                raise access_refused(250 if block.error is None else block.error, target)
+            number += 1
+
+    async def _join_action(self, block: Any, target: object) -> bytes:
+        joined, number = bytearray(), 1
+        while True:
+            _check_block(block.block_number, number, len(joined))
+            joined += block.data
+            if block.last:
+                return bytes(joined)
+            block = await self._ask(
+                ActionRequestNextPblock(block.invoke, number), ActionResponsePblock, ActionResponseNormal
+            )
+            if type(block) is ActionResponseNormal:
+                raise action_refused(block.result, target)
+            number += 1
+
+    async def _send_set_blocks(self, first: Callable[[bool, bytes], Apdu], octets: bytes, invoke: int) -> Any:
+        final = (SetResponseLastBlock, SetResponseLastBlockWithList, SetResponseNormal)
+        answer: Any = None
+        for number, last, block in self._blocks(first, octets):
+            request = first(last, block) if number == 1 else SetRequestBlock(invoke, last, number, block)
+            answer = await self._ask(request, SetResponseBlock, *final)
+            if type(answer) is not SetResponseBlock:
+                return answer
+        raise RemoteProtocolError("the meter asks for more blocks after the last one")
+
+    async def _send_action_blocks(self, first: Callable[[bool, bytes], Apdu], octets: bytes, invoke: int) -> Any:
+        final = (ActionResponseNormal, ActionResponseWithList, ActionResponsePblock)
+        answer: Any = None
+        for number, last, block in self._blocks(first, octets):
+            request = first(last, block) if number == 1 else ActionRequestPblock(invoke, last, number, block)
+            answer = await self._ask(request, ActionResponseNextPblock, *final)
+            if type(answer) is not ActionResponseNextPblock:
+                return answer
+        raise RemoteProtocolError("the meter asks for more blocks after the last one")
+
+    def _blocks(self, first: Callable[[bool, bytes], Apdu], octets: bytes) -> Iterator[tuple[int, bool, bytes]]:
+        """Block number, is it the last, raw data: each request fits the meter's PDU."""
+        room = self._max_pdu - self._exchange.overhead
+        size = max(1, room - len(first(False, b"").encode()) - 4)
+        at, number = 0, 1
+        while True:
+            block = octets[at : at + size]
+            at += size
+            yield number, at >= len(octets), block
+            number, size = number + 1, max(1, room - _BLOCK_OVERHEAD)
+
+
+def _check(code: int, target: object) -> None:
+    if code:
+        raise access_refused(code, target, "write")
+
+
+def _check_block(number: int, expected: int, size: int) -> None:
+    if number != expected:
+        raise RemoteProtocolError(f"the meter sent block {number} where block {expected} was due")
+    if size > MAX_JOINED:
+        raise RemoteProtocolError(f"the meter sends more than {MAX_JOINED} octets in one answer")
+
+
+def _returned(value: Data | int | None, method: MethodDescriptor) -> Data | None:
+    """The get-data-result of an action: data, nothing, or a refusal of the return parameters alone."""
+    if value is None or isinstance(value, Data):
+        return value
+    raise action_refused(int(value), method)
+
+
+def _outcome(outcome: ActionOutcome, method: MethodDescriptor) -> Data | ActionRefused | None:
+    if not outcome.ok:
+        return action_refused(outcome.result, method)
+    return outcome.returned if isinstance(outcome.returned, Data) else None

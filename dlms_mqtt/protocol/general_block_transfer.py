@@ -1,0 +1,141 @@
+"""General block transfer: any APDU in numbered blocks, a window at a time, lost ones sent again; both directions.
+
+One exchange numbers its blocks from 1 on each side, acknowledgements (blocks without data) included. The sender streams
+as many blocks as the peer's window takes; the last of a window has no streaming bit and asks for an acknowledgement,
+which names the last block that came without a gap. Green Book, general-block-transfer; window 0 means unconfirmed.
+"""
+
+from __future__ import annotations
+
+from dlms_mqtt.errors import FramingError
+from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer
+
+MAX_WHOLE = 16 << 20  # octets of one joined APDU: a peer must not fill our memory
+_OVERHEAD = 10  # tag, control, two numbers, length of the data (at most 4 octets)
+_RECOVERIES = 8  # lost or repeated blocks of one exchange, before it is given up
+
+
+class BlockTransfer:
+    """The state of one exchange in blocks.
+
+    ``max_pdu``: octets the peer takes in one APDU (0: any); ``window``: blocks that we take in one go (1..63);
+    ``follow``: what came in blocks is answered in blocks (the meter's side).
+    """
+
+    def __init__(self, *, max_pdu: int, window: int = 1, follow: bool = False) -> None:
+        self.max_pdu = max_pdu
+        self.follow = follow
+        self.window = max(1, window)
+        self.peer_window = 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget a broken exchange."""
+        self._chunks: list[bytes] = []
+        self._base = 0  # our number before the first chunk
+        self._acked = 0  # our last number that the peer has
+        self._number = 0  # our last number used
+        self._joined = bytearray()
+        self._expected = 1  # the peer's next number
+        self._recoveries = 0
+        self._answer_in_blocks = False
+
+    def needed(self, octets: bytes) -> bool:
+        """Does this APDU go in blocks: too long for one, or the answer to one that came in blocks?"""
+        return self._answer_in_blocks or bool(self.max_pdu and len(octets) > self.max_pdu)
+
+    def start(self, octets: bytes) -> list[GeneralBlockTransfer]:
+        """Begin to send an APDU; the blocks of its first window."""
+        if not self._answer_in_blocks:
+            self.reset()
+        self._answer_in_blocks = False
+        size = max(1, (self.max_pdu or 0xFFFF) - _OVERHEAD)
+        self._chunks = [octets[at : at + size] for at in range(0, len(octets), size)]
+        self._base = self._acked = self._number
+        return self._next_window()
+
+    def receive(self, block: GeneralBlockTransfer) -> tuple[list[GeneralBlockTransfer], bytes | None]:
+        """Take a block: what must be sent now, and the whole APDU when this completed it."""
+        if block.window:
+            self.peer_window = block.window
+        if not block.data and self._chunks and not self._joined:
+            return self._acknowledged(block), None
+        if block.block_number == 1 and not self._joined:
+            self._begin(block)
+        return self._take(block)
+
+    def repeat(self) -> list[GeneralBlockTransfer]:
+        """The peer went quiet: what it has not acknowledged, or what we have of its own; [] when nothing is open."""
+        if self._acked < self._base + len(self._chunks):
+            return self._next_window()
+        return [self._acknowledgement()] if self._joined else []
+
+    def _begin(self, block: GeneralBlockTransfer) -> None:
+        # The peer's block 1: a new exchange, unless it answers our own blocks.
+        if not (self._chunks and block.block_number_ack):
+            self.reset()
+        self._expected = 1
+
+    def _take(self, block: GeneralBlockTransfer) -> tuple[list[GeneralBlockTransfer], bytes | None]:
+        self._chunks, self._acked = [], self._base  # data is the answer: our own blocks have arrived
+        if block.block_number != self._expected:
+            return self._out_of_order(block), None
+        if len(self._joined) + len(block.data) > MAX_WHOLE:
+            raise FramingError(f"the peer sends more than {MAX_WHOLE} octets in blocks")
+        self._joined += block.data
+        self._expected += 1
+        if block.last:
+            whole = bytes(self._joined)
+            self._joined.clear()
+            self._answer_in_blocks = self.follow
+            return [], whole
+        return ([] if block.streaming or not block.window else [self._acknowledgement()]), None
+
+    def _out_of_order(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
+        if block.streaming and not block.last:
+            return []  # the end of the window asks
+        if not block.window:
+            raise FramingError("a block of an unconfirmed transfer is missing")
+        self._recover("blocks lost or repeated")
+        return [self._acknowledgement()]
+
+    def _acknowledged(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
+        self._expected = block.block_number + 1
+        if not self._base <= block.block_number_ack <= self._number:
+            raise FramingError(f"the peer acknowledges block {block.block_number_ack}, which was not sent")
+        if block.block_number_ack < self._number:
+            self._recover("blocks lost on the way to the peer")
+        self._acked = block.block_number_ack
+        return self._next_window() if self._acked < self._base + len(self._chunks) else []
+
+    def _next_window(self) -> list[GeneralBlockTransfer]:
+        final = self._base + len(self._chunks)
+        end = min(self._acked + self.peer_window, final)
+        self._number = max(self._number, end)
+        return [
+            GeneralBlockTransfer(
+                last=number == final,
+                streaming=number != end,
+                window=self.window,
+                block_number=number,
+                block_number_ack=self._expected - 1,
+                data=self._chunks[number - self._base - 1],
+            )
+            for number in range(self._acked + 1, end + 1)
+        ]
+
+    def _acknowledgement(self) -> GeneralBlockTransfer:
+        self._number += 1
+        return GeneralBlockTransfer(
+            last=True,
+            streaming=False,
+            window=self.window,
+            block_number=self._number,
+            block_number_ack=self._expected - 1,
+            data=b"",
+        )
+
+    def _recover(self, what: str) -> None:
+        self._recoveries += 1
+        if self._recoveries > _RECOVERIES:
+            raise FramingError(f"general block transfer given up: {what} {_RECOVERIES} times")
