@@ -56,7 +56,7 @@ class Transport(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Open the line; ConnectFailed says why not."""
+        """Open the line, if it is not open; ConnectFailed says why not."""
 
     @abstractmethod
     async def close(self) -> None:

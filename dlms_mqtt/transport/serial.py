@@ -21,6 +21,7 @@ import serial
 from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost, TransportError
 from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
 from dlms_mqtt.transport.holder import port_in_use
+from dlms_mqtt.transport.network import connect_failed
 
 T = TypeVar("T")
 
@@ -65,6 +66,8 @@ class SerialTransport(Transport):
 
     async def open(self) -> None:
         """Open the port for us alone; ConnectFailed says who holds it."""
+        if self._port is not None:
+            return
         loop = asyncio.get_running_loop()
         port: Any = self._prepare()
         native = _is_device(port)
@@ -190,6 +193,8 @@ class SerialTransport(Transport):
         return port
 
     def _open_failed(self, error: Exception) -> TransportError:
+        if "://" in self.name and isinstance(error, OSError):
+            return connect_failed(error, self.name)
         code = getattr(error, "errno", None)
         if code in (errno.EAGAIN, errno.EBUSY):
             return port_in_use(self.name)

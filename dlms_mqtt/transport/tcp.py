@@ -26,7 +26,9 @@ class TcpTransport(Transport):
         self._connection: _Connection | None = None
 
     async def open(self) -> None:
-        """Connect; ConnectFailed."""
+        """Connect, if not connected; ConnectFailed."""
+        if self._connection is not None:
+            return
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):

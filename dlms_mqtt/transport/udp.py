@@ -23,6 +23,8 @@ class UdpTransport(Transport):
 
     async def open(self) -> None:
         """Bind a socket and connect it to the address; ConnectFailed."""
+        if self._endpoint is not None:
+            return
         loop = asyncio.get_running_loop()
         try:
             _, self._endpoint = await loop.create_datagram_endpoint(

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dlms_mqtt.errors import ConnectFailed, ConnectionLost, ResponseTimeout
+from dlms_mqtt.transport.registry import open_transport
+
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        for part in data.split(b"|"):
+            self.transport.sendto(part, addr)
+
+
+async def test_datagrams_there_and_back() -> None:
+    loop = asyncio.get_running_loop()
+    server, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+    port = server.get_extra_info("sockname")[1]
+    async with await open_transport(f"udp://127.0.0.1:{port}") as line:
+        assert line.datagram
+        line.write(b"one||two")
+        await line.drain()
+        assert await line.read(2) == b"one"
+        assert await line.read(2) == b"two"
+        with pytest.raises(ResponseTimeout):
+            await line.read(0.01)
+        line.write(b"late|later")
+        await asyncio.sleep(0.05)
+        assert line.discard() == b"latelater"
+    server.close()
+    await line.close()
+    with pytest.raises(ConnectionLost):
+        line.write(b"x")
+
+
+async def test_nobody_there(unused_udp_port: int) -> None:
+    async with await open_transport(f"udp://127.0.0.1:{unused_udp_port}") as line:
+        line.write(b"x")
+        with pytest.raises(ConnectionLost, match="nobody listens"):
+            await line.read(2)
+        with pytest.raises(ConnectionLost):
+            line.write(b"x")
+
+
+async def test_unknown_name() -> None:
+    with pytest.raises(ConnectFailed, match="is unknown"):
+        await open_transport("udp://no-such-meter.invalid:4059")
