@@ -1,0 +1,24 @@
+"""Names and limits shared by the component's files."""
+
+from __future__ import annotations
+
+DOMAIN = "dlms_mqtt"
+CONF_BASE_TOPIC = "base_topic"
+CONF_BRIDGE = "bridge"
+CONF_METER = "meter"
+SUBENTRY_METER = "meter"
+DEFAULT_BASE_TOPIC = "dlms_mqtt"
+
+API_VERSION = 1
+MINIMUM_BRIDGE = "0.1.0"
+MASKED = "***"  # how the bridge shows a secret that is set, and how we say "keep it"
+
+# Seconds.
+DISCOVERY_WAIT = 5.0  # for retained messages after a subscription
+SETTLE = 0.5  # after the first bridge was seen, for further ones
+SETUP_WAIT = 10.0
+DEVICE_WAIT = 5.0  # for Home Assistant to make the meter's device out of the discovery message
+REPLY_GRACE = 5.0  # on top of the time that the bridge itself was given
+REQUEST_TIMEOUT = 30.0
+TEST_TIMEOUT = 120.0
+LONG_TIMEOUT = 600.0

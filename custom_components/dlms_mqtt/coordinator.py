@@ -1,0 +1,297 @@
+"""What the component knows of one bridge: its retained topics, and the meters that follow from them.
+
+The bridge is the truth. Its managed meters become config subentries by themselves; what a person adds or removes in
+Home Assistant is asked of the bridge first, and comes back if the bridge did not agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+import logging
+from types import MappingProxyType
+
+from awesomeversion import AwesomeVersion, AwesomeVersionException
+from homeassistant.components import mqtt
+from homeassistant.components.mqtt import ReceiveMessage
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigSubentry
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.issue_registry import IssueSeverity
+
+from .api import ApiError, BridgeApi, Json, as_object, as_rows, parse_object
+from .const import (
+    API_VERSION,
+    CONF_BASE_TOPIC,
+    CONF_BRIDGE,
+    CONF_METER,
+    DOMAIN,
+    MINIMUM_BRIDGE,
+    SETUP_WAIT,
+    SUBENTRY_METER,
+)
+from .problems import METER_RULES, Problem, Problems
+from .seal import seal
+
+_LOGGER = logging.getLogger(__name__)
+
+type DlmsMqttConfigEntry = ConfigEntry[BridgeCoordinator]
+
+
+class BridgeCoordinator:
+    """One bridge: state, info and health as last published; subentries, repairs and re-authentication from them."""
+
+    def __init__(self, hass: HomeAssistant, entry: DlmsMqttConfigEntry) -> None:
+        self.hass = hass
+        self.entry = entry
+        self.api = BridgeApi(hass, entry.data[CONF_BASE_TOPIC], entry.data[CONF_BRIDGE])
+        self.problems = Problems(hass, entry.data[CONF_BRIDGE])
+        self.info: Json = {}
+        self.health: Json = {}
+        self.online: bool | None = None
+        self.busy: set[str] = set()  # meters that a flow is adding or a removal is taking away
+        self._known: set[str] = set()
+        self._running = False
+        self._ready = asyncio.Event()
+        self._unsubscribe: list[CALLBACK_TYPE] = []
+
+    # Life
+
+    async def start(self) -> None:
+        """Subscribe and wait for the bridge's retained info; ConfigEntryNotReady without it."""
+        await self.api.subscribe()
+        handlers: dict[str, Callable[[ReceiveMessage], None]] = {
+            "state": self._on_state,
+            "info": self._on_info,
+            "health": self._on_health,
+        }
+        for name, handler in handlers.items():
+            topic = f"{self.api.base}/bridge/{self.api.bridge}/{name}"
+            self._unsubscribe.append(await mqtt.async_subscribe(self.hass, topic, handler, 1))
+        try:
+            async with asyncio.timeout(SETUP_WAIT):
+                await self._ready.wait()
+        except TimeoutError:
+            raise ConfigEntryNotReady(
+                translation_domain=DOMAIN,
+                translation_key="bridge_not_found",
+                translation_placeholders={"bridge": self.api.bridge, "topic": self.api.base},
+            ) from None
+        self._running = True
+        self._known = {str(subentry.unique_id) for subentry in self._meters().values()}
+        self.refresh()
+
+    @callback
+    def stop(self) -> None:
+        """Let go of the broker; repairs of an entry that is not loaded would never be cured."""
+        self._running = False
+        while self._unsubscribe:
+            self._unsubscribe.pop()()
+        self.api.close()
+        self.problems.clear()
+
+    # What the bridge is
+
+    @property
+    def compatible(self) -> bool:
+        """Does the bridge speak the API that we speak?"""
+        return self._compatibility() is None
+
+    @property
+    def management(self) -> bool:
+        """Does the bridge let us add and change meters?"""
+        return bool(self.info.get("management"))
+
+    @property
+    def meters(self) -> dict[str, Json]:
+        """Every meter of the bridge by id: ``{id, name, managed}``."""
+        return {str(row["id"]): row for row in as_rows(self.info.get("meters")) if row.get("id")}
+
+    @property
+    def managed(self) -> dict[str, str]:
+        """The names of the meters that live in the bridge's state directory, by id."""
+        return {meter: str(row.get("name") or meter) for meter, row in self.meters.items() if row.get("managed")}
+
+    async def meter_config(self, meter: str) -> Json:
+        """A meter's configuration as the bridge has it, secrets masked; ApiError."""
+        config = as_object((await self.api.request("config")).get("meters")).get(meter)
+        if not isinstance(config, dict):
+            raise ApiError("unknown-meter")
+        return config
+
+    def seal(self, secret: str) -> str:
+        """Seal a secret to this bridge; ApiError when its key is unusable."""
+        try:
+            return seal(secret, str(self.info.get("seal")))
+        except ValueError:
+            raise ApiError("security-error", detail={"reason": "seal"}) from None
+
+    def _compatibility(self) -> Problem | None:
+        api, version = self.info.get("api"), str(self.info.get("version") or "?")
+        placeholders = {"bridge": self.api.bridge, "version": version, "minimum": MINIMUM_BRIDGE}
+        if isinstance(api, int) and api > API_VERSION:
+            return Problem("bridge_too_new", self.api.bridge, placeholders)
+        if api != API_VERSION or _is_older(version, MINIMUM_BRIDGE):
+            return Problem("bridge_too_old", self.api.bridge, placeholders)
+        return None
+
+    # Messages
+
+    @callback
+    def _on_state(self, message: ReceiveMessage) -> None:
+        online = message.payload == "online"
+        if online != self.online and (self.online is not None or not online):
+            _LOGGER.info("Bridge %s is %s", self.api.bridge, "available again" if online else "unavailable")
+        self.online = online
+
+    @callback
+    def _on_info(self, message: ReceiveMessage) -> None:
+        if (info := parse_object(message.payload)) is not None:
+            self.info = info
+            self._ready.set()
+            self.refresh()
+
+    @callback
+    def _on_health(self, message: ReceiveMessage) -> None:
+        if (health := parse_object(message.payload)) is not None:
+            self.health = health
+            self.refresh()
+
+    @callback
+    def refresh(self) -> None:
+        """Bring subentries, repairs and re-authentication in line with what the bridge says."""
+        if not self._running:
+            return
+        if self.compatible:
+            self._sync_subentries()
+            self._sync_reauthentication()
+            self.problems.forget(self.managed)
+        self.problems.show(self._current_problems())
+
+    # Subentries
+
+    def _meters(self) -> dict[str, ConfigSubentry]:
+        return {key: sub for key, sub in self.entry.subentries.items() if sub.subentry_type == SUBENTRY_METER}
+
+    def _sync_subentries(self) -> None:
+        present = {str(sub.unique_id): sub for sub in self._meters().values()}
+        self._known = set(present)
+        entries = self.hass.config_entries
+        for meter, name in self.managed.items():
+            if meter in self.busy:
+                continue
+            if meter in present:
+                entries.async_update_subentry(self.entry, present[meter], title=name)
+            else:
+                self._known.add(meter)
+                data = MappingProxyType({CONF_METER: meter})
+                entries.async_add_subentry(
+                    self.entry,
+                    ConfigSubentry(data=data, subentry_type=SUBENTRY_METER, title=name, unique_id=meter),
+                )
+
+    @callback
+    def subentries_changed(self) -> None:
+        """A person added or removed a subentry: a removed one is removed from the bridge too."""
+        gone = self._known - {str(sub.unique_id) for sub in self._meters().values()}
+        for meter in gone & set(self.managed):
+            self.busy.add(meter)
+            self.entry.async_create_background_task(self.hass, self._remove(meter), f"{DOMAIN} remove {meter}")
+        self.refresh()
+
+    async def _remove(self, meter: str) -> None:
+        try:
+            await self.api.request("meter/remove", {"meter": meter})
+        except ApiError as error:
+            if error.code != "unknown-meter":
+                reason = error.message or error.code
+                self.problems.note(Problem("removal_failed", meter, {"meter": self.managed[meter], "reason": reason}))
+        else:
+            self.forget(meter)
+        finally:
+            self.busy.discard(meter)
+            self.refresh()
+
+    @callback
+    def remember(self, meter: str, name: str) -> None:
+        """The bridge has taken the meter; its info will say so in a moment."""
+        rows = [row for row in as_rows(self.info.get("meters")) if row.get("id") != meter]
+        self.info = {**self.info, "meters": [*rows, {"id": meter, "name": name, "managed": True}]}
+
+    @callback
+    def forget(self, meter: str) -> None:
+        """The bridge has removed the meter; its info will say so in a moment."""
+        rows = [row for row in as_rows(self.info.get("meters")) if row.get("id") != meter]
+        self.info = {**self.info, "meters": rows}
+
+    # Problems
+
+    def _current_problems(self) -> list[Problem]:
+        if problem := self._compatibility():
+            return [problem]
+        found = [
+            Problem("orphan", meter, {"meter": sub.title, "bridge": self.api.bridge}, fixable=True, data=sub.subentry_id)
+            for sub in self._meters().values()
+            if (meter := str(sub.unique_id)) not in self.managed and meter not in self.busy
+        ]
+        for meter, health in self.meter_health().items():
+            name = {"meter": str(self.meters[meter].get("name") or meter)}
+            for rule in METER_RULES:
+                if (placeholders := rule.test(health)) is not None:
+                    found.append(Problem(rule.key, meter, name | placeholders, rule.severity, rule.fixable))
+            if not self.can_change(meter) and _refused(health):
+                found.append(Problem("password_refused", meter, name, IssueSeverity.ERROR))
+        return found
+
+    def meter_health(self) -> dict[str, Json]:
+        """The health of each meter that the bridge still has."""
+        reported = as_object(self.health.get("meters"))
+        return {meter: as_object(reported.get(meter)) for meter in self.meters}
+
+    def can_change(self, meter: str) -> bool:
+        """Can the meter's configuration be changed from here?"""
+        return self.management and meter in self.managed
+
+    @callback
+    def _sync_reauthentication(self) -> None:
+        """Ask for the password that a meter refused; take the question back when the meter is content."""
+        refused = [meter for meter, health in self.meter_health().items() if self.can_change(meter) and _refused(health)]
+        active = list(self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH}))
+        for flow in active:
+            if flow["context"].get("title_placeholders", {}).get(CONF_METER) not in refused:
+                self.hass.config_entries.flow.async_abort(flow["flow_id"])
+        if refused and not active:
+            name = self.managed[refused[0]]
+            self.entry.async_start_reauth(
+                self.hass,
+                context={"source": SOURCE_REAUTH, "title_placeholders": {CONF_METER: refused[0], "name": name}},
+                data={CONF_METER: refused[0]},
+            )
+
+
+def _refused(health: Json) -> bool:
+    return ApiError.from_reply(health.get("error")).code == "authentication-refused"
+
+
+def _is_older(version: str, minimum: str) -> bool:
+    try:
+        return AwesomeVersion(version) < AwesomeVersion(minimum)
+    except AwesomeVersionException:
+        return True
+
+
+def meter_identifier(meter: str) -> tuple[str, str]:
+    """The identifier of the device that MQTT discovery makes for a meter."""
+    return (mqtt.DOMAIN, f"{DOMAIN}_{meter}")
+
+
+@callback
+def find_device(hass: HomeAssistant, meter: str) -> dr.DeviceEntry | None:
+    """The meter's device, which belongs to the MQTT integration."""
+    registry = dr.async_get(hass)
+    identifier = meter_identifier(meter)
+    if not (entries := hass.config_entries.async_entries(mqtt.DOMAIN)):
+        return None
+    devices = dr.async_entries_for_config_entry(registry, entries[0].entry_id)
+    return next((device for device in devices if identifier in device.identifiers), None)

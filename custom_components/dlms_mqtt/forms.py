@@ -1,0 +1,129 @@
+"""The fields of the flows' forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from homeassistant.helpers.selector import (
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+import voluptuous as vol
+
+from .api import Json
+from .meter_config import object_label, reference
+
+AUTHENTICATIONS = ("automatic", "none", "low", "hls", "md5", "sha1", "gmac", "sha256")
+SECURITIES = ("automatic", "none", "authentication", "encryption", "both")
+PASSWORD_FORMATS = ("text", "hex")
+REMOTE_PROTOCOLS = ("rfc2217", "socket")
+DLMS_PORT = 4059
+
+TEXT = TextSelector()
+PASSWORD = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
+
+
+def choice(key: str, options: Iterable[str]) -> SelectSelector:
+    """A choice whose words are in the translations under ``selector.<key>``."""
+    return SelectSelector(
+        SelectSelectorConfig(options=list(options), translation_key=key, mode=SelectSelectorMode.DROPDOWN)
+    )
+
+
+def number(low: int, high: int, unit: str | None = None) -> NumberSelector:
+    """A whole number."""
+    config = NumberSelectorConfig(min=low, max=high, step=1, mode=NumberSelectorMode.BOX)
+    if unit:
+        config["unit_of_measurement"] = unit
+    return NumberSelector(config)
+
+
+ADDRESS = number(0, 0x3FFF)
+PORT = number(1, 65535)
+INTERVAL = number(1, 86400, "s")
+
+_SECRETS = {
+    vol.Optional("password"): PASSWORD,
+    vol.Required("password_format", default="text"): choice("password_format", PASSWORD_FORMATS),
+    vol.Optional("encryption_key"): PASSWORD,
+    vol.Optional("authentication_key"): PASSWORD,
+}
+
+REAUTH_SCHEMA = vol.Schema(_SECRETS)
+
+ACCESS_SCHEMA = vol.Schema(
+    {
+        vol.Required("name"): TEXT,
+        vol.Optional("client"): ADDRESS,
+        vol.Optional("server"): ADDRESS,
+        vol.Required("authentication", default="automatic"): choice("authentication", AUTHENTICATIONS),
+        **_SECRETS,
+        vol.Required("security", default="automatic"): choice("security", SECURITIES),
+        vol.Optional("system_title"): TEXT,
+    }
+)
+
+NETWORK_SCHEMA = vol.Schema({vol.Required("host"): TEXT, vol.Required("port", default=DLMS_PORT): PORT})
+
+REMOTE_SCHEMA = vol.Schema(
+    {
+        vol.Required("protocol", default="rfc2217"): choice("remote_protocol", REMOTE_PROTOCOLS),
+        vol.Required("host"): TEXT,
+        vol.Required("port"): PORT,
+    }
+)
+
+
+def serial_schema(ports: Iterable[Mapping[str, Any]]) -> vol.Schema:
+    """The bridge's serial ports; another name may be typed."""
+    options = [SelectOptionDict(value=str(row["port"]), label=_port_label(row)) for row in ports if row.get("port")]
+    selector = SelectSelector(
+        SelectSelectorConfig(options=options, custom_value=True, mode=SelectSelectorMode.DROPDOWN)
+    )
+    return vol.Schema({vol.Required("port"): selector})
+
+
+def _port_label(row: Mapping[str, Any]) -> str:
+    parts = [str(row["port"])]
+    if row.get("description"):
+        parts.append(str(row["description"]))
+    if row.get("in_use_by"):
+        parts.append(f"({row['in_use_by']})")
+    return " ".join(parts)
+
+
+def preset_schema(presets: Iterable[Mapping[str, Any]]) -> vol.Schema:
+    """The meter families that the bridge knows."""
+    options = [SelectOptionDict(value=str(row["id"]), label=_preset_label(row)) for row in presets if row.get("id")]
+    selector = SelectSelector(SelectSelectorConfig(options=options, mode=SelectSelectorMode.DROPDOWN))
+    return vol.Schema({vol.Required("preset"): selector})
+
+
+def _preset_label(row: Mapping[str, Any]) -> str:
+    name, manufacturer = str(row.get("name") or row["id"]), str(row.get("manufacturer") or "")
+    return name if manufacturer.lower() in name.lower() else f"{manufacturer} {name}"
+
+
+def items_schema(objects: Iterable[Json]) -> vol.Schema:
+    """The meter's own objects to tick, the interval, and a second interval for a few of them."""
+    options = [SelectOptionDict(value=reference(row), label=object_label(row)) for row in objects]
+    several = SelectSelector(
+        SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.DROPDOWN)
+    )
+    return vol.Schema(
+        {
+            vol.Required("items"): several,
+            vol.Optional("every"): INTERVAL,
+            vol.Optional("fast_items"): several,
+            vol.Optional("fast_every"): INTERVAL,
+        }
+    )

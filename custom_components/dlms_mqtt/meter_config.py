@@ -1,0 +1,183 @@
+"""From the forms' fields to a meter's configuration, as the bridge's API takes it, and back. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+import re
+from typing import Any
+
+from homeassistant.util import slugify
+
+from .api import Json, as_object
+
+Seal = Callable[[str], str]
+
+LINE_KEYS = ("serial", "tcp", "udp")
+SECRET_KEYS = ("password", "encryption_key", "authentication_key")
+PLAIN_KEYS = ("client", "server", "authentication", "security", "system_title")
+HEX_LENGTHS = {"encryption_key": (32, 64), "authentication_key": (32, 64), "system_title": (16,)}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def meter_id(name: str, taken: Iterable[str]) -> str:
+    """An id that the API allows, made of the name, and not yet taken."""
+    base = slugify(name, separator="-") or "meter"
+    used = set(taken)
+    candidates = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
+    return next(candidate for candidate in candidates if candidate not in used)
+
+
+def host_port(host: str, port: float) -> str:
+    """``host:port``; an IPv6 address in brackets."""
+    host = host.strip()
+    return f"[{host}]:{port:.0f}" if ":" in host and not host.startswith("[") else f"{host}:{port:.0f}"
+
+
+def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
+    """The connection over another line."""
+    return {**{key: value for key, value in connection.items() if key not in LINE_KEYS}, **line}
+
+
+# Access data
+
+
+def access_errors(fields: Mapping[str, Any], connection: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the access data, by field; a secret left empty is the one already given."""
+    errors = {key: "not_hex" for key, lengths in HEX_LENGTHS.items() if not _is_hex(fields.get(key), lengths)}
+    if fields.get("password_format") == "hex" and not _is_hex(fields.get("password"), ()):
+        errors["password"] = "not_hex"  # noqa: S105
+    if fields.get("authentication") == "low" and not (fields.get("password") or connection.get("password")):
+        errors["password"] = "password_missing"  # noqa: S105
+    return errors
+
+
+def secret_errors(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The same where nothing but new secrets is asked for."""
+    if not any(fields.get(key) for key in SECRET_KEYS):
+        return {"base": "secret_missing"}
+    return access_errors(fields, {})
+
+
+def _is_hex(value: Any, lengths: tuple[int, ...]) -> bool:
+    digits = _hex_digits(value)
+    if not digits:
+        return True
+    return re.fullmatch(r"([0-9A-Fa-f]{2})+", digits) is not None and (not lengths or len(digits) in lengths)
+
+
+def _hex_digits(value: Any) -> str:
+    return str(value or "").replace(" ", "").replace(":", "")
+
+
+def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: Seal) -> Json:
+    """The connection with the access data of the form; secrets are sealed here and their clear text goes no further."""
+    result = {key: value for key, value in connection.items() if key not in PLAIN_KEYS}
+    for key in PLAIN_KEYS:
+        value = fields.get(key)
+        if value not in (None, "", "automatic"):
+            result[key] = int(value) if isinstance(value, float) else value
+    for key in SECRET_KEYS:
+        if value := fields.get(key):
+            as_hex = key != "password" or fields.get("password_format") == "hex"
+            result[key] = seal(f"hex:{_hex_digits(value)}" if as_hex else f"text:{value}")
+    return result
+
+
+# What is read, and how often
+
+
+def seconds(interval: Any) -> int | None:
+    """``30s``, ``5m``, ``1h30m`` as seconds; None for anything else."""
+    if not re.fullmatch(r"(\d+[smhd])+", str(interval)):
+        return None
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", str(interval)))
+
+
+def reference(row: Mapping[str, Any]) -> str:
+    """An object as the command line writes it, ``OBIS:ATTRIBUTE``: the same for the same object."""
+    return f"{row.get('obis')}:{row.get('attribute') or 2}"
+
+
+def object_label(row: Mapping[str, Any]) -> str:
+    """How an object is offered: name, unit and OBIS code."""
+    unit = f" [{row['unit']}]" if row.get("unit") else ""
+    return f"{row.get('name') or row.get('key') or row.get('obis')}{unit} ({row.get('obis')})"
+
+
+def normal_read(config: Mapping[str, Any]) -> Json:
+    """The ``read:`` block with all its parts, whatever short form it was written in."""
+    read = config.get("read")
+    if isinstance(read, str):
+        read = {"set": read}
+    if isinstance(read, list):
+        read = {"set": "none", "also": read}
+    read = as_object(read)
+    also = [_item(row) for row in read.get("also") or ()]
+    return {"set": read.get("set") or "core", "except": [str(item) for item in read.get("except") or ()], "also": also}
+
+
+def _item(row: Any) -> Json:
+    if isinstance(row, dict):
+        return dict(row)
+    match = re.fullmatch(r"(?:(\d+)/)?([^/]*?\.[^/:]*)(?::(\d+))?", str(row))
+    parts = zip(("class", "obis", "attribute"), match.groups() if match else (None, str(row), None), strict=True)
+    return {key: int(value) if key != "obis" else value for key, value in parts if value}
+
+
+def _in_set(read: Json, row: Mapping[str, Any]) -> bool:
+    return read["set"] == "all" or (read["set"] == "core" and bool(row.get("core")))
+
+
+def _excepted(read: Json, row: Mapping[str, Any]) -> bool:
+    return bool({str(row.get("obis")), str(row.get("key")), reference(row)} & set(read["except"]))
+
+
+def chosen(read: Json, objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The references that a normal ``read:`` block reads out of the meter's objects."""
+    also = {reference(row) for row in read["also"]}
+    return [
+        reference(row)
+        for row in objects
+        if (_in_set(read, row) and not _excepted(read, row)) or reference(row) in also
+    ]
+
+
+def fast(read: Json) -> tuple[list[str], int | None]:
+    """The references with the shortest interval of their own, and that interval."""
+    timed = {reference(row): every for row in read["also"] if (every := seconds(row.get("every")))}
+    shortest = min(timed.values(), default=None)
+    return [name for name, every in timed.items() if every == shortest], shortest
+
+
+def build_read(
+    read: Json, objects: list[Json], wanted: Iterable[str], fast_wanted: Iterable[str], fast_every: int | None
+) -> Json:
+    """A ``read:`` block for what was ticked. What the form cannot show (transforms, names, at:) stays as it was."""
+    quick = set(fast_wanted) if fast_every else set()
+    ticked = set(wanted) | quick
+    offered = {reference(row): row for row in objects}
+    was_quick = set(fast(read)[0])
+    also = []
+    for row in read["also"]:
+        name = reference(row)
+        if name in was_quick - quick:
+            row = {key: value for key, value in row.items() if key != "every"}  # noqa: PLW2901
+        if name in quick:
+            row = {**row, "every": f"{fast_every}s"}  # noqa: PLW2901
+        said_by_set = name in offered and _in_set(read, offered[name]) and set(row) <= {"obis", "class", "attribute"}
+        if (name in ticked and not said_by_set) or name not in offered:
+            also.append(row)
+    present = {reference(row) for row in also}
+    for name, row in offered.items():
+        if name in ticked - present and (name in quick or not _in_set(read, row)):
+            item = {key: row[key] for key in ("obis", "class", "attribute") if key in row}
+            also.append({**item, "every": f"{fast_every}s"} if name in quick else item)
+    return {"set": read["set"], "except": _exceptions(read, objects, ticked), "also": also}
+
+
+def _exceptions(read: Json, objects: list[Json], ticked: set[str]) -> list[str]:
+    """What is in the set and not ticked; exceptions that no object of the meter explains stay."""
+    explained = {word for row in objects for word in (str(row.get("obis")), str(row.get("key")), reference(row))}
+    kept = [item for item in read["except"] if item not in explained]
+    unticked = [row for row in objects if _in_set(read, row) and reference(row) not in ticked]
+    return kept + [str(row.get("key") or row.get("obis")) for row in unticked]

@@ -1,0 +1,361 @@
+"""Adding and changing a meter: line, preset or search, access data, live test, items. The bridge does the work.
+
+Secrets are sealed as soon as the form is sent; the flow keeps the sealed text only, and nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
+from homeassistant.core import Event, callback
+from homeassistant.helpers import device_registry as dr
+import voluptuous as vol
+
+from .api import ApiError, Json, as_object, as_rows
+from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
+from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
+from .errors import details, setup_error
+from .forms import (
+    ACCESS_SCHEMA,
+    NETWORK_SCHEMA,
+    REMOTE_SCHEMA,
+    items_schema,
+    preset_schema,
+    serial_schema,
+)
+from .meter_config import (
+    access_errors,
+    build_read,
+    chosen,
+    fast,
+    host_port,
+    meter_id,
+    normal_read,
+    seconds,
+    with_access,
+    with_line,
+)
+
+LINES = ["serial", "tcp", "udp", "remote"]
+SHOWN = ("client", "server", "authentication", "security", "system_title")  # never a secret
+DEFAULT_INTERVAL = 30
+MY_DEVICE = "/config/devices/device/"
+MQTT_DEVICES = "/config/integrations/integration/mqtt"
+
+
+class MeterFlow(ConfigSubentryFlow):
+    """One meter of one bridge."""
+
+    def __init__(self) -> None:
+        self._meter = ""
+        self._config: Json = {}
+        self._objects: list[Json] = []
+        self._failure: ApiError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # The bridge behind the entry
+
+    @property
+    def _bridge(self) -> BridgeCoordinator:
+        entry: DlmsMqttConfigEntry = self._get_entry()
+        return entry.runtime_data
+
+    @property
+    def _reconfiguring(self) -> bool:
+        return self.source == SOURCE_RECONFIGURE
+
+    @property
+    def _connection(self) -> Json:
+        return as_object(self._config.get("connection"))
+
+    def _obstacle(self) -> str | None:
+        """Why meters cannot be changed now, as a reason to abort."""
+        if self._get_entry().state is not ConfigEntryState.LOADED:
+            return "not_loaded"
+        reasons = {
+            "incompatible": not self._bridge.compatible,
+            "bridge_offline": not self._bridge.online,
+            "management_off": not self._bridge.management,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), None)
+
+    @callback
+    def async_remove(self) -> None:
+        """The flow ended, one way or another: the bridge's word counts for this meter again."""
+        if self._get_entry().state is ConfigEntryState.LOADED:
+            self._bridge.busy.discard(self._meter)
+            self._bridge.refresh()
+
+    # Line
+
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Which line leads to the meter?"""
+        if reason := self._obstacle():
+            return self.async_abort(reason=reason)
+        return self.async_show_menu(step_id="user", menu_options=LINES)
+
+    async def async_step_serial(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """A serial port of the bridge's machine."""
+        if user_input is not None:
+            return await self._take_line({"serial": user_input["port"]})
+        try:
+            ports = as_rows((await self._bridge.api.request("ports")).get("ports"))
+        except ApiError:
+            ports = []  # the name can be typed as well
+        return self.async_show_form(step_id="serial", data_schema=serial_schema(ports))
+
+    async def async_step_tcp(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """A meter or serial converter on TCP."""
+        if user_input is not None:
+            return await self._take_line({"tcp": host_port(user_input["host"], user_input["port"])})
+        return self.async_show_form(step_id="tcp", data_schema=NETWORK_SCHEMA)
+
+    async def async_step_udp(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """A meter on UDP."""
+        if user_input is not None:
+            return await self._take_line({"udp": host_port(user_input["host"], user_input["port"])})
+        return self.async_show_form(step_id="udp", data_schema=NETWORK_SCHEMA)
+
+    async def async_step_remote(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """A serial port of another machine, over the network."""
+        if user_input is not None:
+            address = host_port(user_input["host"], user_input["port"])
+            return await self._take_line({"serial": f"{user_input['protocol']}://{address}"})
+        return self.async_show_form(step_id="remote", data_schema=REMOTE_SCHEMA)
+
+    async def _take_line(self, line: Json) -> SubentryFlowResult:
+        self._config["connection"] = with_line(self._connection, line)
+        return await (self.async_step_test() if self._reconfiguring else self.async_step_method())
+
+    # Preset or search
+
+    async def async_step_method(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """A known family, or find out."""
+        return self.async_show_menu(step_id="method", menu_options=["find", "preset"])
+
+    async def async_step_find(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Let the bridge find out how to talk to the meter."""
+        return await self._progress("find", self._find, done="access", failed="find_failed")
+
+    async def _find(self) -> None:
+        line = {key: self._connection[key] for key in ("serial", "tcp", "udp") if key in self._connection}
+        found = await self._bridge.api.request(
+            "meter/find", {"line": line}, timeout=LONG_TIMEOUT, progress=self._show_progress
+        )
+        if not found.get("found"):
+            causes = found.get("causes")
+            facts = [str(found.get("diagnosis") or ""), *map(str, causes if isinstance(causes, list) else ())]
+            raise ApiError("no-answer", "\n- ".join(filter(None, facts)))
+        self._config["connection"] = with_line(as_object(found.get("connection")), line)
+
+    async def async_step_find_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Say what was seen on the line, and what can be done."""
+        assert self._failure is not None  # noqa: S101
+        return self.async_show_menu(
+            step_id="find_failed",
+            menu_options=["find", "preset", "user"],
+            description_placeholders=details(self._failure),
+        )
+
+    async def async_step_preset(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Choose the meter's family."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            self._config["preset"] = user_input["preset"]
+            return await self.async_step_access()
+        try:
+            presets = as_rows((await self._bridge.api.request("presets")).get("presets"))
+        except ApiError as error:
+            presets, errors = [], {"base": setup_error(error)}
+        return self.async_show_form(
+            step_id="preset",
+            data_schema=preset_schema(presets),
+            errors=errors,
+            description_placeholders=details(ApiError("")),
+        )
+
+    # Access
+
+    async def async_step_access(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Name, addresses and secrets; comes back with the reason when the test failed."""
+        errors: dict[str, str] = {}
+        if self._failure is not None and user_input is None:
+            errors["base"] = setup_error(self._failure)
+        if user_input is not None and not (errors := access_errors(user_input, self._connection)):
+            try:
+                self._take_access(user_input)
+            except ApiError as error:
+                self._failure, errors = error, {"base": setup_error(error)}
+            else:
+                return await self.async_step_test()
+        shown = {key: self._connection[key] for key in SHOWN if key in self._connection}
+        shown |= {"name": self._config.get("name") or ""}
+        shown |= {key: value for key, value in (user_input or {}).items() if key in (*SHOWN, "name")}
+        return self.async_show_form(
+            step_id="access",
+            data_schema=self.add_suggested_values_to_schema(ACCESS_SCHEMA, shown),
+            errors=errors,
+            description_placeholders=details(self._failure or ApiError("")),
+        )
+
+    def _take_access(self, fields: dict[str, Any]) -> None:
+        self._config["connection"] = with_access(self._connection, fields, self._bridge.seal)
+        self._config["name"] = fields["name"]
+        if not self._reconfiguring:
+            self._meter = meter_id(fields["name"], self._taken_ids())
+
+    def _taken_ids(self) -> set[str]:
+        """The ids of every bridge's meters: topics and devices are made of them."""
+        taken: set[str] = set()
+        for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
+            taken |= set(entry.runtime_data.meters)
+            taken |= {str(subentry.unique_id) for subentry in entry.subentries.values()}
+        return taken
+
+    async def async_step_test(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Talk to the meter, once."""
+        done = "save" if self._reconfiguring else "objects"
+        return await self._progress("test", self._test, done=done, failed="access")
+
+    async def _test(self) -> None:
+        await self._bridge.api.request("meter/validate", self._request, timeout=TEST_TIMEOUT)
+
+    @property
+    def _request(self) -> Json:
+        return {CONF_METER: self._meter, "config": self._config}
+
+    # Items
+
+    async def async_step_objects(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask the meter what it has."""
+        return await self._progress("objects", self._read_objects, done="items", failed="access")
+
+    async def _read_objects(self) -> None:
+        reply = await self._bridge.api.request(
+            "meter/objects", self._request, timeout=LONG_TIMEOUT, progress=self._show_progress
+        )
+        self._objects = [row for row in as_rows(reply.get("objects")) if row.get("obis")]
+
+    async def async_step_items(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """What is read, and how often."""
+        read = normal_read(self._config)
+        if user_input is not None:
+            self._take_items(read, user_input)
+            return await self.async_step_save()
+        quick, fast_every = fast(read)
+        shown = {
+            "items": chosen(read, self._objects),
+            "every": seconds(self._config.get("every") or f"{DEFAULT_INTERVAL}s"),
+            "fast_items": quick,
+            "fast_every": fast_every,
+        }
+        schema = self.add_suggested_values_to_schema(items_schema(self._objects), shown)
+        return self.async_show_form(step_id="items", data_schema=schema)
+
+    def _take_items(self, read: Json, fields: dict[str, Any]) -> None:
+        fast_every = int(fields["fast_every"]) if fields.get("fast_every") else None
+        quick = fields.get("fast_items") or ()
+        self._config["read"] = build_read(read, self._objects, fields["items"], quick, fast_every)
+        if fields.get("every"):
+            self._config["every"] = f"{fields['every']:.0f}s"
+
+    # Save
+
+    async def async_step_save(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Give the meter to the bridge; on failure this page says why and tries again."""
+        try:
+            return await (self._update() if self._reconfiguring else self._add())
+        except ApiError as error:
+            return self.async_show_form(
+                step_id="save",
+                data_schema=vol.Schema({}),
+                errors={"base": setup_error(error)},
+                description_placeholders=details(error),
+            )
+
+    async def _update(self) -> SubentryFlowResult:
+        await self._bridge.api.request("meter/update", self._request)
+        name = self._config.get("name") or self._meter
+        self._bridge.remember(self._meter, name)
+        return self.async_update_and_abort(self._get_entry(), self._get_reconfigure_subentry(), title=name)
+
+    async def _add(self) -> SubentryFlowResult:
+        self._bridge.busy.add(self._meter)
+        await self._bridge.api.request("meter/add", self._request)
+        self._bridge.remember(self._meter, self._config["name"])
+        device = await self._wait_for_device()
+        return self.async_create_entry(
+            title=self._config["name"],
+            data={CONF_METER: self._meter},
+            unique_id=self._meter,
+            description="device" if device else "mqtt",
+            description_placeholders={
+                "name": self._config["name"],
+                "url": f"{MY_DEVICE}{device.id}" if device else MQTT_DEVICES,
+            },
+        )
+
+    async def _wait_for_device(self) -> dr.DeviceEntry | None:
+        """The device that MQTT discovery makes of the new meter, as soon as it is there."""
+        changed = asyncio.Event()
+
+        @callback
+        def on_change(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
+            changed.set()
+
+        unsubscribe = self.hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, on_change)
+        try:
+            async with asyncio.timeout(DEVICE_WAIT):
+                while (device := find_device(self.hass, self._meter)) is None:
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return None
+        finally:
+            unsubscribe()
+        return device
+
+    # Reconfigure
+
+    async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """What shall be changed?"""
+        if reason := self._obstacle():
+            return self.async_abort(reason=reason)
+        self._meter = str(self._get_reconfigure_subentry().unique_id)
+        try:
+            self._config = dict(await self._bridge.meter_config(self._meter))
+        except ApiError as error:
+            return self.async_abort(reason="no_configuration", description_placeholders=details(error))
+        return self.async_show_menu(step_id="reconfigure", menu_options=["objects", "access", "line"])
+
+    async def async_step_line(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """The meter moved to another line."""
+        return self.async_show_menu(step_id="line", menu_options=LINES)
+
+    # Progress
+
+    async def _progress(
+        self, step: str, work: Callable[[], Coroutine[Any, Any, None]], *, done: str, failed: str
+    ) -> SubentryFlowResult:
+        if self._task is None:
+            self._failure = None
+            self._task = self.hass.async_create_task(work(), eager_start=False)
+        if not self._task.done():
+            return self.async_show_progress(step_id=step, progress_action=step, progress_task=self._task)
+        task, self._task = self._task, None
+        error = task.exception()
+        if error is not None and not isinstance(error, ApiError):
+            raise error
+        self._failure = error
+        return self.async_show_progress_done(next_step_id=failed if error else done)
+
+    @callback
+    def _show_progress(self, data: Json) -> None:
+        done, total = data.get("done"), data.get("total")
+        if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+            update = getattr(self, "async_update_progress", None)  # newer than 2025.4
+            if update:
+                update(min(done / total, 1.0))
