@@ -306,7 +306,7 @@ _DATE_TEXT = r"(\d{4}|\*)-(\d\d?|\*|dst-end|dst-begin)-(\d\d?|\*|last|second-las
 _TIME_TEXT = r"(\d\d?|\*):(\d\d?|\*)(?::(\d\d?|\*)(?:\.(\d\d))?)?"
 _DATE_PATTERN = re.compile(_DATE_TEXT, re.ASCII)
 _TIME_PATTERN = re.compile(_TIME_TEXT, re.ASCII)
-_ZONED_PATTERN = re.compile(r"(.*?)(Z|[+-]\d\d:?\d\d)?", re.ASCII | re.DOTALL)
+_ZONED_PATTERN = re.compile(r"(.*?)(Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?", re.ASCII | re.DOTALL)
 _WORDS = {"*": _NO_PART} | {word: value for words in (_MONTH_WORDS, _DAY_WORDS) for value, word in words.items()}
 
 
