@@ -148,7 +148,7 @@ class Counter:
 class Store:
     """The state file, open. ``with Store(path) as store`` gives unused numbers back when it closes."""
 
-    def __init__(self, path: Path | str, *, block: int = BLOCK) -> None:
+    def __init__(self, path: Path | str = MEMORY, *, block: int = BLOCK) -> None:
         self.path = str(path)
         self.block = block
         self._counters: dict[tuple[str, str], Counter] = {}

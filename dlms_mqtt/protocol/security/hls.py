@@ -12,6 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.secret import Secret
@@ -195,6 +199,13 @@ def _check_challenge(hls: HlsContext) -> None:
         raise SecurityError("the peer sent our own challenge back", reason="challenge")
 
 
+def aes_ecb(secret: bytes, challenge: bytes) -> bytes:
+    """What several makers do, and every other program: AES-128 of the challenge, both filled up with zeros."""
+    key = secret[:16].ljust(16, b"\0")
+    cipher = Cipher(AES128(key), ECB()).encryptor()  # noqa: S305  the makers' choice, not ours
+    return cipher.update(challenge + bytes(-len(challenge) % 16)) + cipher.finalize()
+
+
 _HEX_DIGITS = b"0123456789ABCDEF"
 
 
@@ -222,5 +233,6 @@ def _unsure(password: int, seed: int) -> bool:
 
 # The meters that use a coded password do not answer our challenge.
 MANUFACTURER_ALGORITHMS: dict[str, ManufacturerAlgorithm] = {
+    "aes": ManufacturerAlgorithm(aes_ecb),
     "landis-gyr": ManufacturerAlgorithm(landis_gyr_coded_password, mutual=False),
 }
