@@ -18,10 +18,11 @@ from dlms_mqtt.client.ciphering import Ciphering
 from dlms_mqtt.client.exchange import Exchange, LinkLost
 from dlms_mqtt.client.logical_names import LogicalNames
 from dlms_mqtt.client.memory import Measured, Memory, scaler_of
+from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.planner import QUESTION, Limits, halves, limits, plan
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
@@ -322,17 +323,27 @@ class DlmsClient:
 
     async def read(self, attributes: Sequence[AttributeDescriptor]) -> list[Measured | MeterRefused]:
         """Values with scaler and unit where the class has them; those are read once and kept in ``memory``."""
-        scaled = {attribute: scaler_of(attribute) for attribute in attributes}
-        missing = list(dict.fromkeys(s for s in scaled.values() if s and s not in self.memory.scalers))
+        missing = self._unknown_scalers(attributes)
         answers = await self.get_many([*attributes, *missing])
-        for attribute, answer in zip(missing, answers[len(attributes) :], strict=True):
-            self.memory.learn_scaler(attribute, answer)
+        self._keep_scalers(missing, answers[len(attributes) :])
         return [
-            answer
-            if isinstance(answer, MeterRefused)
-            else Measured(attribute, answer, *self.memory.scaler(scaled[attribute]))
+            answer if isinstance(answer, MeterRefused) else Measured(attribute, answer, self.memory.scaler(attribute))
             for attribute, answer in zip(attributes, answers, strict=False)
         ]
+
+    async def scalers(self, attributes: Sequence[AttributeDescriptor]) -> list[ScalerUnit | None]:
+        """Scaler and unit of each attribute; None where it has none."""
+        missing = self._unknown_scalers(attributes)
+        self._keep_scalers(missing, await self.get_many(missing))
+        return [self.memory.scaler(attribute) for attribute in attributes]
+
+    def _unknown_scalers(self, attributes: Sequence[AttributeDescriptor]) -> list[AttributeDescriptor]:
+        wanted = dict.fromkeys(map(scaler_of, attributes))
+        return [scaler for scaler in wanted if scaler is not None and scaler not in self.memory.scalers]
+
+    def _keep_scalers(self, scalers: Sequence[AttributeDescriptor], answers: Sequence[Data | MeterRefused]) -> None:
+        for scaler, answer in zip(scalers, answers, strict=True):
+            self.memory.learn_scaler(scaler, answer)
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""

@@ -1,0 +1,101 @@
+"""What a meter has: the object list of the association, kept between sessions, and classes for bare OBIS codes.
+
+The list is long and slow to read, and it differs by client, authentication and firmware; it is kept under all three
+and the meter's own name, so another meter on the same line never gets the list of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.object_list import ObjectInfo, decode_object_list, decode_object_list_sn
+from dlms_mqtt.errors import AccessRefused, MeterRefused
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.protocol.obis import Obis
+
+LOGICAL_DEVICE_NAME = AttributeDescriptor(1, Obis((0, 0, 42, 0, 0, 255)), 2)
+FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
+_ASSOCIATION = {"ln": 15, "sn": 12}
+_DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
+
+
+class ObjectRef(NamedTuple):
+    """An object as a person names it: ``[CLASS/]OBIS[:NUMBER]``; None where it was left out."""
+
+    class_id: int | None
+    obis: Obis
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the meter says it is; empty where it does not say."""
+
+    system_title: str
+    logical_device_name: str
+    firmware: str
+
+    @property
+    def name(self) -> str:
+        """A name that no other meter has, or an empty one."""
+        return self.logical_device_name or self.system_title
+
+
+async def identify(client: DlmsClient) -> Identity:
+    """Ask the meter who it is (one round trip)."""
+    name, firmware = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
+    return Identity(client.association.system_title.hex(), _text(name), _text(firmware))
+
+
+def _text(answer: Data | MeterRefused) -> str:
+    value = answer.value if isinstance(answer, Data) else ""
+    if isinstance(value, bytes):
+        return value.decode("ascii") if value.isascii() and value.decode("ascii").isprintable() else value.hex()
+    return str(value)
+
+
+async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh: bool = False) -> Sequence[ObjectInfo]:
+    """The object list of this association, from the store where it is the same meter and firmware."""
+    settings = client.settings
+    identity = await identify(client) if store is not None else None
+    decoder = _DECODERS[settings.referencing]
+    key = (identity.name, settings.client, settings.authentication, identity.firmware) if identity else None
+    if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
+        return decoder(kept)
+    octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
+    objects = decoder(octets)
+    if store is not None and key and key[0]:
+        store.keep_object_list(*key, octets)
+    return objects
+
+
+async def resolve(client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None) -> list[int]:
+    """The class of each object: as given, else as nearly every meter has it, else as this meter's list says.
+
+    AccessRefused for an object that is in none of them.
+    """
+    classes = [ref.class_id if ref.class_id is not None else default_class(ref.obis) for ref in refs]
+    if None not in classes:
+        return [found for found in classes if found is not None]
+    listed = {item.obis: item.class_id for item in await read_objects(client, store)}
+    return [
+        _found(ref, listed.get(ref.obis)) if found is None else found for ref, found in zip(refs, classes, strict=True)
+    ]
+
+
+def _found(ref: ObjectRef, class_id: int | None) -> int:
+    if class_id is None:
+        raise AccessRefused(
+            f"the meter has no object {ref.obis}",
+            code=4,
+            name="object-undefined",
+            target=str(ref.obis),
+            hint="`dlms-mqtt objects` lists what it has; or name the class: CLASS/OBIS.",
+        )
+    return class_id
