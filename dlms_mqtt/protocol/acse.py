@@ -250,12 +250,12 @@ class _Acse(Apdu):
     def read_body(cls, reader: Reader) -> Self:
         """Read what follows the head, and keep what comes after the message."""
         body = Reader(reader.octets(cls.NAME))
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {name: None for name, _ in cls.FIELDS.values()}
         unknown: list[tuple[int, bytes]] = []
         while body.remaining:
             tag, contents = body.u8("field tag"), body.octets("field")
             name, form = cls.FIELDS.get(tag, ("", _RAW))
-            if name and name not in found:
+            if name and found[name] is None:
                 found[name] = form.decode(contents)
             else:
                 unknown.append((tag, contents))

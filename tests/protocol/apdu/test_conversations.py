@@ -1,0 +1,58 @@
+"""Published dialogues: every APDU of them, field by field, in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.protocol.acse import Aare, Aarq
+from dlms_mqtt.protocol.apdu import strip_llc
+from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, GetResponseNormal, GetResponseWithList
+from dlms_mqtt.protocol.layout import Apdu
+from tests.frames_data import entries, entry_id
+from tests.protocol.apdu.drive import describe, drive, frames, told
+from tests.protocol.test_acse import describe as describe_association
+
+CONVERSATIONS = entries("conversations")
+
+
+def messages(entry: dict[str, Any]) -> list[Apdu]:
+    found = []
+    for _, hex_text in entry["frames"]:
+        for frame in frames(hex_text):
+            if frame.information[:2] in (b"\xe6\xe6", b"\xe6\xe7"):
+                found.append(drive(strip_llc(frame.information)))
+    return found
+
+
+def reads(found: list[Apdu]) -> list[dict[str, Any]]:
+    asked: list[dict[str, Any]] = []
+    pairs = []
+    for message in found:
+        if isinstance(message, GetRequestNormal):
+            asked = [describe(message)["attribute"]]
+        elif isinstance(message, GetRequestWithList):
+            asked = describe(message)["attributes"]
+        elif isinstance(message, GetResponseNormal):
+            pairs.append(asked[0] | told(message.value))
+        elif isinstance(message, GetResponseWithList):
+            pairs += [target | told(value) for target, value in zip(asked, message.results, strict=True)]
+    return pairs
+
+
+@pytest.mark.parametrize("entry", CONVERSATIONS, ids=entry_id)
+def test_conversation(entry: dict[str, Any]) -> None:
+    found, expected = messages(entry), entry["expected"]
+    assert Counter(message.NAME for message in found) == expected["services"]
+    associations = [message for message in found if isinstance(message, Aarq | Aare)]
+    assert [describe_association(message) for message in associations] == expected.get("associations", [])
+    for kind, services in (("actions", "action-"), ("writes", "set-")):
+        picked = [describe(message) for message in found if message.NAME.startswith(services)]
+        assert picked == expected.get(kind, [])
+    if "reads" in expected:
+        assert reads(found) == expected["reads"]
+    elif "answers" in expected:
+        answers = [message for message in found if isinstance(message, GetResponseNormal)]
+        assert [told(message.value)["data"] for message in answers] == [one["data"] for one in expected["answers"]]
