@@ -141,11 +141,11 @@ class _Shape(NamedTuple):
 
 def _shape(data: bytes, start: int) -> _Shape | None:
     """The template of the row at ``start``; None for rows that have none (containers within, long strings)."""
+    if data[start : start + 1] != bytes((T.STRUCTURE,)):
+        return None
     try:
         count, at = take_length(data, start + 1)
-        if data[start] != T.STRUCTURE or not 0 < count <= len(data) - at:
-            return None
-        return _template(data, start, at, count)
+        return _template(data, start, at, count) if 0 < count <= len(data) - at else None
     except (IndexError, KeyError):
         return None
 
