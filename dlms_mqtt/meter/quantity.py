@@ -1,0 +1,123 @@
+"""The shape of a quantity: what the bridge and the command line know about one value of a meter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How a value is shown."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    ENUM = "enum"  # a number with words
+    BITS = "bits"  # a word of flags
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One value with a meaning. ``unit`` "" is a plain number, None whatever the meter says.
+
+    ``words`` maps the numbers of an enum (or the bits of a status) to words. ``catalogued`` is False for an object
+    that only has a composed name.
+    """
+
+    key: str
+    name: str
+    name_de: str
+    unit: str | None = None
+    device_class: str = ""
+    state_class: str = ""
+    precision: int | None = None
+    core: bool = False
+    category: str = ""
+    kind: Kind = Kind.NUMBER
+    words: Mapping[int, str] = field(default_factory=dict)
+    catalogued: bool = True
+
+    def name_in(self, language: str) -> str:
+        """The name in German for ``de``, else in English."""
+        return self.name_de if language == "de" else self.name
+
+    @property
+    def cumulative(self) -> bool:
+        """A register that only grows: what the energy guard watches."""
+        return self.state_class == "total_increasing"
+
+    def extended(self, key: str, name: str, name_de: str) -> Quantity:
+        """The same quantity under a longer key and name."""
+        return replace(self, key=self.key + key, name=self.name + name, name_de=self.name_de + name_de)
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Unit, classes and precision that go together."""
+
+    unit: str
+    device_class: str = ""
+    state_class: str = "measurement"
+    precision: int | None = None
+
+
+DISPLAYS: dict[str, Display] = {
+    "energy": Display("kWh", "energy", "total_increasing", 2),
+    "reactive_energy": Display("kvarh", "reactive_energy", "total_increasing", 2),
+    "apparent_energy": Display("kVAh", "", "total_increasing", 2),
+    "power": Display("W", "power", precision=0),
+    "reactive_power": Display("var", "reactive_power", precision=0),
+    "apparent_power": Display("VA", "apparent_power", precision=0),
+    "voltage": Display("V", "voltage", precision=1),
+    "current": Display("A", "current", precision=2),
+    "frequency": Display("Hz", "frequency", precision=2),
+    "power_factor": Display("", "power_factor", precision=3),
+    "angle": Display("°", precision=1),
+    "percent": Display("%", precision=1),
+    "temperature": Display("°C", "temperature", precision=1),
+    "signal": Display("dBm", "signal_strength", precision=0),
+    "duration": Display("s", "duration", "", 0),
+    "operating_time": Display("h", "duration", "total_increasing", 0),
+    "gas": Display("m³", "gas", "total_increasing", 3),
+    "water": Display("m³", "water", "total_increasing", 3),
+    "volume": Display("m³", "volume", "total_increasing", 3),
+    "flow": Display("m³/h", "volume_flow_rate", precision=3),
+    "pressure": Display("bar", "pressure", precision=3),
+    "count": Display("", "", "total_increasing", 0),
+    "number": Display("", "", ""),
+    "charge": Display("Ah", "", "total_increasing", 3),
+}
+
+# What a unit alone tells, for objects that nobody catalogued: no state class for energies, they may be intervals.
+BY_UNIT: dict[str, Display] = {
+    "kWh": Display("kWh", "energy", "", 2),
+    "kvarh": Display("kvarh", "reactive_energy", "", 2),
+    "kVAh": Display("kVAh", "", "", 2),
+    "m³": Display("m³", "volume", "", 3),
+    **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("power", "reactive_power", "apparent_power", "voltage")},
+    **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("current", "frequency", "angle", "percent", "temperature")},
+    **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("signal", "duration", "flow", "pressure")},
+    "h": Display("h", "duration", "", 0),
+    "min": Display("min", "duration", "", 0),
+    "d": Display("d", "duration", "", 0),
+}
+
+# M-Bus device types -> what a channel's value is.
+_MBUS_DISPLAYS = {3: "gas", 6: "water", 7: "water", 16: "water", 17: "water", 21: "water"}
+
+
+def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None) -> Quantity:
+    """A quantity whose unit was open, now that the meter has told it (and what is on its M-Bus channel)."""
+    if quantity.unit is not None or quantity.kind is not Kind.NUMBER:
+        return quantity
+    name = _MBUS_DISPLAYS.get(mbus_device_type or -1) if unit == "m³" else None
+    display = DISPLAYS[name] if name else BY_UNIT.get(unit, Display(unit, "", ""))
+    state_class = quantity.state_class or display.state_class
+    return replace(
+        quantity,
+        unit=display.unit,
+        device_class=display.device_class,
+        state_class=state_class,
+        precision=display.precision,
+    )
