@@ -6,6 +6,7 @@ unstuffed: the length field makes that unnecessary.
 
 from __future__ import annotations
 
+import re
 from binascii import crc_hqx
 from enum import IntEnum
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from dlms_mqtt.protocol.framing.fcs import RESIDUE, REVERSED, START
 from dlms_mqtt.protocol.framing.link import Statistics
 
 FLAG = b"\x7e"
-_FLAG = 0x7E
+_FLAGS = re.compile(b"\x7e+")  # flags between frames may be repeated
 _SEGMENTED = 0x08
 MAX_LENGTH = 0x7FF  # eleven bits: everything between the flags
 MIN_LENGTH = 7
@@ -119,7 +120,6 @@ class FrameParser:
 
     def __init__(self, statistics: Statistics) -> None:
         self.statistics = statistics
-        self.raw = b""  # the octets of the last frame, without flags
         self._buffer = b""
         self._position = 0
         self._final = False
@@ -143,81 +143,82 @@ class FrameParser:
     def next(self) -> Frame | Damaged | None:
         """The next frame or damaged frame; None: more bytes are needed."""
         while self._find_flag():
-            result = self._read_frame()
-            if result is not _NO_FRAME:
+            result = read_frame(self._buffer, self._position, self._final)
+            if result is None:
+                return None
+            if isinstance(result, Frame):
+                # The closing flag may open the next frame.
+                self._position += 1 + frame_length(self._buffer, self._position)
                 return result
+            self.statistics.add_noise(FLAG)
             self._position += 1
+            if result is not NO_FRAME:
+                return result
         return None
 
     def _find_flag(self) -> bool:
         """Move to the next flag that begins something; what lies before it is rubbish."""
-        buffer, position = self._buffer, self._position
-        if position >= len(buffer):
-            return False
-        if buffer[position] != _FLAG:
-            found = buffer.find(FLAG, position)
-            end = found if found >= 0 else len(buffer)
-            self.statistics.add_noise(buffer[position:end])
-            self._position = end
-            return found >= 0
-        return True
-
-    def _read_frame(self) -> Frame | Damaged | None:
-        """What begins at the flag; None: it is not yet whole; _NO_FRAME: nothing does."""
-        buffer, start = self._buffer, self._position + 1
-        try:
-            form = buffer[start]
-            if form & 0xF0 != 0xA0:
-                return _NO_FRAME
-            length = (form & 7) << 8 | buffer[start + 1]
-            source_at = _address_end(buffer, start + 2)
-            control_at = _address_end(buffer, source_at) if source_at else 0
-            control = buffer[control_at]
-        except IndexError:
-            return self._wait(start, MIN_LENGTH, 0)
-        header = control_at + 3 - start
-        if not control_at or header > length:
-            return _NO_FRAME
-        end = start + length
-        if end >= len(buffer):
-            return self._wait(start, length, header)
-        turned = buffer[start:end].translate(REVERSED)
-        if crc_hqx(turned[:header], START) != RESIDUE:
-            return self._damaged("header", start, end)
-        if length > header and crc_hqx(turned[header:], RESIDUE) != RESIDUE:
-            return self._damaged("check", start, end)
-        # The closing flag may open the next frame. Where it was lost on the line, the check sequences suffice.
-        self._position = end
-        self.raw = buffer[start:end]
-        return Frame(
-            control,
-            buffer[start + 2 : source_at],
-            buffer[source_at:control_at],
-            buffer[control_at + 3 : end - 2] if length > header else b"",
-            form & _SEGMENTED != 0,
-        )
-
-    def _wait(self, start: int, length: int, header: int) -> Frame | Damaged | None:
-        """A frame that is not whole: wait for it, unless its header is wrong or nothing more will come."""
-        buffer = self._buffer
-        if header and len(buffer) - start >= header:
-            head = buffer[start : start + header]
-            if crc_hqx(head.translate(REVERSED), START) != RESIDUE:
-                return self._damaged("header", start, start + header)
-        if not self._final:
-            return None
-        if header and start + length == len(buffer):
-            self._buffer += FLAG  # the closing flag was cut off: see whether the rest is right
-            return self._read_frame()
-        return self._damaged("cut", start, len(buffer)) if header else _NO_FRAME
-
-    def _damaged(self, reason: str, start: int, end: int) -> Damaged:
-        self.statistics.add_noise(FLAG)
-        self._position = start
-        return Damaged(reason, self._buffer[start:end])
+        found = _FLAGS.search(self._buffer, self._position)
+        start = found.start() if found else len(self._buffer)
+        if start > self._position:
+            self.statistics.add_noise(self._buffer[self._position : start])
+        self._position = found.end() - 1 if found else start
+        return found is not None
 
 
-_NO_FRAME = Damaged("", b"")
+def frame_length(buffer: bytes, flag: int) -> int:
+    """The length field of the frame whose opening flag is at ``flag``: everything between the flags."""
+    return (buffer[flag + 1] & 7) << 8 | buffer[flag + 2]
+
+
+def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged | None:
+    """The frame whose opening flag is at ``flag``; None: it is not yet whole; NO_FRAME: nothing begins there.
+
+    ``final``: nothing more will come. A closing flag that was lost is forgiven, the check sequences suffice.
+    """
+    start = flag + 1
+    try:
+        form = buffer[start]
+        if form & 0xF0 != 0xA0:
+            return NO_FRAME
+        length = (form & 7) << 8 | buffer[start + 1]
+        source_at = _address_end(buffer, start + 2)
+        control_at = _address_end(buffer, source_at) if source_at else 0
+        control = buffer[control_at]
+    except IndexError:
+        return NO_FRAME if final else None
+    header = control_at + 3 - start
+    if not control_at or header > length:
+        return NO_FRAME
+    end = start + length
+    if end >= len(buffer) and (result := _not_whole(buffer, start, length, header, final)) is not _WHOLE:
+        return result
+    turned = buffer[start:end].translate(REVERSED)
+    if crc_hqx(turned[:header], START) != RESIDUE:
+        return Damaged("header", buffer[start : start + header])
+    if length > header and crc_hqx(turned[header:], RESIDUE) != RESIDUE:
+        return Damaged("check", buffer[start:end])
+    return Frame(
+        control,
+        buffer[start + 2 : source_at],
+        buffer[source_at:control_at],
+        buffer[control_at + 3 : end - 2] if length > header else b"",
+        form & _SEGMENTED != 0,
+    )
+
+
+def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool) -> Damaged | None:
+    """A frame whose end has not come: wait for it, unless its header is wrong or nothing more will come."""
+    head = buffer[start : start + header]
+    if len(head) == header and crc_hqx(head.translate(REVERSED), START) != RESIDUE:
+        return Damaged("header", head)
+    if not final:
+        return None
+    return _WHOLE if start + length == len(buffer) else Damaged("cut", buffer[start:])
+
+
+NO_FRAME = Damaged("", b"")
+_WHOLE = Damaged("", b"")
 
 
 def _address_end(buffer: bytes, start: int) -> int:

@@ -1,0 +1,215 @@
+"""What begins at an offset of a stream of unknown kind: one function for each framing, tried in the order of the table.
+
+HDLC and M-Bus prove themselves by check sequences. The wrapper and bare APDUs have none, so they must look right in
+every octet that can be judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.apdu import TABLE, decode_prefix
+from dlms_mqtt.protocol.framing import mbus
+from dlms_mqtt.protocol.framing.hdlc import LLC
+from dlms_mqtt.protocol.framing.hdlc_address import decode_address
+from dlms_mqtt.protocol.framing.hdlc_frame import NO_FRAME, Damaged, Kind, frame_length, read_frame
+from dlms_mqtt.protocol.framing.messages import FrameInfo
+from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
+
+HDLC, MBUS, WRAPPER, RAW = "hdlc", "mbus", "wrapper", "raw-apdu"
+TAGS = frozenset(head[0] for head in TABLE)
+LLC_HEADERS = tuple(LLC.values())
+_GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
+_TITLE_LENGTH = 8
+_MAX_RAW = 0x10000
+_CHECKED_BEGINNINGS = re.compile(b"[\x7e\x68]")
+
+_DAMAGE = {
+    "header": "the header check sequence is wrong",
+    "check": "the frame check sequence is wrong",
+    "cut": "the frame ends too early",
+}
+
+
+class Wait(Enum):
+    """Something may begin here; more octets will tell. CERTAIN: a header proved it."""
+
+    POSSIBLE = "possible"
+    CERTAIN = "certain"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A frame, up to offset ``end``; ``data`` None: it carries nothing. ``number``, ``last``: M-Bus segments."""
+
+    frame: FrameInfo
+    end: int
+    data: bytes | None = None
+    number: int = 0
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look. ``fresh``: a message may begin here; ``seen``: framings so far; ``final``: nothing more comes."""
+
+    buffer: bytes
+    at: int
+    fresh: bool
+    final: bool
+    seen: frozenset[str] = frozenset()
+
+    def trusts(self, framing: str) -> bool:
+        """Whether this framing may begin here without proof: the stream has carried nothing else."""
+        return self.fresh and self.seen <= {framing}
+
+
+Result = Found | Wait | None
+
+
+def recognise_hdlc(place: Place) -> Result:
+    """A frame between flags."""
+    buffer, at = place.buffer, place.at
+    if buffer[at] != 0x7E:
+        return None
+    frame = read_frame(buffer, at, place.final)
+    if frame is NO_FRAME:
+        return None
+    if frame is None:
+        return _wait_for_hdlc(buffer, at)
+    if isinstance(frame, Damaged):
+        # Only the flag is taken: what looks like contents may hold the next valid frame.
+        raw = buffer[at : at + 1] + frame.raw
+        proved = frame.reason != "header"
+        return Found(FrameInfo(HDLC, "", valid=False, reason=_DAMAGE[frame.reason], raw=raw, proved=proved), at + 1)
+    end = at + 1 + frame_length(buffer, at)
+    info = FrameInfo(
+        HDLC,
+        frame.kind.name,
+        str(decode_address(frame.source)),
+        str(decode_address(frame.destination)),
+        frame.segmented,
+        raw=buffer[at : end + 1],
+    )
+    # The closing flag is left: it may be the opening flag of the next frame.
+    return Found(info, end, frame.information or None if frame.kind in (Kind.I, Kind.UI) else None)
+
+
+def _wait_for_hdlc(buffer: bytes, at: int) -> Wait:
+    # Twelve octets hold every header; read_frame has checked it if it is there.
+    return Wait.CERTAIN if len(buffer) - at > 13 else Wait.POSSIBLE
+
+
+def recognise_mbus(place: Place) -> Result:
+    """A long frame of the wired M-Bus."""
+    buffer, at = place.buffer, place.at
+    if buffer[at] != mbus.START:
+        return None
+    frame = mbus.read_frame(buffer, at, place.final)
+    if frame is True:
+        return Wait.POSSIBLE
+    if frame is False:
+        return _damaged_mbus(buffer, at)
+    info = FrameInfo(
+        MBUS,
+        "long",
+        str(frame.source),
+        str(frame.destination),
+        not (frame.final and frame.segment == 0),
+        raw=buffer[at : at + frame.size],
+    )
+    return Found(info, at + frame.size, frame.data, frame.segment, frame.final)
+
+
+def _damaged_mbus(buffer: bytes, at: int) -> Found | None:
+    head = buffer[at : at + 4]
+    if len(head) < 4 or head[1] != head[2] or head[3] != mbus.START or head[1] < mbus.MIN_LENGTH:
+        return None
+    raw = buffer[at : at + head[1] + mbus.OVERHEAD]
+    return Found(FrameInfo(MBUS, "long", valid=False, reason="the checksum is wrong", raw=raw, proved=False), at + 1)
+
+
+def recognise_wrapper(place: Place) -> Result:
+    """A wrapper frame: version 1, small port numbers (any at the start of a message), a known APDU tag."""
+    head = place.buffer[place.at : place.at + HEADER_SIZE + 1]
+    if not _may_be_wrapper(head, any_port=place.trusts(WRAPPER)):
+        return None
+    if len(head) <= HEADER_SIZE:
+        return None if place.final else Wait.POSSIBLE
+    header = WrapperHeader.decode(head)
+    end = place.at + HEADER_SIZE + header.length
+    if end > len(place.buffer):
+        return None if place.final else Wait.CERTAIN
+    info = FrameInfo(WRAPPER, "wrapper", str(header.source), str(header.destination), raw=place.buffer[place.at : end])
+    return Found(info, end, place.buffer[place.at + HEADER_SIZE : end])
+
+
+def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
+    if not VERSION.to_bytes(2, "big").startswith(head[:2]):
+        return False
+    high_octets = head[2:3] + head[4:5]
+    tag = head[HEADER_SIZE:]
+    length = int.from_bytes(head[6:HEADER_SIZE], "big") if len(head) >= HEADER_SIZE else 1
+    return (any_port or not any(high_octets)) and length > 0 and (not tag or tag[0] in TAGS)
+
+
+def recognise_raw(place: Place) -> Result:
+    """A bare APDU: a ciphered container anywhere, anything else only where a message may begin."""
+    buffer, start = place.buffer, place.at
+    if place.trusts(RAW):
+        start += _llc_length(buffer, start)
+    trusted = place.trusts(RAW) and _may_be_apdu(buffer, start)
+    if not (trusted or (place.seen <= {RAW} and _is_container(buffer, start))):
+        return None
+    end = _end_of_apdu(buffer, start)
+    if not end and trusted and place.final:
+        end = next_checked(buffer, start)  # it has no usable length: everything up to what proves to be a frame
+    if end:
+        return Found(FrameInfo(RAW, "apdu", raw=buffer[place.at : end]), end, buffer[start:end])
+    return None if place.final or len(buffer) - start > _MAX_RAW else Wait.POSSIBLE
+
+
+def _llc_length(buffer: bytes, start: int) -> int:
+    """Octets of an LLC header (or of its beginning, at the end of the buffer)."""
+    head = buffer[start : start + 3]
+    return len(head) if head and any(header.startswith(head) for header in LLC_HEADERS) else 0
+
+
+def _is_container(buffer: bytes, start: int) -> bool:
+    head = buffer[start : start + 2]
+    return head[:1] != b"" and head[0] in _GENERAL_CIPHERING and head[1:] in (b"", bytes((_TITLE_LENGTH,)))
+
+
+def _may_be_apdu(buffer: bytes, start: int) -> bool:
+    head = buffer[start : start + 2]
+    return not head or any(known.startswith(head[: len(known)]) for known in TABLE)
+
+
+def _end_of_apdu(buffer: bytes, start: int) -> int:
+    """Where the APDU ends by its own lengths; 0: it is not whole, or is not as the standard has it."""
+    try:
+        return decode_prefix(buffer, start)[1]
+    except DecodeError:
+        return 0
+
+
+def next_checked(buffer: bytes, start: int) -> int:
+    """Where the next frame begins that is whole and proves itself; the end of the buffer without one."""
+    for beginning in _CHECKED_BEGINNINGS.finditer(buffer, start):
+        place = Place(buffer, beginning.start(), fresh=False, final=True)
+        results = (recognise_hdlc(place), recognise_mbus(place))
+        if any(isinstance(result, Found) and result.frame.valid for result in results):
+            return place.at
+    return len(buffer)
+
+
+RECOGNISERS: dict[str, Callable[[Place], Result]] = {
+    HDLC: recognise_hdlc,
+    MBUS: recognise_mbus,
+    WRAPPER: recognise_wrapper,
+    RAW: recognise_raw,
+}
