@@ -13,7 +13,8 @@ from typing import Any
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.decoding import MAX_DEPTH
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import Date, DateTime, Time, parse_date, parse_date_time, parse_time
+from dlms_mqtt.protocol.timestamp_text import parse_date, parse_date_time, parse_time
+from dlms_mqtt.protocol.timestamps import Date, DateTime, Time
 from dlms_mqtt.protocol.values import CONTAINERS, NUMBERS, Data, DataType
 
 T = DataType

@@ -7,7 +7,6 @@ hour 24) is no error: it has no ``datetime``, but it still prints.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
@@ -16,7 +15,7 @@ from itertools import repeat
 from struct import Struct
 from typing import Self
 
-from dlms_mqtt.errors import ConfigError, DecodeError
+from dlms_mqtt.errors import DecodeError
 
 CLOCK_STATUS: dict[int, str] = {
     0x01: "invalid-value",
@@ -29,22 +28,22 @@ DAYLIGHT_SAVING = 0x80
 
 DST_END, DST_BEGIN = 0xFD, 0xFE  # special values of the month
 SECOND_LAST_DAY, LAST_DAY = 0xFD, 0xFE  # special values of the day of the month
-_MONTH_WORDS = {DST_END: "dst-end", DST_BEGIN: "dst-begin"}
-_DAY_WORDS = {SECOND_LAST_DAY: "second-last", LAST_DAY: "last"}
+MONTH_WORDS = {DST_END: "dst-end", DST_BEGIN: "dst-begin"}
+DAY_WORDS = {SECOND_LAST_DAY: "second-last", LAST_DAY: "last"}
 
-_NO_YEAR = 0xFFFF
-_NO_DEVIATION = -0x8000
-_NO_PART = 0xFF
+NO_YEAR = 0xFFFF
+NO_DEVIATION = -0x8000
+NO_PART = 0xFF
 
 _DATE_TIME = Struct(">HBBxBBBBhB")
 
 
 def _part(value: int) -> int | None:
-    return None if value == _NO_PART else value
+    return None if value == NO_PART else value
 
 
 def _micros(hundredths: int) -> int:
-    return 0 if hundredths == _NO_PART else hundredths * 10_000
+    return 0 if hundredths == NO_PART else hundredths * 10_000
 
 
 def _text(value: int | None, words: dict[int, str], width: int = 2) -> str:
@@ -89,7 +88,7 @@ class _DateParts(_Octets):
     def year(self) -> int | None:
         """The year."""
         year = int.from_bytes(self.raw[:2], "big")
-        return None if year == _NO_YEAR else year
+        return None if year == NO_YEAR else year
 
     @property
     def month(self) -> int | None:
@@ -107,7 +106,7 @@ class _DateParts(_Octets):
         return _part(self.raw[4])
 
     def _date_iso(self) -> str:
-        return f"{_text(self.year, {}, 4)}-{_text(self.month, _MONTH_WORDS)}-{_text(self.day, _DAY_WORDS)}"
+        return f"{_text(self.year, {}, 4)}-{_text(self.month, MONTH_WORDS)}-{_text(self.day, DAY_WORDS)}"
 
 
 class _TimeParts(_Octets):
@@ -195,7 +194,7 @@ class DateTime(_DateParts, _TimeParts):
     def deviation(self) -> int | None:
         """Minutes as sent: from local time to UTC (-60 is UTC+01:00) in meters that follow the Blue Book."""
         deviation = int.from_bytes(self.raw[9:11], "big", signed=True)
-        return None if deviation == _NO_DEVIATION else deviation
+        return None if deviation == NO_DEVIATION else deviation
 
     @property
     def status(self) -> int | None:
@@ -224,8 +223,8 @@ class DateTime(_DateParts, _TimeParts):
         Missing seconds are 0.
         """
         year, month, day, hour, minute, second, hundredths, deviation, status = _DATE_TIME.unpack(self.raw)
-        zone = default_tz if deviation == _NO_DEVIATION else _zone(sense * deviation) or default_tz
-        second = 0 if second == _NO_PART else second
+        zone = default_tz if deviation == NO_DEVIATION else _zone(sense * deviation) or default_tz
+        second = 0 if second == NO_PART else second
         try:
             moment = datetime(year, month, day, hour, minute, second, _micros(hundredths), zone)
             return _unfold(moment, status) if zone is default_tz is not None else moment
@@ -254,7 +253,7 @@ class DateTime(_DateParts, _TimeParts):
         ``status`` None sets the daylight saving bit from the zone. A naive datetime has no deviation.
         """
         offset = value.utcoffset()
-        minutes = _NO_DEVIATION if offset is None or not deviation else sense * (offset // timedelta(minutes=1))
+        minutes = NO_DEVIATION if offset is None or not deviation else sense * (offset // timedelta(minutes=1))
         if status is None:
             status = DAYLIGHT_SAVING if value.dst() else 0
         day = Date.from_date(value).raw
@@ -272,7 +271,7 @@ NAMES: dict[type[_Octets], str] = {DateTime: "date-time", Date: "date", Time: "t
 
 def _unfold(moment: datetime, status: int) -> datetime:
     """In the hour that a zone has twice, the clock status says which of the two it is."""
-    if status == _NO_PART or status & DAYLIGHT_SAVING:
+    if status == NO_PART or status & DAYLIGHT_SAVING:
         return moment
     later = moment.replace(fold=1)
     return later if later.utcoffset() != moment.utcoffset() else moment
@@ -292,65 +291,11 @@ def _at_once(raws: list[bytes], default_tz: tzinfo | None, sense: int) -> list[d
     years, months, days, hours, minutes, seconds, hundredths, deviations, status = zip(
         *_DATE_TIME.iter_unpack(b"".join(raws)), strict=True
     )
-    micros = repeat(0) if set(hundredths) <= {0, _NO_PART} else map(_micros, hundredths)
+    micros = repeat(0) if set(hundredths) <= {0, NO_PART} else map(_micros, hundredths)
     zones = {deviation: _zone(sense * deviation) for deviation in set(deviations)}
-    if zones == {_NO_DEVIATION: None}:
+    if zones == {NO_DEVIATION: None}:
         moments = map(datetime, years, months, days, hours, minutes, seconds, micros, repeat(default_tz))
         return list(map(_unfold, moments, status) if default_tz else moments)
     if None in zones.values():
         raise ValueError
     return list(map(datetime, years, months, days, hours, minutes, seconds, micros, map(zones.__getitem__, deviations)))
-
-
-_DATE_TEXT = r"(\d{4}|\*)-(\d\d?|\*|dst-end|dst-begin)-(\d\d?|\*|last|second-last)"
-_TIME_TEXT = r"(\d\d?|\*):(\d\d?|\*)(?::(\d\d?|\*)(?:\.(\d\d))?)?"
-_DATE_PATTERN = re.compile(_DATE_TEXT, re.ASCII)
-_TIME_PATTERN = re.compile(_TIME_TEXT, re.ASCII)
-_ZONED_PATTERN = re.compile(r"(.*?)(Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?", re.ASCII | re.DOTALL)
-_WORDS = {"*": _NO_PART} | {word: value for words in (_MONTH_WORDS, _DAY_WORDS) for value, word in words.items()}
-
-
-def _number(text: str | None) -> int:
-    return _WORDS[text] if text in _WORDS else int(text or 0)
-
-
-def _within(value: int, low: int, high: int) -> bool:
-    return low <= value <= high or value >= DST_END
-
-
-def parse_date(text: str) -> Date:
-    """``2026-12-31``, with ``*`` for any part, ``last`` for the day, ``dst-begin`` for the month; else ConfigError."""
-    match = _DATE_PATTERN.fullmatch(text)
-    if match:
-        year = _NO_YEAR if match[1] == "*" else int(match[1])
-        month, day = _number(match[2]), _number(match[3])
-        value = Date(year.to_bytes(2, "big") + bytes((month, day, _NO_PART)))
-        plain = value.to_date()
-        if plain:
-            return Date.from_date(plain)
-        wild = year == _NO_YEAR or month >= DST_END or day >= DST_END
-        if wild and _within(month, 1, 12) and _within(day, 1, 31):
-            return value
-    raise ConfigError(f"'{text}' is no date", hint="Write it as 2026-12-31; * stands for a part that is left open.")
-
-
-def parse_time(text: str) -> Time:
-    """``08:30``, ``08:30:15``, ``08:30:15.23``, with ``*`` for any part; else ConfigError."""
-    match = _TIME_PATTERN.fullmatch(text)
-    if match:
-        hour, minute, second, hundredths = map(_number, match.groups())
-        if _within(hour, 0, 23) and _within(minute, 0, 59) and _within(second, 0, 59):
-            return Time(bytes((hour, minute, second, hundredths)))
-    raise ConfigError(f"'{text}' is no time", hint="Write it as 08:30:15; * stands for a part that is left open.")
-
-
-def parse_date_time(text: str) -> DateTime:
-    """Date, ``T`` or a blank, time, and perhaps ``Z`` or ``+01:00``; else ConfigError. The clock status is 0."""
-    day, _, rest = text.strip().replace(" ", "T").partition("T")
-    zoned = _ZONED_PATTERN.fullmatch(rest)
-    clock, offset = zoned.groups() if zoned else (rest, None)
-    deviation = _NO_DEVIATION
-    if offset:
-        hours, minutes = divmod(int(offset[1:].replace(":", "") or 0), 100)
-        deviation = (hours * 60 + minutes) * (1 if offset[0] == "-" else -1)
-    return DateTime(parse_date(day).raw + parse_time(clock).raw + deviation.to_bytes(2, "big", signed=True) + b"\0")
