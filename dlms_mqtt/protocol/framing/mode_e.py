@@ -1,0 +1,286 @@
+"""The sign-on of optical ports, from the request at 300 baud to HDLC at full speed (IEC 62056-21 mode E), both sides.
+
+Nothing here waits or touches a port: the machine says what to do next, and is told what came. The reader's loop is
+``while True: action = sign_on.next_action()``, carry it out, and after Listen call ``receive`` or ``timeout``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from dlms_mqtt.protocol.framing.echo import EchoFilter
+from dlms_mqtt.protocol.framing.seven_bit import add_parity, strip_parity
+from dlms_mqtt.protocol.framing.sign_on import (
+    BAUD_RATES,
+    BREAK,
+    HDLC_PROTOCOL,
+    Identification,
+    OptionSelect,
+    baud_character,
+    begins_readout,
+    encode_readout,
+    encode_request,
+    find_identification,
+    find_option_select,
+    find_request,
+)
+
+_MAX_BUFFER = 1024
+_MAX_CONFIRMATION = 64  # more octets than a confirmation and some noise: a readout at a speed we do not have
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these octets and wait until they have left the port."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetSpeed:
+    """Change the open port; ``parity`` is none or even, always one stop bit."""
+
+    baud: int
+    data_bits: int
+    parity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Throw away what the port has received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Read: hand what comes to ``receive``; when nothing came for so many seconds, call ``timeout``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The port is ready for HDLC. ``identification`` None (meter side): not known there."""
+
+    identification: Identification | None
+    baud: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It was tried often enough. ``reason``: silent, garbled, clear-text; ``received``: the last octets that came."""
+
+    reason: str
+    message: str
+    received: bytes = b""
+
+
+Action = Send | SetSpeed | Wait | Discard | Listen | Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class SignOnSettings:
+    """How to sign on; times in seconds.
+
+    ``opening_delay``: after the port was opened, for heads that take their power from it. ``switch_delay``: between the
+    acknowledgement and the new speed. ``settle_delay``: after it. ``software_parity``: the port can do 8N1 only.
+    """
+
+    address: str = ""
+    initial_baud: int = 300
+    max_baud: int = 0
+    attempts: int = 3
+    wake_up: bytes = b""
+    opening_delay: float = 0.0
+    response_timeout: float = 2.0
+    switch_delay: float = 0.3
+    settle_delay: float = 0.1
+    retry_delay: float = 1.5
+    software_parity: bool = False
+    echo: bool = True
+
+
+class Phase(Enum):
+    """Where the sign-on stands."""
+
+    IDENTIFYING = "waiting for the identification"
+    CONFIRMING = "waiting for the confirmation of the acknowledgement, which may not come"
+    OVER = "done or failed"
+
+
+class SignOn:
+    """The reader's side."""
+
+    def __init__(self, settings: SignOnSettings) -> None:
+        self.settings = settings
+        self.identification: Identification | None = None
+        self._phase = Phase.IDENTIFYING
+        self._parity = settings.software_parity
+        self._attempts = 0
+        self._actions: deque[Action] = deque()
+        self._echo = EchoFilter()
+        self._received = b""
+        self._choice = OptionSelect(HDLC_PROTOCOL, "0", HDLC_PROTOCOL)
+        self._begin()
+
+    def next_action(self) -> Action:
+        """What to do now; the last one (Done or Failed) stays."""
+        return self._actions.popleft() if len(self._actions) > 1 else self._actions[0]
+
+    def receive(self, data: bytes) -> None:
+        """These octets came."""
+        data = self._echo.strip(data) if self.settings.echo else data
+        self._received = (self._received + data)[-_MAX_BUFFER:]
+        _ON_OCTETS[self._phase](self)
+
+    def timeout(self) -> None:
+        """Nothing (more) came in time."""
+        self._received += self._echo.flush()
+        _ON_TIMEOUT[self._phase](self)
+
+    def _do(self, *actions: Action) -> None:
+        self._actions = deque(actions)
+
+    def _line(self, data: bytes) -> Send:
+        octets = add_parity(data) if self._parity else data
+        self._echo.sent(octets)
+        return Send(octets)
+
+    def _port(self) -> SetSpeed:
+        form = (8, "none") if self.settings.software_parity else (7, "even")
+        return SetSpeed(self.settings.initial_baud, *form)
+
+    def _begin(self) -> None:
+        wake_up = (Send(self.settings.wake_up), Wait(self.settings.retry_delay)) if self.settings.wake_up else ()
+        self._do(self._port(), Wait(self.settings.opening_delay), *wake_up, *self._ask())
+
+    def _ask(self) -> tuple[Action, ...]:
+        self._phase = Phase.IDENTIFYING
+        self._attempts += 1
+        self._received = b""
+        return Discard(), self._line(encode_request(self.settings.address)), Listen(self.settings.response_timeout)
+
+    def _stay(self) -> None:
+        """It is over: what comes now is not ours."""
+
+    def _look_for_identification(self) -> None:
+        found = find_identification(self._received)
+        if found is None:
+            if len(self._received) == _MAX_BUFFER:
+                self._not_identified()
+            return
+        self.identification, end = found
+        self._received = self._received[end:]
+        self._parity = self._parity or self.identification.parity_seen
+        self._acknowledge(self.identification)
+
+    def _acknowledge(self, identification: Identification) -> None:
+        self._phase = Phase.CONFIRMING
+        character = baud_character(identification.baud_character, self.settings.max_baud)
+        self._choice = replace(self._choice, baud_character=character)
+        line = self._line(self._choice.encode())
+        self._do(Wait(identification.reaction_time), line, Listen(self.settings.switch_delay))
+
+    def _look_for_confirmation(self) -> None:
+        """Some meters confirm, whole or in pieces, some do not; a readout shows that ours was not understood."""
+        if begins_readout(self._received) or len(self._received) > _MAX_CONFIRMATION:
+            self._try_again("clear-text", "the meter sends clear text instead of changing to HDLC (mode E)")
+        elif find_option_select(self._received):
+            self._switch()
+
+    def _switch(self) -> None:
+        self._phase = Phase.OVER
+        baud = BAUD_RATES[self._choice.baud_character]
+        speed = SetSpeed(baud, 8, "none")
+        self._do(speed, Wait(self.settings.settle_delay), Discard(), Done(self.identification, baud))
+
+    def _not_identified(self) -> None:
+        # What came without its line end may still be one, for meters that leave it out.
+        found = find_identification(self._received + b"\r\n")
+        if found:
+            self.identification = found[0]
+            self._acknowledge(found[0])
+        elif strip_parity(self._received).strip(b"\0"):
+            self._try_again("garbled", "something answers the sign-on, but not with an identification")
+        else:
+            self._try_again("silent", "nothing answers the sign-on")
+
+    def _try_again(self, reason: str, message: str) -> None:
+        """Break off whatever the meter does, leave it the time to fall back, and ask anew."""
+        if self._attempts >= self.settings.attempts:
+            self._phase = Phase.OVER
+            self._do(Failed(reason, message, self._received))
+            return
+        self._do(self._port(), self._line(BREAK), Wait(self.settings.retry_delay), *self._ask())
+
+
+_ON_OCTETS = {
+    Phase.IDENTIFYING: SignOn._look_for_identification,
+    Phase.CONFIRMING: SignOn._look_for_confirmation,
+    Phase.OVER: SignOn._stay,
+}
+_ON_TIMEOUT = {
+    Phase.IDENTIFYING: SignOn._not_identified,
+    Phase.CONFIRMING: SignOn._switch,
+    Phase.OVER: SignOn._stay,
+}
+
+
+@dataclass(slots=True)
+class SignOnServer:
+    """The meter's side: ``receive`` gives the actions that answer; Done means that HDLC follows.
+
+    ``confirm``: whether the acknowledgement is sent back; ``readout``: lines of the clear-text readout.
+    """
+
+    identification: Identification
+    address: str = ""
+    readout: bytes = b""
+    confirm: bool = True
+    software_parity: bool = False
+    initial_baud: int = 300
+    _received: bytes = field(default=b"", repr=False)
+
+    def reset(self) -> None:
+        """Begin anew (the HDLC link was closed, or silence)."""
+        self._received = b""
+
+    def start(self) -> SetSpeed:
+        """The speed at which requests are awaited."""
+        return self._speed(self.initial_baud)
+
+    def receive(self, data: bytes) -> list[Action]:
+        """What to do about these octets, in order; nothing while a message is not whole."""
+        self._received = (self._received + strip_parity(data))[-_MAX_BUFFER:]
+        request = find_request(self._received)
+        if request:
+            self._received = self._received[request[1] :]
+            return [self._line(self.identification.encode())] if request[0] in ("", self.address) else []
+        choice = find_option_select(self._received)
+        if choice:
+            self.reset()
+            return self._follow(choice[0])
+        return []
+
+    def _follow(self, choice: OptionSelect) -> list[Action]:
+        baud = BAUD_RATES.get(choice.baud_character, self.initial_baud)
+        if choice.mode_e:
+            confirmation = [self._line(choice.encode())] if self.confirm else []
+            return [*confirmation, SetSpeed(baud, 8, "none"), Done(None, baud)]
+        if choice.mode == "0":
+            return [self._speed(baud), self._line(encode_readout(self.readout)), self.start()]
+        return [self._line(BREAK)]
+
+    def _speed(self, baud: int) -> SetSpeed:
+        return SetSpeed(baud, 8, "none") if self.software_parity else SetSpeed(baud, 7, "even")
+
+    def _line(self, data: bytes) -> Send:
+        return Send(add_parity(data) if self.software_parity else data)
