@@ -152,9 +152,9 @@ class Store:
         self.path = str(path)
         self.block = block
         self._counters: dict[tuple[str, str], Counter] = {}
-        if self.path != MEMORY:
-            _prepare(Path(self.path))
         with self._errors():
+            if self.path != MEMORY:
+                _prepare(Path(self.path))
             self._db = _connect(self.path)
         try:
             self.migrate("store", MIGRATIONS)
@@ -199,10 +199,10 @@ class Store:
 
     def migrate(self, component: str, steps: Sequence[Sequence[str]]) -> None:
         """Bring the tables of ``component`` to version ``len(steps)``; StoreError when the file is newer than that."""
+        if self._version(component) == len(steps):
+            return
         with self.transaction() as db:
-            db.execute(_COMPONENTS)
-            row = db.execute("SELECT version FROM components WHERE name = ?", (component,)).fetchone()
-            version = row[0] if row else 0
+            version = self._version(component)
             if version > len(steps):
                 raise StoreError(
                     f"{self.path} was written by a newer dlms-mqtt ({component} {version}, known: {len(steps)})",
@@ -212,6 +212,10 @@ class Store:
                 for statement in step:
                     db.execute(statement)
             db.execute("INSERT OR REPLACE INTO components VALUES (?, ?)", (component, len(steps)))
+
+    def _version(self, component: str) -> int:
+        rows = self.read("SELECT version FROM components WHERE name = ?", (component,))
+        return rows[0][0] if rows else 0
 
     def _check(self) -> None:
         found = self.read("PRAGMA quick_check(counters)")
@@ -338,6 +342,7 @@ def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     db.execute("PRAGMA journal_mode=TRUNCATE")
     db.execute("PRAGMA synchronous=FULL")
+    db.execute(_COMPONENTS)
     return db
 
 
@@ -361,15 +366,16 @@ def _prepare(path: Path) -> None:
 def _create(path: Path) -> None:
     """A new file appears whole or not at all, so that an empty one is always a damaged one."""
     new = _beside(path, f".new-{os.getpid()}")
-    os.close(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    leftovers = (new, _beside(new, "-journal"))
+    for leftover in leftovers:  # of a killed process that had the same number
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        db = _connect(str(new))
-        db.execute(_COMPONENTS)
-        db.close()
+        _connect(str(new)).close()
         with suppress(FileExistsError):  # another process was faster
             os.link(new, path)
     finally:
-        for leftover in (new, _beside(new, "-journal")):
+        for leftover in leftovers:
             leftover.unlink(missing_ok=True)
 
 

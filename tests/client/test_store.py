@@ -1,0 +1,410 @@
+"""The state file: numbers never repeat, whatever is killed, full or damaged; and it keeps what it is told."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections import Counter as Count
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlms_mqtt.client import store as store_module
+from dlms_mqtt.client.store import BLOCK, FIRST, LIMIT, Store, StoreError, default_path, set_aside
+from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
+from dlms_mqtt.protocol.security import PeerCounters, key_id
+from tests.client import killed
+
+KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
+TITLE = b"DMQ00001"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "state.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store(path) as opened:
+        yield opened
+
+
+def next_stored(path: Path) -> int:
+    with Store(path) as opened:
+        (row,) = opened.counters()
+        return row.next
+
+
+# -- counters ---------------------------------------------------------------------------------------------------------
+
+
+def test_counters_rise_by_one_per_key_and_title(store):
+    counter = store.counter(KEY, TITLE)
+    assert not counter.known
+    assert [counter.next() for _ in range(200)] == list(range(FIRST, FIRST + 200))
+    assert counter.known
+    assert counter() == counter.value - 1
+    assert store.counter(OTHER, TITLE).next() == FIRST
+    assert store.counter(KEY, b"DMQ00002").next() == FIRST
+    assert store.counter(KEY, TITLE) is counter
+
+
+def test_a_number_is_on_the_disk_before_it_is_used(store, path):
+    store.counter(KEY, TITLE).next()
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT next FROM counters").fetchall() == [(FIRST + BLOCK,)]
+    other.close()
+
+
+def test_the_key_is_not_in_the_file(store, path):
+    store.counter(KEY, TITLE).next()
+    assert [(row.key_id, row.system_title) for row in store.counters()] == [(key_id(KEY), TITLE.hex())]
+    assert KEY not in path.read_bytes()
+
+
+def test_unused_numbers_are_given_back_when_closed(path):
+    with Store(path) as store:
+        counter = store.counter(KEY, TITLE)
+        counter.next()
+    assert next_stored(path) == FIRST + 1
+    with Store(path) as store:
+        assert store.counter(KEY, TITLE).next() == FIRST + 1
+
+
+def test_but_not_when_another_process_went_on(path):
+    with Store(path) as second:
+        with Store(path) as first:
+            assert first.counter(KEY, TITLE).next() == FIRST
+            assert second.counter(KEY, TITLE).next() == FIRST + BLOCK
+        assert second.counter(KEY, TITLE).next() == FIRST + BLOCK + 1
+    assert next_stored(path) == FIRST + BLOCK + 2
+
+
+def test_refresh_leaves_a_block_that_was_overtaken(path):
+    with Store(path) as first, Store(path) as second:
+        mine, theirs = first.counter(KEY, TITLE), second.counter(KEY, TITLE)
+        mine.next()
+        mine.refresh()
+        assert mine.next() == FIRST + 1
+        assert theirs.next() == FIRST + BLOCK
+        mine.refresh()
+        assert mine.next() == FIRST + 2 * BLOCK
+
+
+def test_raised_but_never_lowered(store, path):
+    counter = store.counter(KEY, TITLE)
+    counter.raise_to(0)
+    assert counter.next() == 0
+    counter.raise_to(1000)
+    assert counter.value == 1000
+    assert counter.next() == 1000
+    counter.raise_to(1001)
+    assert counter.next() == 1001
+    for number in (0, 1001):
+        with pytest.raises(ConfigError, match="never lowered"):
+            counter.raise_to(number)
+    for number in (-1, LIMIT, LIMIT + 1):
+        with pytest.raises(ConfigError):
+            counter.raise_to(number)
+    assert counter.next() == 1002
+    with Store(path) as other, pytest.raises(ConfigError):
+        other.counter(KEY, TITLE).raise_to(1002)
+
+
+def test_start_is_a_floor(store):
+    assert store.counter(KEY, TITLE, start=500).next() == 500
+    assert store.counter(KEY, TITLE, start=100).next() == 501
+    assert store.counter(KEY, TITLE, start=900).next() == 900
+    assert store.counter(OTHER, TITLE, start=0).next() == 0
+
+
+def test_adopted_only_upwards_and_within_a_bound(store):
+    counter = store.counter(KEY, TITLE, start=100)
+    counter.adopt(100, 50)
+    counter.adopt(150, 50)
+    assert counter.next() == 150
+    for number in (0, 150, 202, LIMIT):
+        with pytest.raises(SecurityError) as caught:
+            counter.adopt(number, 50)
+        assert caught.value.reason == "counter"
+    assert counter.next() == 151
+    counter.raise_to(LIMIT - 1)
+    with pytest.raises(SecurityError):
+        counter.adopt(LIMIT, 1000)
+
+
+def test_the_end_of_the_numbers(store):
+    counter = store.counter(KEY, TITLE, start=LIMIT - 2)
+    assert [counter.next(), counter.next()] == [LIMIT - 2, LIMIT - 1]
+    for _ in range(2):
+        with pytest.raises(LocalProtocolError, match="end") as caught:
+            counter.next()
+        assert "key must be replaced" in caught.value.hint
+    assert store.counters()[0].next == LIMIT
+
+
+@given(st.lists(st.tuples(st.sampled_from("nnnraxcf"), st.integers(0, 1), st.integers(0, 300)), max_size=40))
+def test_numbers_never_repeat(steps):
+    """Two stores on one file, in any order: taking, raising, adopting, closing, being killed, refreshing."""
+    with sqlite_file() as path:
+        stores = [Store(path, block=2), Store(path, block=5)]
+        used: list[int] = []
+        for what, which, amount in steps:
+            counter = stores[which].counter(KEY, TITLE)
+            try:
+                if what == "n":
+                    used.append(counter.next())
+                elif what == "r":
+                    counter.raise_to(amount)
+                elif what == "a":
+                    counter.adopt(amount, 100)
+                elif what == "f":
+                    counter.refresh()
+                elif what == "c":
+                    stores[which].close()
+                    stores[which] = Store(path, block=2)
+                else:
+                    stores[which]._db.close()
+                    stores[which] = Store(path, block=2)
+            except (ConfigError, SecurityError):
+                pass
+        for store in stores:
+            store.close()
+        assert len(used) == len(set(used))
+
+
+class sqlite_file:
+    """A path that is new for each example of a property test."""
+
+    def __enter__(self) -> Path:
+        import tempfile
+
+        self.directory = tempfile.mkdtemp()
+        return Path(self.directory) / "state.sqlite"
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.directory)
+
+
+# -- killed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow_once
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_any_point(tmp_path, seed):
+    """60 processes, two at a time on one file, each ended by SIGKILL in the middle of its work: no number twice."""
+    state, used = tmp_path / "state.sqlite", tmp_path / "used"
+    command = [sys.executable, killed.__file__, state, used, "30", str(seed)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    records = used.read_bytes()
+    assert len(records) % killed.RECORD.size == 0
+    before = Count((index, n) for mark, index, n in killed.RECORD.iter_unpack(records) if mark == ord("<"))
+    assert not [number for number, times in before.items() if times > 1]
+    assert len(before) > 60
+    with Store(state) as store:
+        for index, key in enumerate(killed.KEYS):
+            assert store.counter(key, killed.TITLE).next() > max(n for i, n in before if i == index)
+
+
+# -- full, held, damaged ----------------------------------------------------------------------------------------------
+
+
+def test_no_number_without_a_disk_to_keep_it(store):
+    counter = store.counter(KEY, TITLE)
+    for _ in range(BLOCK):
+        last = counter.next()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # no write gets further than the first octet of a file
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreError, match="disk") as caught:
+                counter.next()
+            assert caught.value.hint
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert counter.next() == last + 1
+
+
+def test_a_full_disk_is_named(store):
+    store._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.set("notes", "long", "x" * 100_000)
+    assert store.get("notes", "long") is None
+    assert store.counter(KEY, TITLE).next() == FIRST
+
+
+def test_read_only(store):
+    store._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError, match="read-only"):
+        store.counter(KEY, TITLE).next()
+
+
+def test_closing_a_store_that_can_not_write_is_quiet(path):
+    store = Store(path)
+    store.counter(KEY, TITLE).next()
+    store._db.execute("PRAGMA query_only = 1")
+    store.close()
+    store.close()
+    assert next_stored(path) == FIRST + BLOCK
+
+
+def test_held_by_another_process(path, monkeypatch):
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.01)
+    with Store(path) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another process"):
+            store.counter(KEY, TITLE).next()
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.counter(KEY, TITLE).next() == FIRST
+
+
+@pytest.mark.parametrize("damage", ["empty", "rubbish", "torn"])
+def test_a_damaged_file_is_neither_used_nor_replaced(path, damage):
+    with Store(path) as store:
+        store.counter(KEY, TITLE).next()
+    whole = path.read_bytes()
+    (root,) = sqlite_root(path, "counters")
+    page = 4096 * (root - 1)
+    torn = whole[:page] + b"\xff" * 4096 + whole[page + 4096 :]
+    broken = {"empty": b"", "rubbish": b"no database" * 1000, "torn": torn}[damage]
+    path.write_bytes(broken)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        Store(path)
+    assert "dlms-mqtt counter" in caught.value.hint
+    assert path.read_bytes() == broken
+    path.with_name(path.name + "-journal").touch()
+    assert set_aside(path).name == "state.sqlite.damaged-1"
+    Store(path).close()
+    assert set_aside(path).name == "state.sqlite.damaged-2"
+    assert not path.exists()
+
+
+def sqlite_root(path: Path, table: str) -> tuple[int]:
+    db = sqlite3.connect(path)
+    row: tuple[int] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    db.close()
+    return row
+
+
+def test_a_place_that_can_not_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="can't be used"):
+        Store(tmp_path / "file" / "state.sqlite")
+
+
+def test_a_file_of_a_newer_version(path):
+    Store(path).close()
+    db = sqlite3.connect(path)
+    with db:
+        db.execute("UPDATE components SET version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer"):
+        Store(path)
+
+
+def test_for_the_owner_only(path):
+    old = os.umask(0)
+    try:
+        Store(path).close()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o644)
+    with Store(path) as store:
+        store.set("a", "b", 1)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert [file.name for file in path.parent.iterdir() if "new" in file.name] == []
+
+
+# -- everything else it keeps -----------------------------------------------------------------------------------------
+
+
+def test_migrations_go_forward_only(path):
+    steps = [["CREATE TABLE waiting (topic TEXT)"]]
+    with Store(path) as store:
+        store.migrate("bridge", steps)
+        with store.transaction() as db:
+            db.execute("INSERT INTO waiting VALUES ('a')")
+        store.migrate("bridge", [*steps, ["ALTER TABLE waiting ADD COLUMN payload TEXT DEFAULT 'p'"]])
+        assert store.read("SELECT * FROM waiting") == [("a", "p")]
+        with pytest.raises(StoreError, match="newer"):
+            store.migrate("bridge", steps)
+    with Store(path) as store, pytest.raises(StoreError):
+        store.migrate("bridge", [*steps, [], ["CREATE TABLE more (x)", "rubbish"]])
+    with Store(path) as store, pytest.raises(StoreError):
+        store.read("SELECT * FROM more")
+
+
+def test_a_transaction_is_all_or_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.transaction() as db:
+        db.execute("INSERT INTO facts VALUES ('a', 'b', '1')")
+        1 / 0  # noqa: B018
+    assert store.get("a", "b") is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+def test_facts(values):
+    with Store() as store:
+        store.update("meter house", values)
+        store.set("meter other", "x", 1)
+        assert store.items("meter house") == values
+        for key in values:
+            assert store.get("meter house", key) == values[key]
+            store.forget("meter house", key)
+        assert store.items("meter house") == {}
+        assert store.get("meter house", "x", "default") == "default"
+        store.forget("meter other")
+        assert store.items("meter other") == {}
+
+
+def test_object_lists(path):
+    with Store(path) as store:
+        assert store.object_list("LGZ1", 16, "none", "1.0") is None
+        store.keep_object_list("LGZ1", 16, "none", "1.0", b"old")
+        store.keep_object_list("LGZ1", 1, "gmac", "1.0", b"more")
+        store.keep_object_list("LGZ1", 16, "none", "1.1", b"new")
+    with Store(path) as store:
+        assert store.object_list("LGZ1", 16, "none", "1.0") is None
+        assert store.object_list("LGZ1", 16, "none", "1.1") == b"new"
+        assert store.object_list("LGZ1", 1, "gmac", "1.0") == b"more"
+        store.forget_object_lists("LGZ1")
+        assert store.object_list("LGZ1", 1, "gmac", "1.0") is None
+
+
+def test_received_counters(path):
+    counters = PeerCounters()
+    counters.commit("key", b"METER001", 5)
+    with Store(path) as store:
+        assert store.peer_counters("push tcp").keep() == {}
+        store.keep_peer_counters("push tcp", counters)
+    with Store(path) as store:
+        kept = store.peer_counters("push tcp")
+        with pytest.raises(SecurityError):
+            kept.check("key", b"METER001", 5)
+        kept.check("key", b"METER001", 6)
+
+
+def test_where_the_command_line_keeps_it():
+    assert default_path({"XDG_STATE_HOME": "/s"}) == Path("/s/dlms-mqtt/state.sqlite")
+    assert default_path({"HOME": "/home/a"}) == Path("/home/a/.local/state/dlms-mqtt/state.sqlite")
+    assert default_path().name == "state.sqlite"
