@@ -1,0 +1,251 @@
+"""Runs everything that must pass: lint, types, the Home Assistant tests, the suite on every Python found.
+
+Virtual environments are made under the user's cache folder and used again. Nothing is installed on the system unless
+there is no other way to a Mosquitto broker and this is root. Arguments go to pytest; ``--python 3.12`` picks one
+version, ``--quick`` leaves out lint and Home Assistant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import functools
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlms-mqtt-tests"
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+PATIENCE = 1800  # s for one step: a test that hangs ends here
+NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
+
+
+def main() -> int:
+    """0 when everything passed."""
+    parser = argparse.ArgumentParser(prog="tests/run", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--python", choices=VERSIONS, help="this version only")
+    parser.add_argument("--quick", action="store_true", help="no lint, no types, no Home Assistant")
+    options, pytest_arguments = parser.parse_known_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would install over each other
+        return run(options, pytest_arguments)
+
+
+def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
+    failed: list[str] = []
+    find_mosquitto()
+    component = ROOT / "tests/component/run.sh"
+    if not options.quick and component.exists():
+        step(failed, "Home Assistant", ["bash", str(component)], accepted=(0, NO_HOME_ASSISTANT))
+    pythons = {version: path for version, path in find_pythons().items() if options.python in (None, version)}
+    for position, (version, path) in enumerate(pythons.items()):
+        primary = position == 0
+        environment = make_environment(version, path)
+        if environment is None:
+            failed.append(f"install on Python {version}")
+            continue
+        if primary and not options.quick:
+            check_sources(failed, environment)
+        suite = [str(environment / "bin/python"), "-m", "pytest", "-n", "2", "-o", "faulthandler_timeout=300"]
+        suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once"]
+        step(failed, f"tests on Python {version}", suite + pytest_arguments)
+    if not pythons:
+        failed.append("no Python of 3.11 to 3.14 found")
+    say("FAILED: " + ", ".join(failed) if failed else f"all passed on Python {', '.join(pythons)}")
+    return bool(failed)
+
+
+def check_sources(failed: list[str], environment: Path) -> None:
+    """Lint, format and types."""
+    tools = environment / "bin"
+    step(failed, "ruff check", [str(tools / "ruff"), "check", "."])
+    step(failed, "ruff format", [str(tools / "ruff"), "format", "--check", "."])
+    step(failed, "mypy", [str(tools / "mypy")])
+
+
+def step(failed: list[str], name: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> None:
+    """Run one command with its output shown; a failure is noted and the rest goes on."""
+    say(name)
+    began = time.monotonic()
+    try:
+        status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=PATIENCE).returncode
+    except subprocess.TimeoutExpired:
+        say(f"{name}: no end after {PATIENCE} s")
+        status = -1
+    if status not in accepted:
+        failed.append(name)
+    say(f"{name}: {'ok' if status in accepted else f'failed ({status})'}, {time.monotonic() - began:.0f} s")
+
+
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+# -- interpreters and their environments ------------------------------------------------------------------------------
+
+
+def find_pythons() -> dict[str, str]:
+    """Version -> interpreter, lowest first: on the path, of pyenv or uv, or unpacked for the Home Assistant tests."""
+    return {version: path for version in VERSIONS if (path := _find_python(version))}
+
+
+def _find_python(version: str) -> str | None:
+    home = Path.home()
+    patterns = (
+        f"{os.environ.get('PYENV_ROOT', home / '.pyenv')}/versions/{version}.*/bin/python",
+        f"{home}/.local/share/uv/python/cpython-{version}.*/bin/python{version}",
+        f"/usr/local/bin/python{version}",
+        f"{CACHE}/*/python-*-{version}/usr/bin/python{version}",
+    )
+    places = [
+        getattr(sys, "_base_executable", sys.executable),
+        shutil.which(f"python{version}"),
+        f"/usr/bin/python{version}",
+    ]
+    places += [found for pattern in patterns for found in sorted(glob.glob(pattern), reverse=True)]
+    return next((place for place in places if place and _is_version(place, version)), None)
+
+
+def _is_version(python: str, version: str) -> bool:
+    """A shim on the path may stand for a version that is not switched on: only running it tells."""
+    program = "import sys, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == version
+
+
+def make_environment(version: str, python: str) -> Path | None:
+    """A virtual environment with this checkout and all that its tests need; None when that failed."""
+    environment = CACHE / version
+    pyproject = (ROOT / "pyproject.toml").read_bytes()
+    stamp = hashlib.sha256(f"{python}\n{ROOT}\n".encode() + pyproject).hexdigest()
+    if (environment / "stamp").is_file() and (environment / "stamp").read_text() == stamp:
+        return environment
+    say(f"installing for Python {version}")
+    if not _create(environment, python) or not _install(environment):
+        return None
+    (environment / "stamp").write_text(stamp)
+    return environment
+
+
+def _create(environment: Path, python: str) -> bool:
+    if _works(str(environment / "bin/python"), "-c", "import sys"):
+        return True
+    shutil.rmtree(environment, ignore_errors=True)
+    uv = _find_uv()
+    return bool(uv and _works(uv, "venv", "-q", "--python", python, str(environment))) or _create_with_pip(
+        environment, python
+    )
+
+
+def _create_with_pip(environment: Path, python: str) -> bool:
+    shutil.rmtree(environment, ignore_errors=True)
+    if _works(python, "-m", "venv", str(environment)):
+        return True
+    # Debian keeps pip's wheel in a package of its own; unpacked beside the environment it needs no root.
+    say(f"{python} has no ensurepip: taking pip from Debian's python3-pip-whl")
+    shutil.rmtree(environment, ignore_errors=True)
+    unpacked = _unpack("python3-pip-whl", CACHE / "pip-wheel")
+    wheels = sorted((unpacked / "usr/share/python-wheels").glob("pip-*.whl")) if unpacked else []
+    if not wheels or not _works(python, "-m", "venv", "--without-pip", str(environment)):
+        say("cannot make a virtual environment (Debian: apt install python3-venv)")
+        return False
+    return _works(str(environment / "bin/python"), f"{wheels[0]}/pip", "install", "-q", "--no-index", str(wheels[0]))
+
+
+def _install(environment: Path) -> bool:
+    wanted = ["install", "-q", "-e", ".[test,demo]"]
+    python = str(environment / "bin/python")
+    if uv := _find_uv():
+        return _works(uv, "pip", *wanted, "--python", python)
+    return _works(python, "-m", "pip", *wanted, "--disable-pip-version-check")
+
+
+@functools.cache
+def _find_uv() -> str | None:
+    """uv from PyPI: many times faster than pip, and it needs no ensurepip; without it pip does."""
+    tools = CACHE / "tools"
+    uv = tools / "bin/uv"
+    if not uv.exists() and _create_with_pip(tools, sys.executable):
+        _works(str(tools / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv")
+    return str(uv) if uv.exists() else None
+
+
+def _works(*command: str) -> bool:
+    answer = (
+        subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if shutil.which(command[0])
+        else None
+    )
+    if answer is not None and answer.returncode and "install" in command:
+        print(answer.stdout, flush=True)
+    return answer is not None and answer.returncode == 0
+
+
+# -- the broker -------------------------------------------------------------------------------------------------------
+
+
+def find_mosquitto() -> None:
+    """Put a Mosquitto on the path: the system's, else one unpacked into the cache, else (root only) installed."""
+    os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/usr/local/sbin"
+    if shutil.which("mosquitto"):
+        return
+    private = CACHE / "mosquitto/run"
+    if (private / "mosquitto").exists() or _unpack_mosquitto(private):
+        os.environ["PATH"] += f"{os.pathsep}{private}"
+        say(f"no Mosquitto on this machine: using one unpacked in {private}")
+    elif os.geteuid() == 0 and shutil.which("apt-get"):
+        say("no Mosquitto on this machine and none could be unpacked: installing it")
+        _works("apt-get", "-qq", "update")
+        _works("apt-get", "-qq", "-y", "install", "--no-install-recommends", "mosquitto")
+    if not shutil.which("mosquitto"):
+        say("no Mosquitto: the tests that need a real broker fail (Debian: apt install mosquitto)")
+
+
+def _unpack_mosquitto(private: Path) -> bool:
+    root = _unpack("mosquitto", private.parent / "root")
+    if root is None or not (root / "usr/sbin/mosquitto").exists():
+        return False
+    libraries = ":".join(sorted({str(path.parent) for path in root.rglob("*.so.*")}))
+    private.mkdir(exist_ok=True)
+    script = private / "mosquitto"
+    script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{root}/usr/sbin/mosquitto" "$@"\n')
+    script.chmod(0o755)
+    return _works(str(script), "-h") or subprocess.run([script, "-h"], capture_output=True).returncode == 3
+
+
+def _unpack(package: str, folder: Path) -> Path | None:
+    """A Debian package and what it needs and the system lacks, unpacked into ``folder``; needs no root."""
+    if folder.is_dir():
+        return folder
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return None
+    command = ["apt-get", "install", "--print-uris", "-qq", "-y", "--no-install-recommends", package]
+    listed = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+    names = [line.split()[1].split("_")[0] for line in listed.splitlines() if line.startswith("'")] or [package]
+    downloads = folder.with_name(folder.name + ".debs")
+    downloads.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["apt-get", "-qq", "download", *names], cwd=downloads, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        shutil.rmtree(downloads)
+        return None
+    for deb in downloads.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
+    shutil.rmtree(downloads)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())
