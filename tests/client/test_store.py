@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlms_mqtt.client import store as store_module
@@ -86,8 +86,11 @@ def test_but_not_when_another_process_went_on(path):
         with Store(path) as first:
             assert first.counter(KEY, TITLE).next() == FIRST
             assert second.counter(KEY, TITLE).next() == FIRST + BLOCK
+        with Store(path) as third:
+            assert third.counter(KEY, TITLE).next() == FIRST + 2 * BLOCK
         assert second.counter(KEY, TITLE).next() == FIRST + BLOCK + 1
-    assert next_stored(path) == FIRST + BLOCK + 2
+        assert second.counters()[0].next == FIRST + 2 * BLOCK + 1
+    assert next_stored(path) == FIRST + 2 * BLOCK + 1
 
 
 def test_refresh_leaves_a_block_that_was_overtaken(path):
@@ -154,6 +157,7 @@ def test_the_end_of_the_numbers(store):
 
 
 @given(st.lists(st.tuples(st.sampled_from("nnnraxcf"), st.integers(0, 1), st.integers(0, 300)), max_size=40))
+@example([("n", 0, 0), ("n", 1, 0), ("c", 0, 0), ("n", 0, 0), ("n", 0, 0)])
 def test_numbers_never_repeat(steps):
     """Two stores on one file, in any order: taking, raising, adopting, closing, being killed, refreshing."""
     with sqlite_file() as path:
