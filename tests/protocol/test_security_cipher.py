@@ -91,7 +91,27 @@ def test_general_glo_with_an_empty_title_is_from_the_peer_we_know():
     assert cipher().unprotect_apdu(sent[:1] + b"\0" + sent[10:]) == ANSWER
 
 
+CIPHERED_INITIATES = [e for e in entries("vectors_association") if "ciphered_initiate" in e["expected"]]
+
+
+@pytest.mark.parametrize("vector", CIPHERED_INITIATES, ids=entry_id)
+def test_initiates_inside_of_aarq_rlrq_and_rlre(vector):
+    """Their sources use the keys of the published examples; the tag proves it."""
+    opened = cipher().open(bytes.fromhex(vector["expected"]["user_information"]))
+    assert (opened.verified, opened.invocation_counter) == (
+        True,
+        vector["expected"]["ciphered_initiate"]["invocation_counter"],
+    )
+    assert opened.plaintext[0] in (0x01, 0x08)
+
+
+def test_conversations_wait_for_keys():
+    """None of the published conversations comes with keys; one that does must be played here."""
+    assert not [talk["id"] for talk in entries("conversations") if "keys" in talk]
+
+
 def test_every_ciphered_vector_has_a_test():
+    assert len(CIPHERED_INITIATES) == 3
     groups = {vector["group"] for vector in entries("vectors_ciphered_apdus")}
     assert groups == {"ciphered-apdu", "ciphered-apdu-must-fail", "ciphered-apdu-header", "p1-ciphered"}
 
