@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.data import decode as decode_data
 from dlms_mqtt.protocol.data import encode as encode_data
 
-UNENCODABLE = (ValueError, OverflowError, TypeError, struct.error)
+UNENCODABLE = (ValueError, OverflowError, TypeError, LookupError, struct.error)
 
 
 class Codec(NamedTuple):

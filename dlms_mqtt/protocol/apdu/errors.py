@@ -92,9 +92,9 @@ _CATEGORIES: dict[int, tuple[str, str]] = {
 }
 
 
-def _word(words: str, number: int, what: str) -> str:
-    listed = words.split(", ")
-    return listed[number] if words and 0 <= number < len(listed) else f"{what} {number}"
+def _word(words: str, number: int, what: str, first: int = 0) -> str:
+    known = dict(enumerate(words.split(", "), first)) if words else {}
+    return known.get(number, f"{what} {number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class ConfirmedServiceError(Apdu, head=(0x0E,), name="confirmed-service-error", 
     def text(self) -> str:
         """The three numbers in the standard's words."""
         category, values = _CATEGORIES.get(self.category, (f"category {self.category}", ""))
-        service = _word(_SERVICES, self.service - 1, "service")
+        service = _word(_SERVICES, self.service, "service", 1)
         return f"{service}: {category}: {_word(values, self.value, 'code')}"
 
 

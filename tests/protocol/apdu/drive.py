@@ -13,7 +13,6 @@ from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser
 from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.layout import Apdu
 
-
 # Messages whose end peers leave out, and the lengths that are no error: the presence flag of an action-response, the
 # counter of an exception-response.
 SHORT_FORMS = {b"\xc7\x01": range(4, 5), b"\xd8\x01": range(3, 7)}
@@ -68,28 +67,39 @@ def _invoke(value: int) -> dict[str, Any]:
     return {"invoke_id": value & 0x0F, "raw": f"{value:02x}"} | flags
 
 
-def describe(message: Any) -> dict[str, Any]:
-    """A GET, SET or ACTION message in the words of the published entries."""
-    facts: dict[str, Any] = {"service": message.NAME, "invoke": _invoke(message.invoke)}
-    has = message.__match_args__
+def _targets(message: Any, has: tuple[str, ...]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
     if "attribute" in has:
         facts["attribute"] = _attribute(message.attribute, message.access)
     if "items" in has:
         facts["attributes"] = [_attribute(*item) for item in message.items]
     if "method" in has:
         facts["method"] = _method(message.method)
-    if "values" in has:
-        facts["values"] = [value.tree() for value in message.values]
-    if "results" in has:
-        facts["results"] = [told(value) if message.NAME[0] == "g" else value.text for value in message.results]
+    return facts
+
+
+def _results(message: Any, has: tuple[str, ...]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
     if "result" in has:
         facts["result"] = message.result.text
+    if "results" in has:
+        facts["results"] = [told(value) if message.NAME[0] == "g" else value.text for value in message.results]
+    if getattr(message, "error", None) is not None:
+        facts["return_error" if "result" in has else "error"] = message.error.text
+    return facts
+
+
+def describe(message: Any) -> dict[str, Any]:
+    """A GET, SET or ACTION message in the words of the published entries."""
+    has = message.__match_args__
+    facts = {"service": message.NAME, "invoke": _invoke(message.invoke)}
+    facts |= _targets(message, has) | _results(message, has)
+    if "values" in has:
+        facts["values"] = [value.tree() for value in message.values]
     if "block_number" in has:
         facts["block_number"] = message.block_number
     if "last" in has:
         facts |= {"last_block": message.last, "raw_data": message.data.hex()}
-    elif "data" in has and getattr(message, "error", None) is None and message.data is not None:
+    elif "data" in has and message.data:
         facts["data"] = message.value.tree()
-    if getattr(message, "error", None) is not None:
-        facts["return_error" if "result" in has else "error"] = message.error.text
     return facts
