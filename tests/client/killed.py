@@ -46,12 +46,20 @@ def start(state: str, used: int) -> int:
     raise AssertionError
 
 
+def progress(used: int, records: int) -> None:
+    """Wait until so much more was written: a busy machine must not kill every process before its first number."""
+    wanted = os.fstat(used).st_size + records * RECORD.size
+    while os.fstat(used).st_size < wanted:
+        select.select([], [], [], 0.0005)
+
+
 def main(state: str, path: str, rounds: int, seed: int) -> None:
     used = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     chance = random.Random(seed)
     running = [start(state, used), start(state, used)]
     for _ in range(rounds):
-        select.select([], [], [], chance.uniform(0.001, 0.03))
+        progress(used, chance.randrange(0, 12))
+        select.select([], [], [], chance.uniform(0, 0.004))
         victim = running.pop(0)
         os.kill(victim, signal.SIGKILL)
         _, status = os.waitpid(victim, 0)
