@@ -1,0 +1,146 @@
+"""Every topic of the MQTT API in one place, and the way back from a topic to what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """A command topic taken apart: ``meter`` is empty for the bridge; ``verb`` is ``set``, ``do`` or ``request``."""
+
+    meter: str
+    verb: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeterTopics:
+    """The topics of one meter."""
+
+    root: str
+
+    @property
+    def availability(self) -> str:
+        """``online`` or ``offline``, retained."""
+        return f"{self.root}/availability"
+
+    @property
+    def state(self) -> str:
+        """All fresh values as one JSON object, retained."""
+        return f"{self.root}/state"
+
+    @property
+    def reading(self) -> str:
+        """One reading a message, not retained."""
+        return f"{self.root}/reading"
+
+    @property
+    def event(self) -> str:
+        """Alarms and log entries, not retained."""
+        return f"{self.root}/event"
+
+    def value(self, key: str) -> str:
+        """The plain value, retained."""
+        return f"{self.root}/value/{key}"
+
+    def profile(self, key: str) -> str:
+        """Rows of a profile, not retained."""
+        return f"{self.root}/profile/{key}"
+
+    def set(self, key: str) -> str:
+        """Where a new value for a writable item is asked for."""
+        return f"{self.root}/set/{key}"
+
+    def do(self, action: str) -> str:
+        """Where an action is asked for."""
+        return f"{self.root}/do/{action}"
+
+    def request(self, verb: str) -> str:
+        """Where a request is made."""
+        return f"{self.root}/request/{verb}"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to subscribe to."""
+        return tuple(f"{self.root}/{verb}/#" for verb in _VERBS)
+
+    @property
+    def retained(self) -> tuple[str, ...]:
+        """Filters for everything this meter keeps at the broker."""
+        return self.availability, self.state, f"{self.root}/value/+"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one bridge and its meters."""
+
+    base: str
+    bridge: str
+    prefix: str = "homeassistant"
+
+    @property
+    def root(self) -> str:
+        """The bridge's own part of the tree."""
+        return f"{self.base}/bridge/{self.bridge}"
+
+    @property
+    def state(self) -> str:
+        """``online`` or ``offline`` (last will), retained."""
+        return f"{self.root}/state"
+
+    @property
+    def info(self) -> str:
+        """What this bridge is, retained."""
+        return f"{self.root}/info"
+
+    @property
+    def health(self) -> str:
+        """How it is, retained."""
+        return f"{self.root}/health"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What to subscribe to."""
+        return (f"{self.root}/request/#",)
+
+    @property
+    def birth(self) -> str:
+        """Home Assistant's own ``online``."""
+        return f"{self.prefix}/status"
+
+    @property
+    def all_bridges(self) -> tuple[str, str]:
+        """Filters for the state and info of every bridge on this base."""
+        return f"{self.base}/bridge/+/state", f"{self.base}/bridge/+/info"
+
+    def meter(self, meter: str) -> MeterTopics:
+        """The topics of a meter."""
+        return MeterTopics(f"{self.base}/meter/{meter}")
+
+    def discovery(self, identifier: str) -> str:
+        """Where a device is announced; ``identifier`` is ``dlms_mqtt_<meter>``."""
+        return f"{self.prefix}/device/{identifier}/config"
+
+    def address(self, topic: str) -> Address | None:
+        """The command a topic stands for; None when it is no command topic of this bridge or a meter."""
+        if topic.startswith(f"{self.root}/request/"):
+            return Address("", "request", topic.removeprefix(f"{self.root}/request/"))
+        parts = topic.removeprefix(f"{self.base}/meter/").split("/", 2)
+        if not topic.startswith(f"{self.base}/meter/") or len(parts) < 3 or parts[1] not in _VERBS:
+            return None
+        return Address(*parts)
+
+    def response(self, address: Address) -> str:
+        """Where the reply goes when the request names no place: the path repeats the request's."""
+        root = self.meter(address.meter).root if address.meter else self.root
+        path = address.name if address.verb == "request" else f"{address.verb}/{address.name}"
+        return f"{root}/response/{path}"
+
+    def allowed_response(self, topic: str) -> bool:
+        """May a request choose this response topic? Never below the base or the discovery prefix."""
+        inside = any(topic == root or topic.startswith(f"{root}/") for root in (self.base, self.prefix))
+        return bool(topic) and not inside and not topic.startswith("$") and not set(topic) & set("+#\0")
+
+
+_VERBS = ("set", "do", "request")

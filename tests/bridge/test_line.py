@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dlms_mqtt.bridge.line import Line, Priority
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+async def _job(line, told, meter, priority, seconds=10.0):
+    async def close():
+        told.append(f"close {meter}")
+
+    async with line.turn(meter, priority, close):
+        told.append(f"{meter} {priority.name}")
+        await asyncio.sleep(seconds)
+
+
+async def test_commands_before_polls_before_profiles(clock, told):
+    line = Line("tcp://a")
+    first = asyncio.create_task(_job(line, told, "a", Priority.PROFILE))
+    await asyncio.sleep(1)
+    rest = [
+        asyncio.create_task(_job(line, told, "a", priority))
+        for priority in (Priority.PROFILE, Priority.POLL, Priority.COMMAND, Priority.POLL)
+    ]
+    await asyncio.sleep(1)
+    assert line.waiting == 4
+    await asyncio.gather(first, *rest)
+    assert told == ["a PROFILE", "a COMMAND", "a POLL", "a POLL", "a PROFILE"]
+    assert clock.monotonic() == 50
+
+
+async def test_another_meters_session_is_closed_first(clock, told):
+    line = Line("/dev/x")
+    for meter in ("a", "a", "b", "a"):
+        await _job(line, told, meter, Priority.POLL)
+    assert told == ["a POLL", "a POLL", "close a", "b POLL", "close b", "a POLL"]
+
+
+async def test_two_meters_take_turns_when_there_is_too_much(clock, told):
+    line = Line("/dev/x")
+
+    async def poll(meter):
+        while clock.monotonic() < 1000:
+            await _job(line, told, meter, Priority.POLL, 20)
+
+    await asyncio.gather(poll("a"), poll("b"))
+    counts = [told.count(f"{meter} POLL") for meter in "ab"]
+    assert abs(counts[0] - counts[1]) <= 1
+
+
+async def test_whoever_gives_up_waiting_blocks_nobody(clock, told):
+    line = Line("/dev/x")
+    first = asyncio.create_task(_job(line, told, "a", Priority.POLL))
+    await asyncio.sleep(1)
+    second = asyncio.create_task(_job(line, told, "b", Priority.POLL))
+    third = asyncio.create_task(_job(line, told, "c", Priority.POLL))
+    await asyncio.sleep(1)
+    second.cancel()
+    await first
+    third_or_later = await asyncio.gather(second, third, return_exceptions=True)
+    assert isinstance(third_or_later[0], asyncio.CancelledError)
+    assert told == ["a POLL", "close a", "c POLL"]
+
+
+async def test_a_turn_given_to_one_who_is_cancelled_goes_on(clock, told):
+    line = Line("/dev/x")
+    first = asyncio.create_task(_job(line, told, "a", Priority.POLL, 5))
+    await asyncio.sleep(1)
+    second = asyncio.create_task(_job(line, told, "b", Priority.POLL))
+    third = asyncio.create_task(_job(line, told, "c", Priority.POLL))
+    await asyncio.sleep(1)
+    first.add_done_callback(lambda _: second.cancel())
+    await asyncio.gather(first, second, third, return_exceptions=True)
+    assert told[-1] == "c POLL"
+
+
+async def test_an_error_inside_frees_the_line(clock, told):
+    line = Line("/dev/x")
+
+    async def fail():
+        async with line.turn("a", Priority.POLL, lambda: asyncio.sleep(0)):
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        await fail()
+    await _job(line, told, "a", Priority.POLL)
+    assert told == ["a POLL"]

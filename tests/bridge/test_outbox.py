@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlms_mqtt.bridge.outbox import Outbox
+from dlms_mqtt.client.store import Store, StoreError
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "state.sqlite") as store:
+        yield store
+
+
+def _put(outbox, *values):
+    for value in values:
+        outbox.put("t", lambda seq, value=value: json.dumps([seq, value]))
+
+
+def _values(entries):
+    return [json.loads(entry.payload)[1] for entry in entries]
+
+
+def test_order_is_kept_over_memory_and_disk(store):
+    outbox = Outbox(store, 100)
+    _put(outbox, 1, 2)
+    outbox.spill()
+    _put(outbox, 3, 4)
+    assert _values(outbox.batch(10)) == [1, 2, 3, 4]
+    first = outbox.batch(3)
+    assert _values(first) == [1, 2, 3]
+    assert _values(outbox.batch(3, after=first[-1].number)) == [4]
+    outbox.done([entry.number for entry in first])
+    assert _values(outbox.batch(9)) == [4] and len(outbox) == 1
+
+
+def test_with_the_broker_there_the_disk_is_not_written(store, tmp_path):
+    outbox = Outbox(store, 100)
+    _put(outbox, 0)
+    before = (tmp_path / "state.sqlite").stat().st_mtime_ns
+    for number in range(200):
+        _put(outbox, number)
+        outbox.done([entry.number for entry in outbox.batch(10)])
+    assert len(outbox) == 0
+    assert (tmp_path / "state.sqlite").stat().st_mtime_ns == before
+
+
+def test_what_was_spilled_survives_and_seq_rises(tmp_path):
+    with Store(tmp_path / "s") as store:
+        outbox = Outbox(store, 100)
+        _put(outbox, 1, 2)
+        outbox.spill()
+        _put(outbox, 3)  # the last seconds before kill -9
+        last = outbox.batch(9)[-1].number
+    with Store(tmp_path / "s") as store:
+        outbox = Outbox(store, 100)
+        assert len(outbox) == 2
+        _put(outbox, 4)
+        assert _values(outbox.batch(9)) == [1, 2, 4]
+        assert outbox.batch(9)[-1].number > last
+
+
+def test_the_oldest_go_first_and_are_counted(store):
+    outbox = Outbox(store, 10)
+    _put(outbox, *range(8))
+    outbox.spill()
+    _put(outbox, *range(8, 15))
+    assert _values(outbox.batch(99)) == list(range(5, 15))
+    assert outbox.dropped == 5
+    memory = Outbox(store, 3)
+    _put(memory, 1, 2, 3, 4)
+    assert len(memory) == 3
+
+
+class _Full:
+    """A store whose disk is full."""
+
+    def migrate(self, *arguments):
+        raise StoreError("the disk is full")
+
+    read = get = set = transaction = migrate
+
+
+def test_a_full_disk_is_told_and_survived():
+    outbox = Outbox(_Full(), 5)
+    _put(outbox, *range(8))
+    outbox.spill()
+    assert "the disk is full" in outbox.trouble
+    assert _values(outbox.batch(9)) == [3, 4, 5, 6, 7] and outbox.dropped == 3
+    outbox.done([entry.number for entry in outbox.batch(9)])
+    assert len(outbox) == 0
+
+
+def test_a_disk_that_fills_later(store, monkeypatch):
+    outbox = Outbox(store, 5)
+    _put(outbox, 1)
+    monkeypatch.setattr(store, "transaction", _Full().transaction)
+    outbox.spill()
+    assert outbox.trouble and _values(outbox.batch(9)) == [1]
+    monkeypatch.undo()
+    outbox.spill()
+    assert not outbox.trouble and _values(outbox.batch(9)) == [1]
+
+
+@given(st.lists(st.sampled_from(["put", "spill", "send"]), max_size=60))
+def test_nothing_is_lost_twice_or_out_of_order(steps):
+    with Store(":memory:") as store:
+        outbox, put, sent = Outbox(store, 1000), 0, []
+        for step in [*steps, *["send"] * 60]:
+            if step == "put":
+                _put(outbox, put)
+                put += 1
+            elif step == "spill":
+                outbox.spill()
+            else:
+                entries = outbox.batch(2)
+                sent += _values(entries)
+                outbox.done([entry.number for entry in entries])
+        assert sent == list(range(put))

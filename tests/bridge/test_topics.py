@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from dlms_mqtt.bridge.topics import Address, Topics
+
+TOPICS = Topics("dlms_mqtt", "main")
+
+
+@pytest.mark.parametrize(
+    ("topic", "address", "response"),
+    [
+        ("dlms_mqtt/bridge/main/request/ping", ("", "request", "ping"), "dlms_mqtt/bridge/main/response/ping"),
+        (
+            "dlms_mqtt/bridge/main/request/meter/add",
+            ("", "request", "meter/add"),
+            "dlms_mqtt/bridge/main/response/meter/add",
+        ),
+        ("dlms_mqtt/meter/h/set/tariff", ("h", "set", "tariff"), "dlms_mqtt/meter/h/response/set/tariff"),
+        ("dlms_mqtt/meter/h/do/reconnect", ("h", "do", "reconnect"), "dlms_mqtt/meter/h/response/do/reconnect"),
+        ("dlms_mqtt/meter/h/request/read", ("h", "request", "read"), "dlms_mqtt/meter/h/response/read"),
+    ],
+)
+def test_commands(topic, address, response):
+    assert TOPICS.address(topic) == Address(*address)
+    assert TOPICS.response(Address(*address)) == response
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "dlms_mqtt/bridge/other/request/ping",
+        "dlms_mqtt/meter/h/state",
+        "dlms_mqtt/meter/h/value/a",
+        "x/meter/h/set/a",
+        "dlms_mqtt/meter/h/response/read",
+    ],
+)
+def test_what_is_no_command(topic):
+    assert TOPICS.address(topic) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "allowed"),
+    [
+        ("client/7/reply", True),
+        ("dlms_mqtt", False),
+        ("dlms_mqtt/meter/h/state", False),
+        ("homeassistant/device/x/config", False),
+        ("homeassistantx/reply", True),
+        ("", False),
+        ("a/#", False),
+        ("a/+/b", False),
+        ("$SYS/a", False),
+    ],
+)
+def test_response_topics(topic, allowed):
+    assert TOPICS.allowed_response(topic) is allowed
+
+
+def test_the_topics_of_the_api():
+    meter = TOPICS.meter("house")
+    assert TOPICS.state == "dlms_mqtt/bridge/main/state"
+    assert TOPICS.info == "dlms_mqtt/bridge/main/info"
+    assert TOPICS.health == "dlms_mqtt/bridge/main/health"
+    assert TOPICS.birth == "homeassistant/status"
+    assert TOPICS.discovery("dlms_mqtt_house") == "homeassistant/device/dlms_mqtt_house/config"
+    assert meter.availability == "dlms_mqtt/meter/house/availability"
+    assert meter.state == "dlms_mqtt/meter/house/state"
+    assert meter.value("power") == "dlms_mqtt/meter/house/value/power"
+    assert meter.reading == "dlms_mqtt/meter/house/reading"
+    assert meter.profile("load") == "dlms_mqtt/meter/house/profile/load"
+    assert meter.event == "dlms_mqtt/meter/house/event"
+    assert (meter.set("a"), meter.do("a"), meter.request("a")) == tuple(
+        f"dlms_mqtt/meter/house/{verb}/a" for verb in ("set", "do", "request")
+    )
