@@ -50,10 +50,11 @@ class Identity:
 async def identify(client: DlmsClient) -> Identity:
     """Ask the meter who it is (one round trip)."""
     name, firmware = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
-    return Identity(client.association.system_title.hex(), _text(name), _text(firmware))
+    return Identity(client.association.system_title.hex(), text_of(name), text_of(firmware))
 
 
-def _text(answer: Data | MeterRefused) -> str:
+def text_of(answer: Data | MeterRefused) -> str:
+    """A name or number that the meter gives as text or octets; empty for a refusal."""
     value = answer.value if isinstance(answer, Data) else ""
     if isinstance(value, bytes):
         return value.decode("ascii") if value.isascii() and value.decode("ascii").isprintable() else value.hex()

@@ -329,8 +329,8 @@ _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
 )
 
 
-def parse_settings(values: Mapping[str, Any]) -> ConnectionSettings:
-    """Settings out of texts or YAML values by name; ConfigError names the key."""
+def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name, each parsed by its row; ConfigError names the key."""
     rows = {row.name: row for row in fields(ConnectionSettings)}
     parsed: dict[str, Any] = {}
     for name, value in values.items():
@@ -341,4 +341,9 @@ def parse_settings(values: Mapping[str, Any]) -> ConnectionSettings:
             parsed[key] = rows[key].metadata["parse"](value)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error.message}", key=name, hint=error.hint) from None
-    return ConnectionSettings(**parsed)
+    return parsed
+
+
+def parse_settings(values: Mapping[str, Any]) -> ConnectionSettings:
+    """Settings out of texts or YAML values by name; ConfigError names the key."""
+    return ConnectionSettings(**parse_options(values))

@@ -1,0 +1,87 @@
+"""The command line: one file per command, found through one table; only the chosen command is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from dlms_mqtt import __version__
+from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
+
+DONE, REFUSED, WRONG_USAGE = 0, 1, 2
+INTERRUPTED = 130
+
+COMMANDS: dict[str, str] = {
+    "run": "the bridge: meters into MQTT and Home Assistant",
+    "demo": "bridge, simulated meter and broker in one process",
+    "check": "validate a configuration; no meter is touched",
+    "find": "find out how to talk to an unknown meter",
+    "objects": "what the meter has: class, OBIS, name, access rights",
+    "read": "read attributes",
+    "write": "write an attribute and read it back",
+    "invoke": "run a method",
+    "profile": "load profile rows with names and units",
+    "clock": "meter time, deviation, status and drift; --set sets it",
+    "firmware": "image transfer, with progress; resumes",
+    "listen": "print what meters push",
+    "decode": "explain captured bytes",
+    "simulate": "a simulated meter",
+    "presets": "the meter families known",
+    "counter": "show or raise a stored invocation counter",
+    "dump": "save a replayable, anonymised capture of a session",
+}
+_MODULES = {"profile": "profile_"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    _start_logging(args.verbose)
+    try:
+        return int(args.run(args))
+    except DlmsMqttError as error:
+        _complain(error)
+        return WRONG_USAGE if isinstance(error, ConfigError) else REFUSED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away (`| head`)
+        sys.stderr.close()
+        return DONE
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """All commands by name, and the arguments of the chosen one."""
+    parser = argparse.ArgumentParser(prog="dlms-mqtt", description="Home electricity meters into MQTT")
+    parser.add_argument("--version", action="version", version=f"dlms-mqtt {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, sentence in COMMANDS.items():
+        command = commands.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
+        command.add_argument("-v", "--verbose", action="count", default=0, help="-v: steps, -vv: bytes on the line")
+        if name == chosen:
+            module = importlib.import_module(f"dlms_mqtt.cli.{_MODULES.get(name, name)}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _start_logging(verbose: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
+
+
+def _complain(error: DlmsMqttError) -> None:
+    place = ""
+    if isinstance(error, ConfigError) and error.file:
+        place = f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
+    prefix = "protocol error: " if isinstance(error, ProtocolError) else ""
+    sentence = f"{place}{prefix}{error.message}" + (f". {error.hint}" if error.hint else "")
+    print(f"dlms-mqtt: {sentence}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,108 @@
+"""Connection options of every command that talks to a meter, made from the rows of ``ConnectionSettings``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dlms_mqtt.client.settings import ConnectionSettings, parse_options, parse_settings
+from dlms_mqtt.errors import ConfigError
+
+_FLAGS = {"pre_established", "no_release", "accept_unauthenticated"}
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """``--config FILE --meter ID`` or one option per connection key; the texts are parsed later, by the same rows."""
+    group = parser.add_argument_group("which meter")
+    group.add_argument("--config", metavar="FILE", type=Path, help="take the connection from this configuration")
+    group.add_argument("--meter", metavar="ID", help="which meter of the configuration (not needed if there is one)")
+    group.add_argument("--state", metavar="FILE", type=Path, help="state file (invocation counters, object lists)")
+    for row in fields(ConnectionSettings):
+        _add_option(group, row)
+
+
+def _add_option(group: argparse._ArgumentGroup, row: Any) -> None:
+    name, sentence, default = f"--{row.name.replace('_', '-')}", row.metadata["help"].replace("%", "%%"), row.default
+    if row.name in _FLAGS:
+        group.add_argument(name, dest=row.name, help=sentence, action="store_const", const="true")
+        return
+    choices = getattr(row.metadata["parse"], "choices", None)
+    shown = "" if default in (None, "", b"", ()) else f" (default {default})"
+    metavar = row.metadata["metavar"] or "|".join(choices or ("VALUE",))
+    group.add_argument(name, dest=row.name, help=sentence + shown, metavar=metavar, choices=choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The meter a command talks to: how to reach it, its time zone, where the state is kept."""
+
+    settings: ConnectionSettings
+    zone: tzinfo
+    state: Path
+    deviation_sense: int = -1
+
+
+def target(args: argparse.Namespace) -> Target:
+    """The connection out of the options, over those of the configuration. ConfigError."""
+    given = {row.name: getattr(args, row.name) for row in fields(ConnectionSettings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.config is not None:
+        return _configured(args, given)
+    if not {"serial", "tcp", "udp"} & set(given):
+        raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
+    if args.meter is not None:
+        raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
+    return Target(parse_settings(given), _system_zone(), _state(args))
+
+
+def _configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
+    from dlms_mqtt.bridge.config_file import load_config
+    from dlms_mqtt.meter.preset import preset_connection
+
+    loaded = load_config(args.config, preset_connection, os.environ)
+    meter = _pick(tuple(loaded.connections), args.meter, args.config)
+    settings = loaded.connections[meter]
+    if given:  # a line on the command line replaces the one of the file
+        kept = {"serial": None, "tcp": None, "udp": None} if {"serial", "tcp", "udp"} & set(given) else {}
+        settings = replace(settings, **(kept | parse_options(given)))
+    bridge = loaded.config.bridge
+    zone = loaded.config.meters[meter].timezone or bridge.timezone
+    state = args.state or bridge.state_dir / "state.sqlite"
+    return Target(settings, ZoneInfo(zone) if zone else _system_zone(), state)
+
+
+def _pick(meters: Sequence[str], wanted: str | None, file: Path) -> str:
+    if wanted is None and len(meters) == 1:
+        return meters[0]
+    if wanted is None or wanted not in meters:
+        question = f"{file} has no meter '{wanted}'" if wanted else f"which meter of {file}?"
+        raise ConfigError(question, hint=f"--meter {'|'.join(meters) or '(it has none)'}")
+    return wanted
+
+
+def _state(args: argparse.Namespace) -> Path:
+    from dlms_mqtt.client.store import default_path
+
+    return args.state or default_path()
+
+
+def _system_zone() -> tzinfo:
+    return datetime.now(UTC).astimezone().tzinfo or UTC
+
+
+@asynccontextmanager
+async def open_meter(where: Target) -> AsyncIterator[Any]:
+    """The client, associated, with its store at hand (``client.store``)."""
+    from dlms_mqtt.client.client import DlmsClient
+    from dlms_mqtt.client.store import Store
+
+    with Store(where.state) as store:
+        async with DlmsClient(where.settings, store=store) as client:
+            yield client, store

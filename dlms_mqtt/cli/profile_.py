@@ -1,0 +1,131 @@
+"""``dlms-mqtt profile OBIS``: load profile rows with column names and units."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
+from dlms_mqtt.cli.output import note, plain, print_json, say, table
+from dlms_mqtt.cli.values import meter_json, octets_text
+from dlms_mqtt.cli.words import parse_object, parse_time
+from dlms_mqtt.client.objects import identify
+from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.names import object_name
+from dlms_mqtt.protocol.obis import Obis
+
+_FORMATS = ("table", "csv", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``profile``."""
+    parser.add_argument("object", metavar="OBIS", help="the profile, as in 1.0.99.1.0.255")
+    parser.add_argument("--from", dest="start", metavar="TIME", help="first row: ISO 8601, or how long ago: 24h, 7d")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="last row (default: now)")
+    parser.add_argument("--first", type=int, metavar="N", help="number of the first entry (1 is the meter's first)")
+    parser.add_argument("--count", type=int, metavar="N", help="how many entries")
+    parser.add_argument("--format", choices=_FORMATS, default="table", help="how to print (default table)")
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
+    add_connection(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch and print the rows."""
+    where = target(args)
+    (reference, _name) = parse_object(args.object)
+    selection = _selection(args, where)
+    meter, profile, time = asyncio.run(_profile(where, reference.obis, selection))
+    form = "json" if args.json else args.format
+    if form == "json":
+        print_json({"meter": meter, "values": cells(profile, time), "errors": []})
+    elif form == "csv":
+        _print_csv(profile)
+    else:
+        say(table([_texts(profile, row) for row in profile.rows], [_head(c) for c in profile.columns]))
+        note(f"{len(profile.rows)} rows")
+    return 0
+
+
+def _selection(args: argparse.Namespace, where: Target) -> Selection:
+    by_time = args.start is not None or args.end is not None
+    if by_time and (args.first is not None or args.count is not None):
+        raise ConfigError(
+            "rows are chosen by time or by number, not both", hint="Leave out --from/--to or --first/--count."
+        )
+    if (args.first is not None and args.first < 1) or (args.count is not None and args.count < 1):
+        raise ConfigError("--first and --count start at 1")
+    now = datetime.now(UTC)
+    start = parse_time(args.start, where.zone, now) if args.start else None
+    end = parse_time(args.end, where.zone, now) if args.end else None
+    if start is None and end is not None:
+        raise ConfigError("--to needs --from")
+    return Selection(start, end, args.first, args.count)
+
+
+async def _profile(where: Target, obis: Obis, selection: Selection) -> tuple[dict[str, Any], Profile, datetime]:
+    async with open_meter(where) as (client, _store):
+        identity = await identify(client)
+        profile = await read_profile(client, obis, selection, tz=where.zone)
+    return meter_json(identity), profile, datetime.now(where.zone)
+
+
+def _head(column: Column) -> str:
+    source = column.source
+    unit = column.scaler_unit.unit if column.scaler_unit else ""
+    name = object_name(source.obis, source.class_id, source.attribute)
+    return f"{name} [{unit}]" if unit else name
+
+
+def value_of(column: Column, raw: Any) -> Any:
+    """A cell in the meter's unit: scaled number, text, time."""
+    if isinstance(raw, bytes):
+        return octets_text(raw)
+    if column.scaler_unit and isinstance(raw, int | float) and not isinstance(raw, bool):
+        return column.scaler_unit.apply(raw)
+    return raw
+
+
+def _texts(profile: Profile, row: tuple[Any, ...]) -> list[str]:
+    return [str(plain(value_of(column, raw))) for column, raw in zip(profile.columns, row, strict=False)]
+
+
+def _print_csv(profile: Profile) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([_head(column) for column in profile.columns])
+    writer.writerows(_texts(profile, row) for row in profile.rows)
+
+
+def cells(profile: Profile, fallback: datetime) -> list[dict[str, Any]]:
+    """One JSON value per cell, with the time of its row; the time column itself is not repeated."""
+    return [
+        _cell(column, raw, _time(profile, row, fallback))
+        for row in profile.rows
+        for index, (column, raw) in enumerate(zip(profile.columns, row, strict=False))
+        if index != profile.time_column
+    ]
+
+
+def _time(profile: Profile, row: tuple[Any, ...], fallback: datetime) -> str:
+    moment = row[profile.time_column] if profile.time_column is not None else fallback
+    return moment.isoformat() if hasattr(moment, "isoformat") else str(moment)
+
+
+def _cell(column: Column, raw: Any, time: str) -> dict[str, Any]:
+    source, scaled = column.source, column.scaler_unit
+    return {
+        "obis": str(source.obis),
+        "class": source.class_id,
+        "attribute": source.attribute,
+        "name": object_name(source.obis, source.class_id, source.attribute),
+        "raw": plain(raw),
+        "scaler": scaled.scaler if scaled else None,
+        "value": plain(value_of(column, raw)),
+        "unit": scaled.unit or None if scaled else None,
+        "type": column.type.text if column.type is not None else None,
+        "time": time,
+    }

@@ -1,0 +1,76 @@
+"""``dlms-mqtt read OBIS[:ATTRIBUTE]...``: attributes in as few round trips as the meter allows."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
+from dlms_mqtt.cli.output import print_json
+from dlms_mqtt.cli.values import error_json, meter_json, print_values, value_json
+from dlms_mqtt.cli.words import attribute_number, parse_object
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.memory import Measured
+from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, Identity, ObjectRef, resolve, text_of
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
+from dlms_mqtt.errors import MeterRefused
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``read``."""
+    parser.add_argument(
+        "objects", nargs="+", metavar="OBIS[:ATTRIBUTE]", help="[CLASS/]OBIS[:ATTRIBUTE] (2 if left out)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    add_connection(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read and print; 1 when every object was refused."""
+    wanted = [parse_object(text) for text in args.objects]
+    where = target(args)
+    document = asyncio.run(_read(where, wanted))
+    if args.json:
+        print_json(document)
+    else:
+        print_values(document["values"], document["errors"])
+    return 0 if document["values"] else 1
+
+
+async def _read(where: Target, wanted: Sequence[tuple[ObjectRef, str]]) -> dict[str, Any]:
+    async with open_meter(where) as (client, store):
+        attributes = await attributes_of(client, store, wanted)
+        # Who answers is asked in the same round trip.
+        answers = await client.read([*attributes, LOGICAL_DEVICE_NAME, FIRMWARE])
+        time = datetime.now(where.zone)
+    identity = Identity(client.association.system_title.hex(), *[_identity_text(answer) for answer in answers[-2:]])
+    pairs = list(zip(attributes, answers, strict=False))
+    return {
+        "meter": meter_json(identity),
+        "values": [value_json(answer, time) for _, answer in pairs if isinstance(answer, Measured)],
+        "errors": [error_json(attribute, answer) for attribute, answer in pairs if isinstance(answer, MeterRefused)],
+    }
+
+
+def _identity_text(answer: Measured | MeterRefused) -> str:
+    return text_of(answer.data) if isinstance(answer, Measured) else ""
+
+
+async def attributes_of(
+    client: DlmsClient, store: Store, wanted: Sequence[tuple[ObjectRef, str]]
+) -> list[AttributeDescriptor]:
+    """The attributes that were named, with their classes and numbers."""
+    classes = await resolve(client, [reference for reference, _ in wanted], store)
+    return [
+        AttributeDescriptor(class_id, reference.obis, attribute_number(class_id, name) if name else _number(reference))
+        for (reference, name), class_id in zip(wanted, classes, strict=True)
+    ]
+
+
+def _number(reference: ObjectRef) -> int:
+    return DEFAULT_ATTRIBUTE if reference.number is None else reference.number

@@ -1,0 +1,107 @@
+"""``dlms-mqtt write OBIS:ATTRIBUTE VALUE``: with the type of the object, read back; ``--dry-run`` shows the bytes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
+from dlms_mqtt.cli.output import print_json, say
+from dlms_mqtt.cli.read import attributes_of
+from dlms_mqtt.cli.values import raw, readable
+from dlms_mqtt.cli.words import parse_object
+from dlms_mqtt.client.objects import ObjectRef
+from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.errors import AccessRefused, ConfigError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.apdu.set import SetRequestNormal
+from dlms_mqtt.protocol.data import Data, DataType, encode, parse_value
+
+_INVOKE = 0xC1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``write``."""
+    parser.add_argument("object", metavar="OBIS:ATTRIBUTE", help="[CLASS/]OBIS:ATTRIBUTE")
+    parser.add_argument("value", metavar="VALUE", help="a number, text, hex octets, a time, or a JSON tree")
+    parser.add_argument("--type", metavar="TYPE", help="DLMS type, such as long-unsigned (default: the object's own)")
+    parser.add_argument("--dry-run", action="store_true", help="show the bytes and write nothing")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    add_connection(parser)
+
+
+def parse_type(name: str | None) -> DataType | None:
+    """The type of that name. ConfigError."""
+    if name is None:
+        return None
+    found = DataType.from_text(name)
+    if found is None:
+        raise ConfigError(f"'{name}' is no DLMS type", hint=f"Types: {', '.join(t.text for t in DataType)}.")
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write and read back."""
+    wanted = parse_object(args.object)
+    if wanted[0].number is None and not wanted[1]:
+        raise ConfigError(f"which attribute of {wanted[0].obis}?", hint=f"Write {args.object}:2 for its value.")
+    where, kind = target(args), parse_type(args.type)
+    document = asyncio.run(_write(where, wanted, args.value, kind, args.dry_run))
+    if args.json:
+        print_json(document)
+    else:
+        say(_sentence(document))
+    return 0
+
+
+def _sentence(document: dict[str, Any]) -> str:
+    target_text = f"{document['class']}/{document['obis']}:{document['attribute']}"
+    if "bytes" in document:
+        return f"would write {document['value']} ({document['type']}) to {target_text}: {document['bytes']}"
+    read_back = document["read_back"]
+    shown = "it cannot be read back" if read_back is None else f"read back: {read_back}"
+    return f"{target_text} = {document['value']} ({document['type']}); {shown}"
+
+
+async def _write(
+    where: Target, wanted: tuple[ObjectRef, str], text: str, kind: DataType | None, dry_run: bool
+) -> dict[str, Any]:
+    async with open_meter(where) as (client, store):
+        (attribute,) = await attributes_of(client, store, [wanted])
+        value = parse_value(text, kind or await _type_of(client, attribute))
+        document = _document(attribute, value)
+        if dry_run:
+            request = SetRequestNormal(_INVOKE, attribute, None, encode(value)).encode()
+            return document | {"bytes": request.hex()}
+        await client.set(attribute, value)
+        try:
+            back = await client.get(attribute)
+        except AccessRefused:
+            return document | {"read_back": None}
+        return document | {"read_back": readable(back), "read_back_raw": raw(back)}
+
+
+def _document(attribute: AttributeDescriptor, value: Data) -> dict[str, Any]:
+    return {
+        "obis": str(attribute.obis),
+        "class": attribute.class_id,
+        "attribute": attribute.attribute,
+        "type": value.type.text,
+        "value": readable(value),
+    }
+
+
+async def _type_of(client: Any, attribute: AttributeDescriptor) -> DataType:
+    """The type of the value that is there, else the class's; the meter is asked because only it knows."""
+    try:
+        found: DataType = (await client.get(attribute)).type
+    except AccessRefused:
+        row = find(attribute.class_id)
+        fixed = row.attribute(attribute.attribute) if row else None
+        if fixed is None or fixed.type is None:
+            raise ConfigError(
+                f"the type of {attribute} is not known, and it cannot be read", hint="Give --type."
+            ) from None
+        return fixed.type
+    return found

@@ -1,0 +1,85 @@
+"""The meter's clock: what it shows, how far it is off, and setting it in the meter's own sense of deviation.
+
+The Blue Book counts the deviation from local time to UTC (-60 for Paris); meters of some countries count it the other
+way round. Nobody can tell from one time alone, so the sense that comes closer to our own clock is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.timestamps import DateTime
+
+CLOCK = 8
+CLOCK_OBIS = Obis((0, 0, 1, 0, 0, 255))
+STANDARD_SENSE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """What the clock showed. ``drift``: seconds ahead of us (None: not set); ``sense``: of the deviation, see above."""
+
+    obis: Obis
+    octets: bytes
+    moment: datetime | None
+    drift: float | None
+    sense: int
+    type: DataType
+
+    @property
+    def deviation(self) -> int | None:
+        """Minutes as sent."""
+        return DateTime(self.octets).deviation
+
+    @property
+    def status(self) -> tuple[str, ...]:
+        """The bits of the clock status that are set."""
+        return tuple(DateTime(self.octets).status_names)
+
+
+def interpret(octets: bytes, now: datetime, tz: tzinfo | None, sense: int | None = None) -> tuple[datetime | None, int]:
+    """The time those octets mean, and the sense of the deviation: as given, else whichever comes closer to ``now``."""
+    value = DateTime(octets)
+    senses = (STANDARD_SENSE, -STANDARD_SENSE) if sense is None and value.deviation else (sense or STANDARD_SENSE,)
+    moments = [(value.to_datetime(tz, candidate), candidate) for candidate in senses]
+    known = [(moment, candidate) for moment, candidate in moments if moment is not None and moment.tzinfo is not None]
+    if not known:
+        return None, senses[0]
+    return min(known, key=lambda pair: abs(pair[0] - now))
+
+
+async def read_clock(
+    client: DlmsClient,
+    obis: Obis = CLOCK_OBIS,
+    *,
+    tz: tzinfo | None,
+    now: Callable[[], datetime],
+    sense: int | None = None,
+) -> ClockReading:
+    """Read the clock; the answer is taken to be as old as half of the question took. AccessRefused, DecodeError."""
+    before = now()
+    data = await client.get(AttributeDescriptor(CLOCK, obis, 2))
+    middle = before + (now() - before) / 2
+    octets = data.value.raw if isinstance(data.value, DateTime) else data.value
+    if not isinstance(octets, bytes) or len(octets) != 12:
+        raise DecodeError(f"the clock {obis} does not hold a date and time but {data.type.text}")
+    moment, found = interpret(octets, middle, tz, sense)
+    drift = (moment - middle).total_seconds() if moment else None
+    return ClockReading(obis, octets, moment, drift, found, data.type)
+
+
+async def set_clock(client: DlmsClient, reading: ClockReading, *, tz: tzinfo, now: Callable[[], datetime]) -> datetime:
+    """Set the clock to our time, written as the meter writes its own; the time that was sent. AccessRefused."""
+    moment = now().astimezone(tz)
+    stated = DateTime(reading.octets).deviation is not None
+    value = DateTime.from_datetime(moment, deviation=stated, sense=reading.sense)
+    data = Data(reading.type, value if reading.type is DataType.DATE_TIME else value.encode())
+    await client.set(AttributeDescriptor(CLOCK, reading.obis, 2), data)
+    return moment
