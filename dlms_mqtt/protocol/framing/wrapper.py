@@ -101,32 +101,33 @@ class WrapperLink:
     def quiet(self) -> None:
         """Drop what has come of a frame; on a stream nothing is ever dropped: the rest is only late."""
         if self._datagram and self._buffer:
-            self._break("length", len(self._buffer))
+            self._break("length", self._buffer)
+            self._buffer = b""
 
     def receive(self, data: bytes) -> None:
         """Hand in bytes of the stream, or one datagram."""
-        self._buffer = self._buffer + data if self._buffer else bytes(data)
-        while len(self._buffer) >= HEADER_SIZE and self._take_frame():
-            pass
-        self.quiet()
+        self._buffer += data
+        offset = 0
+        while len(self._buffer) - offset >= HEADER_SIZE and (end := self._take_frame(offset)):
+            offset = end
+        self._buffer = self._buffer[offset:]
+        if self._datagram:
+            self.quiet()
 
     def next_event(self) -> LinkEvent | None:
         """The next event; None: more bytes are needed."""
         return self._events.popleft() if self._events else None
 
-    def _take_frame(self) -> bool:
-        """One frame out of the buffer; False: its end is missing."""
-        buffer = self._buffer
-        version, source, destination, length = HEADER.unpack_from(buffer)
+    def _take_frame(self, start: int) -> int:
+        """The offset after the frame (or the rubbish) at ``start``; 0: its end is missing."""
+        version, source, destination, length = HEADER.unpack_from(self._buffer, start)
         if version != VERSION:
-            self._resynchronise()
-            return True
-        end = HEADER_SIZE + length
-        if len(buffer) < end:
-            return False
-        self._buffer = buffer[end:]
-        self._deliver(buffer[HEADER_SIZE:end], source, destination)
-        return True
+            return self._resynchronise(start)
+        end: int = start + HEADER_SIZE + length
+        if end > len(self._buffer):
+            return 0
+        self._deliver(self._buffer[start + HEADER_SIZE : end], source, destination)
+        return end
 
     def _deliver(self, apdu: bytes, source: int, destination: int) -> None:
         own, peer = (self.client, self.server) if self.side is Side.CLIENT else (self.server, source)
@@ -139,11 +140,12 @@ class WrapperLink:
         # A meter may push to another number over the open connection: that is no answer to us.
         self._events.append(Received(apdu, source, destination, destination != own))
 
-    def _resynchronise(self) -> None:
-        found = self._buffer.find(_MARK, 1)
-        self._break("version", found if found >= 0 else max(len(self._buffer) - 1, 1))
+    def _resynchronise(self, start: int) -> int:
+        found = self._buffer.find(_MARK, start + 1)
+        end = found if found >= 0 else len(self._buffer) - 1
+        self._break("version", self._buffer[start:end])
+        return end
 
-    def _break(self, reason: str, count: int) -> None:
-        self.statistics.add_noise(self._buffer[:count])
-        self._buffer = self._buffer[count:]
+    def _break(self, reason: str, noise: bytes) -> None:
+        self.statistics.add_noise(noise)
         self._events.append(Broken(reason))
