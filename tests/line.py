@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from serial import rfc2217
 
+from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
 from dlms_mqtt.transport.base import SerialFormat, Transport
 from dlms_mqtt.transport.memory import LineCount, MemoryTransport
 
@@ -75,9 +76,14 @@ class Line:
         while True:
             self._hand_over(await self.near.read(None))
 
-    def to_tcp(self, host: str, port: int) -> None:
-        """Let the meter behind ``host:port`` answer; the line's end of a meter whose sign-on is over."""
-        self._start(join(self.meter, host, port))
+    def to_tcp(self, host: str, port: int, server: SignOnServer | None = None) -> None:
+        """Let the meter behind ``host:port`` answer; with ``server`` after a sign-on."""
+        self._start(self._serve(host, port, server))
+
+    async def _serve(self, host: str, port: int, server: SignOnServer | None) -> None:
+        if server is not None:
+            await sign_on_as_meter(self.meter, server)
+        await join(self.meter, host, port)
 
 
 class PacedPty(Line):
@@ -188,6 +194,25 @@ class _Rfc2217Peer(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(b"".join(self._manager.escape(data)))
+
+
+async def sign_on_as_meter(end: Transport, server: SignOnServer) -> int:
+    """Answer requests on a meter's end until the acknowledgement for mode E; the speed that HDLC will have."""
+    await carry_out(end, server.start())
+    while True:
+        for action in server.receive(await end.read(None)):
+            if isinstance(action, Done):
+                return action.baud
+            await carry_out(end, action)
+
+
+async def carry_out(end: Transport, action: Action) -> None:
+    """Do what the meter's side of the sign-on says."""
+    if isinstance(action, Send):
+        end.write(action.data)
+        await end.drain()
+    elif isinstance(action, SetSpeed):
+        await end.configure(baud=action.baud, data_bits=action.data_bits, parity=action.parity)
 
 
 async def join(end: Transport, host: str, port: int) -> None:
