@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.acse_names import (
+    ApplicationContext,
+    AssociationResult,
+    Diagnostic,
+    DiagnosticSource,
+    Mechanism,
+    ReleaseRequestReason,
+    ReleaseResponseReason,
+    ServiceProviderDiagnostic,
+    ServiceUserDiagnostic,
+)
 from dlms_mqtt.protocol.buffer import Reader, encode_length
-from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.layout import Apdu, Code, code_text
 from dlms_mqtt.protocol.secret import Secret
 
 _CONTEXT_OID = bytes.fromhex("60857405080100")[:-1]  # 2.16.756.5.8.1, then the number of the context
@@ -21,125 +31,7 @@ _MECHANISM_OID = bytes.fromhex("60857405080200")[:-1]  # 2.16.756.5.8.2, then th
 AUTHENTICATION_REQUIREMENT = b"\x07\x80"  # ACSE requirements: one bit, authentication
 
 
-class _Named(IntEnum):
-    """A number with a word for it."""
-
-    @property
-    def text(self) -> str:
-        """The standard's name."""
-        words = self.name.lower().replace("_", "-")
-        return words.replace("-ap-", "-AP-").replace("-ae-", "-AE-").replace("-acse-", "-ACSE-")
-
-    @classmethod
-    def of(cls, number: int) -> Self | int:
-        """The member for this number, or the number itself when there is none."""
-        member: Self | int = cls._value2member_map_.get(number, number)  # type: ignore[assignment]
-        return member
-
-
-class ApplicationContext(_Named):
-    """COSEM application context names."""
-
-    LN = 1
-    SN = 2
-    LN_CIPHERED = 3
-    SN_CIPHERED = 4
-
-    @property
-    def text(self) -> str:
-        """``LN``, ``SN``, ``LN-ciphered``, ``SN-ciphered``."""
-        return self.name.replace("_CIPHERED", "-ciphered")
-
-    @property
-    def logical_names(self) -> bool:
-        """Are objects addressed by logical name?"""
-        return self in (ApplicationContext.LN, ApplicationContext.LN_CIPHERED)
-
-    @property
-    def ciphered(self) -> bool:
-        """Is ciphering allowed?"""
-        return self >= ApplicationContext.LN_CIPHERED
-
-
-class Mechanism(_Named):
-    """COSEM authentication mechanism names."""
-
-    NONE = 0
-    LLS = 1
-    HLS = 2
-    HLS_MD5 = 3
-    HLS_SHA1 = 4
-    HLS_GMAC = 5
-    HLS_SHA256 = 6
-    HLS_ECDSA = 7
-
-    @property
-    def text(self) -> str:
-        """``LLS``, ``HLS-GMAC``, ...; ``none``."""
-        return "none" if self is Mechanism.NONE else self.name.replace("_", "-")
-
-
-class AssociationResult(_Named):
-    """Result of an AARE."""
-
-    ACCEPTED = 0
-    REJECTED_PERMANENT = 1
-    REJECTED_TRANSIENT = 2
-
-
-class DiagnosticSource(_Named):
-    """Who made the diagnostic of an AARE."""
-
-    ACSE_SERVICE_USER = 1
-    ACSE_SERVICE_PROVIDER = 2
-
-    @property
-    def text(self) -> str:
-        """``acse-service-user`` or ``acse-service-provider``."""
-        return self.name.lower().replace("_", "-")
-
-
-class ServiceUserDiagnostic(_Named):
-    """Why an association was refused, or what is still to do."""
-
-    NULL = 0
-    NO_REASON_GIVEN = 1
-    APPLICATION_CONTEXT_NAME_NOT_SUPPORTED = 2
-    CALLING_AP_TITLE_NOT_RECOGNIZED = 3
-    CALLING_AP_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 4
-    CALLING_AE_QUALIFIER_NOT_RECOGNIZED = 5
-    CALLING_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 6
-    CALLED_AP_TITLE_NOT_RECOGNIZED = 7
-    CALLED_AP_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 8
-    CALLED_AE_QUALIFIER_NOT_RECOGNIZED = 9
-    CALLED_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED = 10
-    AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED = 11
-    AUTHENTICATION_MECHANISM_NAME_REQUIRED = 12
-    AUTHENTICATION_FAILURE = 13
-    AUTHENTICATION_REQUIRED = 14
-
-
-class ServiceProviderDiagnostic(_Named):
-    """Why the layer below the application refused."""
-
-    NULL = 0
-    NO_REASON_GIVEN = 1
-    NO_COMMON_ACSE_VERSION = 2
-
-
-class Diagnostic(NamedTuple):
-    """result-source-diagnostic: who says it, and the code."""
-
-    source: DiagnosticSource | int
-    code: ServiceUserDiagnostic | ServiceProviderDiagnostic | int
-
-    @property
-    def text(self) -> str:
-        """The code in the standard's words."""
-        return self.code.text if isinstance(self.code, _Named) else f"diagnostic {self.code}"
-
-
-_DIAGNOSTICS: dict[int, type[_Named]] = {1: ServiceUserDiagnostic, 2: ServiceProviderDiagnostic}
+_DIAGNOSTICS: dict[int, type[Code]] = {1: ServiceUserDiagnostic, 2: ServiceProviderDiagnostic}
 
 
 class _Form(NamedTuple):
@@ -179,7 +71,7 @@ def _encode_integer(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-def _named_oid(prefix: bytes, kind: type[_Named]) -> _Form:
+def _named_oid(prefix: bytes, kind: type[Code]) -> _Form:
     """An object identifier of ours as its last number, any other one as its bytes."""
 
     def decode(contents: bytes) -> Any:
@@ -353,24 +245,8 @@ class Aare(_Acse, head=(0x61,), name="aare"):
     @property
     def text(self) -> str:
         """Result and diagnostic in the standard's words."""
-        result = self.result.text if isinstance(self.result, _Named) else f"result {self.result}"
+        result = "no result" if self.result is None else code_text(self.result)
         return f"{result}: {self.diagnostic.text}" if self.diagnostic else result
-
-
-class ReleaseRequestReason(_Named):
-    """Reason of an RLRQ."""
-
-    NORMAL = 0
-    URGENT = 1
-    USER_DEFINED = 30
-
-
-class ReleaseResponseReason(_Named):
-    """Reason of an RLRE."""
-
-    NORMAL = 0
-    NOT_FINISHED = 1
-    USER_DEFINED = 30
 
 
 _RELEASE_FIELDS: _Fields = {0x80: ("reason", _INTEGER), 0xBE: _USER_INFORMATION}
@@ -401,3 +277,21 @@ class Rlre(_Acse, head=(0x63,), name="rlre"):
 
 
 APDUS: tuple[type[Apdu], ...] = (Aarq, Aare, Rlrq, Rlre)
+
+__all__ = [
+    "APDUS",
+    "AUTHENTICATION_REQUIREMENT",
+    "Aare",
+    "Aarq",
+    "ApplicationContext",
+    "AssociationResult",
+    "Diagnostic",
+    "DiagnosticSource",
+    "Mechanism",
+    "ReleaseRequestReason",
+    "ReleaseResponseReason",
+    "Rlre",
+    "Rlrq",
+    "ServiceProviderDiagnostic",
+    "ServiceUserDiagnostic",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError, LocalProtocolError
@@ -18,6 +19,26 @@ from dlms_mqtt.protocol.data import decode as decode_data
 from dlms_mqtt.protocol.data import encode as encode_data
 
 UNENCODABLE = (ValueError, OverflowError, TypeError, LookupError, struct.error)
+
+
+class Code(IntEnum):
+    """A number with the standard's word for it."""
+
+    @property
+    def text(self) -> str:
+        """The standard's name: ``object-undefined``."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def of(cls, number: int) -> Self | int:
+        """The member for this number, or the number itself when there is none."""
+        member: Self | int = cls._value2member_map_.get(number, number)  # type: ignore[assignment]
+        return member
+
+
+def code_text(code: int) -> str:
+    """The standard's name of a code, or ``code 123`` for one that it does not know."""
+    return code.text if isinstance(code, Code) else f"code {int(code)}"
 
 
 class Codec(NamedTuple):

@@ -213,15 +213,15 @@ def test_empty_aare() -> None:
     message = drive(bytes.fromhex("6100"))
     assert isinstance(message, Aare)
     assert not message.accepted
-    assert message.text == "result None"
+    assert message.text == "no result"
 
 
 def test_diagnostics_in_words() -> None:
     user = ServiceUserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED
     assert user.text == "calling-AP-title-not-recognized"
-    assert ServiceProviderDiagnostic.NO_COMMON_ACSE_VERSION.text == "no-common-ACSE-version"
+    assert ServiceProviderDiagnostic.NO_COMMON_ACSE_VERSION.text == "no-common-acse-version"
     assert AssociationResult.REJECTED_TRANSIENT.text == "rejected-transient"
-    assert Diagnostic(DiagnosticSource.ACSE_SERVICE_USER, 99).text == "diagnostic 99"
+    assert Diagnostic(DiagnosticSource.ACSE_SERVICE_USER, 99).text == "code 99"
     assert Mechanism.NONE.text == "none"
     assert Mechanism.HLS_SHA256.text == "HLS-SHA256"
     assert ReleaseResponseReason.NOT_FINISHED.text == "not-finished"
@@ -233,7 +233,7 @@ def test_provider_diagnostic_and_numbers_out_of_the_standard() -> None:
     odd = Aare(result=7, diagnostic=Diagnostic(3, 200), application_context=9, mechanism=77)
     message = drive(odd.encode())
     assert message == odd
-    assert message.text == "result 7: diagnostic 200"
+    assert message.text == "code 7: code 200"
 
 
 def test_foreign_object_identifiers_stay_bytes() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from struct import Struct
 from typing import Any, NamedTuple
 
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.layout import DATA, I8, U8, U16, Codec, optional, record, sequence
+from dlms_mqtt.protocol.layout import DATA, U8, Codec, optional, record, sequence
 from dlms_mqtt.protocol.obis import Obis
 
 AccessSelector = tuple[int, Data]
@@ -42,15 +43,26 @@ def _pair(*fields: Any) -> tuple[Any, ...]:
     return fields
 
 
-def _encode_obis(value: bytes) -> bytes:
-    if len(value) != 6:
-        raise ValueError(f"an OBIS code has 6 octets, not {len(value)}")
-    return bytes(value)
+_DESCRIPTOR = Struct(">H6sb")
 
 
-OBIS = Codec(lambda reader: Obis(reader.take(6, "OBIS code")), _encode_obis, 6)
-ATTRIBUTE = record(AttributeDescriptor, U16, OBIS, I8)
-METHOD = record(MethodDescriptor, U16, OBIS, I8)
+def _descriptor(kind: Callable[[int, Obis, int], Any]) -> Codec:
+    """Class, OBIS code, number: lists are made of these, so they are read and written in one go."""
+
+    def read(reader: Reader) -> Any:
+        class_id, obis, number = _DESCRIPTOR.unpack(reader.take(9, "descriptor"))
+        return kind(class_id, Obis(obis), number)
+
+    def encode(descriptor: Any) -> bytes:
+        if len(descriptor[1]) != 6:
+            raise ValueError(f"an OBIS code has 6 octets, not {len(descriptor[1])}")
+        return _DESCRIPTOR.pack(*descriptor)
+
+    return Codec(read, encode, 9)
+
+
+ATTRIBUTE = _descriptor(AttributeDescriptor)
+METHOD = _descriptor(MethodDescriptor)
 SELECTOR = record(_pair, U8, DATA)
 ACCESS = optional(SELECTOR)
 ATTRIBUTE_WITH_SELECTION = record(_pair, ATTRIBUTE, ACCESS)
@@ -92,9 +104,3 @@ def entry_access(first: int, last: int = 0, first_column: int = 1, last_column: 
     rows = (Data(DataType.DOUBLE_LONG_UNSIGNED, first), Data(DataType.DOUBLE_LONG_UNSIGNED, last))
     columns = (Data(DataType.LONG_UNSIGNED, first_column), Data(DataType.LONG_UNSIGNED, last_column))
     return 2, Data(DataType.STRUCTURE, rows + columns)
-
-
-def read_access(reader: Reader) -> AccessSelector | None:
-    """The optional selector behind an attribute."""
-    access: AccessSelector | None = ACCESS.read(reader)
-    return access

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from dlms_mqtt.protocol.apdu.results import Code, code_text
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.layout import U8, U32, Apdu
+from dlms_mqtt.protocol.layout import U8, U32, Apdu, Code, code_text
 
 
 class StateError(Code):

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Self
-
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.protocol.layout import DATA, U8, Codec, choice, sequence
-
-
-class Code(IntEnum):
-    """A number with the standard's word for it."""
-
-    @property
-    def text(self) -> str:
-        """The standard's name: ``object-undefined``."""
-        return self.name.lower().replace("_", "-")
-
-    @classmethod
-    def of(cls, number: int) -> Self | int:
-        """The member for this number, or the number itself when there is none."""
-        member: Self | int = cls._value2member_map_.get(number, number)  # type: ignore[assignment]
-        return member
-
-
-def code_text(code: int) -> str:
-    """The standard's name of a code, or ``code 123`` for one that it does not know."""
-    return code.text if isinstance(code, Code) else f"code {int(code)}"
+from dlms_mqtt.protocol.layout import DATA, U8, Code, Codec, choice, code_text, sequence
 
 
 class DataAccessResult(Code):
@@ -93,3 +70,18 @@ def decode_results(data: bytes) -> tuple[GetDataResult, ...]:
 def encode_results(results: tuple[GetDataResult, ...]) -> bytes:
     """The answers of a GET with list, ready to be cut into blocks."""
     return RESULTS.encode(results)
+
+
+__all__ = [
+    "ACCESS_RESULT",
+    "ACCESS_RESULTS",
+    "ACTION_RESULT",
+    "GET_DATA_RESULT",
+    "RESULTS",
+    "ActionResult",
+    "DataAccessResult",
+    "GetDataResult",
+    "code_text",
+    "decode_results",
+    "encode_results",
+]
