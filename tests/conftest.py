@@ -23,6 +23,8 @@ settings.register_profile("quick", deadline=None, max_examples=60, suppress_heal
 settings.register_profile("ci", settings.get_profile("quick"), max_examples=100, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
+collect_ignore = ["component"]  # runs in Home Assistant's own environment: tests/component/run.sh
+
 #: Loggers of other people's programs, which may warn as they like.
 STRANGERS = ("amqtt", "dlms_cosem", "gurux", "pydlms", "transitions")
 RUNNER = "_function_scoped_runner"

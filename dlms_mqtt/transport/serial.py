@@ -147,14 +147,9 @@ class SerialTransport(Transport):
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the modem lines that are not None; ConnectFailed where the port has none."""
         port = self._open_port()
-
-        def apply() -> None:
-            for line, value in (("dtr", dtr), ("rts", rts)):
-                if value is not None:
-                    setattr(port, line, value)
-
+        wanted = {line: value for line, value in (("dtr", dtr), ("rts", rts)) if value is not None}
         try:
-            await self._call(apply, native=self._native)
+            await self._call(lambda: _set_lines(port, wanted), native=self._native or not wanted)
         except OSError as error:
             raise ConnectFailed(
                 f"{self.name} has no DTR and RTS that could be set", hint="Leave out dtr and rts for this port."
@@ -393,6 +388,11 @@ def _in_force(port: Any, asked: SerialFormat) -> SerialFormat:
 def _is_pseudo_terminal(port: Any) -> bool:
     """Linux keeps the majors 136 to 143 for the ends of pseudo-terminals that programs open."""
     return _is_device(port) and 136 <= os.major(os.fstat(port.fileno()).st_rdev) <= 143
+
+
+def _set_lines(port: Any, wanted: dict[str, bool]) -> None:
+    for line, value in wanted.items():
+        setattr(port, line, value)
 
 
 def _set_break(port: Any, on: bool) -> None:

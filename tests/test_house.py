@@ -1,0 +1,82 @@
+"""The rules of the house that a program can check: which room may import which, and what may stand in a file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "dlms_mqtt"
+
+#: room -> the rooms that it may import besides itself
+BELOW = {
+    "errors": set(),
+    "protocol": {"errors"},
+    "transport": {"errors"},
+    "cosem": {"errors", "protocol", "transport"},
+    "client": {"errors", "protocol", "transport", "cosem"},
+    "simulator": {"errors", "protocol", "transport", "cosem"},
+    "meter": {"errors", "protocol", "transport", "cosem", "client", "simulator"},
+    "bridge": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter"},
+    "cli": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
+}
+NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
+#: Modules that only one room may know: whoever needs them elsewhere needs that room.
+HOME = {"serial": "transport", "paho": "bridge", "aiomqtt": "bridge", "amqtt": "bridge"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module named in an import, those for annotations and inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules(), ids=ids)
+def test_every_import_points_down(path: Path) -> None:
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+    allowed = BELOW[room] | {room, "__version__"}
+    for name in imports(path):
+        assert not name.startswith("."), f"{path}: relative import"
+        top, _, rest = name.partition(".")
+        if top == "dlms_mqtt" and rest:
+            assert rest.split(".")[0] in allowed, f"{room} may not import {name}"
+        if room == "protocol":
+            assert top not in NOT_IN_PROTOCOL, f"protocol may not import {name}"
+        assert HOME.get(top, room) in (room, *(("cli",) if room == "cli" else ())), f"{room} may not import {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=ids)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+def test_the_component_knows_nothing_of_the_package() -> None:
+    for path in sorted((ROOT / "custom_components").rglob("*.py")):
+        assert not [name for name in imports(path) if name.partition(".")[0] == "dlms_mqtt"], path
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    assert "sh tests/run" in (ROOT / ".ci/run").read_text()
+    assert "sh tests/run" in (ROOT / "README.md").read_text()
