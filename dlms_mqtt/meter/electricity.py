@@ -163,7 +163,7 @@ BASES: dict[int, tuple[Base, str]] = {
 
 # D -> which value of such a quantity: key, English, German, display (empty: the quantity's own).
 LEVELS: dict[int, tuple[str, str, str, str]] = {
-    0: ("_average_interval", " average in the interval", " Mittelwert im Intervall", ""),
+    0: ("_average_period", " average this billing period", " Mittelwert dieser Abrechnungsperiode", ""),
     3: ("_min", " minimum", " Minimum", ""),
     4: ("_average", " present average", " Mittelwert", ""),
     5: ("_average_last", " last average", " letzter Mittelwert", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.electricity import BASES, FLOWS, KINDS, LEVELS, MEASURES, PHASES, Measure, electricity
-from dlms_mqtt.meter.rows import FACETS, ROWS
+from dlms_mqtt.meter.rows import FACETS, TABLE
 
 Texts = tuple[str, str]  # English, German
 
@@ -101,7 +101,6 @@ _OBJECTS: tuple[tuple[str, Texts], ...] = (
     ("*.*.*.128-254.*.*", ("Manufacturer specific value {c}.{d}.{e}", "Herstellerspezifischer Wert {c}.{d}.{e}")),
 )
 _OBJECT_TABLE = PatternTable(_OBJECTS)
-_VALUE_TABLE = PatternTable((row.pattern, row) for row in ROWS)
 _ATTRIBUTE_WORDS = {"de": "Attribut", "en": "attribute"}
 _PERIOD_WORDS = {"de": "Abrechnungsperiode", "en": "billing period"}
 _CHANNEL_WORDS = {"de": "Kanal", "en": "channel"}
@@ -128,7 +127,7 @@ def _groups(obis: bytes) -> dict[str, object]:
 
 
 def _value_name(obis: bytes, class_id: int | None, attribute: int, language: str) -> str | None:
-    for row in _VALUE_TABLE.candidates(obis):
+    for row in TABLE.candidates(obis):
         if row.attribute == attribute and class_id in (None, 1, 3, 4, 5, 8, 70, 71, 72):
             text = row.de if language == "de" else row.en
             channel = "" if "{b}" in row.en else _channel(obis, language)

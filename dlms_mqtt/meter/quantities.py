@@ -15,17 +15,15 @@ from typing import NamedTuple
 
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.electricity import electricity
 from dlms_mqtt.meter.names import OWN_CHANNELS, object_name
 from dlms_mqtt.meter.quantity import DISPLAYS, Kind, Quantity
-from dlms_mqtt.meter.rows import FACETS, ROWS, WORDS, Facet, Row
+from dlms_mqtt.meter.rows import FACETS, TABLE, WORDS, Facet, Row
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.timestamps import CLOCK_STATUS
 
 ELECTRICITY = 1
 CURRENT = 255  # group F
-_TABLE = PatternTable((row.pattern, row) for row in ROWS)
 _PROFILE = 7
 _BIT_WORDS = {"clock_status": {bit.bit_length() - 1: word for bit, word in CLOCK_STATUS.items()}}
 # Classes with a value that fits into one topic, and the attribute that holds it.
@@ -51,7 +49,7 @@ def _quantity(obis: bytes, class_id: int | None, attribute: int) -> Quantity:
 
 def _value(obis: bytes, class_id: int | None, attribute: int) -> Quantity | None:
     """The catalogued meaning of exactly this attribute, in its channel."""
-    row = next((row for row in _TABLE.candidates(obis) if row.attribute == attribute), None)
+    row = next((row for row in TABLE.candidates(obis) if row.attribute == attribute), None)
     if row is not None:
         return _channel(_from_row(row, obis), row.key, obis)
     if obis[0] != ELECTRICITY or class_id == _PROFILE or attribute != 2:
@@ -169,7 +167,7 @@ def select(objects: Iterable[ObjectInfo], everything: bool = False) -> list[Item
 
 def _items(info: ObjectInfo) -> list[Item]:
     attributes = set(VALUE_ATTRIBUTES.get(info.class_id, ()))
-    attributes |= {row.attribute for row in _TABLE.candidates(info.obis)}
+    attributes |= {row.attribute for row in TABLE.candidates(info.obis)}
     model = find(info.class_id, info.version)
     known = {item.index for item in model.attributes} if model else attributes
     found = (
@@ -181,13 +179,13 @@ def _items(info: ObjectInfo) -> list[Item]:
 
 
 def unique(items: Iterable[Item]) -> list[Item]:
-    """The same items; where two have one key, channel 1 steps back (``ch1_``), then the later one (its OBIS)."""
+    """The same items; where two have one key, channel 1 steps back (``ch1_``), then the general object (its OBIS)."""
     taken: dict[str, Item] = {}
-    for item in sorted(items, key=lambda item: item.obis[1] != 0):
+    for item in sorted(items, key=lambda item: (item.obis[1] != 0, item.obis[0] == 0, item.obis)):
         key = item.quantity.key
         if key in taken and (taken[key].obis, taken[key].attribute) == (item.obis, item.attribute):
             continue
-        if key in taken:
+        if key in taken and item.obis[1]:
             item = item._replace(quantity=in_channel(item.quantity, item.obis[1]))
         if item.quantity.key in taken:
             item = item._replace(quantity=_unknown(item.obis, item.class_id, item.attribute))

@@ -105,7 +105,7 @@ def read(
     zone: tzinfo | None = None,
     sense: int = -1,
 ) -> tuple[Value, str, Quality]:
-    """Value, unit and quality of what the meter sent. ``zone`` and ``sense``: as ``DateTime.to_datetime`` takes them."""
+    """Value, unit and quality of what the meter sent. ``zone``, ``sense``: see ``DateTime.to_datetime``."""
     if data.type in (DataType.NULL_DATA, DataType.DONT_CARE):
         return None, quantity.unit or "", Quality.NOT_SPECIFIED
     if quantity.kind is Kind.TIMESTAMP:
@@ -178,7 +178,7 @@ def number_of(data: Data) -> Decimal | None:
 
 
 def bit_word(data: Data) -> int | None:
-    """A word of flags as a number: bit 0 of a number is its lowest, of a bit-string its first, of octets the last one's."""
+    """A word of flags as a number: bit 0 of a number is its lowest, of a bit-string its first one."""
     value = data.value
     if data.type == DataType.BIT_STRING:
         return int(value[::-1] or "0", 2)

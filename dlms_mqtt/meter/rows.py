@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.quantity import Kind
 
 DIAGNOSTIC = "diagnostic"
@@ -59,7 +60,7 @@ ROWS: tuple[Row, ...] = (
     Row("0.*.1.0.*.255", "clock_status", "Clock status", "Uhrenstatus", "number", _BITS, attribute=4),
     Row("0.*.1.0.*.255", "clock_base", "Clock base", "Zeitbasis", "number", _ENUM, attribute=9, words="clock_base"),
     Row("0.*.1.1.0.255", "unix_clock", "UNIX clock", "UNIX-Uhr", "number"),
-    Row("0.*.1.2.0.255", "unix_clock", "UNIX clock", "UNIX-Uhr", "number"),
+    Row("0.*.1.2.0.255", "microseconds_clock", "Microseconds clock", "Mikrosekundenuhr", "number"),
     # billing
     Row("0-1.*.0.1.0.255", "billing_counter", "Billing period counter", "Abrechnungszähler", "count"),
     Row(
@@ -464,3 +465,5 @@ ROWS: tuple[Row, ...] = (
     Row("9.*.1.0.0.255", "hot_water_volume", "Hot water volume", "Warmwasservolumen", "water", core=True, category=""),
     Row("9.*.2.0.0.255", "hot_water_flow", "Hot water flow rate", "Warmwasserdurchfluss", "flow", category=""),
 )
+
+TABLE = PatternTable((row.pattern, row) for row in ROWS)
