@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,8 +74,9 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 
 def test_the_component_knows_nothing_of_the_package() -> None:
+    """By text: Home Assistant's Python is newer than the oldest that these tests run on."""
     for path in sorted((ROOT / "custom_components").rglob("*.py")):
-        assert not [name for name in imports(path) if name.partition(".")[0] == "dlms_mqtt"], path
+        assert not re.search(r"^\s*(from|import) dlms_mqtt", path.read_text(encoding="utf-8"), re.MULTILINE), path
 
 
 def test_ci_runs_what_the_readme_says() -> None:
