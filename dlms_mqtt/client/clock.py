@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.errors import DecodeError
@@ -20,6 +20,7 @@ from dlms_mqtt.protocol.timestamps import DateTime
 CLOCK = 8
 CLOCK_OBIS = Obis((0, 0, 1, 0, 0, 255))
 STANDARD_SENSE = -1
+_PLAUSIBLE = timedelta(minutes=20)  # smaller than half of the least deviation, which moves the clock twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,21 @@ class ClockReading:
 
 
 def interpret(octets: bytes, now: datetime, tz: tzinfo | None, sense: int | None = None) -> tuple[datetime | None, int]:
-    """The time those octets mean, and the sense of the deviation: as given, else whichever comes closer to ``now``."""
+    """The time those octets mean, and the sense of the deviation: as given, else the standard's.
+
+    The opposite sense is taken only where it makes the clock right and the standard's does not.
+    """
     value = DateTime(octets)
-    senses = (STANDARD_SENSE, -STANDARD_SENSE) if sense is None and value.deviation else (sense or STANDARD_SENSE,)
-    moments = [(value.to_datetime(tz, candidate), candidate) for candidate in senses]
-    known = [(moment, candidate) for moment, candidate in moments if moment is not None and moment.tzinfo is not None]
-    if not known:
-        return None, senses[0]
-    return min(known, key=lambda pair: abs(pair[0] - now))
+    standard = value.to_datetime(tz, sense or STANDARD_SENSE)
+    if sense is None and value.deviation and not _near(standard, now):
+        opposite = value.to_datetime(tz, -STANDARD_SENSE)
+        if _near(opposite, now):
+            return opposite, -STANDARD_SENSE
+    return standard, sense or STANDARD_SENSE
+
+
+def _near(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment.tzinfo is not None and abs(moment - now) < _PLAUSIBLE
 
 
 async def read_clock(
@@ -71,7 +79,7 @@ async def read_clock(
     if not isinstance(octets, bytes) or len(octets) != 12:
         raise DecodeError(f"the clock {obis} does not hold a date and time but {data.type.text}")
     moment, found = interpret(octets, middle, tz, sense)
-    drift = (moment - middle).total_seconds() if moment else None
+    drift = (moment - middle).total_seconds() if moment and moment.tzinfo else None
     return ClockReading(obis, octets, moment, drift, found, data.type)
 
 
