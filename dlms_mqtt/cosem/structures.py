@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.apdu import descriptors
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.units import UNITS
@@ -70,28 +71,16 @@ class ScalerUnit(NamedTuple):
         return _structure((DataType.INTEGER, self.scaler), (DataType.ENUM, self.unit_code))
 
 
-class CaptureObject(NamedTuple):
+class CaptureObject(descriptors.CaptureObject):
     """One column of a profile (or element of a push list): an attribute; ``data_index`` 0 is the whole attribute."""
 
-    class_id: int
-    obis: Obis
-    attribute: int
-    data_index: int = 0
+    __slots__ = ()
 
     @classmethod
     def from_data(cls, value: Data) -> Self:
         """DecodeError unless it starts with class, OBIS, attribute and data index; push lists may have more behind."""
         class_id, obis, attribute, index = _fields(value, (int, bytes, int, int), "capture object definition")
         return cls(class_id, _obis(obis, "capture object definition"), attribute, index)
-
-    def to_data(self) -> Data:
-        """The structure of four."""
-        return _structure(
-            (DataType.LONG_UNSIGNED, self.class_id),
-            (DataType.OCTET_STRING, bytes(self.obis)),
-            (DataType.INTEGER, self.attribute),
-            (DataType.LONG_UNSIGNED, self.data_index),
-        )
 
 
 class SapAssignment(NamedTuple):
