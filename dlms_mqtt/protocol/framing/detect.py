@@ -107,11 +107,12 @@ class StreamDecoder:
         while offset < len(self._buffer):
             result = self._recognise(offset, final)
             if isinstance(result, Found):
-                self._skip(offset)
-                self._buffer = self._buffer[result.end - offset :]
-                self._remember(result.frame)
-                return result
+                return self._cut_out(offset, result)
             following = self._after(offset, result)
+            if result is not None and following < len(self._buffer):
+                damaged = self._recognise(offset, final=True)  # a whole frame follows, so this one has ended
+                if isinstance(damaged, Found) and not damaged.frame.valid:
+                    return self._cut_out(offset, damaged)
             if result is not None and following == len(self._buffer):
                 break
             self._fresh = False
@@ -119,11 +120,17 @@ class StreamDecoder:
         self._skip(offset)
         return None
 
+    def _cut_out(self, offset: int, found: Found) -> Found:
+        self._skip(offset)
+        self._buffer = self._buffer[found.end - offset :]
+        self._remember(found.frame)
+        return found
+
     def _remember(self, frame: FrameInfo) -> None:
         self._fresh = frame.valid
         self._flag_used = frame.valid and frame.framing == HDLC
         if frame.proved:
-            self._seen |= {frame.framing}
+            self._seen |= {frame.type if frame.framing == RAW else frame.framing}
 
     def _recognise(self, offset: int, final: bool) -> Result:
         """What begins at this offset; None: nothing does."""
@@ -169,11 +176,12 @@ class StreamDecoder:
         frame, data = found.frame, found.data or b""
         key = _key(frame)
         has_header = data.startswith(LLC_HEADERS)
-        if has_header and self._segments.started(key):
-            yield from self._segments.drop(key)
         if self._segments.repeats(key, frame):
             yield replace(frame, reason="sent again")
-        elif not has_header and not self._segments.started(key) and not _begins_apdu(data):
+            return
+        if has_header:
+            yield from self._segments.drop(key)
+        if not has_header and not self._segments.started(key) and not _begins_apdu(data):
             yield replace(frame, reason=_NO_START)
         else:
             data = data[3:] if has_header else data

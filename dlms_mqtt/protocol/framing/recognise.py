@@ -16,11 +16,12 @@ from dlms_mqtt.protocol.apdu import TABLE, decode_prefix
 from dlms_mqtt.protocol.framing import mbus
 from dlms_mqtt.protocol.framing.hdlc import LLC
 from dlms_mqtt.protocol.framing.hdlc_address import decode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import NO_FRAME, Damaged, Kind, frame_length, read_frame
+from dlms_mqtt.protocol.framing.hdlc_frame import FLAG, NO_FRAME, Damaged, Kind, frame_length, read_frame
 from dlms_mqtt.protocol.framing.messages import FrameInfo
 from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
 
 HDLC, MBUS, WRAPPER, RAW = "hdlc", "mbus", "wrapper", "raw-apdu"
+APDU, CONTAINER = "apdu", "container"  # types of what comes without framing
 TAGS = frozenset(head[0] for head in TABLE)
 LLC_HEADERS = tuple(LLC.values())
 _GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
@@ -55,7 +56,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look. ``fresh``: a message may begin here; ``seen``: framings so far; ``final``: nothing more comes."""
+    """Where to look. ``fresh``: a message may begin here; ``seen``: kinds so far; ``final``: nothing more comes."""
 
     buffer: bytes
     at: int
@@ -63,9 +64,9 @@ class Place:
     final: bool
     seen: frozenset[str] = frozenset()
 
-    def trusts(self, framing: str) -> bool:
-        """Whether this framing may begin here without proof: the stream has carried nothing else."""
-        return self.fresh and self.seen <= {framing}
+    def trusts(self, kind: str) -> bool:
+        """Whether this kind may begin here without proof: the stream has carried nothing else."""
+        return self.fresh and self.seen <= {kind}
 
 
 Result = Found | Wait | None
@@ -160,17 +161,27 @@ def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
 def recognise_raw(place: Place) -> Result:
     """A bare APDU: a ciphered container anywhere, anything else only where a message may begin."""
     buffer, start = place.buffer, place.at
-    if place.trusts(RAW):
-        start += _llc_length(buffer, start)
-    trusted = place.trusts(RAW) and _may_be_apdu(buffer, start)
-    if not (trusted or (place.seen <= {RAW} and _is_container(buffer, start))):
+    if place.seen <= {APDU, CONTAINER} and _is_container(buffer, start):
+        return _raw(place, start, _end_of_apdu(buffer, start), CONTAINER)
+    if not place.trusts(APDU):
+        return None
+    start += _llc_length(buffer, start)
+    if not _may_be_apdu(buffer, start):
         return None
     end = _end_of_apdu(buffer, start)
-    if not end and trusted and place.final:
-        end = next_checked(buffer, start)  # it has no usable length: everything up to what proves to be a frame
+    if place.final:
+        # Where it has no usable length it is everything up to what proves to be a frame.
+        end = min(end or len(buffer), next_checked(buffer, start + 1))
+    elif _frame_begins(buffer, start, end):
+        return Wait.POSSIBLE
+    return _raw(place, start, end, APDU)
+
+
+def _raw(place: Place, start: int, end: int, kind: str) -> Result:
     if end:
-        return Found(FrameInfo(RAW, "apdu", raw=buffer[place.at : end]), end, buffer[start:end])
-    return None if place.final or len(buffer) - start > _MAX_RAW else Wait.POSSIBLE
+        info = FrameInfo(RAW, kind, raw=place.buffer[place.at : end])
+        return Found(info, end, place.buffer[start:end])
+    return None if place.final or len(place.buffer) - start > _MAX_RAW else Wait.POSSIBLE
 
 
 def _llc_length(buffer: bytes, start: int) -> int:
@@ -205,6 +216,15 @@ def next_checked(buffer: bytes, start: int) -> int:
         if any(isinstance(result, Found) and result.frame.valid for result in results):
             return place.at
     return len(buffer)
+
+
+def _frame_begins(buffer: bytes, start: int, end: int) -> bool:
+    """Whether the header of an HDLC frame stands between these offsets: then they are no APDU."""
+    for beginning in re.finditer(FLAG, buffer[start:end]):
+        result = recognise_hdlc(Place(buffer, start + beginning.start(), fresh=False, final=False))
+        if result is Wait.CERTAIN or (isinstance(result, Found) and result.frame.valid):
+            return True
+    return False
 
 
 RECOGNISERS: dict[str, Callable[[Place], Result]] = {
