@@ -15,6 +15,8 @@ MIN_LENGTH = 5  # C, A, CI, STSAP, DTSAP
 LAST_SEGMENT = 0x10
 SEGMENT_BITS = 0x0F
 _OVERFLOW = 256
+# What C may be in a frame that carries data: SND_UD, RSP_UD (frame count, access demand and data flow bits vary).
+CONTROLS = bytes((0x53, 0x73, 0x08, 0x18, 0x28, 0x38))
 
 
 class MbusFrame(NamedTuple):
@@ -54,11 +56,11 @@ class MbusFrame(NamedTuple):
 
 def read_frame(buffer: bytes, start: int, final: bool = False) -> MbusFrame | bool:
     """The long frame at ``start``; True: it may become one; False: nothing begins there, or its checksum is wrong."""
-    head = buffer[start : start + 4]
-    if len(head) < 4:
-        return not final and (bytes((START,)) + head[1:2] * 2 + bytes((START,))).startswith(head)
-    if head[0] != START or head[1] != head[2] or head[3] != START:
+    head = buffer[start : start + 5]
+    if not is_head(head):
         return False
+    if len(head) < 5:
+        return not final
     for length in (head[1], head[1] + _OVERFLOW):
         end = start + length + OVERHEAD
         if end > len(buffer):
@@ -66,6 +68,12 @@ def read_frame(buffer: bytes, start: int, final: bool = False) -> MbusFrame | bo
         if length >= MIN_LENGTH and _is_valid(buffer, start + 4, end):
             return _frame(buffer, start + 4, end - 2, length != head[1])
     return False
+
+
+def is_head(head: bytes) -> bool:
+    """Whether these octets (up to five) can begin a long frame."""
+    begin = bytes((START, *head[1:2] * 2, START))[: len(head)]
+    return head[:4] == begin and (len(head) < 5 or head[4] in CONTROLS)
 
 
 def _is_valid(buffer: bytes, start: int, end: int) -> bool:

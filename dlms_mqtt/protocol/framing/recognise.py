@@ -27,7 +27,7 @@ LLC_HEADERS = tuple(LLC.values())
 _GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
 _TITLE_LENGTH = 8
 _MAX_RAW = 0x10000
-_CHECKED_BEGINNINGS = re.compile(b"[\x7e\x68]")
+_CHECKED_BEGINNINGS = re.compile(rb"\x7e[\xa0-\xaf]|\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
 
 _DAMAGE = {
     "header": "the header check sequence is wrong",
@@ -127,8 +127,8 @@ def recognise_mbus(place: Place) -> Result:
 
 
 def _damaged_mbus(buffer: bytes, at: int) -> Found | None:
-    head = buffer[at : at + 4]
-    if len(head) < 4 or head[1] != head[2] or head[3] != mbus.START or head[1] < mbus.MIN_LENGTH:
+    head = buffer[at : at + mbus.MIN_LENGTH]
+    if len(head) < mbus.MIN_LENGTH or not mbus.is_head(head) or head[1] < mbus.MIN_LENGTH:
         return None
     raw = buffer[at : at + head[1] + mbus.OVERHEAD]
     return Found(FrameInfo(MBUS, "long", valid=False, reason="the checksum is wrong", raw=raw, proved=False), at + 1)
