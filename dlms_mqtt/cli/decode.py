@@ -1,0 +1,146 @@
+"""``dlms-mqtt decode HEX|FILE|-``: explains captured bytes, with and without keys."""
+
+from __future__ import annotations
+
+import argparse
+import binascii
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from dlms_mqtt.cli.output import print_json, say, table
+from dlms_mqtt.client.settings import parse_hex, parse_secret
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.explain import explain
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import Keys
+
+_SEPARATORS = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[\s,;:|_-]+")
+_KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``decode``."""
+    parser.add_argument(
+        "input", metavar="HEX|FILE|-", nargs="+", help="octets in hex, a file of hex or bytes, or - for input"
+    )
+    for kind in _KEY_OPTIONS:
+        parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
+    parser.add_argument("--system-title", metavar="HEX", help="of the sender, where its messages do not tell it")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain; 1 when nothing could be made of the bytes."""
+    title = parse_hex(8)(args.system_title) if args.system_title else b""
+    document = explain(_octets(args.input), _keys(args), title)
+    if args.json:
+        print_json(document)
+    else:
+        _print(document)
+    return 0 if document["messages"] or document.get("frames") else 1
+
+
+def _keys(args: argparse.Namespace) -> Keys | None:
+    given = {kind: getattr(args, f"{kind}_key") for kind in _KEY_OPTIONS}
+    secrets = {kind: parse_secret(text) for kind, text in given.items() if text}
+    for kind, secret in secrets.items():
+        if len(secret) not in (16, 32):
+            raise ConfigError(
+                f"the {kind} key has {len(secret)} octets; keys have 16 or 32", hint="Write hex:... for hex."
+            )
+    if secrets and "encryption" not in secrets:
+        secrets["encryption"] = Secret()
+    return Keys(**secrets) if secrets else None
+
+
+def _octets(words: list[str]) -> bytes:
+    """The octets that were meant: standard input, a file, or the words themselves."""
+    text = " ".join(words)
+    if text == "-":
+        return _from_bytes(sys.stdin.buffer.read())
+    if len(words) == 1 and _is_file(words[0]):
+        return _from_bytes(Path(words[0]).read_bytes())
+    octets = _from_hex(text)
+    if octets is None:
+        raise ConfigError(
+            "that is neither hexadecimal octets nor a file", hint="Write 7ea0..., a file name, or - for input."
+        )
+    return octets
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _from_bytes(content: bytes) -> bytes:
+    """A file holds octets in hexadecimal, or the bytes themselves."""
+    try:
+        octets = _from_hex(content.decode("ascii"))
+    except UnicodeDecodeError:
+        return content
+    return content if octets is None else octets
+
+
+def _from_hex(text: str) -> bytes | None:
+    try:
+        return bytes.fromhex(_SEPARATORS.sub("", text))
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _print(document: dict[str, Any]) -> None:
+    for number, message in enumerate(document["messages"], 1):
+        _print_message(number, message)
+    for frame in document.get("frames", ()):
+        say(_frame_text(frame))
+    if document["rest"]:
+        say(f"rest: {document['rest']}")
+    for error in document["errors"]:
+        say(f"error: {error['message']}" + (f" ({error['hint']})" if error["hint"] else ""))
+
+
+def _print_message(number: int, message: dict[str, Any]) -> None:
+    say(f"message {number}: {message['apdu']['name']} ({message['framing']})")
+    for frame in message["frames"]:
+        say("  " + _frame_text(frame))
+    if ciphering := message.get("ciphering"):
+        say("  " + _ciphering_text(ciphering))
+    for name, value in message["apdu"].items():
+        if name not in ("name", "data") and value is not None:
+            say(f"  {name}: {value}")
+    if values := message.get("values"):
+        rows = [
+            (v.get("obis", f"#{v.get('index')}"), v.get("name", ""), _value_text(v), v.get("unit", "")) for v in values
+        ]
+        say("\n".join("  " + line for line in table(rows, ("OBIS", "NAME", "VALUE", "UNIT"), right=(2,)).splitlines()))
+    elif "tree" in message:
+        say(f"  value: {message['tree']}")
+
+
+def _frame_text(frame: dict[str, Any]) -> str:
+    addresses = f" {frame['source']} > {frame['destination']}" if frame["source"] else ""
+    return f"frame {frame['type']}{addresses}{'' if frame['valid'] else ' NOT VALID: ' + frame['reason']}"
+
+
+_VERIFIED = {True: "tag verified", False: "TAG WRONG", None: "not verified"}
+
+
+def _ciphering_text(ciphering: dict[str, Any]) -> str:
+    parts = [word for word in ("authenticated", "encrypted") if ciphering[word]]
+    return (
+        f"ciphered (tag {ciphering['tag']}, suite {ciphering['suite']}): {', '.join(parts) or 'nothing'}; "
+        f"system title {ciphering['system_title'] or 'not told'}, counter {ciphering['invocation_counter']}, "
+        f"{_VERIFIED[ciphering['verified']]}"
+    )
+
+
+def _value_text(value: dict[str, Any]) -> str:
+    for key in ("value", "text", "datetime", "raw"):
+        if value.get(key) is not None:
+            return str(value[key])
+    return ""
