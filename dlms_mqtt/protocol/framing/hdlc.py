@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from dlms_mqtt.errors import LocalProtocolError
-from dlms_mqtt.protocol.framing.hdlc_address import Address, decode_address, encode_address
+from dlms_mqtt.protocol.framing.hdlc_address import decode_address, encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import (
     KINDS,
     MAX_INFO,
@@ -22,6 +22,7 @@ from dlms_mqtt.protocol.framing.hdlc_frame import (
 )
 from dlms_mqtt.protocol.framing.hdlc_parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
 from dlms_mqtt.protocol.framing.hdlc_states import ACTIONS, LinkState
+from dlms_mqtt.protocol.framing.hdlc_stations import Stations, is_broadcast
 from dlms_mqtt.protocol.framing.link import (
     Activity,
     Broken,
@@ -78,12 +79,7 @@ class HdlcLink:
         )
         self.parameters = DEFAULTS
         self._send_parameters = self.offer != DEFAULTS if send_parameters is None else send_parameters
-        self.client = client
-        self.server = server
-        self._server_address = encode_address(server, physical, address_size)
-        self._peer, self._own = self._server_address, encode_address(client)
-        if side is Side.SERVER:
-            self._peer, self._own = self._own, self._peer
+        self._stations = Stations(side, client, server, physical, address_size)
         self._parser = FrameParser(self.statistics)
         self._events: deque[LinkEvent] = deque()
         self._commands: list[bytes] = []
@@ -139,8 +135,8 @@ class HdlcLink:
 
     def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
         """Queue one APDU as a UI frame, outside turn and link state; to ``client`` where given (push)."""
-        destination = self._peer if client is None else encode_address(client)
-        self._commands.append(encode_frame(Kind.UI | POLL, destination, self._own, LLC[self.side] + apdu))
+        destination = self._stations.peer if client is None else encode_address(client)
+        self._commands.append(encode_frame(Kind.UI | POLL, destination, self._stations.own, LLC[self.side] + apdu))
 
     def receive(self, data: bytes) -> None:
         """Hand in what the line gave, cut anywhere."""
@@ -191,33 +187,35 @@ class HdlcLink:
 
     # Addresses
 
-    def _is_for_us(self, frame: Frame) -> bool:
-        if frame.source == self._peer and frame.destination == self._own:
-            return not self._is_reflection(frame)
-        source, destination = decode_address(frame.source), decode_address(frame.destination)
-        if self.side is Side.SERVER:
-            return self._is_for_server(frame, source, destination)
-        if not _same(source, decode_address(self._peer)):
-            return False  # our own frame come back (its addresses are the other way round), or another meter's
-        # Tolerated: an address of another size, and what a meter pushes to another client over the same line.
-        return destination.upper == self.client or frame.kind is Kind.UI
+    @property
+    def client(self) -> int:
+        """The number of the client; on the server's side that of the last one that called."""
+        return self._stations.client
 
-    def _is_for_server(self, frame: Frame, source: Address, destination: Address) -> bool:
-        own = decode_address(self._server_address)
-        if destination.broadcast and frame.kind is Kind.UI:
-            return True
-        if not _same(destination, own) or source == own:
+    @property
+    def server(self) -> int:
+        """The number of the logical device."""
+        return self._stations.server
+
+    def _is_for_us(self, frame: Frame) -> bool:
+        stations = self._stations
+        if frame.source == stations.peer and frame.destination == stations.own:
+            return not self._is_reflection(frame)
+        if not stations.hears(frame):
             return False
-        if frame.kind is not Kind.SNRM and self.state is LinkState.CONNECTED:
+        return self.side is Side.CLIENT or is_broadcast(frame) or self._admits(frame)
+
+    def _admits(self, frame: Frame) -> bool:
+        """Server: a client other than the one before. While a link stands it must begin with SNRM."""
+        if self.state is LinkState.CONNECTED and frame.kind is not Kind.SNRM:
             self._commands.append(encode_frame(Kind.DM | POLL, frame.source, frame.destination))
             return False
-        # A meter answers with the very octets it was called by.
-        self._peer, self._own, self.client = frame.source, frame.destination, source.upper
+        self._stations.adopt(frame)
         return True
 
     def _is_reflection(self, frame: Frame) -> bool:
         """Where both ends have the same number only the contents can tell a reflection from an answer."""
-        return self._own == self._peer and self._reflected(frame)
+        return self._stations.own == self._stations.peer and self._reflected(frame)
 
     def _reflected(self, frame: Frame) -> bool:
         if KINDS[frame.control] in (Kind.SNRM, Kind.DISC):
@@ -227,12 +225,15 @@ class HdlcLink:
 
     # Unnumbered frames
 
+    def _frame(self, control: int, information: bytes = b"", segmented: bool = False) -> bytes:
+        return encode_frame(control, self._stations.peer, self._stations.own, information, segmented)
+
     def _command(self, kind: Kind, information: bytes = b"") -> None:
-        self._last_command = encode_frame(kind | POLL, self._peer, self._own, information)
+        self._last_command = self._frame(kind | POLL, information)
         self._commands = [self._last_command]
 
     def _reply(self, kind: Kind, information: bytes = b"") -> None:
-        self._commands.append(encode_frame(kind | POLL, self._peer, self._own, information))
+        self._commands.append(self._frame(kind | POLL, information))
 
     def _accept_answer(self, frame: Frame) -> None:
         """UA to our SNRM."""
@@ -352,8 +353,7 @@ class HdlcLink:
         if (self._unacknowledged or self._waiting) and not self._peer_busy:
             self._send_window(frames)
         elif self._must_poll() if self.side is Side.CLIENT else not self._has_request():
-            kind_and_number = Kind.RR | POLL | self._expected << 5
-            frames.append(encode_frame(kind_and_number, self._peer, self._own))
+            frames.append(self._frame(Kind.RR | POLL | self._expected << 5))
             self._polls += 1
             self._turn = False
         self._missed = False
@@ -375,7 +375,7 @@ class HdlcLink:
         last = len(self._unacknowledged) - 1
         for index, (information, segmented) in enumerate(self._unacknowledged):
             control = self._expected << 5 | (self._oldest + index & 7) << 1 | (POLL if index == last else 0)
-            frames.append(encode_frame(control, self._peer, self._own, information, segmented))
+            frames.append(self._frame(control, information, segmented))
         self._turn = False
 
     def _count_stall(self) -> bool:
@@ -385,13 +385,6 @@ class HdlcLink:
             return True
         self._go_down("stuck", "the meter never acknowledges what it is sent")
         return False
-
-
-def _same(address: Address, other: Address) -> bool:
-    """Whether two addresses mean the same station; one without a physical part fits every one."""
-    if address.upper != other.upper:
-        return False
-    return None in (address.lower, other.lower) or address.lower == other.lower
 
 
 def _without_llc(information: bytes) -> bytes:

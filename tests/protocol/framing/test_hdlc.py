@@ -8,6 +8,7 @@ import pytest
 
 from dlms_mqtt.errors import ConfigError, LocalProtocolError
 from dlms_mqtt.protocol.framing.hdlc import MAX_POLLS, MAX_STALLS, HdlcLink
+from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser, Kind, encode_frame
 from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
 from dlms_mqtt.protocol.framing.hdlc_states import ACTIONS, LinkState
@@ -260,6 +261,19 @@ def test_addresses(options: dict[str, Any]) -> None:
     assert other.client == 48
     one.send(b"\xc0")
     assert exchange(one, other, {b"\xc0": b"\xc4"}) == ([b"\xc4"], 1)
+
+
+def test_both_ends_have_the_same_number() -> None:
+    one, other = pair({"server": 1}, client=1, server=1)
+    one.send(b"\xc0")
+    assert exchange(one, other, {b"\xc0": b"\xc4"}) == ([b"\xc4"], 1)
+
+
+def test_a_broadcast_is_heard_and_not_answered() -> None:
+    _, other = pair({"physical": 17}, physical=17)
+    other.receive(encode_frame(0x13, encode_address(127, 127), CLIENT, b"\xe6\xe6\x00\xc1"))
+    assert events(other) == [Received(b"\xc1", 16, 127, unnumbered=True)]
+    assert other.data_to_send() == b""
 
 
 def test_the_server_hears_only_what_is_for_it() -> None:
