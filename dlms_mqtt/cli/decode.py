@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 
 _SEPARATORS = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[\s,;:|_-]+")
-_KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
+KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", metavar="HEX|FILE|-", nargs="+", help="octets in hex, a file of hex or bytes, or - for input"
     )
-    for kind in _KEY_OPTIONS:
+    for kind in KEY_OPTIONS:
         parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
     parser.add_argument("--system-title", metavar="HEX", help="of the sender, where its messages do not tell it")
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Explain; 1 when nothing could be made of the bytes."""
     title = parse_hex(8)(args.system_title) if args.system_title else b""
-    document = explain(_octets(args.input), _keys(args), title)
+    document = explain(_octets(args.input), keys_of(args), title)
     if args.json:
         print_json(document)
     else:
@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if document["messages"] or document.get("frames") else 1
 
 
-def _keys(args: argparse.Namespace) -> Keys | None:
-    given = {kind: getattr(args, f"{kind}_key") for kind in _KEY_OPTIONS}
+def keys_of(args: argparse.Namespace) -> Keys | None:
+    """The keys that were given. ConfigError."""
+    given = {kind: getattr(args, f"{kind}_key") for kind in KEY_OPTIONS}
     secrets = {kind: parse_secret(text) for kind, text in given.items() if text}
     for kind, secret in secrets.items():
         if len(secret) not in (16, 32):
@@ -94,8 +95,8 @@ def _from_hex(text: str) -> bytes | None:
 
 
 def _print(document: dict[str, Any]) -> None:
-    for number, message in enumerate(document["messages"], 1):
-        _print_message(number, message)
+    for message in document["messages"]:
+        print_message(message)
     for frame in document.get("frames", ()):
         say(_frame_text(frame))
     if document["rest"]:
@@ -104,8 +105,9 @@ def _print(document: dict[str, Any]) -> None:
         say(f"error: {error['message']}" + (f" ({error['hint']})" if error["hint"] else ""))
 
 
-def _print_message(number: int, message: dict[str, Any]) -> None:
-    say(f"message {number}: {message['apdu']['name']} ({message['framing']})")
+def print_message(message: dict[str, Any]) -> None:
+    """One message for people."""
+    say(f"{message['apdu']['name']} ({message['framing']})")
     for frame in message["frames"]:
         say("  " + _frame_text(frame))
     if ciphering := message.get("ciphering"):

@@ -7,6 +7,7 @@ request asked for, so that the answer to it can be labelled.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
@@ -51,43 +52,39 @@ class Explainer:
         self._titles: set[bytes] = set()
         self._asked: list[AttributeDescriptor] = []
         self._blocks = bytearray()
+        self.frames: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
 
     def document(self, events: Iterable[StreamEvent]) -> dict[str, Any]:
         """Messages, frames that belong to none, octets that belong to nothing, and errors."""
         messages: list[dict[str, Any]] = []
-        frames: list[dict[str, Any]] = []
         rest = b""
         for event in events:
             if isinstance(event, Message):
                 messages += self.message(event)
             elif isinstance(event, FrameInfo):
-                frames.append(frame_json(event))
+                self.frames.append(frame_json(event))
             elif isinstance(event, Rubbish):
                 rest += event.data
         document: dict[str, Any] = {"messages": messages, "rest": rest.hex(), "errors": self.errors}
-        return document | ({"frames": frames} if frames else {})
+        return document | ({"frames": self.frames} if self.frames else {})
 
     def message(self, message: Message) -> list[dict[str, Any]]:
-        """Each APDU of a message; the frames are named with the first."""
-        parts = []
-        for index, octets in enumerate(split_apdus(message.apdu)):
-            part: dict[str, Any] = {"framing": message.framing}
-            part["frames"] = [frame_json(frame) for frame in message.frames] if not index else []
-            if message.blocks and not index:
-                part["blocks"] = [
-                    {"number": b.number, "acknowledged": b.acknowledged, "last": b.last, "streaming": b.streaming}
-                    for b in message.blocks
-                ]
-            parts.append(part | self._guarded(octets))
+        """Each APDU of a message; the frames are named with the first. What cannot be read is no message."""
+        frames = [frame_json(frame) for frame in message.frames]
+        parts: list[dict[str, Any]] = []
+        for octets in split_apdus(message.apdu):
+            try:
+                parts.append({"framing": message.framing, "frames": []} | self.apdu(octets))
+            except DlmsMqttError as error:
+                self._error(error)
+        if not parts:
+            self.frames += frames
+            return []
+        parts[0]["frames"] = frames
+        if message.blocks:
+            parts[0]["blocks"] = [asdict(block) | {"data": block.data.hex()} for block in message.blocks]
         return parts
-
-    def _guarded(self, octets: bytes) -> dict[str, Any]:
-        try:
-            return self.apdu(octets)
-        except DlmsMqttError as error:
-            self._error(error)
-            return {"apdu": {"name": "unreadable", "octets": octets.hex()}}
 
     def _error(self, error: DlmsMqttError) -> None:
         code = (
@@ -117,15 +114,7 @@ class Explainer:
             raise DecodeError("the ciphered content is shorter than its header")
         control = body[0]
         security = Security(control & Security.BOTH)
-        ciphering = {
-            "tag": f"{octets[0]:02x}",
-            "system_title": title.hex() or None,
-            "suite": control & SUITE_MASK,
-            "authenticated": bool(security & Security.AUTHENTICATION),
-            "encrypted": bool(security & Security.ENCRYPTION),
-            "invocation_counter": int.from_bytes(body[1:_HEADER], "big"),
-            "verified": None,
-        }
+        ciphering = ciphering_json(f"{octets[0]:02x}", title, control, int.from_bytes(body[1:_HEADER], "big"))
         part: dict[str, Any] = {"ciphering": ciphering, "apdu": {"name": _name(message)}}
         plaintext = self._open(octets, title, security, body, ciphering)
         return part if plaintext is None else part | {"plaintext": plaintext.hex()} | self._inside(plaintext)
@@ -270,6 +259,19 @@ _PLAIN_NAMES = {
     0xC5: "set-response",
     0xC7: "action-response",
 }
+
+
+def ciphering_json(tag: str, title: bytes, control: int, invocation_counter: int) -> dict[str, Any]:
+    """What the header of a ciphered content says; ``verified`` is still to be found out."""
+    return {
+        "tag": tag,
+        "system_title": title.hex() or None,
+        "suite": control & SUITE_MASK,
+        "authenticated": bool(control & Security.AUTHENTICATION),
+        "encrypted": bool(control & Security.ENCRYPTION),
+        "invocation_counter": invocation_counter,
+        "verified": None,
+    }
 
 
 def frame_json(frame: FrameInfo) -> dict[str, Any]:
