@@ -86,6 +86,14 @@ class FakeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """Virtual time stands still for this too: it waits for a thread, with a time limit."""
+        self._in_threads += 1
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self._in_threads -= 1
+
     def _thread_done(self, _future: asyncio.Future[Any]) -> None:
         self._in_threads -= 1
 
