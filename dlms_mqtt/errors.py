@@ -17,6 +17,7 @@
     │   ├── ConnectFailed             port or host could not be opened
     │   ├── ConnectionLost            it was open and went away
     │   └── ResponseTimeout           nothing (valid) came in time
+    ├── StoreError                    the state file                    -> nothing that depends on it was done
     └── ConfigError                   file, line, key, sentence         -> exit status 2
 
 Facts are fields, so that the command line and Home Assistant can phrase them; ``hint`` is the next step to try.
@@ -134,6 +135,10 @@ class ResponseTimeout(TransportError):
     def __init__(self, message: str, *, received: bytes = b"", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.received = received
+
+
+class StoreError(DlmsMqttError):
+    """The state file can't be read or written; nothing that depends on it was done."""
 
 
 class ConfigError(DlmsMqttError):

@@ -122,7 +122,8 @@ async def associate(
     challenge = make_challenge(random, settings.challenge_length) if high else b""
     answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
     if not isinstance(answer, Aare):
-        raise service_refused(answer) or RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
+        refused = service_refused(answer, unprotected=bool(cipher and cipher.security))
+        raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
     if cipher is not None and answer.responding_ap_title:
         cipher.learn_title(answer.responding_ap_title)
     _check_result(answer, settings, cipher)

@@ -9,11 +9,14 @@ from dataclasses import replace
 from dlms_mqtt.client.association import Association
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import MEMORY, Counter, Store
-from dlms_mqtt.errors import SecurityError
+from dlms_mqtt.errors import ConfigError, SecurityError
+from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import (
+    MANUFACTURER_ALGORITHMS,
+    MECHANISMS,
     SUITES,
     Cipher,
     HlsContext,
@@ -35,6 +38,7 @@ _LEVELS = {
     "encryption": Security.ENCRYPTION,
     "both": Security.BOTH,
 }
+_WITH_CHALLENGE = {row.word for row in MECHANISMS.values() if row.high}
 # What an unauthenticated exception-response may move our counter by: a thousand years of polling is not needed.
 ADOPTION_BOUND = 1_000_000
 _TITLE_MAKER = b"DMQ"  # the first three octets name the maker of a system title; ours is not registered
@@ -53,7 +57,13 @@ class Ciphering:
         self.settings = settings
         self.security = _LEVELS[settings.protection]
         self._random = random
-        self._algorithm = algorithm
+        self._algorithm = algorithm or MANUFACTURER_ALGORITHMS.get(settings.hls_algorithm or "")
+        if settings.authentication == "hls" and self._algorithm is None:
+            raise ConfigError(
+                "authentication 'hls' (mechanism 2) needs the manufacturer's algorithm",
+                key="hls_algorithm",
+                hint=f"hls_algorithm is one of {', '.join(MANUFACTURER_ALGORITHMS)}; a wrong one may lock the meter.",
+            )
         self._peer_counters = PeerCounters()
         self.dedicated_key: Secret | None = None
         self._cipher: Cipher | None = None
@@ -90,6 +100,7 @@ class Ciphering:
             dedicated_key=None,
             broadcast_key=None,
             pre_established=False,
+            gbt_window=0,
         )
 
     def start(self, number: int) -> None:
@@ -112,7 +123,8 @@ class Ciphering:
             self._cipher = None
             return None
         counter.refresh()
-        self.dedicated_key = self._dedicated() if settings.ciphering.endswith("dedicated") else None
+        dedicated = settings.ciphering.endswith("dedicated") and self.security
+        self.dedicated_key = self._dedicated() if dedicated else None
         keys = Keys(
             settings.encryption_key,
             settings.authentication_key or Secret(),
@@ -127,10 +139,14 @@ class Ciphering:
             next_counter=counter.next,
             form=settings.ciphering,
             accept_unauthenticated=settings.accept_unauthenticated,
-            peer_counters=self._peer_counters,
+            peer_counters=self._memory(),
             warn=log.warning,
         )
         return self._cipher
+
+    def _memory(self) -> PeerCounters:
+        """Meters may count anew in each association. Only a fresh challenge tells that from an old one played back."""
+        return PeerCounters() if self.settings.authentication in _WITH_CHALLENGE else self._peer_counters
 
     def _dedicated(self) -> Secret:
         return self.settings.dedicated_key or Secret(self._random(SUITES[self.settings.suite].key_length))
@@ -141,6 +157,8 @@ class Ciphering:
 
     def verify(self, agreed: Association, answer: object) -> None:
         """Pass 4: SecurityError unless the meter proved that it knows the secret too."""
+        if self._algorithm is not None and agreed.mechanism == Mechanism.HLS and not self._algorithm.mutual:
+            return
         if not isinstance(answer, bytes):
             raise SecurityError("the meter's answer to our challenge is no octet string", reason="authentication")
         verify_answer(agreed.mechanism, self._context(agreed), answer)
@@ -161,8 +179,5 @@ class Ciphering:
 
 def _kept_title(store: Store, random: Callable[[int], bytes]) -> bytes:
     """Our system title: made once, because counters are kept under it."""
-    kept = store.get("client", "system_title")
-    if kept is None:
-        kept = (_TITLE_MAKER + random(5)).hex()
-        store.set("client", "system_title", kept)
-    return bytes.fromhex(kept)
+    kept = store.get("client", "system_title")  # nothing is written where nothing is new
+    return bytes.fromhex(kept or store.agree("client", "system_title", (_TITLE_MAKER + random(5)).hex()))

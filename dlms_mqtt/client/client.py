@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from dlms_mqtt.client.association import Association, associate, release_request
 from dlms_mqtt.client.ciphering import Ciphering
 from dlms_mqtt.client.exchange import Exchange, LinkLost
-from dlms_mqtt.client.logical_names import LogicalNames
+from dlms_mqtt.client.logical_names import NULL, LogicalNames
 from dlms_mqtt.client.memory import Measured, Memory, scaler_of
 from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.planner import QUESTION, Limits, halves, limits, plan
@@ -36,6 +36,7 @@ from dlms_mqtt.errors import (
     ServiceRefused,
 )
 from dlms_mqtt.protocol.acse import AssociationResult
+from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
@@ -55,8 +56,10 @@ log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")
 
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
-_ASSOCIATION_SN = 12
-_ASSOCIATION_LN = 15
+# Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
+_REPLY_TO_HLS = {"ln": (15, 1), "sn": (12, 8)}
+# Octets of one more attribute in a list.
+_QUESTION = {"ln": QUESTION, "sn": 3}
 
 
 class DlmsClient:
@@ -109,6 +112,7 @@ class DlmsClient:
         await open_line(self.transport, self.settings)
         if self.ciphering.counter_unknown:
             await self._ask_counter()
+            await self._back_to_the_start()
         self._exchange = self._new_exchange(self.settings)
         await self._connect_link()
         try:
@@ -123,10 +127,23 @@ class DlmsClient:
             await self._start_over()
 
     async def _start_over(self) -> None:
-        """Disconnect and associate once more (an association was left open, or a counter was learned)."""
-        await self._live.disconnect()
+        """Disconnect and associate once more (an association was left open, a counter was learned, a link was lost)."""
+        self._associated = False
+        if self.settings.link_framing == "hdlc":
+            await self._live.disconnect()
+            await self._back_to_the_start()
+        else:
+            await self.transport.close()
+            await open_line(self.transport, self.settings)
+        self._exchange = self._new_exchange(self.settings)
         await self._connect_link()
         await self._associate()
+
+    async def _back_to_the_start(self) -> None:
+        """After DISC a meter that was signed on to waits for the next sign-on, at its first speed."""
+        if self.settings.opening != "direct":
+            await self.transport.close()
+            await open_line(self.transport, self.settings)
 
     def _may_be_stuck(self, error: AssociationRefused) -> bool:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
@@ -166,15 +183,16 @@ class DlmsClient:
         exchange, agreed = self._live, self.association
         if agreed.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
             exchange.connection.blocks = BlockTransfer(max_pdu=agreed.max_pdu, window=self.settings.gbt_window)
-        self._services = _services(self.settings, exchange, agreed)
+        self._services = _services(self.settings, exchange, agreed, self.memory)
         self._limits = limits(self.link_parameters, agreed.max_pdu, self.settings.max_pdu, exchange.overhead)
 
     async def _prove(self) -> None:
         """Passes 3 and 4: answer the meter's challenge and check its answer to ours."""
-        class_id = _ASSOCIATION_SN if self.settings.referencing == "sn" else _ASSOCIATION_LN
+        class_id, number = _REPLY_TO_HLS[self.settings.referencing]
         answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
+        method = MethodDescriptor(class_id, self.settings.association, number)
         try:
-            reply = await self._live_services.invoke(MethodDescriptor(class_id, self.settings.association, 1), answer)
+            reply = await self._live_services.invoke(method, answer)
         except (ActionRefused, AccessRefused) as error:
             raise AuthenticationRefused(
                 f"the meter did not accept our proof of the secret: {error.name}",
@@ -191,7 +209,8 @@ class DlmsClient:
         try:
             await self._exchange.connect()
             agreed = await associate(self._exchange, public, self._random)
-            services = _services(public, self._exchange, agreed)
+            self._associated = True
+            services = _services(public, self._exchange, agreed, Memory())
             value = decode(await services.get((self.ciphering.counter_attribute, None)))[0].value
         except MeterRefused as error:
             raise type(error)(
@@ -202,6 +221,7 @@ class DlmsClient:
             ) from error
         finally:
             await self._release(public)
+            self._exchange = None
         if not isinstance(value, int):
             raise RemoteProtocolError(f"the meter's invocation counter is not a number ({value!r})")
         self.ciphering.start(value + 1)
@@ -267,7 +287,8 @@ class DlmsClient:
     async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | MeterRefused]:
         """The values of many attributes in as few turns as the meter allows: data or refusal for each, in order."""
         results: list[Data | MeterRefused] = [_NOT_READ] * len(attributes)
-        sizes = [(QUESTION, self.memory.sizes.get(attribute)) for attribute in attributes]
+        question = _QUESTION[self.settings.referencing]
+        sizes = [(question, self.memory.sizes.get(attribute)) for attribute in attributes]
         for group in plan(sizes, self._limits, self._max_list):
             await self._get_group(attributes, group, results)
         return results
@@ -356,6 +377,10 @@ class DlmsClient:
         items = [(attribute, None) for attribute in attributes]
         return list(await self._live_services.set_list(items, values))
 
+    async def tell(self, attribute: AttributeDescriptor, value: Data) -> None:
+        """Write one attribute without waiting for an answer (unconfirmed): whether it worked, only reading shows."""
+        await self._live_services.tell((attribute, None), value)
+
     async def invoke(self, method: MethodDescriptor, argument: Data | None = None) -> Data | None:
         """Run a method; its return parameters, if any. Never repeated by itself. ActionRefused, ServiceRefused."""
         return await self._live_services.invoke(method, argument)
@@ -366,10 +391,26 @@ class DlmsClient:
         """Run several methods in one request: return parameters, None or the refusal for each."""
         return list(await self._live_services.invoke_list(methods, arguments))
 
+    async def access(
+        self, specifications: Sequence[AccessSpecification], values: Sequence[Data | None] = ()
+    ) -> list[Data | MeterRefused | None]:
+        """Get, set and invoke in one ACCESS request, in this order: a value, None or the refusal for each.
+
+        ``values``: what is written and passed, None where there is nothing. Never repeated by itself. ServiceRefused.
+        """
+        padded = [*values, *[None] * (len(specifications) - len(values))]
+        sent = [NULL if value is None else value for value in padded]
+        return list(await self._live_services.access(specifications, sent))
+
     async def keep_alive(self) -> None:
         """Ask for something small, so that the meter does not end an idle association."""
-        class_id = _ASSOCIATION_SN if self.settings.referencing == "sn" else _ASSOCIATION_LN
+        class_id, _ = _REPLY_TO_HLS[self.settings.referencing]
         await self.get(AttributeDescriptor(class_id, self.settings.association, 1))
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the meter was last asked something; 0 while the client is closed."""
+        return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
 
     async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
         """A read is repeated once when the meter dropped the link (DM, FRMR) in the middle."""
@@ -377,8 +418,6 @@ class DlmsClient:
             return await call()
         except LinkLost as error:
             log.debug("%s: %s; the association is opened again", self.transport.name, error)
-            if self.settings.link_framing != "hdlc":
-                raise
             await self._start_over()
             return await call()
 
@@ -386,12 +425,14 @@ class DlmsClient:
 _NOT_READ = MeterRefused("not read")
 
 
-def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Association) -> LogicalNames | ShortNames:
+def _services(
+    settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory
+) -> LogicalNames | ShortNames:
     if settings.referencing == "ln":
         return LogicalNames(exchange, agreed.max_pdu)
     from dlms_mqtt.client.short_names import ShortNames
 
-    return ShortNames(exchange, agreed)
+    return ShortNames(exchange, agreed.max_pdu, memory, settings.association)
 
 
 def _link(settings: ConnectionSettings, datagram: bool) -> Link:

@@ -11,9 +11,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import ConnectionLost, ResponseTimeout
+from dlms_mqtt.errors import ConnectionLost, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.acse import Aarq
+from dlms_mqtt.protocol.apdu.short_name import ReadRequest, WriteRequest
 from dlms_mqtt.protocol.connection import Connection, Event
 from dlms_mqtt.protocol.framing.link import Activity, Broken, LinkDown, LinkParameters, LinkUp
 from dlms_mqtt.protocol.layout import Apdu
@@ -25,6 +27,11 @@ log = logging.getLogger("dlms_mqtt.client")
 _DISCONNECT_WAIT = 1.5  # s: a meter that does not answer DISC has nothing to release
 
 _CIPHERING = (22, 31)  # octets: tag, length, control, counter, tag of 12; the general form adds the system title
+
+_KEPT = 512  # octets of an invalid answer, for a diagnosis
+
+# Services without an invoke id: on a link that numbers nothing, a late answer looks like the next one.
+_UNPAIRED = frozenset({ReadRequest, WriteRequest})
 
 _LOST = {
     "dm": "the meter has dropped the link (DM)",
@@ -53,10 +60,15 @@ class Exchange:
         self.settings = settings
         self.on_notification = on_notification or _ignore
         self._trace = log.isEnabledFor(logging.DEBUG)
-        self._hide = False  # a password is on its way: trace lengths only
+        self._hide = False  # a password is on its way (and may be reflected): trace lengths only
+        self._owed = False  # an answer that cannot be told from the next one may still come
+        self._warned = False
+        # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
+        self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
         self._last = b""
+        self.last_used = self._loop.time()
 
     @property
     def overhead(self) -> int:
@@ -94,25 +106,45 @@ class Exchange:
 
     async def ask(self, message: Apdu) -> Apdu:
         """Send a message and return its answer, whatever it says. TransportError, RemoteProtocolError."""
+        if self._owed:
+            raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
         self._start_timer()
         self._hide = type(message) is Aarq
         self.connection.send(message)
         try:
-            while True:
-                event = await self._event(self.settings.retries, self.settings.timeout)
-                kind = type(event)
-                if kind is LinkDown:
-                    raise LinkLost(_lost(event))
-                if kind not in ANY_TIME:
-                    return event  # type: ignore[return-value]
-                self.on_notification(event)  # type: ignore[arg-type]
+            return await self._answer()
         except BaseException:
+            self._owed = type(message) in _UNPAIRED and self.settings.link_framing != "hdlc"
             self.connection.abandon()
             raise
+        finally:
+            self._hide = False
+            self.last_used = self._loop.time()
+
+    async def request(self, message: Apdu, *expected: type[Any]) -> Any:
+        """As ``ask``, for an answer of the ``expected`` kinds. ServiceRefused for a refusal of the whole request."""
+        answer = await self.ask(message)
+        if type(answer) in expected:
+            return answer
+        refused = service_refused(answer, unprotected=self.connection.unprotected)
+        raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
+
+    async def _answer(self) -> Apdu:
+        while True:
+            event = await self._event(self.settings.retries, self.settings.timeout)
+            kind = type(event)
+            if kind is LinkDown:
+                raise LinkLost(_lost(event))
+            if kind not in ANY_TIME:
+                if self._trace and self._hide:
+                    log.debug("%s < %s", self.transport.name, event)
+                return event  # type: ignore[return-value]
+            self.on_notification(event)  # type: ignore[arg-type]
 
     async def tell(self, message: Apdu) -> None:
         """Send a message that has no answer."""
         self.connection.send(message)
+        self.connection.abandon()
         self._flush()
         await self.transport.drain()
 
@@ -138,6 +170,8 @@ class Exchange:
             kind = type(event)
             if kind is Activity:
                 left, wait = repeats, timeout
+                if connection.dropped_pushes:
+                    self._warn_dropped()
             elif event is not None and kind is not Broken:
                 return event
             self._flush()
@@ -152,10 +186,11 @@ class Exchange:
                 left, wait = left - 1, timeout
                 continue
             if self._trace:
-                log.debug("%s < %s", transport.name, data.hex())
-            received = (received + data)[-512:] if len(received) < 512 else received
+                self._show("<", data)
+            if len(received) < _KEPT:
+                received += data
             connection.receive(data)
-            wait = self.settings.octet_timeout
+            wait = self._octet_timeout
 
     def _patience(self, wait: float) -> float:
         left = self._deadline - self._loop.time()
@@ -177,10 +212,18 @@ class Exchange:
         data = self.connection.data_to_send()
         if data:
             if self._trace:
-                shown = f"({len(data)} octets, hidden: they hold a password)" if self._hide else data.hex()
-                log.debug("%s > %s", self.transport.name, shown)
+                self._show(">", data)
             self._last = data
             self.transport.write(data)
+
+    def _show(self, direction: str, data: bytes) -> None:
+        shown = f"({len(data)} octets, not shown: a password is among them)" if self._hide else data.hex()
+        log.debug("%s %s %s", self.transport.name, direction, shown)
+
+    def _warn_dropped(self) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s: pushes are dropped: they are not protected as this association is", self.transport.name)
 
     def _silence(self, received: bytes) -> ResponseTimeout:
         if received:

@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from dlms_mqtt.client.exchange import Exchange
-from dlms_mqtt.client.refusals import access_refused, action_refused, service_refused
-from dlms_mqtt.errors import AccessRefused, ActionRefused, RemoteProtocolError
-from dlms_mqtt.protocol.apdu.access import AccessRequest, AccessResponse
+from dlms_mqtt.client.refusals import access_refused, action_refused
+from dlms_mqtt.errors import AccessRefused, ActionRefused, LocalProtocolError, RemoteProtocolError
+from dlms_mqtt.protocol.apdu.access import (
+    AccessKind,
+    AccessOutcome,
+    AccessRequest,
+    AccessResponse,
+    AccessSpecification,
+)
 from dlms_mqtt.protocol.apdu.action import (
     ActionOutcome,
     ActionRequestFirstPblock,
@@ -54,7 +60,8 @@ from dlms_mqtt.protocol.layout import Apdu
 
 Reply = TypeVar("Reply", bound=Apdu)
 NULL = Data(DataType.NULL_DATA, None)
-_CONFIRMED_HIGH = 0xC0  # service class confirmed, priority high
+_CONFIRMED = 0x40  # service class, bit of invoke-id-and-priority
+_CONFIRMED_HIGH = 0x80 | _CONFIRMED  # priority high
 _BLOCK_OVERHEAD = 12  # octets around the raw data of one SET or ACTION block
 MAX_JOINED = 64 << 20  # octets of one answer in blocks: a meter must not fill our memory
 
@@ -65,7 +72,7 @@ class LogicalNames:
     def __init__(self, exchange: Exchange, max_pdu: int) -> None:
         self._exchange = exchange
         self._max_pdu = max_pdu
-        self._number = 0
+        self._number = self._long = 0
 
     async def get(self, item: AttributeWithSelection) -> bytes:
         """One attribute, as encoded data (with whatever the meter put behind it). AccessRefused, ServiceRefused."""
@@ -172,10 +179,29 @@ class LogicalNames:
             results = answer.results
         return [_outcome(outcome, target) for outcome, target in zip(results, targets, strict=True)]
 
-    async def access(self, request: AccessRequest) -> AccessResponse:
-        """Any mixture of GET, SET and ACTION in one ACCESS request."""
+    async def tell(self, item: AttributeWithSelection, value: Data) -> None:
+        """Write one attribute without an answer (service class unconfirmed): whether it worked, only reading shows."""
+        invoke = self._invoke() & ~_CONFIRMED
+        await self._exchange.tell(SetRequestNormal(invoke, *item, encode(value)))
+
+    async def access(
+        self, specifications: Sequence[AccessSpecification], values: Sequence[Data]
+    ) -> list[Data | AccessRefused | None]:
+        """Any mixture of GET, SET and ACTION in one request: a value, None or the refusal for each, in order."""
+        request = AccessRequest(_CONFIRMED_HIGH << 24 | self._long_number(), None, tuple(specifications), tuple(values))
+        if self._too_long(request):
+            raise LocalProtocolError(
+                f"an ACCESS request of {len(request.encode())} octets is too long for this meter ({self._max_pdu})",
+                hint="Set gbt_window, or ask for less at a time.",
+            )
         answer: AccessResponse = await self._ask(request, AccessResponse)
-        return answer
+        if not len(answer.values) == len(answer.results) == len(specifications):
+            raise RemoteProtocolError(f"the meter answered {len(answer.results)} of {len(specifications)} accesses")
+        return [_accessed(*row) for row in zip(specifications, answer.values, answer.results, strict=True)]
+
+    def _long_number(self) -> int:
+        self._long = (self._long + 1) & 0xFFFFFF
+        return self._long
 
     def _invoke(self) -> int:
         self._number = (self._number + 1) & 0x0F
@@ -187,10 +213,7 @@ class LogicalNames:
         return len(request.encode()) + self._exchange.overhead > self._max_pdu
 
     async def _ask(self, request: Apdu, *expected: type[Any]) -> Any:
-        answer = await self._exchange.ask(request)
-        if type(answer) in expected:
-            return answer
-        raise service_refused(answer) or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
+        return await self._exchange.request(request, *expected)
 
     async def _join(self, block: Any, target: object) -> bytes:
         """All blocks of a GET answer."""
@@ -271,6 +294,14 @@ def _returned(value: Data | int | None, method: MethodDescriptor) -> Data | None
     if value is None or isinstance(value, Data):
         return value
     raise action_refused(int(value), method)
+
+
+def _accessed(done: AccessSpecification, value: Data, outcome: AccessOutcome) -> Data | AccessRefused | None:
+    if outcome.result:
+        if done.kind is AccessKind.ACTION:
+            return action_refused(outcome.result, done.target)
+        return access_refused(outcome.result, done.target, "write" if done.kind is AccessKind.SET else "read")
+    return None if value.type is DataType.NULL_DATA and done.kind is not AccessKind.GET else value
 
 
 def _outcome(outcome: ActionOutcome, method: MethodDescriptor) -> Data | ActionRefused | None:

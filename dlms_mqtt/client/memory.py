@@ -5,9 +5,11 @@ Whoever polls keeps the memory between sessions; it is thrown away when another 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -47,13 +49,20 @@ class Measured:
 
 @dataclass(slots=True)
 class Memory:
-    """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list."""
+    """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list;
+    ``short_names``: the object list of a meter with short names.
+    """
 
     sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
     scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
     profiles: dict[Obis, object] = field(default_factory=dict)
     refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
+    short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     max_list: int = 0xFF
+
+    def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:
+        """Keep an object list, from the meter or from the store."""
+        self.short_names = {(item.class_id, item.obis): item for item in objects}
 
     def learn_scaler(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
         """Keep a scaler_unit; a refusal is kept too and not asked for again, unless it says that it will pass."""

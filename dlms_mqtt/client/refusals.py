@@ -34,11 +34,15 @@ def action_refused(code: int, target: object) -> ActionRefused:
     return ActionRefused(message, code=int(code), name=name, target=str(target), hint=_HINTS.get(name, ""))
 
 
-def service_refused(answer: object) -> MeterRefused | None:
-    """An exception-response or confirmed service error as an error; None for any other answer."""
+def service_refused(answer: object, *, unprotected: bool = False) -> MeterRefused | None:
+    """An exception-response or confirmed service error as an error; None for any other answer.
+
+    ``unprotected``: it came in plain where messages are ciphered, so anybody may have sent it.
+    """
+    doubt = " (unauthenticated: the refusal came in plain)" if unprotected else ""
     if isinstance(answer, ExceptionResponse):
         return ServiceRefused(
-            f"the meter answered with an exception: {answer.text}",
+            f"the meter answered with an exception: {answer.text}{doubt}",
             code=int(answer.service),
             name=answer.text,
             invocation_counter=answer.invocation_counter,
@@ -46,7 +50,7 @@ def service_refused(answer: object) -> MeterRefused | None:
         )
     if isinstance(answer, ConfirmedServiceError):
         return ServiceRefused(
-            f"the meter answered with a service error: {answer.text}", code=answer.value, name=answer.text
+            f"the meter answered with a service error: {answer.text}{doubt}", code=answer.value, name=answer.text
         )
     return None
 

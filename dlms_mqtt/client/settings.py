@@ -216,6 +216,9 @@ class ConnectionSettings:
     password: Secret | None = _option(
         None, parse_secret, "password of low and HLS authentication", "SECRET", secret=True
     )
+    hls_algorithm: str | None = _option(
+        None, parse_choice("aes", "landis-gyr"), "the manufacturer's algorithm of authentication hls (mechanism 2)"
+    )
     challenge_length: int = _option(16, parse_int(8, 64), "octets of our challenge", "N")
     security: str | None = _option(
         None,

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from dlms_mqtt.errors import ConfigError, DlmsMqttError, LocalProtocolError, SecurityError
+from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 
 #: The number that is never used: a counter that reaches it is at its end, and so is its key.
@@ -29,6 +29,8 @@ BLOCK = 64
 BUSY_SECONDS = 10.0
 
 MEMORY = ":memory:"
+
+__all__ = ["MEMORY", "Counter", "CounterRow", "Store", "StoreError", "default_path", "set_aside"]
 
 # One tuple of statements per version of the file; only ever appended to.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -42,10 +44,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 _COMPONENTS = "CREATE TABLE IF NOT EXISTS components (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"
-
-
-class StoreError(DlmsMqttError):
-    """The state file can't be read or written; nothing that depends on it was done."""
 
 
 class CounterRow(NamedTuple):
@@ -286,6 +284,13 @@ class Store:
         rows = [(namespace, key, json.dumps(value, separators=(",", ":"))) for key, value in values.items()]
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
+
+    def agree(self, namespace: str, key: str, proposal: Any) -> Any:
+        """The remembered JSON value; ``proposal`` where there is none. Of several processes all get the same."""
+        with self.transaction() as db:
+            text = json.dumps(proposal, separators=(",", ":"))
+            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?, ?)", (namespace, key, text))
+            return self.get(namespace, key)
 
     def forget(self, namespace: str, key: str | None = None) -> None:
         """Forget one key, or the whole namespace."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError
+from dlms_mqtt.errors import DecodeError, LocalProtocolError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu
-from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer
+from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS, GeneralBlockTransfer
 from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkEvent, LinkUp, Received, Side
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
@@ -24,12 +24,16 @@ Event = Apdu | LinkEvent
 # AARQ, AARE, RLRQ and RLRE carry their own protection in user-information.
 _ACSE_TAGS = range(0x60, 0x64)
 _BLOCK_TAG = GeneralBlockTransfer.TAG
+# What a meter may push in the middle of an answer, plain and with service-specific ciphering.
+_PUSH_TAGS = frozenset({0x0F, 0x18, 0xC2, GLO_TAGS[0x18], GLO_TAGS[0xC2], DED_TAGS[0x18], DED_TAGS[0xC2]})
 
 
 class Connection:
     """The protocol of one association over one link.
 
-    ``cipher`` and ``blocks`` are set by whoever negotiates them; ``stale`` counts late answers that were dropped.
+    ``cipher`` and ``blocks`` are set by whoever negotiates them. ``stale`` counts late answers that were dropped,
+    ``dropped_pushes`` the pushes that could not be believed or read. ``unprotected``: the last answer came in plain
+    though the association is ciphered, as a refusal may.
     """
 
     def __init__(self, side: Side, link: Link) -> None:
@@ -39,6 +43,8 @@ class Connection:
         self.cipher: Cipher | None = None
         self.blocks: BlockTransfer | None = None
         self.stale = 0
+        self.dropped_pushes = 0
+        self.unprotected = False
         self._invoke: int | None = None
 
     def connect(self) -> None:
@@ -70,7 +76,7 @@ class Connection:
         self.send_apdu(message.encode())
         self.state = state
         if self.side is Side.CLIENT:
-            self._invoke = getattr(message, "invoke", None)
+            self._invoke = _invoke_id(message)
 
     def send_apdu(self, octets: bytes) -> None:
         """Queue an encoded APDU: protected where the association is, in general blocks where it must be."""
@@ -100,30 +106,39 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next message or link event; None: more bytes are needed. RemoteProtocolError."""
-        while (event := self.link.next_event()) is not None:
+        event = self.link.next_event()
+        if event is not None:
             kind = type(event)
             if kind is Received:
-                message = self._received(event.apdu)  # type: ignore[union-attr]
-                if message is not None:
-                    return message
-                continue
+                return self._received(event.apdu)  # type: ignore[union-attr]
             if kind is LinkUp:
                 self.state = State.NO_ASSOCIATION
             elif kind is LinkDown:
                 self.state = State.NO_LINK
-            return event
-        return None
+        return event
 
-    def _received(self, octets: bytes) -> Event | None:
+    def _received(self, octets: bytes) -> Event:
         if octets and octets[0] == _BLOCK_TAG:
             whole = self._block(octets)
             if whole is None:
                 return Activity()
             octets = whole
-        if self.cipher is not None and octets and octets[0] not in _ACSE_TAGS:
-            octets = self.cipher.unprotect_apdu(octets)
-        message = decode_apdu(octets)
-        return message if self._accept(message) else None
+        try:
+            message = decode_apdu(self._opened(octets))
+        except (SecurityError, DecodeError):
+            if not octets or octets[0] not in _PUSH_TAGS:
+                raise
+            self.dropped_pushes += 1  # nobody asked for it: it must not break the answer that is awaited
+            return Activity()
+        return message if self._accept(message) else Activity()
+
+    def _opened(self, octets: bytes) -> bytes:
+        cipher = self.cipher
+        if cipher is None or not octets or octets[0] in _ACSE_TAGS:
+            return octets
+        opened = cipher.open(octets)
+        self.unprotected = opened.control is None and bool(cipher.security)
+        return opened.plaintext
 
     def _block(self, octets: bytes) -> bytes | None:
         if self.blocks is None:
@@ -137,8 +152,7 @@ class Connection:
         """Walk the table; False for an answer to a question that was given up (it came late)."""
         if type(message) in ANY_TIME:
             return True
-        invoke = getattr(message, "invoke", None)
-        mine = self.side is Side.SERVER or invoke is None or self._invoke is None or not (invoke ^ self._invoke) & 0x0F
+        mine = self.side is Side.SERVER or _invoke_id(message) in (None, self._invoke)
         state = next_state(self.state, message) if mine else None
         if state is not None:
             self.state = state
@@ -147,6 +161,15 @@ class Connection:
             self.stale += 1
             return False
         raise RemoteProtocolError(f"the peer sent {type(message).__name__}, not allowed now ({self.state.value})")
+
+
+def _invoke_id(message: object) -> int | None:
+    """What pairs question and answer; None where the service has nothing (short names, association)."""
+    invoke = getattr(message, "invoke", None)
+    if invoke is not None:
+        return int(invoke) & 0x0F
+    invoke = getattr(message, "long_invoke", None)
+    return None if invoke is None else int(invoke) & 0xFFFFFF
 
 
 __all__ = ["Connection", "Event", "Side"]

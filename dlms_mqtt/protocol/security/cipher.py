@@ -270,7 +270,11 @@ class Cipher:
             wanted &= ~_AUTHENTICATION
         if wanted & ~control & _BITS or ((self.security or self.minimum) and not control & _BITS):
             raise SecurityError(
-                f"the peer protects less than agreed: {_words(control)} instead of {_words(wanted)}", reason="security"
+                f"the peer protects less than agreed: {_words(control)} instead of {_words(wanted)}",
+                reason="security",
+                hint="Set accept_unauthenticated if the meter never sends tags."
+                if wanted & ~control & _BITS == _AUTHENTICATION
+                else "",
             )
 
     def _accept_unauthenticated(self, control: int) -> None:
@@ -283,7 +287,7 @@ class Cipher:
             raise SecurityError(
                 f"the message is not authenticated: {why}",
                 reason="unauthenticated",
-                hint="Give the authentication key."
+                hint="Give the authentication key, or set accept_unauthenticated if nobody knows it."
                 if tagged
                 else "Set accept_unauthenticated if the meter never sends tags.",
             )
