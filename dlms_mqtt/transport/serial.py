@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import select
 import termios
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,14 +20,13 @@ from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost, Transpo
 from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
 from dlms_mqtt.transport.holder import port_in_use
 from dlms_mqtt.transport.network import connect_failed
+from dlms_mqtt.transport.serial_wire import DeviceWire, ThreadWire, Wire, words
 
 T = TypeVar("T")
 
-_CHUNK = 4096
 _POLL = 0.1
 """Seconds after which a reader thread looks whether it should end; bytes do not wait for it."""
 
-_GONE = "The port comes back under the same name when it is plugged in again; prefer a name of /dev/serial/by-id."
 _NOT_THERE = "Plug the probe in; `dlms-mqtt find` lists the ports."
 _PERMISSION = "Add this user to the group of the device, mostly dialout, and log in again."
 _UNKNOWN_PORT = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
@@ -55,7 +52,7 @@ class SerialTransport(Transport):
         self._dtr = dtr
         self._rts = rts
         self._port: serial.SerialBase | None = None
-        self._wire: _Wire
+        self._wire: Wire
         self._inbox = Inbox()
         self._sent_at = 0.0
 
@@ -76,7 +73,7 @@ class SerialTransport(Transport):
         except (OSError, ValueError, termios.error) as error:
             raise self._open_failed(error) from error
         self._port, self._inbox = port, Inbox()
-        self._wire = _DeviceWire(loop, port, self._inbox, self.name) if native else _ThreadWire(loop, port, self._inbox)
+        self._wire = DeviceWire(loop, port, self._inbox, self.name) if native else ThreadWire(loop, port, self._inbox)
         self._format = self._first_format
         if native:
             await self._set_up()
@@ -141,7 +138,7 @@ class SerialTransport(Transport):
         try:
             await self._call(lambda: _apply(port, asked), native=self._native)
         except (OSError, ValueError, termios.error) as error:
-            raise ConnectFailed(f"{self.name} cannot be set to {asked}: {_words(error)}") from error
+            raise ConnectFailed(f"{self.name} cannot be set to {asked}: {words(error)}") from error
         self._format = _in_force(port, asked)
 
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
@@ -167,7 +164,7 @@ class SerialTransport(Transport):
 
     @property
     def _native(self) -> bool:
-        return isinstance(self._wire, _DeviceWire)
+        return isinstance(self._wire, DeviceWire)
 
     def _open_port(self) -> serial.SerialBase:
         if self._port is None:
@@ -197,7 +194,7 @@ class SerialTransport(Transport):
             return ConnectFailed(f"there is no port {self.name}", hint=_NOT_THERE)
         if code in (errno.EACCES, errno.EPERM):
             return ConnectFailed(f"this user may not open {self.name}", hint=_PERMISSION)
-        return ConnectFailed(f"{self.name} could not be opened: {_words(error)}")
+        return ConnectFailed(f"{self.name} could not be opened: {words(error)}")
 
     async def _call(self, function: Callable[[], T], *, native: bool, late: Callable[[], None] | None = None) -> T:
         """Devices answer at once; a port behind a network blocks and gets a thread.
@@ -212,143 +209,6 @@ class SerialTransport(Transport):
         except asyncio.CancelledError:
             future.add_done_callback(lambda done: late() if late and not done.exception() else done.exception())
             raise
-
-
-class _Wire:
-    """How the bytes of one open port reach the event loop and leave it."""
-
-    def write(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    async def flushed(self) -> None:
-        """Return when the system holds no more of our bytes."""
-
-    def pull(self) -> None:
-        """Fetch what the system has already received."""
-
-    def stop(self) -> None:
-        """Deliver nothing more."""
-
-    def join(self) -> None:
-        """Wait for the end of a thread (called outside the loop)."""
-
-
-class _DeviceWire(_Wire):
-    """A device with a descriptor: the event loop reads and writes it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, port: Any, inbox: Inbox, name: str) -> None:
-        self._loop = loop
-        self._fd: int = port.fileno()
-        self._inbox = inbox
-        self._name = name
-        self._pending = bytearray()
-        self._empty = asyncio.Event()
-        self._empty.set()
-        loop.add_reader(self._fd, self.pull)
-
-    def write(self, data: bytes) -> None:
-        self._pending += data
-        if len(self._pending) == len(data):
-            self._push()
-
-    def _push(self) -> None:
-        try:
-            del self._pending[: os.write(self._fd, self._pending)]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._lose(error)
-            return
-        if self._pending:
-            self._empty.clear()
-            self._loop.add_writer(self._fd, self._push)
-        else:
-            self._empty.set()
-            self._loop.remove_writer(self._fd)
-
-    async def flushed(self) -> None:
-        await self._empty.wait()
-        if self._inbox.error is None:
-            await self._loop.run_in_executor(None, _drain_device, self._fd)
-
-    def pull(self) -> None:
-        if self._inbox.error is not None:
-            return
-        try:
-            data = os.read(self._fd, _CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._lose(error)
-            return
-        if data:
-            self._inbox.feed(data)
-        elif not self._still_there():
-            self._lose(None)
-
-    def _still_there(self) -> bool:
-        """A raw port with nothing to give reads as empty (VMIN 0); only one that is gone refuses its attributes."""
-        try:
-            termios.tcgetattr(self._fd)
-        except termios.error:
-            return False
-        return not _hung_up(self._fd)
-
-    def _lose(self, error: OSError | None) -> None:
-        self.stop()
-        self._pending.clear()
-        self._empty.set()
-        reason = f" ({error.strerror})" if error and error.errno != errno.EIO else ""
-        self._inbox.fail(ConnectionLost(f"{self._name} has gone{reason}", hint=_GONE))
-
-    def stop(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
-
-
-class _ThreadWire(_Wire):
-    """A port that can only be waited for in a thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, port: Any, inbox: Inbox) -> None:
-        self._loop = loop
-        self._port = port
-        self._inbox = inbox
-        self._ending = False
-        self._thread = threading.Thread(target=self._run, name=f"reader {port.name}", daemon=True)
-        self._thread.start()
-
-    def write(self, data: bytes) -> None:
-        try:
-            self._port.write(data)
-        except OSError as error:
-            self._inbox.fail(ConnectionLost(f"{self._port.name} has gone ({_words(error)})"))
-            raise ConnectionLost(f"{self._port.name} has gone ({_words(error)})") from error
-
-    def _run(self) -> None:
-        while not self._ending:
-            try:
-                data = self._port.read(1)
-                if data and (more := self._port.in_waiting):
-                    data += self._port.read(more)
-            except (
-                OSError,
-                TypeError,
-                AttributeError,
-            ) as error:  # pyserial's remote ports fail so when the peer leaves
-                self._deliver(self._inbox.fail, ConnectionLost(f"{self._port.name} has gone ({_words(error)})"))
-                return
-            if data:
-                self._deliver(self._inbox.feed, bytes(data))
-
-    def _deliver(self, function: Callable[[Any], None], item: object) -> None:
-        if not self._ending:
-            self._loop.call_soon_threadsafe(function, item)
-
-    def stop(self) -> None:
-        self._ending = True
-
-    def join(self) -> None:
-        self._thread.join()
 
 
 def _is_device(port: Any) -> bool:
@@ -397,20 +257,3 @@ def _set_lines(port: Any, wanted: dict[str, bool]) -> None:
 
 def _set_break(port: Any, on: bool) -> None:
     port.break_condition = on
-
-
-def _drain_device(fd: int) -> None:
-    try:
-        termios.tcdrain(fd)
-    except (termios.error, OSError):  # the port has gone or was closed: nothing left to wait for
-        return
-
-
-def _hung_up(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, 0)
-    return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
-
-
-def _words(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or (error.args[-1] if error.args else error))
