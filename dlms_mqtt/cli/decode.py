@@ -126,7 +126,8 @@ def print_message(message: dict[str, Any]) -> None:
 
 def _frame_text(frame: dict[str, Any]) -> str:
     addresses = f" {frame['source']} > {frame['destination']}" if frame["source"] else ""
-    return f"frame {frame['type']}{addresses}{'' if frame['valid'] else ' NOT VALID: ' + frame['reason']}"
+    verdict = "" if frame["valid"] else " NOT VALID"
+    return f"frame {frame['type']}{addresses}{verdict}" + (f": {frame['reason']}" if frame.get("reason") else "")
 
 
 _VERIFIED = {True: "tag verified", False: "TAG WRONG", None: "not verified"}

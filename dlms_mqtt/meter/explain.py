@@ -168,7 +168,7 @@ class Explainer:
     def _refused(self, failure: SecurityError | None, ciphering: dict[str, Any]) -> None:
         if failure is None:
             return
-        if failure.reason in ("tag", "key"):
+        if failure.reason in ("tag", "key") and ciphering["authenticated"] and self._keys and self._keys.authentication:
             ciphering["verified"] = False
         self._error(failure)
 
@@ -275,7 +275,7 @@ def ciphering_json(tag: str, title: bytes, control: int, invocation_counter: int
 
 
 def frame_json(frame: FrameInfo) -> dict[str, Any]:
-    """One frame; ``reason`` where it is not valid."""
+    """One frame; ``reason`` where it is not valid, or is valid and of no use."""
     shown = {
         "type": frame.type,
         "destination": frame.destination,
@@ -283,4 +283,4 @@ def frame_json(frame: FrameInfo) -> dict[str, Any]:
         "segmented": frame.segmented,
         "valid": frame.valid,
     }
-    return shown if frame.valid else shown | {"reason": frame.reason}
+    return shown | {"reason": frame.reason} if frame.reason else shown
