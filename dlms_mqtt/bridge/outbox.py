@@ -34,7 +34,7 @@ class Outbox:
         self._store, self._limit = store, limit
         self._memory: dict[int, Entry] = {}
         self._on_disk = 0
-        self._sequence = self._reserved = 0
+        self._sequence = self._reserved = self._seen = 0
         self.dropped = 0
         self.trouble = ""
         self._start()
@@ -114,6 +114,13 @@ class Outbox:
             self._on_disk = max(0, self._on_disk - cursor.rowcount)
         except StoreError as error:
             self._failed(error)
+
+    def spill_old(self) -> None:
+        """Spill if a message has been in memory since the last call: the broker is away, or silent."""
+        oldest = next(iter(self._memory), None)
+        if oldest is not None and oldest <= self._seen:
+            self.spill()
+        self._seen = self._sequence
 
     def spill(self) -> None:
         """Write what is only in memory to disk, in one transaction; stays in memory when the disk refuses."""

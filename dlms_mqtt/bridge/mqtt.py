@@ -1,0 +1,339 @@
+"""The line to the broker: MQTT 5 or 3.1.1, TLS, last will, growing pauses, everything sent again after each.
+
+What is retained is remembered here and sent again on every connection, so a broker that lost its memory gets it back.
+Replies wait in a short queue, readings in the outbox. Nothing here knows what a topic means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from dlms_mqtt.bridge.commands import Message
+from dlms_mqtt.bridge.config import Mqtt, Tls
+from dlms_mqtt.bridge.outbox import Outbox
+from dlms_mqtt.errors import ConfigError
+
+_LOG = logging.getLogger(__name__)
+_QUIET = logging.getLogger(f"{__name__}.aiomqtt")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
+_ANSWER = 10.0  # s that the broker has for an answer
+_IN_FLIGHT = 100  # readings under way at once
+_REPLIES = 1000  # that wait for the broker to come back
+SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
+_V5, _V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
+_OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
+_CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
+
+
+class Handler(Protocol):
+    """What the bridge does about the line."""
+
+    async def broker_connected(self) -> None:
+        """The line is up; nothing retained has been sent yet, subscriptions stand."""
+
+    def broker_message(self, message: Message) -> None:
+        """Something came on one of the filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says when the bridge is gone."""
+
+    topic: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    topic: str
+    payload: str
+    correlation: bytes | None
+
+
+class Broker:
+    """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
+
+    def __init__(self, config: Mqtt, client_id: str, will: Will, outbox: Outbox, handler: Handler) -> None:
+        self._config, self._client_id, self._will = config, client_id, will
+        self._outbox, self._handler = outbox, handler
+        self._retained: dict[str, str] = {}
+        self._unsent: dict[str, None] = {}  # retained topics that wait to be sent
+        self._replies: deque[_Reply] = deque(maxlen=_REPLIES)
+        self._filters: dict[str, None] = {}
+        self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
+        self._client: aiomqtt.Client | None = None
+        self._version = _V311 if config.protocol == "3.1.1" else _V5
+        self._idle = asyncio.Event()
+        self.connected = False
+        self.trouble = ""
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def retain(self, topic: str, payload: str) -> None:
+        """Publish retained, now and after every reconnection; an empty payload clears the topic."""
+        self._retained[topic] = payload
+        self._send_retained(topic)
+
+    def retained(self, topic: str) -> str | None:
+        """What this topic should hold; None when it is not ours."""
+        return self._retained.get(topic)
+
+    def send_again(self, *topics: str) -> None:
+        """Publish these retained topics, or all of them, once more."""
+        for topic in topics or self._retained:
+            self._send_retained(topic)
+
+    def _send_retained(self, topic: str) -> None:
+        self._unsent[topic] = None
+        self._woken()
+
+    def reply(self, topic: str, payload: str, correlation: bytes | None = None) -> None:
+        """Publish a message that is not retained, at once or when the broker is back."""
+        self._replies.append(_Reply(topic, payload, correlation))
+        self._woken()
+
+    def _woken(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    def outbox_filled(self) -> None:
+        """Something was put into the outbox."""
+        self._idle.clear()
+        self._wake_outbox.set()
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until everything was handed to the broker, at most so long."""
+        if self.connected:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
+            except TimeoutError:
+                _LOG.warning("The broker did not take the last messages in time")
+
+    # -- receiving ----------------------------------------------------------------------------------------------------
+
+    async def subscribe(self, filters: Iterable[str]) -> None:
+        """Subscribe now and after every reconnection."""
+        fresh = [name for name in filters if name not in self._filters]
+        self._filters.update(dict.fromkeys(fresh))
+        if self._client and fresh:
+            await self._subscribe(self._client, fresh)
+
+    async def unsubscribe(self, filters: Iterable[str]) -> None:
+        """The opposite."""
+        gone = [name for name in filters if name in self._filters]
+        for name in gone:
+            del self._filters[name]
+        if self._client and gone:
+            await self._client.unsubscribe(gone)
+
+    async def _subscribe(self, client: aiomqtt.Client, filters: list[str]) -> None:
+        if self._version is _V5:
+            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+            await client.subscribe([(name, options) for name in filters])
+        else:
+            await client.subscribe([(name, 1) for name in filters])
+
+    # -- the connection -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, serve, reconnect, for ever. ConfigError when the TLS files cannot be used."""
+        context = tls_context(self._config.tls) if self._config.tls else None
+        spilling = asyncio.create_task(self._spill())
+        try:
+            await self._reconnect(context)
+        finally:
+            spilling.cancel()
+            self._outbox.spill()
+
+    async def _reconnect(self, context: ssl.SSLContext | None) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                async with self._new_client(context) as client:
+                    pause = _FIRST_PAUSE
+                    await self._serve(client)
+            except (aiomqtt.MqttError, OSError, ValueError) as error:
+                self._broken(error)
+            finally:
+                self.connected, self._client = False, None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _new_client(self, context: ssl.SSLContext | None) -> aiomqtt.Client:
+        config, is_v5 = self._config, self._version is _V5
+        client = aiomqtt.Client(
+            config.host,
+            config.broker_port,
+            username=config.username or None,
+            password=config.password.decode() if config.password else None,
+            identifier=self._client_id,
+            protocol=self._version,
+            will=aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True),
+            keepalive=max(5, round(config.keepalive)),
+            timeout=_ANSWER,
+            tls_context=context,
+            clean_session=None if is_v5 else True,
+            clean_start=True if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,
+            max_inflight_messages=_IN_FLIGHT,
+            logger=_QUIET,
+        )
+        client.pending_calls_threshold = 2 * _IN_FLIGHT
+        return client
+
+    def _broken(self, error: Exception) -> None:
+        code = _reason_code(error)
+        if self._config.protocol == "auto" and not self.connected and _may_be_the_version(error, code):
+            # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
+            self._version = _V311 if self._version is _V5 else _V5
+        words = (
+            "the broker refused user name or password" if code in _CREDENTIALS else str(error) or type(error).__name__
+        )
+        if words != self.trouble:
+            _LOG.warning("No line to the broker %s:%d: %s", self._config.host, self._config.broker_port, words)
+        self.trouble = words
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        """Until the line breaks, which raises MqttError in one of the tasks."""
+        self._client = client
+        await first_to_end(self._receive(client), self._live(client))
+
+    async def _live(self, client: aiomqtt.Client) -> None:
+        if self._filters:
+            await self._subscribe(client, list(self._filters))
+        await self._handler.broker_connected()
+        self.connected = True
+        if self.trouble:
+            _LOG.warning("The line to the broker is there again")
+        self.trouble = ""
+        self.send_again()
+        await first_to_end(self._send_all(client), self._send_outbox(client))
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            self._handler.broker_message(_message(message))
+
+    async def _send_all(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._wake.clear()
+            while self._replies or self._unsent:
+                await self._send_reply(client)
+                await self._send_some_retained(client)
+            self._check_idle()
+            await self._wake.wait()
+
+    async def _send_reply(self, client: aiomqtt.Client) -> None:
+        if not self._replies:
+            return
+        reply = self._replies[0]
+        await client.publish(reply.topic, reply.payload, qos=1, properties=_properties(self._version, reply))
+        if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
+            self._replies.popleft()
+
+    async def _send_some_retained(self, client: aiomqtt.Client) -> None:
+        batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, _IN_FLIGHT)}
+        # published in this order, confirmed in any
+        await asyncio.gather(*(_publish(client, topic, payload, retain=True) for topic, payload in batch.items()))
+        for topic, payload in batch.items():
+            if self._retained.get(topic) != payload:
+                continue  # it changed under way and is sent again
+            del self._unsent[topic]
+            if payload == "":
+                del self._retained[topic]
+
+    async def _send_outbox(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._wake_outbox.clear()
+            while batch := self._outbox.batch(_IN_FLIGHT):
+                await asyncio.gather(*(_publish(client, entry.topic, entry.payload) for entry in batch))
+                self._outbox.done([entry.number for entry in batch])
+            self._check_idle()
+            await self._wake_outbox.wait()
+
+    def _check_idle(self) -> None:
+        if not (self._replies or self._unsent or self._wake_outbox.is_set()):
+            self._idle.set()
+
+    async def _spill(self) -> None:
+        while True:
+            await asyncio.sleep(SPILL_EVERY)
+            self._outbox.spill_old()
+
+
+async def _publish(client: aiomqtt.Client, topic: str, payload: str | None, *, retain: bool = False) -> None:
+    if payload is not None:
+        await client.publish(topic, payload, qos=1, retain=retain)
+
+
+def _properties(version: aiomqtt.ProtocolVersion, reply: _Reply) -> Properties | None:
+    if version is not _V5 or reply.correlation is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = reply.correlation
+    return properties
+
+
+def _message(message: aiomqtt.Message) -> Message:
+    properties = message.properties
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    return Message(
+        message.topic.value,
+        payload,
+        bool(message.retain),
+        getattr(properties, "ResponseTopic", ""),
+        getattr(properties, "CorrelationData", None),
+    )
+
+
+def _reason_code(error: BaseException) -> int | None:
+    code = error.rc if isinstance(error, MqttConnectError) else None
+    return code.value if isinstance(code, ReasonCode) else code
+
+
+def _may_be_the_version(error: Exception, code: int | None) -> bool:
+    return code in _OLD_VERSION or (
+        code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
+    )
+
+
+async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side until one ends; cancel the others; raise what it raised."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS settings in force; ConfigError when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca or None)
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS files of the broker cannot be used: {error}", key="mqtt.tls") from None
+    if not tls.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

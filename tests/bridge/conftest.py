@@ -1,0 +1,150 @@
+"""A real Mosquitto on a port of its own, and a small client that sees everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+
+MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Mosquitto:
+    """The broker; ``stop`` and ``start`` keep the port, with or without its memory."""
+
+    def __init__(self, folder: Path, extra: str = "", persistence: bool = False) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self.config = folder / "mosquitto.conf"
+        persist = f"persistence true\npersistence_location {folder}/\n" if persistence else "persistence false\n"
+        user = "user root\n" if os.geteuid() == 0 else ""  # else it would drop to a user who may not read the folder
+        self.config.write_text(f"{user}listener {self.port} 127.0.0.1\n{persist}{extra or 'allow_anonymous true'}\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert MOSQUITTO
+        self.process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        raise RuntimeError("mosquitto did not start")
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self.process:
+            (self.process.kill if kill else self.process.terminate)()
+            self.process.wait(5)
+            self.process = None
+
+
+@pytest.fixture
+def mosquitto_factory(tmp_path: Path) -> Iterator[Any]:
+    if not MOSQUITTO:
+        pytest.skip("no mosquitto here")
+    brokers: list[Mosquitto] = []
+
+    def make(extra: str = "", persistence: bool = False) -> Mosquitto:
+        folder = tmp_path / f"broker{len(brokers)}"
+        folder.mkdir()
+        broker = Mosquitto(folder, extra, persistence)
+        brokers.append(broker)
+        broker.start()
+        return broker
+
+    yield make
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(mosquitto_factory: Any) -> Mosquitto:
+    return mosquitto_factory()
+
+
+class Watcher:
+    """Sees all messages; ``latest`` by topic, ``all`` in order."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self.client = client
+        self.all: list[tuple[str, str, bool]] = []
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        with contextlib.suppress(aiomqtt.MqttError):
+            async for message in self.client.messages:
+                self.all.append((message.topic.value, bytes(message.payload).decode(), bool(message.retain)))
+                self._changed.set()
+
+    @property
+    def latest(self) -> dict[str, str]:
+        return {topic: payload for topic, payload, _ in self.all}
+
+    def of(self, topic: str) -> list[str]:
+        return [payload for name, payload, _ in self.all if name == topic]
+
+    def json(self, topic: str) -> Any:
+        return json.loads(self.latest[topic])
+
+    async def until(self, condition: Any, seconds: float = 8.0) -> None:
+        """Wait until ``condition()`` is true of what was seen."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), 0.25)
+
+    async def publish(self, topic: str, payload: Any, **more: Any) -> None:
+        text = payload if isinstance(payload, str | bytes) else json.dumps(payload)
+        await self.client.publish(topic, text, qos=1, **more)
+
+    async def ask(self, topic: str, payload: dict[str, Any], seconds: float = 8.0) -> dict[str, Any]:
+        """Send a request (with an id) and wait for its last reply."""
+        response = topic.replace("/request/", "/response/").replace("/set/", "/response/set/")
+        response = response.replace("/do/", "/response/do/")
+        replies: list[dict[str, Any]] = []
+
+        def answered() -> bool:
+            replies[:] = [
+                reply
+                for reply in map(json.loads, self.of(response))
+                if reply.get("id") == payload["id"] and reply["status"] != "progress"
+            ]
+            return bool(replies)
+
+        await self.publish(topic, payload)
+        await self.until(answered, seconds)
+        return replies[0]
+
+
+@contextlib.asynccontextmanager
+async def watching(port: int, *filters: str, version: int = 5) -> AsyncIterator[Watcher]:
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion(version)) as client:
+        watcher = Watcher(client)
+        for name in filters or ("#",):
+            await client.subscribe(name, qos=1)
+        task = asyncio.create_task(watcher.run())
+        try:
+            yield watcher
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
