@@ -8,11 +8,11 @@ the reply repeats; verbs of the bridge about a meter name it in ``meter``.
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-import json
 from typing import Any
-import uuid
 
 from homeassistant.components import mqtt
 from homeassistant.components.mqtt import ReceiveMessage

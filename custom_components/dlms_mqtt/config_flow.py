@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import voluptuous as vol
 from homeassistant.components import mqtt
 from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlow, ConfigFlowResult, ConfigSubentryFlow
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import SelectOptionDict, SelectSelector, SelectSelectorConfig
 from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
-import voluptuous as vol
 
 from .api import ApiError, BridgeApi, Json, as_object, parse_object
 from .const import (
@@ -71,7 +72,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._confirm()
 
     async def _moved(self, entry: ConfigEntry) -> ConfigFlowResult:
-        """A known bridge under another base: believed only when it answers there, as old retained topics stay behind."""
+        """A known bridge under another base: believed when it answers there, as old retained topics stay behind."""
         if entry.data[CONF_BASE_TOPIC] != self._base and await self._answers():
             self._abort_if_unique_id_configured({CONF_BASE_TOPIC: self._base}, reload_on_update=False)
         return self.async_abort(reason="already_configured")
@@ -127,9 +128,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is None and len(new) > 1:
             options = [SelectOptionDict(value=bridge, label=bridge) for bridge in new]
             selector = SelectSelector(SelectSelectorConfig(options=options))
-            return self.async_show_form(
-                step_id="pick", data_schema=vol.Schema({vol.Required(CONF_BRIDGE): selector})
-            )
+            return self.async_show_form(step_id="pick", data_schema=vol.Schema({vol.Required(CONF_BRIDGE): selector}))
         self._info = self._found[user_input[CONF_BRIDGE] if user_input else new[0]]
         await self.async_set_unique_id(self._info["bridge"], raise_on_progress=False)
         self._abort_if_unique_id_configured()
@@ -140,7 +139,9 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
     # Confirmation
 
     async def _confirm(self) -> ConfigFlowResult:
-        return await (self.async_step_confirm() if self._info.get("management") else self.async_step_confirm_read_only())
+        return await (
+            self.async_step_confirm() if self._info.get("management") else self.async_step_confirm_read_only()
+        )
 
     async def async_step_confirm(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Add the bridge on a click."""
@@ -174,7 +175,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
             await api.subscribe()
             await find_bridges(self.hass, self._base)  # its retained answer proves that we are subscribed
             await api.request("ping", timeout=PING_TIMEOUT)
-        except ApiError:
+        except (ApiError, HomeAssistantError):  # HomeAssistantError: MQTT was removed meanwhile
             return False
         finally:
             api.close()

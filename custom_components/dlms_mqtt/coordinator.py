@@ -7,8 +7,8 @@ Home Assistant is asked of the bridge first, and comes back if the bridge did no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 import logging
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
 from awesomeversion import AwesomeVersion, AwesomeVersionException
@@ -59,7 +59,7 @@ class BridgeCoordinator:
     # Life
 
     async def start(self) -> None:
-        """Subscribe and wait for the bridge's retained info; ConfigEntryNotReady without it."""
+        """Subscribe and wait for the bridge's retained info and state; ConfigEntryNotReady without them."""
         await self.api.subscribe()
         handlers: dict[str, Callable[[ReceiveMessage], None]] = {
             "state": self._on_state,
@@ -144,12 +144,17 @@ class BridgeCoordinator:
         if online != self.online and (self.online is not None or not online):
             _LOGGER.info("Bridge %s is %s", self.api.bridge, "available again" if online else "unavailable")
         self.online = online
+        self._look_ready()
+
+    def _look_ready(self) -> None:
+        if self.info and self.online is not None:
+            self._ready.set()
 
     @callback
     def _on_info(self, message: ReceiveMessage) -> None:
         if (info := parse_object(message.payload)) is not None:
             self.info = info
-            self._ready.set()
+            self._look_ready()
             self.refresh()
 
     @callback
@@ -201,14 +206,16 @@ class BridgeCoordinator:
         self.refresh()
 
     async def _remove(self, meter: str) -> None:
+        name = self.managed[meter]
         try:
             await self.api.request("meter/remove", {"meter": meter})
-        except ApiError as error:
-            if error.code != "unknown-meter":
-                reason = error.message or error.code
-                self.problems.note(Problem("removal_failed", meter, {"meter": self.managed[meter], "reason": reason}))
-        else:
             self.forget(meter)
+        except ApiError as error:
+            if error.code == "unknown-meter":
+                self.forget(meter)
+            else:
+                reason = error.message or error.code
+                self.problems.note(Problem("removal_failed", meter, {"meter": name, "reason": reason}))
         finally:
             self.busy.discard(meter)
             self.refresh()
@@ -227,22 +234,28 @@ class BridgeCoordinator:
 
     # Problems
 
-    def _current_problems(self) -> list[Problem]:
+    def _current_problems(self) -> Iterator[Problem]:
         if problem := self._compatibility():
-            return [problem]
-        found = [
-            Problem("orphan", meter, {"meter": sub.title, "bridge": self.api.bridge}, fixable=True, data=sub.subentry_id)
-            for sub in self._meters().values()
-            if (meter := str(sub.unique_id)) not in self.managed and meter not in self.busy
-        ]
+            yield problem
+            return
+        yield from self._orphans()
         for meter, health in self.meter_health().items():
-            name = {"meter": str(self.meters[meter].get("name") or meter)}
-            for rule in METER_RULES:
-                if (placeholders := rule.test(health)) is not None:
-                    found.append(Problem(rule.key, meter, name | placeholders, rule.severity, rule.fixable))
-            if not self.can_change(meter) and _refused(health):
-                found.append(Problem("password_refused", meter, name, IssueSeverity.ERROR))
-        return found
+            yield from self._meter_problems(meter, health)
+
+    def _orphans(self) -> Iterator[Problem]:
+        for subentry in self._meters().values():
+            meter = str(subentry.unique_id)
+            if meter not in self.managed and meter not in self.busy:
+                names = {"meter": subentry.title, "bridge": self.api.bridge}
+                yield Problem("orphan", meter, names, fixable=True, data=subentry.subentry_id)
+
+    def _meter_problems(self, meter: str, health: Json) -> Iterator[Problem]:
+        name = {"meter": str(self.meters[meter].get("name") or meter)}
+        for rule in METER_RULES:
+            if (placeholders := rule.test(health)) is not None:
+                yield Problem(rule.key, meter, name | placeholders, rule.severity, rule.fixable)
+        if _refused(health) and not self.can_change(meter):
+            yield Problem("password_refused", meter, name, IssueSeverity.ERROR)
 
     def meter_health(self) -> dict[str, Json]:
         """The health of each meter that the bridge still has."""
@@ -256,7 +269,9 @@ class BridgeCoordinator:
     @callback
     def _sync_reauthentication(self) -> None:
         """Ask for the password that a meter refused; take the question back when the meter is content."""
-        refused = [meter for meter, health in self.meter_health().items() if self.can_change(meter) and _refused(health)]
+        refused = [
+            meter for meter, health in self.meter_health().items() if self.can_change(meter) and _refused(health)
+        ]
         active = list(self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH}))
         for flow in active:
             if flow["context"].get("title_placeholders", {}).get(CONF_METER) not in refused:

@@ -1,4 +1,4 @@
-"""What a bug report needs: the bridge's info, health and configuration, without secrets and without a meter's identity."""
+"""What a bug report needs: the bridge's info, health and configuration, without secrets and identities."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ async def _configured(bridge: BridgeCoordinator) -> Json:
     try:
         meters = (await bridge.api.request("config")).get("meters")
     except ApiError as error:
-        return dict.fromkeys(bridge.meters, {"error": error.code})
+        return {key: {"error": error.code} for key in bridge.meters}
     return meters if isinstance(meters, dict) else {}

@@ -85,7 +85,6 @@ def to_exception(error: ApiError, meter: str) -> HomeAssistantError:
     """The exception for an action's caller."""
     kind = ServiceValidationError if error.code in USER_MISTAKES else HomeAssistantError
     return kind(
-        error.message or error.code,
         translation_domain=DOMAIN,
         translation_key=sentence(error.code),
         translation_placeholders={"meter": meter, **details(error)},

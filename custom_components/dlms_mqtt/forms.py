@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import voluptuous as vol
 from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
@@ -17,7 +18,6 @@ from homeassistant.helpers.selector import (
     TextSelectorConfig,
     TextSelectorType,
 )
-import voluptuous as vol
 
 from .api import Json
 from .meter_config import object_label, reference
@@ -116,9 +116,7 @@ def _preset_label(row: Mapping[str, Any]) -> str:
 def items_schema(objects: Iterable[Json]) -> vol.Schema:
     """The meter's own objects to tick, the interval, and a second interval for a few of them."""
     options = [SelectOptionDict(value=reference(row), label=object_label(row)) for row in objects]
-    several = SelectSelector(
-        SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.DROPDOWN)
-    )
+    several = SelectSelector(SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.DROPDOWN))
     return vol.Schema(
         {
             vol.Required("items"): several,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from homeassistant.util import slugify
@@ -21,7 +21,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def meter_id(name: str, taken: Iterable[str]) -> str:
     """An id that the API allows, made of the name, and not yet taken."""
-    base = slugify(name, separator="-") or "meter"
+    slug = slugify(name, separator="-")
+    base = "meter" if slug == "unknown" else slug  # Home Assistant's word for a name without letters and digits
     used = set(taken)
     candidates = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
     return next(candidate for candidate in candidates if candidate not in used)
@@ -136,9 +137,7 @@ def chosen(read: Json, objects: Iterable[Mapping[str, Any]]) -> list[str]:
     """The references that a normal ``read:`` block reads out of the meter's objects."""
     also = {reference(row) for row in read["also"]}
     return [
-        reference(row)
-        for row in objects
-        if (_in_set(read, row) and not _excepted(read, row)) or reference(row) in also
+        reference(row) for row in objects if (_in_set(read, row) and not _excepted(read, row)) or reference(row) in also
     ]
 
 
@@ -161,9 +160,9 @@ def build_read(
     for row in read["also"]:
         name = reference(row)
         if name in was_quick - quick:
-            row = {key: value for key, value in row.items() if key != "every"}  # noqa: PLW2901
+            row = {key: value for key, value in row.items() if key != "every"}
         if name in quick:
-            row = {**row, "every": f"{fast_every}s"}  # noqa: PLW2901
+            row = {**row, "every": f"{fast_every}s"}
         said_by_set = name in offered and _in_set(read, offered[name]) and set(row) <= {"obis", "class", "attribute"}
         if (name in ticked and not said_by_set) or name not in offered:
             also.append(row)

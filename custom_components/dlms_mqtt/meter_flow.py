@@ -6,13 +6,14 @@ Secrets are sealed as soon as the form is sent; the flow keeps the sealed text o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import voluptuous as vol
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
 from homeassistant.core import Event, callback
 from homeassistant.helpers import device_registry as dr
-import voluptuous as vol
 
 from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
@@ -38,6 +39,8 @@ from .meter_config import (
     with_access,
     with_line,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 LINES = ["serial", "tcp", "udp", "remote"]
 SHOWN = ("client", "server", "authentication", "security", "system_title")  # never a secret
@@ -341,16 +344,22 @@ class MeterFlow(ConfigSubentryFlow):
         self, step: str, work: Callable[[], Coroutine[Any, Any, None]], *, done: str, failed: str
     ) -> SubentryFlowResult:
         if self._task is None:
-            self._failure = None
-            self._task = self.hass.async_create_task(work(), eager_start=False)
+            self._task = self.hass.async_create_task(self._run(work), eager_start=False)
         if not self._task.done():
             return self.async_show_progress(step_id=step, progress_action=step, progress_task=self._task)
-        task, self._task = self._task, None
-        error = task.exception()
-        if error is not None and not isinstance(error, ApiError):
-            raise error
-        self._failure = error
-        return self.async_show_progress_done(next_step_id=failed if error else done)
+        self._task = None
+        return self.async_show_progress_done(next_step_id=failed if self._failure else done)
+
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The work, with its failure kept for the next page: an exception here would start it again and again."""
+        self._failure = None
+        try:
+            await work()
+        except ApiError as error:
+            self._failure = error
+        except Exception:
+            _LOGGER.exception("Unexpected error while setting up a meter")
+            self._failure = ApiError("internal")
 
     @callback
     def _show_progress(self, data: Json) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
+import voluptuous as vol
 from homeassistant.components.repairs import RepairsFlow
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResult
-import voluptuous as vol
 
 from .api import ApiError
 from .const import CONF_BRIDGE, CONF_METER, DOMAIN
@@ -47,9 +48,9 @@ class ConfirmFlow(RepairsFlow):
             description_placeholders={"meter": self.meter, "bridge": self.bridge},
         )
 
+    @abstractmethod
     async def repair(self, entry: DlmsMqttConfigEntry) -> bool:
         """Do it; False when it failed."""
-        raise NotImplementedError
 
 
 class SetClockFlow(ConfirmFlow):

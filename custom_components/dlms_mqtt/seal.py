@@ -6,8 +6,8 @@ The bytes are documented, with a test vector, in the bridge's ``seal`` module.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 import os
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey

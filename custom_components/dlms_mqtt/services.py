@@ -1,18 +1,18 @@
-"""The actions: each is a row that turns an action call into one request to the meter's bridge and returns its answer."""
+"""The actions: each is a row that turns a call into one request to the meter's bridge and returns its answer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-import re
 from typing import Any
 
+import voluptuous as vol
 from homeassistant.components import mqtt
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers import device_registry as dr
-import voluptuous as vol
 
 from .api import ApiError, Json
 from .const import DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT

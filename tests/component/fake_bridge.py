@@ -1,0 +1,242 @@
+"""A bridge that speaks the MQTT API out of memory: messages in, messages out. It knows no Home Assistant and no broker.
+
+The unit tests put it behind Home Assistant's mocked MQTT client, `fake_bridge_process.py` behind a real broker.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SECRETS = ("password", "encryption_key", "authentication_key")
+OBJECTS = [
+    {
+        "obis": "1.0.1.8.0.255",
+        "class": 3,
+        "attribute": 2,
+        "name": "Energy import",
+        "key": "energy_import",
+        "unit": "kWh",
+        "core": True,
+    },
+    {
+        "obis": "1.0.32.7.0.255",
+        "class": 3,
+        "attribute": 2,
+        "name": "Voltage L1",
+        "key": "voltage_l1",
+        "unit": "V",
+        "core": True,
+    },
+    {"obis": "1.0.96.5.0.255", "class": 1, "attribute": 2, "name": "Status", "key": "status_word", "core": False},
+]
+
+
+class Message(NamedTuple):
+    """What the bridge publishes."""
+
+    topic: str
+    payload: str
+    retain: bool = False
+
+
+class Refusal(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, code: str, message: str = "", hint: str = "", **detail: Any) -> None:
+        super().__init__(code)
+        self.error = {"code": code, "message": message, "hint": hint, "detail": detail}
+
+
+class FakeBridge:
+    """Meters, health and secrets of one bridge; ``refuse`` makes a verb fail."""
+
+    def __init__(self, base: str = "dlms_mqtt", bridge: str = "main", *, management: bool = True) -> None:
+        self.base = base
+        self.bridge = bridge
+        self.management = management
+        self.api = 1
+        self.version = "0.1.0"
+        self.silent = False
+        self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
+        self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
+        self.health: dict[str, dict[str, Any]] = {}
+        self.refuse: dict[str, Refusal] = {}
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self._private = X25519PrivateKey.generate()
+
+    # Retained topics
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The retained info."""
+        rows = [(meter, config, True) for meter, config in self.stored.items()]
+        rows += [(meter, config, False) for meter, config in self.yaml.items()]
+        return {
+            "api": self.api,
+            "version": self.version,
+            "bridge": self.bridge,
+            "started": "2026-11-22T20:00:00+00:00",
+            "management": self.management,
+            "meters": [{"id": meter, "name": config.get("name", meter), "managed": own} for meter, config, own in rows],
+            "seal": base64.b64encode(self._private.public_key().public_bytes_raw()).decode(),
+        }
+
+    def topic(self, path: str) -> str:
+        """A topic of the bridge."""
+        return f"{self.base}/bridge/{self.bridge}/{path}"
+
+    def publish_info(self) -> Message:
+        """The info as it is now."""
+        return Message(self.topic("info"), json.dumps(self.info), True)
+
+    def publish_state(self, state: str = "online") -> Message:
+        """Online, or the last will."""
+        return Message(self.topic("state"), state, True)
+
+    def publish_health(self) -> Message:
+        """The health as it is now."""
+        status = "degraded" if any(row.get("status") != "ok" for row in self.health.values()) else "ok"
+        return Message(self.topic("health"), json.dumps({"status": status, "reasons": [], "meters": self.health}), True)
+
+    def publish_discovery(self, meter: str) -> Message:
+        """Enough of a discovery message to make the meter's device."""
+        identifier = f"dlms_mqtt_{meter}"
+        root = f"{self.base}/meter/{meter}"
+        payload = {
+            "origin": {"name": "dlms-mqtt"},
+            "device": {"identifiers": [identifier], "name": self.stored[meter]["name"], "model_id": "DLMS"},
+            "components": {
+                "energy_import": {
+                    "platform": "sensor",
+                    "unique_id": f"{identifier}_energy_import",
+                    "device_class": "energy",
+                    "state_class": "total_increasing",
+                    "unit_of_measurement": "kWh",
+                    "state_topic": f"{root}/value/energy_import",
+                }
+            },
+        }
+        return Message(f"homeassistant/device/{identifier}/config", json.dumps(payload), True)
+
+    # Requests
+
+    def receive(self, topic: str, payload: str) -> Iterator[Message]:
+        """The answers to a message on a command topic."""
+        match = re.fullmatch(rf"{re.escape(self.base)}/(bridge|meter)/([^/]+)/(request|set|do)/(.+)", topic)
+        if not match or self.silent:
+            return
+        kind, name, verb, rest = match.groups()
+        if kind == "bridge" and name != self.bridge:
+            return
+        request = json.loads(payload)
+        path = rest if verb == "request" else f"{verb}/{rest}"
+        self.requests.append((path, request))
+        response = f"{self.base}/{kind}/{name}/response/{path}"
+        try:
+            if refusal := self.refuse.get(path):
+                raise refusal
+            handler = self._bridge_verb if kind == "bridge" else self._meter_verb
+            for message in handler(name, path, request):
+                if isinstance(message, Message):
+                    yield message
+                else:
+                    yield Message(response, json.dumps({"id": request["id"], **message}))
+        except Refusal as refusal:
+            yield Message(response, json.dumps({"id": request["id"], "status": "error", "error": refusal.error}))
+
+    def _bridge_verb(self, _bridge: str, verb: str, request: dict[str, Any]) -> Iterator[Any]:
+        if verb in ("meter/find", "meter/add", "meter/update", "meter/remove") and not self.management:
+            raise Refusal("not-allowed")
+        method = getattr(self, "_on_" + verb.replace("/", "_"), None)
+        if method is None:
+            raise Refusal("unknown-request")
+        yield from method(request)
+
+    def _meter_verb(self, meter: str, path: str, request: dict[str, Any]) -> Iterator[Any]:
+        yield _ok({"meter": meter, "path": path, **{k: v for k, v in request.items() if k not in ("id", "timeout")}})
+
+    def _on_ping(self, _request: dict[str, Any]) -> Iterator[Any]:
+        yield _ok({})
+
+    def _on_ports(self, _request: dict[str, Any]) -> Iterator[Any]:
+        port = "/dev/serial/by-id/usb-probe"
+        yield _ok({"ports": [{"port": port, "description": "Probe", "in_use_by": "house"}, {"port": "/dev/ttyS0"}]})
+
+    def _on_presets(self, _request: dict[str, Any]) -> Iterator[Any]:
+        generic = {"id": "generic", "name": "Generic", "manufacturer": "", "notes": ""}
+        yield _ok({"presets": [generic, {"id": "omnia", "name": "Omnia", "manufacturer": "Acme", "notes": ""}]})
+
+    def _on_config(self, _request: dict[str, Any]) -> Iterator[Any]:
+        meters = {meter: _masked(config) for meter, config in (self.stored | self.yaml).items()}
+        yield _ok({"meters": meters, "bridge": {"id": self.bridge}})
+
+    def _on_meter_find(self, request: dict[str, Any]) -> Iterator[Any]:
+        yield {"status": "progress", "data": {"done": 1, "total": 2, "stage": "direct"}}
+        connection = {**request["line"], "framing": "wrapper", "client": 32, "server": 1}
+        yield _ok({"connection": connection, "diagnosis": "", "causes": [], "found": True})
+
+    def _on_meter_validate(self, request: dict[str, Any]) -> Iterator[Any]:
+        self._opened(request)
+        yield _ok({"identification": {}, "system_title": "4B414D0000000001", "duration": 0.4})
+
+    def _on_meter_objects(self, request: dict[str, Any]) -> Iterator[Any]:
+        yield {"status": "progress", "data": {"done": 1, "total": 1, "stage": "list"}}
+        yield _ok({"objects": OBJECTS})
+
+    def _on_meter_add(self, request: dict[str, Any]) -> Iterator[Any]:
+        self.stored[request["meter"]] = self._opened(request)
+        yield _ok({"id": request["meter"]})
+        yield self.publish_info()
+        yield self.publish_discovery(request["meter"])
+
+    _on_meter_update = _on_meter_add
+
+    def _on_meter_remove(self, request: dict[str, Any]) -> Iterator[Any]:
+        if self.stored.pop(request["meter"], None) is None:
+            raise Refusal("unknown-meter")
+        yield _ok({"id": request["meter"]})
+        yield self.publish_info()
+        yield Message(f"homeassistant/device/dlms_mqtt_{request['meter']}/config", "", True)
+
+    # Secrets
+
+    def _opened(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The configuration with its secrets opened; a masked one is the one that is stored."""
+        config: dict[str, Any] = json.loads(json.dumps(request["config"]))
+        before = self.stored.get(request["meter"], {}).get("connection", {})
+        connection = config.get("connection", {})
+        for key in SECRETS:
+            if connection.get(key) == "***":
+                connection[key] = before[key]
+            elif key in connection:
+                connection[key] = self.open(connection[key])
+        return config
+
+    def open(self, sealed: str) -> str:
+        """The secret that was sealed; a clear one is refused."""
+        if not sealed.startswith("sealed:"):
+            raise Refusal("bad-request", "a secret must be sealed")
+        data = base64.b64decode(sealed.removeprefix("sealed:"), validate=True)
+        public = self._private.public_key().public_bytes_raw()
+        shared = self._private.exchange(X25519PublicKey.from_public_bytes(data[:32]))
+        info = b"dlms-mqtt seal v1" + data[:32] + public
+        key = HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(shared)
+        return AESGCM(key).decrypt(data[32:44], data[44:], None).decode()
+
+
+def _ok(data: dict[str, Any]) -> dict[str, Any]:
+    return {"status": "ok", "data": data}
+
+
+def _masked(config: dict[str, Any]) -> dict[str, Any]:
+    connection = {k: "***" if k in SECRETS else v for k, v in config.get("connection", {}).items()}
+    return {**config, "connection": connection}

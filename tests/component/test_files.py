@@ -1,0 +1,171 @@
+"""The files beside the code, as hassfest and HACS would check them: neither can be run here."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from component_fixtures import COMPONENT
+from homeassistant.helpers.selector import validate_selector
+from homeassistant.util.yaml import load_yaml
+
+from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, MINIMUM_BRIDGE
+from custom_components.dlms_mqtt.errors import CODES, SETUP_CAUSES, sentence
+from custom_components.dlms_mqtt.problems import METER_RULES
+from custom_components.dlms_mqtt.repairs import FLOWS
+from custom_components.dlms_mqtt.services import ACTIONS
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = sorted(path.stem for path in (COMPONENT / "translations").glob("*.json"))
+MANIFEST = json.loads((COMPONENT / "manifest.json").read_text())
+
+
+def texts(language: str) -> dict[str, str]:
+    """Every text by its path."""
+
+    def walk(value: Any, path: str) -> Any:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from walk(item, f"{path}.{key}" if path else key)
+        else:
+            yield path, value
+
+    return dict(walk(json.loads((COMPONENT / "translations" / f"{language}.json").read_text()), ""))
+
+
+ENGLISH = texts("en")
+
+
+def test_there_are_english_and_german() -> None:
+    assert {"en", "de"} <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_are_complete(language: str) -> None:
+    translated = texts(language)
+    assert translated.keys() == ENGLISH.keys()
+    for path, text in translated.items():
+        assert text == text.strip(), path
+        assert text, path
+        assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", ENGLISH[path])), path
+        assert "://" not in text, path
+        assert not re.search(r"<[a-z/]", text), path
+        assert not re.search(r"'[^']*{[^']*'", text), path
+        for key in path.split("."):
+            assert re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", key), path
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
+def test_translations_are_translated(language: str) -> None:
+    same = {path for path, text in texts(language).items() if text == ENGLISH[path] and re.search("[a-z]{5}", text)}
+    assert {path.split(".", 1)[0] for path in same} <= {"config_subentries", "services", "selector", "config"}
+    assert len(same) < 12, same
+
+
+def test_every_error_has_its_sentence() -> None:
+    for code in CODES:
+        for root in ("config.error.", "config_subentries.meter.error."):
+            assert f"{root}{sentence(code)}" in ENGLISH
+        assert f"exceptions.{sentence(code)}.message" in ENGLISH
+    for cause in SETUP_CAUSES.values():
+        assert f"config.error.{cause}" in ENGLISH
+        assert f"config_subentries.meter.error.{cause}" in ENGLISH
+
+
+def test_every_translation_key_in_the_code_exists() -> None:
+    code = "\n".join(path.read_text() for path in COMPONENT.glob("*.py"))
+    for key in re.findall(r'translation_key="(\w+)"', code):
+        assert f"exceptions.{key}.message" in ENGLISH
+    for key in re.findall(r'reason="(\w+)"', code):
+        assert any(path.endswith(f"abort.{key}") for path in ENGLISH), key
+
+
+def test_every_repair_has_its_text() -> None:
+    keys = {rule.key for rule in METER_RULES}
+    keys |= {"orphan", "removal_failed", "password_refused", "bridge_too_old", "bridge_too_new"}
+    assert {path.split(".")[1] for path in ENGLISH if path.startswith("issues.")} == keys
+    for rule in METER_RULES:
+        assert rule.fixable == (rule.key in FLOWS)
+    for key in keys:
+        tail = "fix_flow.step.confirm.description" if key in FLOWS else "description"
+        assert f"issues.{key}.{tail}" in ENGLISH
+
+
+def test_actions_their_selectors_texts_and_icons() -> None:
+    described = load_yaml(str(COMPONENT / "services.yaml"))
+    icons = json.loads((COMPONENT / "icons.json").read_text())["services"]
+    names = {action.name for action in ACTIONS}
+    assert isinstance(described, dict)
+    assert set(described) == names == set(icons)
+    for action in ACTIONS:
+        fields = described[action.name]["fields"]
+        accepted = {str(key) for key in action.schema.validators[0].schema}
+        assert set(fields) | ({"type", "confirm"} & accepted) == accepted
+        for name, field in fields.items():
+            validate_selector(field["selector"])
+            assert f"services.{action.name}.fields.{name}.description" in ENGLISH
+        assert icons[action.name]["service"].startswith("mdi:")
+        assert f"services.{action.name}.description" in ENGLISH
+    device = described["read"]["fields"]["device_id"]["selector"]["device"]["filter"]
+    assert device == [{"integration": "mqtt", "model_id": "DLMS"}]
+
+
+def test_manifest() -> None:
+    assert list(MANIFEST) == ["domain", "name", *sorted(set(MANIFEST) - {"domain", "name"})]
+    assert MANIFEST["domain"] == DOMAIN == COMPONENT.name
+    assert MANIFEST["requirements"] == []
+    assert MANIFEST["dependencies"] == ["mqtt"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", MANIFEST["version"])
+    for key in ("documentation", "issue_tracker"):
+        assert MANIFEST[key].startswith("https://")
+    allowed = {"codeowners", "config_flow", "integration_type", "iot_class", "mqtt", "quality_scale"}
+    assert set(MANIFEST) <= allowed | {
+        "domain",
+        "name",
+        "requirements",
+        "dependencies",
+        "version",
+        "documentation",
+        "issue_tracker",
+    }
+
+
+def test_versions_belong_together() -> None:
+    package = re.search(r'__version__ = "(.+)"', (ROOT / "dlms_mqtt" / "__init__.py").read_text())
+    assert package
+    assert MANIFEST["version"] == package[1]
+    assert API_VERSION == 1
+    assert MINIMUM_BRIDGE
+
+
+def test_hacs() -> None:
+    hacs = json.loads((ROOT / "hacs.json").read_text())
+    assert set(hacs) <= {"name", "homeassistant", "render_readme", "country", "hide_default_branch"}
+    assert hacs["homeassistant"] == "2025.4.0"
+
+
+def test_the_component_imports_nothing_of_the_package() -> None:
+    for path in COMPONENT.glob("*.py"):
+        assert not re.search(r"^\s*(from|import) dlms_mqtt", path.read_text(), re.M), path
+
+
+@pytest.mark.parametrize(("name", "size"), [("icon", 256), ("icon@2x", 512), ("dark_icon", 256), ("dark_icon@2x", 512)])
+def test_brand(name: str, size: int) -> None:
+    header = (COMPONENT / "brand" / f"{name}.png").read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    assert struct.unpack(">II", header[16:24]) == (size, size)
+
+
+def test_quality_scale() -> None:
+    """Every rule is done or exempt with a reason; the list is that of the developers' documentation."""
+    rules = load_yaml(str(COMPONENT / "quality_scale.yaml"))
+    assert isinstance(rules, dict)
+    assert set(rules["rules"]) == set((Path(__file__).parent / "quality_rules.txt").read_text().split())
+    for name, rule in rules["rules"].items():
+        status = rule if isinstance(rule, str) else rule["status"]
+        assert status in ("done", "exempt"), name
+        assert status == "done" or rule["comment"].strip(), name

@@ -1,0 +1,113 @@
+"""Forms to configuration and back: pure functions, no Home Assistant needed."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from fake_bridge import OBJECTS
+
+from custom_components.dlms_mqtt.meter_config import (
+    build_read,
+    chosen,
+    fast,
+    host_port,
+    meter_id,
+    normal_read,
+    seconds,
+)
+from custom_components.dlms_mqtt.seal import seal
+
+ENERGY, VOLTAGE, STATUS = (f"{row['obis']}:2" for row in OBJECTS)
+
+
+def rebuilt(read: Any, **changes: Any) -> Any:
+    """The block after a form that was sent as it was shown, but for the changes."""
+    normal = normal_read({"read": read})
+    quick, every = fast(normal)
+    fields = {"wanted": chosen(normal, OBJECTS), "fast_wanted": quick, "fast_every": every} | changes
+    return build_read(normal, OBJECTS, **fields)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        {"set": "core", "except": [], "also": []},
+        {"set": "all", "except": ["energy_import"], "also": []},
+        {"set": "none", "except": [], "also": [{"obis": "1.0.1.8.0.255", "class": 3, "attribute": 2}]},
+        {"set": "core", "except": ["voltage_l1", "not_of_this_meter"], "also": []},
+        {
+            "set": "core",
+            "except": [],
+            "also": [
+                {"obis": "1.0.1.8.0.255", "transform": "value / 1000", "every": "10s"},
+                {"obis": "0.0.94.34.11.255", "class": 1, "attribute": 2, "writable": True, "at": "00:05"},
+                {"obis": "1.0.32.7.0.255", "every": "1m"},
+            ],
+        },
+    ],
+)
+def test_a_form_sent_as_shown_changes_nothing(read: Any) -> None:
+    after = rebuilt(read)
+    assert after["set"] == read["set"]
+    assert sorted(after["except"]) == sorted(read["except"])
+    assert after["also"] == read["also"]
+
+
+def test_changes() -> None:
+    assert rebuilt("core", wanted=[ENERGY]) == {"set": "core", "except": ["voltage_l1"], "also": []}
+    assert rebuilt({"set": "core"}, wanted=[ENERGY, VOLTAGE, STATUS])["also"] == [
+        {"obis": "1.0.96.5.0.255", "class": 1, "attribute": 2}
+    ]
+    quick = {"obis": "1.0.32.7.0.255", "every": "10s"}
+    slower = rebuilt({"also": [quick]}, fast_every=20)
+    assert slower["also"] == [{"obis": "1.0.32.7.0.255", "every": "20s"}]
+    none = rebuilt({"also": [quick]}, fast_wanted=[], fast_every=10)
+    assert none == {"set": "core", "except": [], "also": []}
+    named = rebuilt({"also": [{**quick, "name": "U"}]}, fast_wanted=[], fast_every=None)
+    assert named["also"] == [{"obis": "1.0.32.7.0.255", "name": "U"}]
+    gone = rebuilt({"also": [{**quick, "name": "U"}]}, wanted=[ENERGY], fast_wanted=[])
+    assert gone == {"set": "core", "except": ["voltage_l1"], "also": []}
+
+
+def test_short_forms() -> None:
+    assert normal_read({}) == {"set": "core", "except": [], "also": []}
+    items = ["1.0.1.8.0.255", "3/1.0.32.7.0.255:3", "rubbish"]
+    assert normal_read({"read": items}) == {
+        "set": "none",
+        "except": [],
+        "also": [
+            {"obis": "1.0.1.8.0.255"},
+            {"class": 3, "obis": "1.0.32.7.0.255", "attribute": 3},
+            {"obis": "rubbish"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("30s", 30), ("5m", 300), ("1h30m", 5400), ("1d", 86400), ("00:05", None), (None, None)]
+)
+def test_intervals(text: Any, value: int | None) -> None:
+    assert seconds(text) == value
+
+
+def test_ids_and_addresses() -> None:
+    assert meter_id("Zähler Süd 1", []) == "zahler-sud-1"
+    assert meter_id("House", ["house", "house-2"]) == "house-3"
+    assert meter_id("...", []) == "meter"
+    assert host_port("10.0.0.5", 4059.0) == "10.0.0.5:4059"
+    assert host_port("[fe80::1]", 1) == "[fe80::1]:1"
+
+
+def test_the_seal_is_that_of_the_bridge() -> None:
+    """The test vector of the bridge's documentation."""
+    octets = iter((bytes(range(0x20, 0x40)), bytes(range(0x40, 0x4C))))
+    sealed = seal("text:12345678", "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8=", lambda count: next(octets))
+    assert sealed == (
+        "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkvvynBocdyn/zX9y6fYnCNKnb+krwGL8HlUVmPUhg=="
+    )
+    with pytest.raises(ValueError, match=r"base64|32"):
+        seal("text:x", "!")
+    with pytest.raises(ValueError, match="32"):
+        seal("text:x", base64.b64encode(b"short").decode())

@@ -1,0 +1,412 @@
+"""Adding, changing and removing meters through the subentry flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from component_fixtures import Broker, settle
+from fake_bridge import OBJECTS, FakeBridge, Message, Refusal
+from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.dlms_mqtt.const import DOMAIN
+from custom_components.dlms_mqtt.meter_flow import MeterFlow
+
+ACCESS = {
+    "name": "House meter",
+    "client": 32,
+    "authentication": "low",
+    "password": "12345678",
+    "password_format": "text",
+    "security": "automatic",
+}
+ALL = [f"{row['obis']}:2" for row in OBJECTS]
+
+
+async def start(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    return await hass.config_entries.subentries.async_init((entry.entry_id, "meter"), context={"source": SOURCE_USER})
+
+
+async def reconfigure(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    (subentry_id,) = entry.subentries
+    return await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "meter"), context={"source": SOURCE_RECONFIGURE, "subentry_id": subentry_id}
+    )
+
+
+async def go(hass: HomeAssistant, result: Any, data: dict[str, Any] | None = None) -> Any:
+    """Answer a step, and wait out the progress steps behind it."""
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], data)
+    for _ in range(5):
+        if result["type"] is not FlowResultType.SHOW_PROGRESS:
+            break
+        await settle(hass)
+        result = await hass.config_entries.subentries.async_configure(result["flow_id"])
+    return result
+
+
+async def choose(hass: HomeAssistant, result: Any, step: str) -> Any:
+    assert result["type"] is FlowResultType.MENU
+    return await go(hass, result, {"next_step_id": step})
+
+
+async def to_access(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "10.0.0.5", "port": 4059})
+    result = await choose(hass, result, "preset")
+    return await go(hass, result, {"preset": "omnia"})
+
+
+def suggested(result: Any) -> dict[str, Any]:
+    return {
+        str(key): key.description["suggested_value"]
+        for key in result["data_schema"].schema
+        if key.description and "suggested_value" in key.description
+    }
+
+
+@pytest.fixture
+async def house(hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry) -> MockConfigEntry:
+    """A meter that the bridge has."""
+    bridge.stored["house"] = {
+        "name": "House",
+        "preset": "omnia",
+        "connection": {"tcp": "10.0.0.5:4059", "client": 32, "authentication": "low", "password": "text:secret"},
+        "every": "1m",
+        "read": {"set": "core", "also": [{"obis": "1.0.32.7.0.255", "every": "10s"}]},
+        "allow": ["write"],
+    }
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    return entry
+
+
+async def test_add_by_preset(hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    result = await to_access(hass, entry)
+    assert result["step_id"] == "access"
+    result = await go(hass, result, ACCESS)
+    assert result["step_id"] == "items"
+    assert suggested(result)["items"] == ALL[:2]
+    result = await go(hass, result, {"items": [ALL[0], ALL[2]], "every": 60, "fast_items": [ALL[0]], "fast_every": 10})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await settle(hass)
+
+    assert bridge.stored == {
+        "house-meter": {
+            "name": "House meter",
+            "preset": "omnia",
+            "connection": {
+                "tcp": "10.0.0.5:4059",
+                "client": 32,
+                "authentication": "low",
+                "password": "text:12345678",
+            },
+            "every": "60s",
+            "read": {
+                "set": "core",
+                "except": ["voltage_l1"],
+                "also": [
+                    {"obis": "1.0.1.8.0.255", "class": 3, "attribute": 2, "every": "10s"},
+                    {"obis": "1.0.96.5.0.255", "class": 1, "attribute": 2},
+                ],
+            },
+        }
+    }
+    (subentry,) = entry.subentries.values()
+    assert (subentry.unique_id, subentry.title, dict(subentry.data)) == (
+        "house-meter",
+        "House meter",
+        {"meter": "house-meter"},
+    )
+    assert not any("12345678" in line for line in broker.published)
+
+    # The last page leads to the device that MQTT discovery made; the component itself made nothing.
+    device = dr.async_get(hass).async_get(result["description_placeholders"]["url"].rsplit("/", 1)[1])
+    assert device is not None
+    assert ("mqtt", "dlms_mqtt_house-meter") in device.identifiers
+    assert result["description"] == "device"
+    entities = er.async_get(hass).entities.values()
+    assert {entity.platform for entity in entities} == {"mqtt"}
+    assert not er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    assert not dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+
+
+async def test_find_it_for_me(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    result = await choose(hass, await start(hass, entry), "serial")
+    assert "in_use_by" not in str(result["data_schema"])
+    result = await go(hass, result, {"port": "/dev/serial/by-id/usb-probe"})
+    result = await choose(hass, result, "find")
+    assert result["step_id"] == "access"
+    assert suggested(result)["client"] == 32
+    with patch.object(bridge, "publish_discovery", return_value=Message("x", "")):
+        result = await go(hass, result, {**ACCESS, "name": "!!", "authentication": "automatic"})
+        result = await go(hass, result, {"items": ALL[:2]})
+    assert result["description"] == "mqtt"  # no device yet
+    connection = bridge.stored["meter"]["connection"]
+    assert connection["serial"] == "/dev/serial/by-id/usb-probe"
+    assert connection["framing"] == "wrapper"
+    assert "authentication" not in connection
+    assert bridge.stored["meter"]["read"] == {"set": "core", "except": [], "also": []}
+
+
+@pytest.mark.parametrize("reply", ["not found", "odd", "refused"])
+async def test_what_was_seen_on_the_line_is_said(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, reply: str
+) -> None:
+    def find(_request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"status": "progress", "data": {"done": 1, "total": 0}}
+        yield {"status": "progress", "data": {"stage": "x"}}
+        if reply == "refused":
+            raise Refusal("link-down", "The port is in use", "Pause the other program")
+        found = {"found": False, "diagnosis": "Only echo", "causes": ["Head turned"] if reply == "not found" else None}
+        yield {"status": "ok", "data": found}
+
+    result = await choose(hass, await start(hass, entry), "udp")
+    result = await go(hass, result, {"host": "fe80::1", "port": 4059})
+    with patch.object(bridge, "_on_meter_find", find):
+        result = await choose(hass, result, "find")
+    assert result["step_id"] == "find_failed"
+    expected = {"not found": "Only echo\n- Head turned", "odd": "Only echo", "refused": "The port is in use"}
+    assert result["description_placeholders"]["message"] == expected[reply]
+    result = await choose(hass, result, "find")
+    assert result["step_id"] == "access"
+    assert [request["line"] for verb, request in bridge.requests if verb == "meter/find"] == [
+        {"udp": "[fe80::1]:4059"},
+        {"udp": "[fe80::1]:4059"},
+    ]
+
+
+async def test_progress_is_shown_where_home_assistant_can(
+    hass: HomeAssistant, entry: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[float] = []
+    flow = MeterFlow()
+    monkeypatch.setattr(MeterFlow, "async_update_progress", lambda self, part: shown.append(part), raising=False)
+    for data in ({"done": 3, "total": 4}, {"done": 9, "total": 3}, {"done": 1, "total": 0}, {"stage": "x"}):
+        flow._show_progress(data)
+    monkeypatch.setattr(MeterFlow, "async_update_progress", None)  # 2025.4
+    flow._show_progress({"done": 1, "total": 2})
+    assert shown == [0.75, 1.0]
+
+
+async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    result = await choose(hass, await start(hass, entry), "remote")
+    result = await go(hass, result, {"protocol": "rfc2217", "host": " pi ", "port": 2217})
+    await choose(hass, result, "find")
+    assert bridge.requests[-1][1]["line"] == {"serial": "rfc2217://pi:2217"}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Refusal("no-answer"), "no_answer"),
+        (Refusal("no-answer", reason="echo"), "echo_only"),
+        (Refusal("no-answer", reason="address"), "wrong_address"),
+        (Refusal("association-refused", cause="address"), "wrong_address"),
+        (Refusal("authentication-refused"), "authentication_refused"),
+        (Refusal("locked-out", until="2026-11-22T21:00:00+01:00"), "locked_out"),
+        (Refusal("security-error", reason="tag"), "key_wrong"),
+        (Refusal("security-error", reason="counter"), "counter_refused"),
+        (Refusal("security-error"), "security_error"),
+        (Refusal("brand-new-code"), "internal"),
+    ],
+)
+async def test_each_failure_has_its_own_sentence(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, refusal: Refusal, error: str
+) -> None:
+    bridge.refuse["meter/validate"] = refusal
+    result = await go(hass, await to_access(hass, entry), ACCESS)
+    assert result["step_id"] == "access"
+    assert result["errors"] == {"base": error}
+    assert suggested(result) == {"name": "House meter", "client": 32, "authentication": "low"}  # no secret
+    assert result["description_placeholders"]["until"] == refusal.error["detail"].get("until", "?")
+    assert len([verb for verb, _ in bridge.requests if verb == "meter/validate"]) == 1
+
+    # The secret that was given stays without being typed again.
+    del bridge.refuse["meter/validate"]
+    result = await go(hass, result, {key: value for key, value in ACCESS.items() if key != "password"})
+    assert result["step_id"] == "items"
+    await go(hass, result, {"items": []})
+    assert bridge.stored["house-meter"]["connection"]["password"] == "text:12345678"
+    assert bridge.stored["house-meter"]["read"]["except"] == ["energy_import", "voltage_l1"]
+
+
+async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    result = await to_access(hass, entry)
+    result = await go(hass, result, {**ACCESS, "password": ""})
+    assert result["errors"] == {"password": "password_missing"}
+    result = await go(hass, result, {**ACCESS, "password": "123", "password_format": "hex"})
+    assert result["errors"] == {"password": "not_hex"}
+    wrong = {"encryption_key": "00", "authentication_key": "x" * 32, "system_title": "4B"}
+    result = await go(hass, result, {**ACCESS, **wrong})
+    assert result["errors"] == dict.fromkeys(wrong, "not_hex")
+    right = {"encryption_key": "00 11" * 8, "authentication_key": "aa:" * 16, "system_title": "4B414D0000000001"}
+    result = await go(hass, result, {**ACCESS, **right, "password": "31 32", "password_format": "hex"})
+    assert result["step_id"] == "items"
+    sent = next(request for verb, request in bridge.requests if verb == "meter/validate")["config"]["connection"]
+    assert {key: bridge.open(sent[key]) for key in ("encryption_key", "authentication_key", "password")} == {
+        "encryption_key": "hex:" + "0011" * 8,
+        "authentication_key": "hex:" + "aa" * 16,
+        "password": "hex:3132",
+    }
+
+
+async def test_a_bridge_with_a_broken_key(hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: Any) -> None:
+    result = await to_access(hass, entry)
+    entry.runtime_data.info["seal"] = "???"
+    result = await go(hass, result, ACCESS)
+    assert result["errors"] == {"base": "security_error"}
+    assert not [verb for verb, _ in bridge.requests if verb == "meter/validate"]
+
+
+async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    bridge.refuse = {"ports": Refusal("internal"), "presets": Refusal("internal"), "meter/objects": Refusal("timeout")}
+    result = await choose(hass, await start(hass, entry), "serial")
+    result = await go(hass, result, {"port": "/dev/ttyUSB7"})
+    result = await choose(hass, result, "preset")
+    assert result["errors"] == {"base": "internal"}
+    del bridge.refuse["presets"]
+    result = await go(hass, await to_access(hass, entry), ACCESS)
+    assert result["errors"] == {"base": "timeout"}
+
+
+async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House"})
+    await go(hass, result, {"items": ALL})
+    assert set(bridge.stored) == {"house", "house-2"}
+
+
+async def test_save_says_why_and_tries_again(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    bridge.refuse["meter/add"] = Refusal("not-allowed", "No space")
+    result = await go(hass, await to_access(hass, entry), ACCESS)
+    result = await go(hass, result, {"items": ALL})
+    assert (result["step_id"], result["errors"]) == ("save", {"base": "not_allowed"})
+    assert not entry.subentries
+    del bridge.refuse["meter/add"]
+    result = await go(hass, result, {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await settle(hass)
+    assert len(entry.subentries) == 1
+
+
+async def test_a_flow_left_behind_leaves_the_meter_to_the_bridge(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    with patch("custom_components.dlms_mqtt.meter_flow.MeterFlow._wait_for_device", side_effect=RuntimeError):
+        result = await go(hass, await to_access(hass, entry), ACCESS)
+        with pytest.raises(RuntimeError):
+            await go(hass, result, {"items": ALL})
+    await settle(hass)
+    assert not entry.subentries
+    hass.config_entries.subentries.async_abort(result["flow_id"])
+    await settle(hass)
+    assert [sub.unique_id for sub in entry.subentries.values()] == ["house-meter"]
+
+
+async def test_an_error_of_ours_is_logged_and_said(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "h", "port": 1})
+    with patch.object(entry.runtime_data.api, "request", side_effect=RuntimeError("bug")):
+        result = await choose(hass, result, "find")
+    assert result["step_id"] == "find_failed"
+    assert "RuntimeError: bug" in caplog.text
+
+
+@pytest.mark.parametrize("source", [start, reconfigure])
+async def test_when_meters_cannot_be_changed(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, house: MockConfigEntry, source: Any
+) -> None:
+    bridge.management = False
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    assert (await source(hass, house))["reason"] == "management_off"
+    broker.fire(bridge.publish_state("offline"))
+    await settle(hass)
+    assert (await source(hass, house))["reason"] == "bridge_offline"
+    bridge.api = 2
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    assert (await source(hass, house))["reason"] == "incompatible"
+    assert await hass.config_entries.async_unload(house.entry_id)
+    assert (await source(hass, house))["reason"] == "not_loaded"
+
+
+# Reconfigure
+
+
+async def test_change_items(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    result = await choose(hass, await reconfigure(hass, house), "objects")
+    assert suggested(result) == {"items": ALL[:2], "every": 60, "fast_items": [ALL[1]], "fast_every": 10}
+    result = await go(hass, result, {"items": ALL, "every": 120})
+    assert result["reason"] == "reconfigure_successful"
+    stored = bridge.stored["house"]
+    assert stored["every"] == "120s"
+    assert stored["read"] == {
+        "set": "core",
+        "except": [],
+        "also": [{"obis": "1.0.96.5.0.255", "class": 1, "attribute": 2}],
+    }
+    assert stored["connection"]["password"] == "text:secret"
+    assert stored["allow"] == ["write"]
+
+
+async def test_change_name_and_password(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    result = await choose(hass, await reconfigure(hass, house), "access")
+    assert suggested(result) == {"name": "House", "client": 32, "authentication": "low"}
+    result = await go(hass, result, {**ACCESS, "name": "Home", "password": "fresh"})
+    assert result["reason"] == "reconfigure_successful"
+    await settle(hass)
+    assert bridge.stored["house"]["connection"]["password"] == "text:fresh"
+    (subentry,) = house.subentries.values()
+    assert (subentry.title, subentry.unique_id) == ("Home", "house")
+
+
+async def test_change_the_line(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    bridge.refuse["meter/validate"] = Refusal("link-down")
+    result = await choose(hass, await reconfigure(hass, house), "line")
+    result = await choose(hass, result, "serial")
+    result = await go(hass, result, {"port": "/dev/ttyUSB1"})
+    assert result["errors"] == {"base": "link_down"}
+    del bridge.refuse["meter/validate"]
+    result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})
+    assert result["reason"] == "reconfigure_successful"
+    assert bridge.stored["house"]["connection"] == {
+        "serial": "/dev/ttyUSB1",
+        "client": 32,
+        "authentication": "low",
+        "password": "text:secret",
+    }
+
+
+async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    bridge.refuse["config"] = Refusal("internal", "Broken")
+    result = await reconfigure(hass, house)
+    assert result["reason"] == "no_configuration"
+    assert result["description_placeholders"]["message"] == "Broken"
+
+
+# Removing
+
+
+async def test_removing_a_meter_removes_it_from_the_bridge(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    (subentry_id,) = house.subentries
+    hass.config_entries.async_remove_subentry(house, subentry_id)
+    await settle(hass)
+    assert not bridge.stored
+    assert not house.subentries
+
+
+async def test_two_entries_do_not_mix(hass: HomeAssistant, broker: Broker, house: MockConfigEntry) -> None:
+    assert house.state is ConfigEntryState.LOADED
+    assert [entry.domain for entry in hass.config_entries.async_loaded_entries(DOMAIN)] == [DOMAIN]
