@@ -1,0 +1,49 @@
+"""A meter that speaks the same protocol in the server role, for tests, the demo and trying things out.
+
+``household(seed)`` makes a meter; ``serve_tcp``, ``serve_udp``, ``serve_memory`` and ``serve_transport`` put it on a
+line; ``MeterServer`` is one client's session without I/O. ``Faults`` makes it misbehave on command.
+"""
+
+from __future__ import annotations
+
+from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.clients import HLS_SECRET, KEYS, KEYS_256, PASSWORD, household_associations
+from dlms_mqtt.simulator.faults import FAULTS, Fault, Faults
+from dlms_mqtt.simulator.household import household
+from dlms_mqtt.simulator.links import FRAMINGS, make_link
+from dlms_mqtt.simulator.meter import Event, Meter
+from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, READER, CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.serve import TcpServer, serve_memory, serve_tcp, serve_transport, serve_udp
+from dlms_mqtt.simulator.session import Dropped, MeterServer
+
+__all__ = [
+    "FAULTS",
+    "FRAMINGS",
+    "HLS_SECRET",
+    "KEYS",
+    "KEYS_256",
+    "MANAGER",
+    "PASSWORD",
+    "PUBLIC",
+    "READER",
+    "Association",
+    "Context",
+    "CosemObject",
+    "Dropped",
+    "Event",
+    "Fault",
+    "Faults",
+    "Meter",
+    "MeterServer",
+    "Outcome",
+    "TcpServer",
+    "household",
+    "household_associations",
+    "make",
+    "make_link",
+    "named",
+    "serve_memory",
+    "serve_tcp",
+    "serve_transport",
+    "serve_udp",
+]

@@ -1,0 +1,296 @@
+"""A simulated meter: objects, associations, a clock of its own, events. What is said on the line is ``session``'s.
+
+The wall clock and the random source are passed in; between two questions nothing runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from enum import IntEnum
+
+from dlms_mqtt.cosem.object_list import encode_access_rights_sn, encode_object_list, encode_object_list_sn
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.security import PeerCounters
+from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Association, Context
+from dlms_mqtt.simulator.objects import CosemObject, named
+from dlms_mqtt.simulator.timeline import Timeline
+from dlms_mqtt.transport.clock import Clock
+
+Random = Callable[[int], bytes]
+LOCKED_FOR = 900.0
+"""Seconds of a lock-out."""
+
+
+class Code(IntEnum):
+    """Codes of the event log, as the IDIS companion specification numbers them."""
+
+    POWER_DOWN = 1
+    POWER_UP = 2
+    CLOCK_OLD = 4
+    CLOCK_ADJUSTED = 5
+    TARIFF = 11
+    RESET = 14
+    ACTIVATED = 18
+    DISCONNECTED = 60
+    CONNECTED = 61
+    WRONG_PASSWORD = 46
+    LOG_CLEARED = 255
+
+
+TITLE = b"DMQ\x00\x00\x00\x00\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: meter time (seconds since 1970) and the code of the event log."""
+
+    time: float
+    code: int
+
+
+class Meter:
+    """One logical device. ``zone``: of its local time; ``server``, ``physical``: its addresses."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        random: Random,
+        zone: tzinfo = UTC,
+        title: bytes = TITLE,
+        name: str = "DMQ0000000000001",
+        server: int = 1,
+        physical: int | None = None,
+        counter: int = 1,
+    ) -> None:
+        self.clock = clock
+        self.random = random
+        self.zone = zone
+        self.title = title
+        self.name = name
+        self.server = server
+        self.physical = physical
+        self.objects: dict[tuple[int, Obis], CosemObject] = {}
+        self.short_names: dict[int, tuple[CosemObject, int]] = {}
+        self.associations: dict[int, Association] = {}
+        self.peer_counters = PeerCounters()
+        self.timeline = Timeline()
+        self.events: list[Event] = []
+        self.on_event: list[Callable[[Event], None]] = []
+        self.oddities: dict[str, str] = {}
+        self.restarts = 0
+        self.resets: list[Callable[[], None]] = []
+        self.failures: dict[int, int] = {}
+        self._locked_until: dict[int, float] = {}
+        self._stuck_until: dict[int, float] = {}
+        self._counter = counter
+        self._next_short_name = 0x0100
+
+    # -- what it has --------------------------------------------------------------------------------------------------
+
+    def add(self, *items: CosemObject) -> None:
+        """Add objects; an object of the same class and OBIS replaces the old one."""
+        for item in items:
+            self.objects[item.class_id, item.obis] = item
+            self._name(item)
+
+    def _name(self, item: CosemObject) -> None:
+        """Give the object a base name, and every attribute and method its short name."""
+        if (item.class_id, item.obis) == CURRENT_SN:
+            item.short_name = 0xFA00
+        elif not item.short_name:
+            item.short_name = self._next_short_name
+            self._next_short_name += _size(item)
+
+    def named(self, short_name: int) -> tuple[CosemObject, str, int] | None:
+        """The object, ``attribute`` or ``method`` and the number that a variable name means."""
+        found = None
+        for item in self.objects.values():
+            if item.short_name <= short_name and (found is None or item.short_name > found.short_name):
+                found = item
+        return None if found is None else _member(found, short_name - found.short_name)
+
+    def associate(self, *associations: Association) -> None:
+        """Add clients; one with the same number replaces the old one."""
+        for item in associations:
+            self.associations[item.client] = item
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def seconds(self) -> float:
+        """The meter's idea of seconds since 1970."""
+        return self.timeline.meter_time(self.clock.time())
+
+    def now(self) -> datetime:
+        """The meter's local time."""
+        return datetime.fromtimestamp(self.seconds(), self.zone)
+
+    def time_data(self, seconds: float | None = None) -> Data:
+        """A meter time (default: now) as the octet-string of a clock."""
+        moment = self.now() if seconds is None else datetime.fromtimestamp(seconds, self.zone)
+        return Data(DataType.OCTET_STRING, DateTime.from_datetime(moment).encode())
+
+    def set_clock(self, moment: datetime) -> None:
+        """Set the clock."""
+        self.timeline.set(self.clock.time(), moment.timestamp())
+        self.log(Code.CLOCK_ADJUSTED)
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def log(self, code: int) -> None:
+        """Write an event and tell who listens."""
+        event = Event(self.seconds(), code)
+        self.events.append(event)
+        for listener in self.on_event:
+            listener(event)
+
+    def force_tariff(self, tariff: int) -> None:
+        """Measure into this tariff from now on; 0: follow the calendar again."""
+        self.timeline.change(self.clock.time(), tariff=tariff)
+        self.log(Code.TARIFF)
+
+    def connect(self, connected: bool) -> None:
+        """Cut or restore the supply."""
+        if self.timeline.mode.connected != connected:
+            self.timeline.change(self.clock.time(), connected=connected)
+            self.log(Code.CONNECTED if connected else Code.DISCONNECTED)
+
+    def drift(self, seconds_per_day: float) -> None:
+        """The clock gains so much from now on."""
+        self.timeline.drift(self.clock.time(), seconds_per_day)
+
+    def jump(self, seconds: float) -> None:
+        """The clock is suddenly so much ahead, and nobody has noticed."""
+        now = self.clock.time()
+        self.timeline.set(now, self.timeline.meter_time(now) + seconds)
+
+    def restart(self) -> None:
+        """Power went and came: links and associations are forgotten, counters of clients are kept."""
+        self.restarts += 1
+        self._stuck_until.clear()
+        self.log(Code.POWER_DOWN)
+        self.log(Code.POWER_UP)
+
+    def reset_registers(self) -> None:
+        """The energy registers begin at zero."""
+        for reset in self.resets:
+            reset()
+        self.log(Code.RESET)
+
+    # -- clients that may not come in ---------------------------------------------------------------------------------
+
+    def count_failure(self, client: int) -> None:
+        """A wrong password or proof. Meters that lock do so after a number of them."""
+        self.failures[client] = self.failures.get(client, 0) + 1
+        self.log(Code.WRONG_PASSWORD)
+        row = self.associations[client]
+        fault = row.faults.get("lock-out") if row.faults else None
+        if fault is not None and self.failures[client] >= fault.number:
+            self._locked_until[client] = self.clock.time() + LOCKED_FOR
+
+    def locked(self, row: Association) -> bool:
+        """Nobody gets in as this client for now, right password or not."""
+        return self._locked_until.get(row.client, 0.0) > self.clock.time()
+
+    def left_open(self, row: Association) -> None:
+        """The line went without a release: some meters keep the association for its inactivity time."""
+        fault = row.faults.strike("stuck") if row.faults else None
+        if fault is not None:
+            self._stuck_until[row.client] = self.clock.time() + fault.number
+
+    def stuck(self, client: int) -> bool:
+        """Is an association of this client still open that nobody released?"""
+        return self._stuck_until.get(client, 0.0) > self.clock.time()
+
+    # -- counters -----------------------------------------------------------------------------------------------------
+
+    def next_counter(self) -> int:
+        """The next invocation counter of our own messages."""
+        self._counter += 1
+        return self._counter
+
+    def client_counter(self) -> int:
+        """The highest invocation counter that any client has used."""
+        return max(self.peer_counters.keep().values(), default=0)
+
+
+def _size(item: CosemObject) -> int:
+    row = item.row
+    offsets = [8 * (number - 1) for number in item.values if number > 0]
+    if row is not None:
+        offsets += [method.short_name_offset or 0 for method in row.methods]
+        offsets += [attribute.short_name_offset for attribute in row.attributes]
+    return (max(offsets) + 16) & ~7
+
+
+def _member(item: CosemObject, offset: int) -> tuple[CosemObject, str, int] | None:
+    for method in item.row.methods if item.row else ():
+        if method.short_name_offset == offset and method.index in item.methods:
+            return item, "method", method.index
+    number, rest = divmod(offset, 8)
+    return (item, "attribute", number + 1) if not rest and number + 1 in item.values else None
+
+
+# --- the association objects, which every meter has ------------------------------------------------------------------
+
+
+def object_list(context: Context) -> bytes:
+    """Attribute 2 of Association LN, as this client sees it."""
+    return encode_object_list(context.view.values())
+
+
+def object_list_sn(context: Context) -> bytes:
+    """Attribute 2 of Association SN."""
+    return encode_object_list_sn(context.view.values())
+
+
+def access_rights_sn(context: Context) -> bytes:
+    """Attribute 3 of Association SN."""
+    return encode_access_rights_sn(context.view.values())
+
+
+def partners(context: Context) -> Data:
+    """Attribute 3 of Association LN: client and server addresses."""
+    return named("structure", (named("integer", context.association.client & 0x7F), named("long-unsigned", 1)))
+
+
+def context_name(context: Context) -> Data:
+    """Attribute 4 of Association LN: the object identifier of the application context."""
+    number = (1 if context.referencing == "ln" else 2) + (2 if context.association.keys else 0)
+    return named("octet-string", bytes.fromhex("60857405080100")[:-1] + bytes((number,)))
+
+
+def mechanism_name(context: Context) -> Data:
+    """Attribute 6 of Association LN: the object identifier of the mechanism."""
+    return named("octet-string", bytes.fromhex("60857405080200")[:-1] + bytes((context.association.mechanism,)))
+
+
+def xdlms_info(context: Context) -> Data:
+    """Attribute 5 of Association LN: conformance, sizes, version."""
+    services = int(context.association.ln_services)
+    return named(
+        "structure",
+        (
+            named("bit-string", f"{services:024b}"),
+            named("long-unsigned", context.association.max_pdu),
+            named("long-unsigned", context.association.max_pdu),
+            named("unsigned", 6),
+            named("integer", 0),
+            named("octet-string", b""),
+        ),
+    )
+
+
+def association_objects() -> Sequence[CosemObject]:
+    """The current association, under both ways of referencing."""
+    empty, setup = named("octet-string", b""), named("octet-string", bytes((0, 0, 43, 0, 0, 255)))
+    ln_values = (object_list, partners, context_name, xdlms_info, mechanism_name, empty, named("enum", 2), setup)
+    sn_values = (object_list_sn, access_rights_sn, setup)
+    return (
+        CosemObject(15, CURRENT_LN[1], 1, dict(enumerate(ln_values, start=2)), see=0, writable=frozenset((7,))),
+        CosemObject(12, CURRENT_SN[1], 2, dict(enumerate(sn_values, start=2)), see=0),
+    )

@@ -1,0 +1,322 @@
+"""A client's session with the meter, without I/O: bytes in, bytes out, and nothing runs in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlms_mqtt.errors import DecodeError, ProtocolError, RemoteProtocolError, SecurityError
+from dlms_mqtt.protocol.acse import Aarq, Rlre, Rlrq
+from dlms_mqtt.protocol.apdu import action, get
+from dlms_mqtt.protocol.apdu import set as set_
+from dlms_mqtt.protocol.apdu.access import AccessRequest
+from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
+from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
+from dlms_mqtt.protocol.apdu.short_name import ReadRequest, UnconfirmedWriteRequest, WriteRequest
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.connection import Connection
+from dlms_mqtt.protocol.data import Data, DataType, decode_whole
+from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkUp, Side
+from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
+from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.states import State
+from dlms_mqtt.simulator.associations import CURRENT_LN, Context
+from dlms_mqtt.simulator.faults import Faults
+from dlms_mqtt.simulator.logical_names import LogicalNames
+from dlms_mqtt.simulator.meter import Meter
+from dlms_mqtt.simulator.opening import Opened, Refused, open_association, prove, refusal
+from dlms_mqtt.simulator.short_names import ShortNames
+from dlms_mqtt.simulator.short_names import is_proof as is_short_proof
+
+_CIPHERING = 31  # octets that ciphering adds at most
+_UNCONFIRMED = 0x40  # the service-class bit of an invoke-id: 0 wants no answer
+_LISTS = (
+    get.GetRequestWithList,
+    set_.SetRequestWithList,
+    set_.SetRequestWithListFirstBlock,
+    action.ActionRequestWithList,
+    action.ActionRequestWithListFirstPblock,
+    AccessRequest,
+)
+_NEEDED: tuple[tuple[tuple[type, ...], Conformance], ...] = (
+    ((get.GetRequestNormal, get.GetRequestWithList), Conformance.GET),
+    ((set_.SetRequestNormal, set_.SetRequestWithList, set_.SetRequestFirstBlock), Conformance.SET),
+    ((action.ActionRequestNormal, action.ActionRequestWithList), Conformance.ACTION),
+    ((get.GetRequestWithList, set_.SetRequestWithList), Conformance.MULTIPLE_REFERENCES),
+    ((AccessRequest,), Conformance.ACCESS),
+    ((ReadRequest,), Conformance.READ),
+    ((WriteRequest,), Conformance.WRITE),
+    ((UnconfirmedWriteRequest,), Conformance.UNCONFIRMED_WRITE),
+)
+_NO_FAULTS = Faults()
+
+
+class Dropped(Exception):
+    """A fault: the connection ends here."""
+
+
+class MeterServer:
+    """One client on one link. ``receive`` takes what came and gives what goes back; Dropped ends the line."""
+
+    def __init__(self, meter: Meter, link: Link, faults: Faults | None = None) -> None:
+        self.meter = meter
+        self.link = link
+        self.faults = faults or _NO_FAULTS
+        self.connection = Connection(Side.SERVER, link)
+        self.opened: Opened | None = None
+        self.restarts = meter.restarts
+        self._services: LogicalNames | ShortNames | None = None
+        self._blocks = 0
+        if isinstance(link, WrapperLink):
+            self.connection.connect()
+            self.connection.next_event()
+
+    @property
+    def client(self) -> int:
+        """The number of the client that speaks, or spoke last."""
+        return getattr(self.link, "client", 16)
+
+    def receive(self, data: bytes) -> bytes:
+        """Bytes from the line to bytes for the line. Dropped: the line must be closed."""
+        if self.restarts != self.meter.restarts:
+            self._restarted()
+        self.connection.receive(data)
+        while True:
+            try:
+                event = self.connection.next_event()
+            except RemoteProtocolError as error:
+                self._answer_unreadable(error)
+                continue
+            if event is None:
+                return self.connection.data_to_send()
+            self._take(event)
+
+    def _take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is LinkUp:
+            self._link_up()
+        elif kind is LinkDown:
+            self.close()
+        elif kind is Aarq:
+            self._associate(event)
+        elif kind is Rlrq:
+            self._release(event)
+        elif isinstance(event, Apdu):
+            self._serve(event)
+
+    def _restarted(self) -> None:
+        """The meter has forgotten its link and association."""
+        self.restarts = self.meter.restarts
+        self.opened = self._services = None
+        self.connection.cipher = self.connection.blocks = None
+        if isinstance(self.link, WrapperLink):
+            self.connection.state = State.NO_ASSOCIATION
+            return
+        self.link.disconnect()
+        while self.connection.next_event() is not None:
+            pass
+
+    def close(self) -> None:
+        """The line or the link has gone: an association that was not released is over."""
+        if self.opened is not None:
+            self.meter.left_open(self.opened.context.association)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.opened = self._services = None
+        self.connection.cipher = self.connection.blocks = None
+
+    def _link_up(self) -> None:
+        if self.opened is not None:
+            self.close()
+        row = self.meter.associations.get(self.client)
+        if row is not None and row.pre_established:
+            self._established(Opened(Context(self.meter, row), row.ln_services, 0, None))
+            self.connection.pre_establish()
+
+    # -- opening and closing ------------------------------------------------------------------------------------------
+
+    def _associate(self, aarq: Aarq) -> None:
+        self._forget()
+        try:
+            if self.meter.stuck(self.client):
+                raise Refused(1, transient=True)
+            opened, aare = open_association(self.meter, self.client, aarq)
+        except Refused as reason:
+            self._refuse(refusal(aarq, reason))
+        except SecurityError as error:
+            self.connection.send(self._security_refusal(error))
+        except ProtocolError:
+            self._refuse(refusal(aarq, Refused(1)))
+        else:
+            self.connection.send(aare)
+            self._established(opened)
+
+    def _refuse(self, aare: Apdu) -> None:
+        self.connection.send(aare)
+        self.connection.state = State.NO_ASSOCIATION
+
+    def _established(self, opened: Opened) -> None:
+        self.opened = opened
+        self.connection.cipher = opened.cipher
+        row, room = opened.context.association, opened.client_pdu
+        if row.faults is not None and (small := row.faults.get("small-pdu")):
+            room = min(room or 0xFFFF, int(small.number))
+        if opened.agreed & Conformance.GENERAL_BLOCK_TRANSFER:
+            self.connection.blocks = BlockTransfer(max_pdu=room, window=row.gbt_window, follow=True)
+            room = 0
+        elif room and opened.cipher is not None:
+            room -= _CIPHERING
+        if opened.context.referencing == "ln":
+            self._services = LogicalNames(opened.context, room, opened.agreed)
+        else:
+            self._services = ShortNames(opened.context, room, opened.agreed, self._prove)
+
+    def _release(self, rlrq: Rlrq) -> None:
+        faults = self._association_faults
+        if fault := faults.strike("refuse-release"):
+            self.connection.state = State.READY
+            if fault.value != "silence":
+                self.link.send(
+                    ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED).encode()
+                )
+            return
+        self.connection.send(Rlre(user_information=self._released(rlrq)))
+        self._forget()
+
+    def _released(self, rlrq: Rlrq) -> bytes | None:
+        """In a ciphered association a ciphered question gets a ciphered answer; clients that ask plainly, a plain one."""
+        opened = self.opened
+        if opened is None or opened.cipher is None or not rlrq.user_information:
+            return None
+        try:
+            opened.cipher.unprotect_initiate(rlrq.user_information)
+        except RemoteProtocolError:
+            return None
+        response = InitiateResponse(conformance=opened.agreed, max_pdu_size=opened.context.association.max_pdu)
+        return opened.cipher.protect_apdu(response.encode())
+
+    # -- services -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _association_faults(self) -> Faults:
+        found = self.opened.context.association.faults if self.opened else None
+        return found if found is not None else self.faults
+
+    def _serve(self, request: Any) -> None:
+        if self.opened is None or self._services is None:
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            return
+        if self._association_faults and not self._in_spite_of_faults(request):
+            return
+        if not self.opened.proved and not _is_proof(request) and not is_short_proof(request):
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            return
+        if not self._agreed(request):
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
+            return
+        try:
+            answer = self._proof(request) if _is_proof(request) else self._services.answer(request)
+        except DecodeError:
+            self._refuse_service(request, StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON)
+            return
+        self._reply(request, answer)
+
+    def _reply(self, request: Any, answer: Apdu | None) -> None:
+        invoke = getattr(request, "invoke", _UNCONFIRMED)
+        if answer is None or not invoke & _UNCONFIRMED:
+            self.connection.abandon()
+        else:
+            self.connection.send(answer)
+
+    def _agreed(self, request: Any) -> bool:
+        agreed = self.opened.agreed if self.opened else Conformance(0)
+        return all(agreed & bit for kinds, bit in _NEEDED if isinstance(request, kinds))
+
+    def _refuse_service(self, request: Any, state: int, service: int) -> None:
+        if isinstance(request, UnconfirmedWriteRequest):
+            return
+        self.connection.abandon()
+        self.link.send(ExceptionResponse(state, service).encode())
+
+    def _answer_unreadable(self, error: RemoteProtocolError) -> None:
+        """What could not be understood or must not be believed is answered in plain, as meters do."""
+        if self.connection.state is State.NO_LINK:
+            return
+        self.connection.abandon()
+        if isinstance(error, SecurityError):
+            answer = self._security_refusal(error)
+        elif isinstance(error, DecodeError):
+            answer = ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
+        else:
+            answer = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+        self.link.send(answer.encode())
+
+    def _security_refusal(self, error: SecurityError) -> ExceptionResponse:
+        if error.reason == "counter":
+            expected = self.meter.client_counter() + 1
+            return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, expected)
+        return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
+
+    # -- proof of the secret (passes 3 and 4) -------------------------------------------------------------------------
+
+    def _proof(self, request: action.ActionRequestNormal) -> Apdu:
+        try:
+            answer = self._prove(decode_whole(request.data or b""))
+        except SecurityError:
+            return action.ActionResponseNormal(request.invoke, action.ActionResult.OTHER_REASON)
+        return action.ActionResponseNormal(request.invoke, 0, None, b"\x09" + bytes((len(answer),)) + answer)
+
+    def _prove(self, value: Data) -> bytes:
+        """Check the client's answer to our challenge; our answer to his. SecurityError ends the association."""
+        if self.opened is None or value.type is not DataType.OCTET_STRING:
+            raise SecurityError("no answer to a challenge", reason="authentication")
+        return prove(self.opened, value.value)
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def _in_spite_of_faults(self, request: Any) -> bool:
+        """Let the faults of this association and the meter strike; False: the request is done with."""
+        faults = self._association_faults
+        for name, strike in _METER_FAULTS.items():
+            if fault := faults.strike(name):
+                strike(self.meter, fault.number if fault.value else 0.0)
+        if self.restarts != self.meter.restarts:
+            self._restarted()
+            raise Dropped
+        if isinstance(request, (get.GetRequestNext, set_.SetRequestBlock, action.ActionRequestPblock)):
+            self._count_block(faults, request)
+        if faults.strike("exception"):
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            return False
+        if isinstance(request, _LISTS) and (fault := faults.strike("refuse-lists")):
+            return self._refuse_list(request, fault.value)
+        return True
+
+    def _count_block(self, faults: Faults, request: Any) -> None:
+        fault = faults.get("drop-in-blocks")
+        if fault is not None and request.block_number + 1 >= fault.number and faults.strike("drop-in-blocks"):
+            raise Dropped
+
+    def _refuse_list(self, request: Any, how: str) -> bool:
+        if how == "silence":
+            self.connection.abandon()
+        elif how == "error" and isinstance(request, get.GetRequestWithList):
+            self.connection.send(get.GetResponseNormal(request.invoke, 250, b""))
+        else:
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
+        return False
+
+
+def _is_proof(request: Any) -> bool:
+    return isinstance(request, action.ActionRequestNormal) and request.method == MethodDescriptor(*CURRENT_LN, 1)
+
+
+_METER_FAULTS: dict[str, Any] = {
+    "tariff-switch": lambda meter, number: meter.force_tariff(int(number)),
+    "clock-drift": lambda meter, seconds: meter.drift(seconds),
+    "clock-jump": lambda meter, seconds: meter.jump(seconds),
+    "register-reset": lambda meter, _number: meter.reset_registers(),
+    "restart": lambda meter, _number: meter.restart(),
+}
