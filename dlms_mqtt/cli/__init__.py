@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from dlms_mqtt import __version__
-from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
+from dlms_mqtt.cli.output import complain, note
+from dlms_mqtt.errors import ConfigError, DlmsMqttError
 
 DONE, REFUSED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130
@@ -46,21 +49,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     _start_logging(args.verbose)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
     except DlmsMqttError as error:
-        _complain(error)
+        complain(error)
         return WRONG_USAGE if isinstance(error, ConfigError) else REFUSED
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        note("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away (`| head`)
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of our output went away (`| head`); the interpreter must not flush into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one sentence: the forty connection options are for ``--help``."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(WRONG_USAGE, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     """All commands by name, and the arguments of the chosen one."""
-    parser = argparse.ArgumentParser(prog="dlms-mqtt", description="Home electricity meters into MQTT")
+    parser = _Parser(prog="dlms-mqtt", description="Home electricity meters into MQTT")
     parser.add_argument("--version", action="version", version=f"dlms-mqtt {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, sentence in COMMANDS.items():
@@ -69,19 +82,22 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         if name == chosen:
             module = importlib.import_module(f"dlms_mqtt.cli.{_MODULES.get(name, name)}")
             module.add_arguments(command)
+            command.usage = _usage(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def _usage(command: argparse.ArgumentParser) -> str:
+    """In one line; the options follow in the help."""
+    words = [_argument(action) for action in command._actions if not action.option_strings]
+    return " ".join([command.prog, "[options]", *words])
+
+
+def _argument(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return {"+": f"{name}...", "*": f"[{name}...]", "?": f"[{name}]"}.get(str(action.nargs), name)
 
 
 def _start_logging(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
-
-
-def _complain(error: DlmsMqttError) -> None:
-    place = ""
-    if isinstance(error, ConfigError) and error.file:
-        place = f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
-    prefix = "protocol error: " if isinstance(error, ProtocolError) else ""
-    sentence = f"{place}{prefix}{error.message}" + (f". {error.hint}" if error.hint else "")
-    print(f"dlms-mqtt: {sentence}", file=sys.stderr)  # noqa: T201

@@ -56,7 +56,7 @@ def clock_json(reading: ClockReading) -> dict[str, Any]:
         "deviation": reading.deviation,
         "deviation_sense": reading.sense,
         "status": list(reading.status),
-        "drift": round(reading.drift, 1) if reading.drift is not None else None,
+        "drift": round(reading.drift, 1) + 0.0 if reading.drift is not None else None,
     }
 
 

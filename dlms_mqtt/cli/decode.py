@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dlms_mqtt.cli.output import print_json, say, table
+from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.client.settings import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain import explain
@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         _print(document)
-    return 0 if document["messages"] or document.get("frames") else 1
+    if document["messages"] or document.get("frames"):
+        return 0
+    note("dlms-mqtt: no frame and no message is in these octets. Check that they are whole, and hexadecimal.")
+    return 1
 
 
 def keys_of(args: argparse.Namespace) -> Keys | None:

@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
+from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
+
 
 def plain(value: Any) -> Any:
     """A value as JSON can hold it: numbers exact, octets in hex, times in ISO 8601."""
@@ -56,6 +58,20 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """A line beside the result, on standard error."""
     sys.stderr.write(text + "\n")
+
+
+def complain(error: DlmsMqttError) -> None:
+    """What went wrong and what to try, in one sentence or two on standard error."""
+    stop = "" if error.message.endswith(("?", ".")) else "."
+    note(f"dlms-mqtt: {_place(error)}{error.message}" + (f"{stop} {error.hint}" if error.hint else ""))
+
+
+def _place(error: DlmsMqttError) -> str:
+    if isinstance(error, ProtocolError):
+        return "protocol error: "
+    if not isinstance(error, ConfigError) or not error.file or error.message.startswith(error.file):
+        return ""
+    return f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
 
 
 class Progress:

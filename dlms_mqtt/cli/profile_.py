@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         _print_csv(profile)
     else:
         say(table([_texts(profile, row) for row in profile.rows], [_head(c) for c in profile.columns]))
-        note(f"{len(profile.rows)} rows")
+        note(f"{len(profile.rows)} row{'s' * (len(profile.rows) != 1)}")
     return 0
 
 

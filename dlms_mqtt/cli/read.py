@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
-from dlms_mqtt.cli.output import print_json
+from dlms_mqtt.cli.output import complain, print_json
 from dlms_mqtt.cli.values import error_json, meter_json, print_values, value_json
 from dlms_mqtt.cli.words import attribute_number, parse_object
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.memory import Measured
-from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, Identity, ObjectRef, resolve, text_of
+from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME, Identity, ObjectRef, resolve, text_of
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
 from dlms_mqtt.errors import MeterRefused
@@ -34,31 +34,32 @@ def run(args: argparse.Namespace) -> int:
     """Read and print; 1 when every object was refused."""
     wanted = [parse_object(text) for text in args.objects]
     where = target(args)
-    document = asyncio.run(_read(where, wanted))
+    document, refusals = asyncio.run(_read(where, wanted))
     if args.json:
         print_json(document)
     else:
-        print_values(document["values"], document["errors"])
+        print_values(document["values"])
+    for refusal in refusals:
+        complain(refusal)
     return 0 if document["values"] else 1
 
 
-async def _read(where: Target, wanted: Sequence[tuple[ObjectRef, str]]) -> dict[str, Any]:
+async def _read(where: Target, wanted: Sequence[tuple[ObjectRef, str]]) -> tuple[dict[str, Any], list[MeterRefused]]:
     async with open_meter(where) as (client, store):
         attributes = await attributes_of(client, store, wanted)
         # Who answers is asked in the same round trip.
-        answers = await client.read([*attributes, LOGICAL_DEVICE_NAME, FIRMWARE])
+        *answers, name = await client.read([*attributes, LOGICAL_DEVICE_NAME])
         time = datetime.now(where.zone)
-    identity = Identity(client.association.system_title.hex(), *[_identity_text(answer) for answer in answers[-2:]])
-    pairs = list(zip(attributes, answers, strict=False))
-    return {
+    title = client.association.system_title.hex()
+    identity = Identity(title, text_of(name.data) if isinstance(name, Measured) else "", "")
+    pairs = list(zip(attributes, answers, strict=True))
+    refused = [(attribute, answer) for attribute, answer in pairs if isinstance(answer, MeterRefused)]
+    document = {
         "meter": meter_json(identity),
         "values": [value_json(answer, time) for _, answer in pairs if isinstance(answer, Measured)],
-        "errors": [error_json(attribute, answer) for attribute, answer in pairs if isinstance(answer, MeterRefused)],
+        "errors": [error_json(attribute, answer) for attribute, answer in refused],
     }
-
-
-def _identity_text(answer: Measured | MeterRefused) -> str:
-    return text_of(answer.data) if isinstance(answer, Measured) else ""
+    return document, [answer for _, answer in refused]
 
 
 async def attributes_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,13 +81,11 @@ def octets_text(value: bytes) -> str:
     return text if text and text.isascii() and text.isprintable() else value.hex()
 
 
-def print_values(values: Sequence[dict[str, Any]], errors: Iterable[dict[str, Any]]) -> None:
-    """The table for people, refusals below it."""
-    if values:
-        rows = [(v["obis"], v["attribute"], v["name"], _shown(v["value"]), v["unit"] or "") for v in values]
+def print_values(values: Sequence[dict[str, Any]]) -> None:
+    """The table for people."""
+    rows = [(v["obis"], v["attribute"], v["name"], _shown(v["value"]), v["unit"] or "") for v in values]
+    if rows:
         say(table(rows, ("OBIS", "ATTR", "NAME", "VALUE", "UNIT"), right=(3,)))
-    for error in errors:
-        say(f"{error['obis']}:{error['attribute']}  refused: {error['message']}")
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
@@ -161,6 +162,13 @@ def parse_names(value: Any) -> tuple[str, ...]:
     return tuple(str(name).strip() for name in names if str(name).strip())
 
 
+def parse_services(value: Any) -> tuple[str, ...]:
+    """Names of conformance bits."""
+    names = parse_names(value)
+    Conformance.from_names(names)
+    return names
+
+
 def _option(default: Any, parse: Parse, help_text: str, metavar: str = "", *, secret: bool = False) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_text, "metavar": metavar, "secret": secret})
 
@@ -247,7 +255,9 @@ class ConnectionSettings:
         "auto (kept, else read from the meter), a number, or the OBIS of the meter's counter",
         "auto|N|OBIS",
     )
-    conformance: tuple[str, ...] = _option((), parse_names, "services to propose (default: all that we have)", "NAMES")
+    conformance: tuple[str, ...] = _option(
+        (), parse_services, "services to propose (default: all that we have)", "NAMES"
+    )
     gbt_window: int = _option(0, parse_int(0, 63), "window of general block transfer (0: not proposed)", "N")
     pre_established: bool = _option(False, parse_bool, "the association exists already: no AARQ", "true|false")
     no_release: bool = _option(False, parse_bool, "never send a release request", "true|false")
@@ -311,6 +321,7 @@ _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
         "serial",
         "name one line only: serial, tcp or udp",
     ),
+    (_key_length, "encryption_key", "keys of this suite are 16 octets (suites 0 and 1) or 32 octets (suite 2)"),
     (
         lambda s: s.authentication in ("low", "md5", "sha1", "sha256", "hls") and s.password is None,
         "password",
@@ -327,7 +338,6 @@ _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
         "authentication_key",
         "this security needs an authentication_key (or choose security: encryption)",
     ),
-    (_key_length, "encryption_key", "keys of this suite are 16 octets (suites 0 and 1) or 32 octets (suite 2)"),
     (lambda s: s.address_size == 3, "address_size", "an HDLC address has 1, 2 or 4 octets"),
 )
 

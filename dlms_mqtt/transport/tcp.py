@@ -13,6 +13,7 @@ from dlms_mqtt.transport.network import connect_failed
 #: A connection that is dead (cable pulled, router restarted) is noticed after idle + count * interval seconds.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
+_CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
 
 class TcpTransport(Transport):
@@ -85,7 +86,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = f": {getattr(exc, 'strerror', None) or exc}" if exc else ""
-        self.inbox.fail(ConnectionLost(f"{self.name} closed the connection{reason}"))
+        self.inbox.fail(ConnectionLost(f"{self.name} closed the connection{reason}", hint=_CLOSED_HINT))
         self._gone.set()
         self.sent.set()
 
@@ -97,7 +98,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         if self.inbox.error is not None or self._transport.is_closing():
-            raise ConnectionLost(f"{self.name} closed the connection")
+            raise ConnectionLost(f"{self.name} closed the connection", hint=_CLOSED_HINT)
         self._transport.write(data)
 
     async def finish(self) -> None:

@@ -20,7 +20,7 @@ from tests.frames_data import Entry, entries, entry, entry_id
 
 PUSHES = entries("push")
 PROVED = [item for item in PUSHES if item["framing"] in ("hdlc", "mbus")]
-WITH_OCTETS = [item for item in entries("push", "malformed", "vectors_services", "vectors_association")]
+WITH_OCTETS = entries("push", "malformed", "vectors_services", "vectors_association")
 CIPHERED = [item for item in entries("vectors_ciphered_apdus") if "apdu" in item and "keys" in item]
 #: keys of an expected value that ``decode`` shows under the same name
 SHOWN = ("index", "class", "attribute", "type", "raw", "scaler", "unit", "value", "text", "from_list")
@@ -69,7 +69,7 @@ def check_message(message: dict[str, Any], expected: dict[str, Any]) -> None:
         check_value(shown, value)
     if "ciphering" in expected:
         check_ciphering(message["ciphering"], expected["ciphering"])
-    if "notification" in expected and "plaintext" in message or "ciphering" not in message:
+    if ("notification" in expected and "plaintext" in message) or "ciphering" not in message:
         check_notification(message["apdu"], expected["notification"])
 
 
