@@ -13,6 +13,7 @@ from dlms_mqtt.protocol import acse
 from dlms_mqtt.protocol.apdu import access, action, errors, general, get, initiate, notification, short_name
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu
+from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.layout import Apdu
 
@@ -21,6 +22,7 @@ APDUS: tuple[type[Apdu], ...] = tuple([row for room in ROOMS for row in room.APD
 TABLE: dict[bytes, type[Apdu]] = {row.HEAD: row for row in APDUS} | {bytes((t,)): CipheredApdu for t in PLAIN_TAGS}
 
 _DECODERS: dict[bytes, Callable[[bytes], Apdu]] = {head: row.from_bytes for head, row in TABLE.items()}
+_DECODERS[Telegram.HEAD] = Telegram.from_bytes  # in the place of an APDU; no framing but its own may rely on its head
 _SERVICES = {head[0] for head in TABLE if len(head) == 2}
 _LLC = (b"\xe6\xe6\x00", b"\xe6\xe7\x00")
 _MOST_APDUS = 64  # in one buffer; more would be rubbish, and splitting them all would take time

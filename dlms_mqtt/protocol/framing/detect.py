@@ -19,6 +19,7 @@ from dlms_mqtt.protocol.framing.recognise import (
     RAW,
     RECOGNISERS,
     TAGS,
+    TELEGRAM,
     WRAPPER,
     Found,
     Place,
@@ -29,7 +30,7 @@ from dlms_mqtt.protocol.framing.recognise import (
 
 __all__ = ["Block", "FrameInfo", "Message", "Rubbish", "StreamDecoder", "StreamEvent"]
 
-_BEGINNINGS = re.compile(b"[\x7e\x68\x00\xdb\xdc]")  # what a frame can begin with where no message must begin
+_BEGINNINGS = re.compile(b"[\x7e\x68\x00\xdb\xdc/]")  # what a frame can begin with where no message must begin
 _BLOCK_TAG = bytes((GENERAL_BLOCK_TRANSFER,))
 _MBUS_NUMBERS = 0x0F
 _MAX_RUBBISH = 256
@@ -83,6 +84,11 @@ class StreamDecoder:
         events = self._scan(self._last, final=True)
         forever = float("inf")
         return [*events, *self._segments.expire(forever), *self._blocks.expire(forever)]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something has begun that time alone may end: only then ``tick`` is needed."""
+        return bool(self._buffer or self._segments or self._blocks)
 
     def _scan(self, now: float, *, final: bool) -> list[StreamEvent]:
         events: list[StreamEvent] = []
@@ -218,5 +224,6 @@ _TAKERS = {
     HDLC: StreamDecoder._take_hdlc,
     MBUS: StreamDecoder._take_mbus,
     WRAPPER: StreamDecoder._take_whole,
+    TELEGRAM: StreamDecoder._take_whole,
     RAW: StreamDecoder._take_whole,
 }

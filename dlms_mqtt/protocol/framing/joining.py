@@ -41,6 +41,9 @@ class _Joiner:
     def __init__(self) -> None:
         self._parts: dict[Key, _Parts] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
     def _open(self, key: Key, now: float) -> _Parts:
         parts = self._parts.setdefault(key, _Parts(now))
         parts.since = now

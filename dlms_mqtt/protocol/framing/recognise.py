@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol.apdu import TABLE, decode_prefix
+from dlms_mqtt.protocol.apdu import TABLE, decode_prefix, telegram
 from dlms_mqtt.protocol.framing import mbus
 from dlms_mqtt.protocol.framing.hdlc import LLC
 from dlms_mqtt.protocol.framing.hdlc_address import decode_address
@@ -20,7 +20,7 @@ from dlms_mqtt.protocol.framing.hdlc_frame import FLAG, NO_FRAME, Damaged, Kind,
 from dlms_mqtt.protocol.framing.messages import FrameInfo
 from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
 
-HDLC, MBUS, WRAPPER, RAW = "hdlc", "mbus", "wrapper", "raw-apdu"
+HDLC, MBUS, WRAPPER, TELEGRAM, RAW = "hdlc", "mbus", "wrapper", "telegram", "raw-apdu"
 APDU, CONTAINER = "apdu", "container"  # types of what comes without framing
 TAGS = frozenset(head[0] for head in TABLE)
 LLC_HEADERS = tuple(LLC.values())
@@ -158,6 +158,26 @@ def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
     return (any_port or not any(high_octets)) and length > 0 and (not tag or tag[0] in TAGS)
 
 
+def recognise_telegram(place: Place) -> Result:
+    """The text telegram of a P1 port; its CRC proves it, one without needs a line that has carried nothing else."""
+    buffer, at = place.buffer, place.at
+    if buffer[at] != telegram.Telegram.TAG:
+        return None
+    found = telegram.find_end(buffer, at, final=place.final)
+    if found is None:
+        return Wait.POSSIBLE if not place.final and telegram.may_begin(buffer, at) else None
+    end, crc = found
+    if crc is None and not place.seen <= {TELEGRAM}:
+        return None
+    try:
+        telegram.Telegram.decode(buffer[at:end])
+    except DecodeError as error:
+        return Found(
+            FrameInfo(TELEGRAM, "text", valid=False, reason=error.message, raw=buffer[at:end], proved=False), at + 1
+        )
+    return Found(FrameInfo(TELEGRAM, "text", raw=buffer[at:end]), end, buffer[at:end])
+
+
 def recognise_raw(place: Place) -> Result:
     """A bare APDU: a ciphered container anywhere, anything else only where a message may begin."""
     buffer, start = place.buffer, place.at
@@ -231,5 +251,6 @@ RECOGNISERS: dict[str, Callable[[Place], Result]] = {
     HDLC: recognise_hdlc,
     MBUS: recognise_mbus,
     WRAPPER: recognise_wrapper,
+    TELEGRAM: recognise_telegram,
     RAW: recognise_raw,
 }
