@@ -1,0 +1,231 @@
+"""From what was seen on the line to plain words and the next step: one row for each cause, the surest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dlms_mqtt.meter.finder.evidence import Evidence
+from dlms_mqtt.meter.finder.results import Facts
+
+
+class Case(NamedTuple):
+    """A cause: when the facts speak for it, what it is, what to try."""
+
+    name: str
+    when: Callable[[Facts], bool]
+    sentence: str
+    step: str
+
+
+def _answered(facts: Facts) -> bool:
+    return bool(facts.seen.keys() - {Evidence.NOTHING, Evidence.ECHO})
+
+
+def _silent(facts: Facts) -> bool:
+    return not _answered(facts) and not facts.identification and not facts.linked
+
+
+#: Why nothing was found (or not all): every row that applies is told, in this order.
+CAUSES: tuple[Case, ...] = (
+    Case(
+        "swallows-ff",
+        lambda f: "swallows-ff" in f.path_faults,
+        "the path to the meter swallows the octet FF (some Bluetooth probes do, unless it is doubled)",
+        "Use another probe or its binary mode; every OBIS code holds an FF, so nothing works without it.",
+    ),
+    Case(
+        "expands-lf",
+        lambda f: "expands-lf" in f.path_faults,
+        "the path to the meter turns 0A into 0D 0A (a converter in text mode)",
+        "Switch the converter to raw (binary, not telnet or text) mode.",
+    ),
+    Case(
+        "swallows-xon",
+        lambda f: "swallows-xon" in f.path_faults,
+        "the path to the meter swallows 11 or 13 (software flow control)",
+        "Switch XON/XOFF off in the converter.",
+    ),
+    Case(
+        "loses-octets",
+        lambda f: "loses-octets" in f.path_faults and not f.path_faults & {"swallows-ff", "swallows-xon", "expands-lf"},
+        "the meter answers short questions, but not those that hold certain octets",
+        "The path is not transparent: use raw (binary) mode and no flow control in the converter or probe.",
+    ),
+    Case(
+        "converter-7e1",
+        lambda f: (
+            not f.linked and ("seven-bits" in f.path_faults or (f.identification is not None and not f.has_speed))
+        ),
+        "the sign-on works but HDLC does not get through: the converter keeps 7E1 or its speed",
+        "We cannot change it. Use RFC 2217 (serial: rfc2217://HOST:PORT), so that speed and parity can follow, or set "
+        "the converter to 8N1 at the speed of the meter and choose parity: none for the sign-on.",
+    ),
+    Case(
+        "clear-text",
+        lambda f: not f.linked and ("readout" in f.oddities or f.sign_on["clear-text"] > 0),
+        "the meter sends a clear-text readout instead of changing to HDLC",
+        "It offers no DLMS on this port, or not after a sign-on: try opening: direct, another port of the meter, or "
+        "ask the grid operator to enable DLMS.",
+    ),
+    Case(
+        "push",
+        lambda f: "push" in f.oddities or f.seen[Evidence.PUSH] > 0,
+        "this meter sends by itself (a customer interface) and does not answer questions",
+        "Use `dlms-mqtt listen` with this line; the values then come as pushes (push: {listen: connection}).",
+    ),
+    Case(
+        "parity",
+        lambda f: not f.linked and (f.seen[Evidence.PARITY] > 0 or f.sign_on["parity"] > 0),
+        "octets arrive with a parity bit as data: 7E1 is read as 8N1",
+        "Set the converter to 7E1 for the sign-on, or choose parity: none, which does it in software.",
+    ),
+    Case(
+        "damaged",
+        lambda f: not f.linked and f.seen[Evidence.DAMAGED] > 0,
+        "frames arrive, but their check sequences are wrong",
+        "Check parity and light: the head may have moved, or the sun or a lamp shines on it.",
+    ),
+    Case(
+        "mangled-echo",
+        lambda f: not f.linked and f.seen[Evidence.MANGLED_ECHO] > 0,
+        "the head gives back what we send, but damaged",
+        "The head sees its own light badly: seat it again, turn it by 180 degrees, keep bright light off.",
+    ),
+    Case(
+        "garbled",
+        lambda f: not f.linked and (f.seen[Evidence.GARBLED] > 0 or f.sign_on["garbled"] > 0),
+        "octets arrive, but they mean nothing at any speed",
+        "Check the seat of the head and bright light on it; another device may use the line.",
+    ),
+    Case(
+        "address",
+        lambda f: not f.linked and f.identification is not None and f.has_speed,
+        "the meter answers the sign-on, but no station answers in HDLC",
+        "Its address is not among the common ones: give its number (--number, as printed on it) or --physical and "
+        "--address-size. Some meters also want another --max-baud.",
+    ),
+    Case(
+        "closed",
+        lambda f: not f.linked and f.closed > 0,
+        "the other end closes the connection",
+        "Most meters and converters take one connection at a time: close the other program, wait a minute, try again.",
+    ),
+    Case(
+        "password-refused",
+        lambda f: "refused" in f.refusals,
+        "the meter did not accept the password or key; it was sent once and is not tried again, because meters lock",
+        "Check it, its kind (text: or hex:) and the client it belongs to; ask the grid operator.",
+    ),
+    Case(
+        "password",
+        lambda f: not f.associated and bool(f.wants_password) and "refused" not in f.refusals,
+        "the meter answers and wants a password or key",
+        "Ask the grid operator for it and for its client address, then run again with --client, --authentication and "
+        "--password (or the keys).",
+    ),
+    Case(
+        "no-rights",
+        lambda f: f.linked and not f.associated and not f.wants_password and "other" in f.refusals,
+        "the meter refuses the association without a usable reason",
+        "An earlier association may still be open (wait for the meter's inactivity time, often two minutes), or it "
+        "knows none of the client addresses that were tried: give --client.",
+    ),
+    Case(
+        "link-only",
+        lambda f: f.linked and not f.associated and set(f.refusals) <= {"silence", "line"},
+        "the link stands, but longer messages get no answer",
+        "Long frames may be lost: try --max-info 64 or 32; or the path is not transparent (see the converter's mode).",
+    ),
+    Case(
+        "echo",
+        lambda f: _silent(f) and (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+        "only our own octets come back",
+        "The head works but does not see the meter: turn it by 180 degrees, move it; on two wires check A and B.",
+    ),
+    Case(
+        "silent",
+        lambda f: _silent(f) and not f.closed and not (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+        "nothing at all comes back",
+        "Is the head in its place and powered (--dtr, --rts)? Some meters sleep until a key is pressed or light shines "
+        "on them; on wires check A and B; a meter on a bus may want its --iec-address.",
+    ),
+    Case(
+        "time",
+        lambda f: f.out_of_time,
+        "the time limit ended the search",
+        "Give --seconds more, or what you know (--baud, --opening, --client, --physical).",
+    ),
+)
+
+#: What was special about a search that ended well: told after the result.
+REMARKS: tuple[Case, ...] = (
+    Case(
+        "sign-on",
+        lambda f: f.identification is not None,
+        "the meter wants the IEC 62056-21 sign-on at 300 baud 7E1 before HDLC",
+        "",
+    ),
+    Case("echo", lambda f: "echo" in f.oddities, "the line gives back what we send, which is filtered out", ""),
+    Case(
+        "parity",
+        lambda f: "parity" in f.oddities,
+        "the port reads the parity bit of 7E1 as data: the sign-on does it in software (parity: none)",
+        "",
+    ),
+    Case(
+        "first-frame-lost",
+        lambda f: "first-frame-lost" in f.oddities,
+        "the first frame after the change of speed was lost; repeats make up for it",
+        "",
+    ),
+    Case("dm", lambda f: "dm" in f.oddities, "the meter was in disconnected mode (DM) first", ""),
+    Case(
+        "frmr",
+        lambda f: "frmr" in f.oddities,
+        "the meter rejected the first frame (FRMR): it still had an old link",
+        "",
+    ),
+    Case("slow", lambda f: f.answered_late, "the meter takes its time to answer", ""),
+    Case(
+        "readout", lambda f: "readout" in f.oddities, "the meter began a clear-text readout, which was broken off", ""
+    ),
+    Case(
+        "association-stuck",
+        lambda f: "association-stuck" in f.oddities,
+        "an earlier association was still open and had to time out",
+        "",
+    ),
+    Case("max-pdu", lambda f: "max_pdu" in f.oddities, "the meter wants another largest message (max_pdu)", ""),
+    Case("short-names", lambda f: "referencing" in f.oddities, "the meter uses short names (referencing: sn)", ""),
+    Case("conformance", lambda f: "conformance" in f.oddities, "the meter refuses to hear of newer services", ""),
+    Case(
+        "long-frames",
+        lambda f: "max_info" in f.oddities or "checksum-errors" in f.oddities,
+        "check sequences of long frames are wrong: shorter frames are used (max_info), and the head may sit badly",
+        "",
+    ),
+    Case(
+        "release",
+        lambda f: "release-unanswered" in f.oddities,
+        "the meter does not answer the release (no_release)",
+        "",
+    ),
+    Case(
+        "more-clients",
+        lambda f: bool(f.wants_password) and f.associated,
+        "other clients of this meter want a password",
+        "",
+    ),
+)
+
+
+def causes(facts: Facts) -> list[Case]:
+    """Every cause that the facts speak for, the surest first; never none."""
+    found = [case for case in CAUSES if case.when(facts)]
+    return found or [CAUSES[-2]]
+
+
+def remarks(facts: Facts) -> list[Case]:
+    """What was special."""
+    return [case for case in REMARKS if case.when(facts)]

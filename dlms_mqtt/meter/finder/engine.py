@@ -1,0 +1,241 @@
+"""The search as a whole: what was found last time first, then station, association and the words for the result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from dlms_mqtt.client.settings import ConnectionSettings, parse_options
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.meter.finder import candidates, diagnosis
+from dlms_mqtt.meter.finder.candidates import Fixed
+from dlms_mqtt.meter.finder.entering import Attempt, Entering
+from dlms_mqtt.meter.finder.probing import Probing
+from dlms_mqtt.meter.finder.results import Facts, Found, Limits
+from dlms_mqtt.meter.finder.transparency import check_path
+from dlms_mqtt.transport import Transport, transport_for
+
+Options = dict[str, Any]
+Progress = Callable[[float, float, str], None]
+
+NAMESPACE = "finder"
+_LINE = ("serial", "tcp", "udp")
+_SECRET = {row.name for row in fields(ConnectionSettings) if row.metadata["secret"]}
+#: Options that say who we are: used only when the link is proved.
+CREDENTIALS = frozenset(
+    _SECRET | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
+)
+_SEARCHED = ("baud", "parity", "opening", "client", "server", "physical", "address_size")
+
+
+async def find(
+    line: Mapping[str, Any] | ConnectionSettings,
+    *,
+    open_line: Callable[[ConnectionSettings], Transport] = transport_for,
+    store: Store | None = None,
+    progress: Progress | None = None,
+    limits: Limits | None = None,
+    credentials: Mapping[str, Any] | None = None,
+) -> Found:
+    """Search one line. ``line``: its name and whatever the user knows, as below ``connection:``; ConfigError.
+
+    ConnectFailed when the port cannot be opened; everything else ends in a Found.
+    """
+    given = _options(line)
+    own = {key: given.pop(key) for key in list(given) if key in CREDENTIALS} | parse_options(credentials or {})
+    search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits())
+    return await search.run()
+
+
+def _options(line: Mapping[str, Any] | ConnectionSettings) -> Options:
+    if not isinstance(line, ConnectionSettings):
+        return parse_options(line)
+    return {row.name: getattr(line, row.name) for row in fields(line) if getattr(line, row.name) != row.default}
+
+
+class _Search:
+    def __init__(
+        self,
+        given: Options,
+        credentials: Options,
+        open_line: Callable[[ConnectionSettings], Transport],
+        store: Store | None,
+        progress: Progress,
+        limits: Limits,
+    ) -> None:
+        self.given = given
+        self.credentials = credentials
+        self.open_line = open_line
+        self.store = store
+        self.progress = progress
+        self.limits = limits
+        self.facts = Facts(network="tcp" in given or "udp" in given)
+        self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
+        self.fixed = Fixed(**{key: given.get(key) for key in _SEARCHED}, numbers=limits.numbers)
+        if "client" in credentials or self.fixed.client is None:
+            return
+        if credentials:
+            credentials["client"] = self.fixed.client
+
+    async def run(self) -> Found:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._link: Options | None = None
+        self._entering: Entering | None = None
+        self._probing: Probing | None = None
+        attempt: Attempt | None = None
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                attempt = await self._search()
+        except TimeoutError:
+            self.facts.out_of_time = True
+        found = self._result(attempt)
+        if found.complete and self.store is not None:
+            self.store.set(NAMESPACE, self.settings.line, self._kept(found))
+        return Found(**{**_fields(found), "seconds": loop.time() - began})
+
+    async def _search(self) -> Attempt | None:
+        remembered = await self._remembered()
+        if remembered is not None:
+            return remembered
+        self._probing = Probing(
+            self.settings,
+            self.open_line,
+            self.fixed,
+            self.facts,
+            self.progress,
+            self._wrapper_answers,
+            self.limits.scan,
+        )
+        self._link = await self._probing.run()
+        if self._link is None:
+            return None
+        attempt = await self._enter().run(self._link)
+        if attempt.reason in ("silence", "line"):
+            self.facts.path_faults |= await check_path(self.open_line, self.settings, self._link)
+        return attempt
+
+    def _enter(self) -> Entering:
+        if self._entering is None:
+            self._entering = Entering(
+                self.settings,
+                self.open_line,
+                self.facts,
+                self.store,
+                self.credentials,
+                self.progress,
+                candidates.clients(self.fixed),
+                self.limits.clients,
+                self.limits.patience,
+            )
+        return self._entering
+
+    async def _remembered(self) -> Attempt | None:
+        """What worked last time on this line, if it still does; without secrets, which are not kept."""
+        kept = self.store.get(NAMESPACE, self.settings.line) if self.store is not None else None
+        if not kept:
+            return None
+        self.progress(0, 1, "as last time")
+        options = parse_options(kept) | {key: value for key, value in self.given.items() if key not in _LINE}
+        attempt = await self._enter().attempt({"client": 16} | options)
+        if attempt.reason:
+            self._entering = None
+            self.facts.refusals.clear()
+            return None
+        self.facts.oddities.add("remembered")
+        return attempt
+
+    async def _wrapper_answers(self, options: Options) -> bool:
+        """Whether somebody speaks the wrapper: an acceptance and a refusal both prove it."""
+        entering = self._enter()
+        attempt = await entering.attempt(options)
+        if attempt.reason in ("silence", "line"):
+            entering.attempts.clear()
+            self.facts.refusals.clear()
+            self.facts.closed += attempt.reason == "line"
+            return False
+        self.facts.linked = True
+        return True
+
+    # -- the words ----------------------------------------------------------------------------------------------------
+
+    def _result(self, attempt: Attempt | None) -> Found:
+        if attempt is not None and not attempt.reason:
+            return self._success(attempt)
+        cases = diagnosis.causes(self.facts)
+        link = attempt.options if attempt is not None else self._link
+        connection = self._connection(link) if link is not None else self._listening()
+        proved = self.facts.linked and link is not None and bool(self.facts.wants_password)
+        return Found(
+            found=proved,
+            connection=connection,
+            diagnosis=f"{_sentence(cases[0].sentence)} {cases[0].step}",
+            causes=tuple(f"{_sentence(case.sentence)} {case.step}" for case in cases),
+            names=tuple(case.name for case in cases),
+            learned=self._learned({}),
+        )
+
+    def _success(self, attempt: Attempt) -> Found:
+        notes = diagnosis.remarks(self.facts)
+        connection = self._connection(attempt.options)
+        words = f"The meter answers{_where(connection)}."
+        told = " ".join(_sentence(case.sentence) for case in notes)
+        return Found(
+            found=True,
+            connection=connection,
+            diagnosis=f"{words} {told}".strip(),
+            causes=(),
+            names=tuple(case.name for case in notes),
+            learned=self._learned(attempt.learned),
+            complete=True,
+        )
+
+    def _connection(self, options: Options) -> Options:
+        """The block: the line, what the user gave, what was found; defaults and throw-away options left out."""
+        merged = self.given | options
+        defaults = {row.name: row.default for row in fields(ConnectionSettings)}
+        block = {key: value for key, value in merged.items() if value != defaults.get(key) or key in ("baud", "client")}
+        if "checksum-errors" in self.facts.oddities and "max_info" not in block:
+            block["max_info"] = 64
+        return block
+
+    def _listening(self) -> Options:
+        """For a meter that pushes: the line as it was heard."""
+        pushed = self._probing.pushed if self._probing is not None else None
+        return self._connection(pushed) if pushed else {key: self.given[key] for key in _LINE if key in self.given}
+
+    def _learned(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        learned = dict(facts)
+        said = self.facts.identification
+        if said is not None:
+            learned |= {"identification": said.encode().decode("ascii").strip(), "manufacturer": said.manufacturer}
+        if self.facts.wants_password:
+            learned["clients_with_password"] = list(self.facts.wants_password)
+        return learned
+
+    def _kept(self, found: Found) -> Options:
+        block = found.json()["connection"]
+        return {key: value for key, value in block.items() if key not in CREDENTIALS}
+
+
+def _fields(found: Found) -> Options:
+    return {row.name: getattr(found, row.name) for row in fields(Found)}
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _where(connection: Options) -> str:
+    opening = " after a sign-on" if connection.get("opening") == "sign-on" else ""
+    speed = f" at {connection['baud']} baud" if connection.get("baud") and not opening else ""
+    address = f"server {connection.get('server', 1)}"
+    if connection.get("physical") is not None:
+        address += f"/{connection['physical']}"
+    return f"{opening}{speed}: client {connection.get('client', 16)}, {address}"
+
+
+def _ignore(_done: float, _total: float, _stage: str) -> None:
+    """Nobody watches."""

@@ -1,0 +1,212 @@
+"""The second half of a search: from a station that answers to an association, and what the meter then tells of itself.
+
+The rule of passwords: one is sent only if the user gave it, only after the link is proved, only to the client that
+asked for one (or that the user named), and only once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    DlmsMqttError,
+    MeterRefused,
+    ResponseTimeout,
+    ServiceRefused,
+)
+from dlms_mqtt.meter.finder.learning import learn
+from dlms_mqtt.meter.finder.results import Facts
+from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic as D
+from dlms_mqtt.transport.base import Transport
+
+Options = dict[str, Any]
+
+_TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily life
+_RELEASE_SLOW = 2.0  # s: leaving took so long that the release was not answered
+_REFUSALS: dict[int, str] = {
+    D.AUTHENTICATION_FAILURE: "password",
+    D.AUTHENTICATION_REQUIRED: "password",
+    D.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "password",
+    D.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "password",
+    D.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "context",
+}
+_MODEST = ("get", "set", "action", "selective-access", "block-transfer-with-get-or-read")
+
+#: What else to propose when an AARQ without password is refused for this reason, in order.
+_VARIATIONS: dict[str, tuple[Options, ...]] = {
+    "context": ({"referencing": "sn"},),
+    "password": (),
+    "proposal": ({"max_pdu": 0}, {"conformance": _MODEST}, {"referencing": "sn"}),
+    "other": ({"max_pdu": 0}, {"referencing": "sn"}, {"conformance": _MODEST}),
+    "silence": ({"max_info": 64}, {"max_pdu": 0x0400}, {"referencing": "sn"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One AARQ: what it was, and why it was refused ("" when it was not)."""
+
+    options: Options
+    reason: str = ""
+    error: DlmsMqttError | None = None
+    learned: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Entering:
+    """Opens associations at a station that was found."""
+
+    settings: ConnectionSettings
+    open_line: Callable[[ConnectionSettings], Transport]
+    facts: Facts
+    store: Store | None
+    credentials: Mapping[str, Any]
+    stage: Callable[[float, float, str], None]
+    clients: Mapping[int, float]
+    max_clients: int
+    patience: float
+    attempts: list[Attempt] = field(default_factory=list)
+
+    async def run(self, link: Options) -> Attempt:
+        """The best association there is: the user's own, else one without a password, else the last refusal."""
+        named = self.credentials.get("client")
+        first = link | ({"client": named} if named is not None else {})
+        opened = await self._without_password(first) if not self._wants_own(named) else None
+        if opened is None or (not opened.reason and named is None and self.credentials):
+            own = await self._with_credentials(link, opened)
+            if own is not None:
+                return own
+        if opened is None or opened.reason:
+            opened = await self._other_clients(link) or opened
+        if opened is not None and opened.reason in ("other", "silence") and self.patience:
+            opened = await self._after_a_pause(opened)
+        return opened or self.attempts[-1]
+
+    def _wants_own(self, named: int | None) -> bool:
+        return named is not None and bool(set(self.credentials) - {"client"})
+
+    async def _without_password(self, options: Options) -> Attempt:
+        attempt = await self.attempt(options)
+        tried = [options]
+        for _ in range(len(_VARIATIONS["other"])):
+            if not attempt.reason:
+                break
+            following = next((v for v in _varied(options, attempt.reason) if v not in tried), None)
+            if following is None:
+                break
+            tried.append(following)
+            attempt = await self.attempt(following)
+            if not attempt.reason:
+                self.facts.oddities |= _changed(options, following)
+        if attempt.reason == "password" or any(a.reason == "password" for a in self.attempts[-len(tried) :]):
+            return next(a for a in reversed(self.attempts) if a.reason == "password")
+        return attempt
+
+    async def _other_clients(self, link: Options) -> Attempt | None:
+        """Who else may come in? Nobody is asked twice, and never with a password."""
+        for client in list(self.clients)[: self.max_clients]:
+            if any(attempt.options["client"] == client for attempt in self.attempts):
+                continue
+            self.stage(0.9, 1.0, f"client {client}")
+            attempt = await self.attempt(link | {"client": client})
+            if not attempt.reason:
+                return attempt
+        return next((attempt for attempt in self.attempts if attempt.reason == "password"), None)
+
+    async def _with_credentials(self, link: Options, opened: Attempt | None) -> Attempt | None:
+        """The one attempt with the user's own secret."""
+        client = self._client_for_secret(link, opened)
+        if client is None:
+            return None
+        base = opened.options if opened is not None else link
+        return await self.attempt(base | {"client": client} | dict(self.credentials), secret=True)
+
+    def _client_for_secret(self, link: Options, opened: Attempt | None) -> int | None:
+        named = self.credentials.get("client")
+        if named is not None:
+            return int(named)
+        asking = self.facts.wants_password
+        return asking[0] if len(asking) == 1 else None
+
+    async def _after_a_pause(self, refused: Attempt) -> Attempt:
+        """An association that was never released blocks the next one until the meter's inactivity time is over."""
+        self.stage(0.95, 1.0, "waiting for the meter to forget an earlier association")
+        await asyncio.sleep(self.patience)
+        first = next((a for a in self.attempts if a.reason in ("other", "silence")), refused)
+        attempt = await self.attempt(first.options)
+        if not attempt.reason:
+            self.facts.oddities.add("association-stuck")
+        return refused if attempt.reason else attempt
+
+    async def attempt(self, options: Options, *, secret: bool = False) -> Attempt:
+        """Open the line, the link and an association with these options, learn what the meter says, leave."""
+        settings = self._settings(options)
+        try:
+            learned = await self._converse(settings, options)
+        except DlmsMqttError as error:
+            made = Attempt(options, "refused" if secret else reason_of(error), error)
+            self._note(made)
+        else:
+            self.facts.associated = True
+            made = Attempt(options, learned=learned)
+        self.attempts.append(made)
+        return made
+
+    def _note(self, made: Attempt) -> None:
+        error = made.error
+        self.facts.refusals.append(made.reason)
+        self.facts.failure = error.message if error else ""
+        client = made.options["client"]
+        if made.reason == "password" and client not in self.facts.wants_password:
+            self.facts.wants_password.append(client)
+
+    def _settings(self, options: Options) -> ConnectionSettings:
+        line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
+        base = replace(self.settings, **line, timeout=min(self.settings.timeout, _TIMEOUT), retries=1)
+        return replace(base, **options)
+
+    async def _converse(self, settings: ConnectionSettings, options: Options) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        client = DlmsClient(settings, transport=self.open_line(settings), store=self.store)
+        async with client:
+            self.facts.linked = True
+            learned = await learn(client)
+            statistics = client.statistics
+            if statistics is not None and statistics.bad_check and "max_info" not in options:
+                self.facts.oddities.add("checksum-errors")
+            left = loop.time()
+        if loop.time() - left > _RELEASE_SLOW:
+            self.facts.oddities.add("release-unanswered")
+            if settings.link_framing == "wrapper":
+                options["no_release"] = True
+        return learned
+
+
+def _varied(options: Options, reason: str) -> Iterator[Options]:
+    for variation in _VARIATIONS.get(reason, ()):
+        yield options | variation
+
+
+def _changed(options: Options, following: Options) -> set[str]:
+    return {key for key, value in following.items() if options.get(key) != value}
+
+
+def reason_of(error: DlmsMqttError) -> str:
+    """Why an association failed, as a word: password, context, proposal, other, silence or line."""
+    if isinstance(error, AuthenticationRefused):
+        return "password"
+    if isinstance(error, AssociationRefused) and error.code is not None:
+        return _REFUSALS.get(error.code, "other")
+    if isinstance(error, ServiceRefused) and ("initiate" in error.name or "pdu" in error.name):
+        return "proposal"
+    if isinstance(error, MeterRefused):
+        return "other"
+    return "silence" if isinstance(error, ResponseTimeout) else "line"

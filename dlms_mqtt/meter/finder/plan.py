@@ -1,0 +1,139 @@
+"""The search as a table: every probe with what it is worth and what line time it costs, the best ratio first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlms_mqtt.meter.finder.candidates import SPEEDS, Fixed, Speed, Station, clients, scan, stations
+
+FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
+_FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
+_LEAST = 2e-5
+_SLOW_SHARE = 0.12  # of the meters, say, need longer
+WAKE_UP = b"\0" * 66
+"""Zero octets for 2.2 s at 300 baud: the wake-up of battery meters in IEC 62056-21."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing to try. ``options``: the connection options it stands for; ``wait``: seconds for the answer."""
+
+    kind: str
+    options: Mapping[str, Any]
+    weight: float
+    cost: float
+    station: Station | None = None
+    wait: float = FAST
+    name: str = field(default="", compare=False)
+
+    @property
+    def ratio(self) -> float:
+        """Worth per second."""
+        return self.weight / self.cost
+
+
+#: (options, weight where the port has a speed of its own, weight behind a converter that keeps its speed, seconds)
+_SIGN_ONS: tuple[tuple[dict[str, Any], float, float, float], ...] = (
+    ({}, 0.45, 0.12, 2.1),
+    ({}, 0.03, 0.01, 2.1),  # once more: the first request may be lost while the head gets its power
+    ({"parity": "none"}, 0.03, 0.05, 2.1),
+    ({"wake_up": WAKE_UP}, 0.03, 0.01, 5.8),
+    ({"baud": 9600}, 0.02, 0.0, 2.0),
+    ({"baud": 2400}, 0.01, 0.0, 2.0),
+    ({"baud": 4800}, 0.006, 0.0, 2.0),
+    ({"baud": 1200}, 0.004, 0.0, 2.0),
+    ({"baud": 19200}, 0.004, 0.0, 2.0),
+    ({"baud": 600}, 0.003, 0.0, 2.0),
+)
+
+#: Customer interfaces push: (speed, weight, seconds to wait for one).
+_LISTENING: tuple[tuple[Speed, float, float], ...] = (
+    (Speed(2400, "even", 0), 0.03, 11.0),
+    (Speed(2400, "none", 0), 0.02, 11.0),
+    (Speed(115200, "none", 0), 0.02, 11.0),
+    (Speed(9600, "none", 0), 0.01, 11.0),
+)
+_WRAPPED_SERVERS = {1: 0.85, 0: 0.05, 16: 0.05, 17: 0.03}
+_WRAPPER_WAIT = 1.5
+
+
+def serial_plan(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
+    """For a port whose speed we set."""
+    speeds = [Speed(fixed.baud, fixed.parity or "none", 1.0)] if fixed.baud else _speeds(fixed)
+    found = list(direct(speeds, fixed, numbers)) if fixed.opening != "sign-on" else []
+    if fixed.opening != "direct":
+        found += [
+            Probe("sign-on", {"opening": "sign-on", **options}, weight, cost)
+            for options, weight, _, cost in _SIGN_ONS
+            if fixed.baud in (None, options.get("baud")) or "baud" not in options
+        ]
+    found += [
+        Probe("listen", {"baud": speed.baud, "parity": speed.parity}, weight, seconds, wait=seconds)
+        for speed, weight, seconds in _LISTENING
+    ]
+    return ordered(found)
+
+
+def _speeds(fixed: Fixed) -> list[Speed]:
+    return [speed for speed in SPEEDS if fixed.parity in (None, speed.parity)]
+
+
+def stream_plan(fixed: Fixed, framing: str | None, numbers: Iterable[str] = ()) -> list[Probe]:
+    """For TCP: the meter itself, or a converter that keeps its own speed."""
+    found: list[Probe] = []
+    if framing != "hdlc":
+        found += wrapped(fixed, 0.5)
+    if framing != "wrapper":
+        found += direct([Speed(0, "none", 0.3)], fixed, numbers)
+        found += [
+            Probe("sign-on", {"opening": "sign-on", "framing": "hdlc", **options}, weight, cost)
+            for options, _, weight, cost in _SIGN_ONS
+            if weight
+        ]
+        found.append(Probe("listen", {"framing": "hdlc"}, 0.02, 11.0, wait=11.0))
+    return ordered(found)
+
+
+def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
+    """The wrapper of TCP and UDP: clients and servers."""
+    servers = {fixed.server: 1.0} if fixed.server is not None else _WRAPPED_SERVERS
+    return ordered(
+        Probe(
+            "wrapper",
+            {"framing": "wrapper", "client": client, "server": server},
+            weight * likely * share,
+            _WRAPPER_WAIT,
+            wait=_WRAPPER_WAIT,
+        )
+        for client, likely in clients(fixed).items()
+        for server, share in servers.items()
+    )
+
+
+def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), *, scanned: bool = False) -> list[Probe]:
+    """SNRM to every station of every client at these speeds; ``scanned``: every address of a bounded range too."""
+    found: list[Probe] = []
+    wanted = [*stations(fixed, numbers), *(scan() if scanned else ())]
+    for speed in speeds:
+        for client, likely in clients(fixed).items():
+            for station in wanted:
+                weight = speed.weight * likely * station.weight
+                if weight >= _LEAST or scanned:
+                    found += _asked(speed, client, station, weight)
+    return ordered(found)
+
+
+def _asked(speed: Speed, client: int, station: Station, weight: float) -> Iterator[Probe]:
+    options: dict[str, Any] = {"client": client}
+    if speed.baud:
+        options |= {"baud": speed.baud, "parity": speed.parity}
+    line = 2 * _FRAME * 11 / speed.baud if speed.baud else 0.0
+    for wait, share in ((FAST, 1 - _SLOW_SHARE), (SLOW, _SLOW_SHARE)):
+        yield Probe("direct", options, weight * share, line + wait, station, wait)
+
+
+def ordered(probes: Iterable[Probe]) -> list[Probe]:
+    """The best worth per second first."""
+    return sorted(probes, key=lambda probe: -probe.ratio)

@@ -1,0 +1,317 @@
+"""The first half of a search: from a silent line to a station that answers, by working through the plan.
+
+Nothing here knows a password. A hit is a valid frame of the meter that answers SNRM (or an AARE in the wrapper): only
+that proves speed, parity and address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
+from dlms_mqtt.errors import ConnectionLost
+from dlms_mqtt.meter.finder import plan
+from dlms_mqtt.meter.finder.candidates import Fixed, Speed
+from dlms_mqtt.meter.finder.evidence import Evidence, Seen, judge, station
+from dlms_mqtt.meter.finder.line import Line
+from dlms_mqtt.meter.finder.plan import Probe
+from dlms_mqtt.meter.finder.results import Facts
+from dlms_mqtt.protocol.framing.hdlc_address import encode_address
+from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Frame, Kind, encode_frame
+from dlms_mqtt.protocol.framing.sign_on import BAUD_RATES, Identification
+from dlms_mqtt.transport.base import Transport
+
+Options = dict[str, Any]
+Stage = Callable[[float, float, str], None]
+
+_HOLD = 6.0  # s after a sign-on in which the meter surely still waits for HDLC
+_SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
+_SIGN_ON_AGAIN = 3  # times that HDLC is looked for behind a sign-on before other ways are tried
+_NO_SPEED = Speed(0, "none", 1.0)
+_SETTLE = 1.0
+
+
+@dataclass(slots=True)
+class Probing:
+    """Works the plan on one line; ``facts`` collect what was seen."""
+
+    settings: ConnectionSettings
+    open_line: Callable[[ConnectionSettings], Transport]
+    fixed: Fixed
+    facts: Facts
+    stage: Stage
+    wrapper_answers: Callable[[Options], Any]
+    scan: bool = True
+    line: Line | None = None
+    pushed: Options | None = None
+    spent: float = 0.0
+
+    async def run(self) -> Options | None:
+        """The connection options that reach a station; None: nothing answered."""
+        try:
+            return await self._run()
+        finally:
+            await self.close()
+
+    async def _run(self) -> Options | None:
+        if self.settings.udp is not None:
+            return await self._work(plan.wrapped(self.fixed, 1.0))
+        line = await self._open()
+        self.facts.has_speed = line.has_speed
+        if line.has_speed:
+            found = await self._work(plan.serial_plan(self.fixed))
+        else:
+            found = await self._work(plan.stream_plan(self.fixed, self.settings.framing))
+        return found or await self._long_scan()
+
+    async def _work(self, probes: list[Probe]) -> Options | None:
+        left = list(probes)
+        total = sum(probe.cost for probe in left)
+        while left:
+            probe = left.pop(0)
+            self.stage(self.spent, total, _words(probe))
+            found = await self._try(probe)
+            self.spent += probe.cost
+            if found is not None or self.pushed is not None:
+                return found
+            left = self._reorder(left)
+        return None
+
+    async def _try(self, probe: Probe) -> Options | None:
+        try:
+            found: Options | None = await _KINDS[probe.kind](self, probe)
+        except ConnectionLost:
+            self.facts.closed += 1
+            await self.close()
+            await asyncio.sleep(_SETTLE)
+            return None
+        return found
+
+    def _reorder(self, left: list[Probe]) -> list[Probe]:
+        """Octets that nobody asked for: the meter may be one that pushes, so listening comes earlier."""
+        if self.line is None or not self.line.unasked:
+            return left
+        seen = judge(b"", self.line.unasked)
+        self.line.unasked = b""
+        if seen.evidence in (Evidence.NOTHING, Evidence.OTHER_STATION):
+            return left
+        self.facts.oddities.add("unasked")
+        listening = [probe for probe in left if probe.kind == "listen"]
+        return listening + [probe for probe in left if probe.kind != "listen"]
+
+    # -- the line -----------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> Line:
+        if self.line is None:
+            transport = self.open_line(self.settings)
+            await transport.open()
+            try:
+                await transport.lines(self.settings.dtr, self.settings.rts)
+            except BaseException:
+                await transport.close()
+                raise
+            self.line = Line(transport)
+            self.line.seen = self.facts.seen
+        return self.line
+
+    async def close(self) -> None:
+        """Leave the port."""
+        line, self.line = self.line, None
+        if line is not None:
+            if line.echo:
+                self.facts.oddities.add("echo")
+            await line.transport.close()
+
+    # -- direct HDLC --------------------------------------------------------------------------------------------------
+
+    async def _direct(self, probe: Probe) -> Options | None:
+        line = await self._open()
+        if probe.options.get("baud"):
+            await line.set_speed(probe.options["baud"], probe.options["parity"])
+        seen = await self._snrm(line, probe)
+        return None if seen is None else dict(probe.options) | _address(seen) | _framing(line)
+
+    async def _snrm(self, line: Line, probe: Probe) -> Frame | None:
+        """Ask a station for a link, and take it down again when it answers."""
+        where = probe.station
+        if where is None:
+            return None
+        destination = encode_address(where.server, where.physical, where.size)
+        source = encode_address(probe.options["client"])
+        seen = await line.ask(encode_frame(Kind.SNRM | POLL, destination, source), probe.wait)
+        self._learn(seen)
+        if seen.frame is None or seen.evidence not in (Evidence.UA, Evidence.DM, Evidence.FRMR):
+            return None
+        self.facts.linked = True
+        self.facts.answered_late = self.facts.answered_late or probe.wait > plan.FAST
+        if seen.evidence is not Evidence.UA:
+            self.facts.oddities.add(str(seen.evidence))
+        await line.ask(encode_frame(Kind.DISC | POLL, seen.frame.source, seen.frame.destination), plan.SLOW)
+        return seen.frame
+
+    def _learn(self, seen: Seen) -> None:
+        if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
+            self.facts.path_faults.add(str(seen.evidence))
+        if seen.evidence is Evidence.PUSH:
+            self.pushed = {}
+
+    # -- sign-on ------------------------------------------------------------------------------------------------------
+
+    async def _sign_on(self, probe: Probe) -> Options | None:
+        found = await self._sign_on_once(probe.options)
+        if found is None:
+            return None
+        self.facts.identification = found
+        for turn in range(_SIGN_ON_AGAIN):
+            if turn and await self._sign_on_once(probe.options) is None:
+                break
+            frame = await self._behind_sign_on(found, probe, turn)
+            if frame is not None:
+                if found.parity_seen:
+                    self.facts.oddities.add("parity")
+                line = await self._open()
+                return dict(probe.options) | _address(frame) | _framing(line)
+        return None
+
+    async def _sign_on_once(self, options: Mapping[str, Any]) -> Identification | None:
+        line = await self._open()
+        values = {key: value for key, value in options.items() if key in ("baud", "parity", "wake_up")}
+        settings = self._with(opening="sign-on", **values)
+        machine = plan_sign_on(line.transport, settings)
+        software = machine.software_parity
+        await line.set_speed(machine.initial_baud, "none" if software else "even", 8 if software else 7)
+        try:
+            return await run_sign_on(line.transport, _once(machine, options))
+        except SignOnFailed as error:
+            self.facts.sign_on[error.reason] += 1
+            seen = judge(b"/?!\r\n", error.received)
+            if seen.evidence is not Evidence.NOTHING:
+                line.seen[seen.evidence] += 1
+            if error.reason == "clear-text":
+                self.facts.oddities.add("readout")
+            return None
+
+    def _with(self, **values: Any) -> ConnectionSettings:
+        return replace(self.settings, **values)
+
+    async def _behind_sign_on(self, found: Identification, probe: Probe, turn: int) -> Frame | None:
+        """Look for the station at the speed agreed on, as long as the meter surely waits."""
+        line = await self._open()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HOLD
+        asked = _station_plan(found, self.fixed, turn)
+        for number, candidate in enumerate(asked):
+            if loop.time() > until:
+                break
+            frame = await self._snrm(line, candidate)
+            if frame is not None:
+                if candidate.station == asked[0].station and number:
+                    self.facts.oddities.add("first-frame-lost")
+                return frame
+        return None
+
+    # -- pushes, wrapper, scan ----------------------------------------------------------------------------------------
+
+    async def _listen(self, probe: Probe) -> Options | None:
+        line = await self._open()
+        if probe.options.get("baud"):
+            await line.set_speed(probe.options["baud"], probe.options["parity"])
+        received = await line.listen(probe.wait)
+        seen = judge(b"", received)
+        if seen.evidence is not Evidence.NOTHING:
+            line.seen[seen.evidence] += 1
+        if seen.evidence in (Evidence.PUSH, Evidence.READOUT, Evidence.WRAPPER):
+            self.pushed = dict(probe.options)
+            self.facts.oddities.add("readout" if seen.evidence is Evidence.READOUT else "push")
+        return None
+
+    async def _wrapper(self, probe: Probe) -> Options | None:
+        await self.close()  # a meter may take one connection only
+        answered = await self.wrapper_answers(dict(probe.options))
+        return dict(probe.options) if answered else None
+
+    async def _long_scan(self) -> Options | None:
+        """Every address of a bounded range, when nothing likelier is left."""
+        if not self.scan or self.fixed.server is not None or self.pushed is not None:
+            return None
+        if self.facts.identification is not None:
+            return await self._scan_behind_sign_on(self.facts.identification)
+        line = await self._open()
+        speed = Speed(self.fixed.baud or 9600, self.fixed.parity or "none", 1.0) if line.has_speed else _NO_SPEED
+        return await self._work(_every_station(speed, self.fixed))
+
+    async def _scan_behind_sign_on(self, found: Identification) -> Options | None:
+        asked = _every_station(_speed(found), self.fixed)
+        loop = asyncio.get_running_loop()
+        while asked:
+            if await self._sign_on_once({}) is None:
+                return None
+            line = await self._open()
+            until = loop.time() + _HOLD
+            while asked and loop.time() < until:
+                self.stage(self.spent, self.spent + len(asked) * plan.FAST, "scanning addresses")
+                frame = await self._snrm(line, asked.pop(0))
+                if frame is not None:
+                    return {"opening": "sign-on"} | _address(frame) | _framing(line)
+        return None
+
+
+def _once(machine: Any, options: Mapping[str, Any]) -> Any:
+    return replace(machine, attempts=1, response_timeout=_SIGN_ON_WAIT, opening_delay=0.0)
+
+
+def _speed(found: Identification) -> Speed:
+    return Speed(BAUD_RATES.get(found.baud_character, 300), "none", 1.0)
+
+
+def _every_station(speed: Speed, fixed: Fixed) -> list[Probe]:
+    """Quick questions to all addresses of the range, for the client that every meter knows."""
+    known = replace(fixed, client=fixed.client if fixed.client is not None else PUBLIC_CLIENT)
+    return [probe for probe in plan.direct([speed], known, scanned=True) if probe.wait == plan.FAST]
+
+
+def _station_plan(found: Identification, fixed: Fixed, turn: int) -> list[Probe]:
+    """Quick questions first; the likeliest is asked again soon, for meters that are deaf just after the switch."""
+    probes = plan.direct([_speed(found)], fixed, (found.text,))
+    quick = [probe for probe in probes if probe.wait == plan.FAST]
+    slow = [probe for probe in probes if probe.wait == plan.SLOW]
+    start = turn * 12
+    if turn == 2:
+        return slow[:6]
+    again = quick[0:1] if not turn else []
+    return [*quick[start : start + 3], *again, *quick[start + 3 : start + 10], *again, *quick[start + 10 : start + 12]]
+
+
+def _address(frame: Frame) -> Options:
+    """Station and client out of the meter's own answer: the question may have been a broadcast, or one before."""
+    upper, lower, size = station(frame)
+    options: Options = {"client": frame.destination[0] >> 1, "server": upper}
+    if lower is not None:
+        options["physical"] = lower
+    if len(encode_address(upper, lower, 0)) != size:
+        options["address_size"] = size
+    return options
+
+
+def _framing(line: Line) -> Options:
+    return {} if line.has_speed else {"framing": "hdlc"}
+
+
+def _words(probe: Probe) -> str:
+    if probe.kind == "sign-on":
+        return "sign-on" + (" after a wake-up" if "wake_up" in probe.options else "")
+    speed = f"{probe.options['baud']} baud" if probe.options.get("baud") else ""
+    return f"{probe.kind} {speed}".strip()
+
+
+_KINDS: dict[str, Callable[[Probing, Probe], Any]] = {
+    "direct": Probing._direct,
+    "sign-on": Probing._sign_on,
+    "listen": Probing._listen,
+    "wrapper": Probing._wrapper,
+}

@@ -1,0 +1,85 @@
+"""What a search ends with: a connection that works, or the likeliest causes; and everything learned on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlms_mqtt.meter.finder.evidence import Evidence
+from dlms_mqtt.protocol.framing.sign_on import Identification
+from dlms_mqtt.protocol.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``seconds`` for the whole search; ``clients``: how many are asked without a password; ``scan``: every address."""
+
+    seconds: float = 300.0
+    clients: int = 6
+    scan: bool = True
+    patience: float = 20.0
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the search has seen so far; the diagnosis is made of this."""
+
+    seen: Counter[Evidence] = field(default_factory=Counter)
+    sign_on: Counter[str] = field(default_factory=Counter)
+    identification: Identification | None = None
+    has_speed: bool = True
+    network: bool = False
+    linked: bool = False
+    answered_late: bool = False
+    associated: bool = False
+    refusals: list[str] = field(default_factory=list)
+    path_faults: set[str] = field(default_factory=set)
+    oddities: set[str] = field(default_factory=set)
+    wants_password: list[int] = field(default_factory=list)
+    closed: int = 0
+    out_of_time: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The end of a search. ``connection``: as below ``connection:`` of the configuration; ``names``: of the cases."""
+
+    found: bool
+    connection: Mapping[str, Any]
+    diagnosis: str
+    causes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    learned: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    complete: bool = False
+
+    def json(self) -> dict[str, Any]:
+        """For the bridge's ``meter/find`` and for ``find --json``; no secret is in it."""
+        return {
+            "found": self.found,
+            "complete": self.complete,
+            "connection": {key: _plain(value) for key, value in self.connection.items() if not _secret(value)},
+            "diagnosis": self.diagnosis,
+            "causes": list(self.causes),
+            "cases": list(self.names),
+            "learned": dict(self.learned),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def _secret(value: Any) -> bool:
+    return isinstance(value, Secret)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
+        return f"{value[0]}:{value[1]}"
+    if isinstance(value, tuple | list):
+        return list(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
