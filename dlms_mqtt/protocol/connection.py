@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlms_mqtt.errors import DecodeError, LocalProtocolError, RemoteProtocolError, SecurityError
+from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS, GeneralBlockTransfer
 from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkEvent, LinkUp, Received, Side
@@ -25,7 +25,9 @@ Event = Apdu | LinkEvent
 _ACSE_TAGS = range(0x60, 0x64)
 _BLOCK_TAG = GeneralBlockTransfer.TAG
 # What a meter may push in the middle of an answer, plain and with service-specific ciphering.
-_PUSH_TAGS = frozenset({0x0F, 0x18, 0xC2, GLO_TAGS[0x18], GLO_TAGS[0xC2], DED_TAGS[0x18], DED_TAGS[0xC2]})
+_PUSHES = frozenset(
+    bytes((tag,)) for tag in (0x0F, 0x18, 0xC2, GLO_TAGS[0x18], GLO_TAGS[0xC2], DED_TAGS[0x18], DED_TAGS[0xC2])
+)
 
 
 class Connection:
@@ -86,6 +88,8 @@ class Connection:
             for block in self.blocks.start(octets):
                 self.link.send(block.encode())
         else:
+            if self.blocks is not None and self.side is Side.CLIENT:
+                self.blocks.reset()
             self.link.send(octets)
 
     def receive(self, data: bytes) -> None:
@@ -98,11 +102,11 @@ class Connection:
 
     def repeat(self) -> bool:
         """The response timer ran out: queue again what may be repeated. False: nothing may."""
-        if self.blocks is not None and (again := self.blocks.repeat()):
-            for block in again:
-                self.link.send(block.encode())
-            return True
-        return self.link.repeat()
+        # A link that numbers its frames loses no block; there a repeated block would be a second one.
+        again = [] if self.blocks is None or self.link.numbered else self.blocks.repeat()
+        for block in again:
+            self.link.send(block.encode())
+        return bool(again) or self.link.repeat()
 
     def next_event(self) -> Event | None:
         """The next message or link event; None: more bytes are needed. RemoteProtocolError."""
@@ -110,27 +114,38 @@ class Connection:
         if event is not None:
             kind = type(event)
             if kind is Received:
-                return self._received(event.apdu)  # type: ignore[union-attr]
+                return self._taken(event)  # type: ignore[arg-type]
             if kind is LinkUp:
                 self.state = State.NO_ASSOCIATION
             elif kind is LinkDown:
                 self.state = State.NO_LINK
         return event
 
-    def _received(self, octets: bytes) -> Event:
+    def _taken(self, received: Received) -> Event:
+        """The message in what arrived. Whatever is not the awaited answer leaves the link waiting for that."""
+        unasked = self.side is Side.CLIENT and (received.unnumbered or received.apdu[:1] in _PUSHES)
+        try:
+            message = self._message(received.apdu)
+        except RemoteProtocolError:
+            if not unasked:
+                raise
+            message = None  # nobody asked for it: it must not break the answer that is awaited
+        if unasked and type(message) not in ANY_TIME:
+            self.dropped_pushes += 1
+            message = None
+        if message is None or type(message) in ANY_TIME:
+            self.link.expect()
+        return Activity() if message is None else message
+
+    def _message(self, octets: bytes) -> Apdu | None:
+        """None: a block that is not the last, or an answer that came too late."""
         if octets and octets[0] == _BLOCK_TAG:
             whole = self._block(octets)
             if whole is None:
-                return Activity()
+                return None
             octets = whole
-        try:
-            message = decode_apdu(self._opened(octets))
-        except (SecurityError, DecodeError):
-            if not octets or octets[0] not in _PUSH_TAGS:
-                raise
-            self.dropped_pushes += 1  # nobody asked for it: it must not break the answer that is awaited
-            return Activity()
-        return message if self._accept(message) else Activity()
+        message = decode_apdu(self._opened(octets))
+        return message if self._accept(message) else None
 
     def _opened(self, octets: bytes) -> bytes:
         cipher = self.cipher

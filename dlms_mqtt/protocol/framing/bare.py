@@ -18,6 +18,8 @@ from dlms_mqtt.protocol.framing.link import (
 class BareLink:
     """One association over something that keeps APDUs apart by itself."""
 
+    numbered = False
+
     def __init__(self, side: Side, *, client: int = 16, server: int = 1) -> None:
         self.side = side
         self.statistics = Statistics()
@@ -55,6 +57,9 @@ class BareLink:
     def repeat(self) -> bool:
         """Nothing is kept, so nothing can be repeated."""
         return False
+
+    def expect(self) -> None:
+        """Nothing to do: the peer sends without being asked."""
 
     def quiet(self) -> None:
         """Nothing to do: there are no partial APDUs."""

@@ -57,6 +57,8 @@ class HdlcLink:
     A server link answers every client and takes its number from the SNRM.
     """
 
+    numbered = True
+
     def __init__(
         self,
         side: Side,
@@ -178,6 +180,11 @@ class HdlcLink:
         else:
             self._commands.append(self._last_command)
         return True
+
+    def expect(self) -> None:
+        """The APDU that came is not (all of) the answer: the meter is asked for the rest."""
+        self._answer_due = self.side is Side.CLIENT
+        self._polls = 0
 
     def quiet(self) -> None:
         """The line fell silent inside a frame: what has come of it is dropped, whole frames in it are taken."""

@@ -91,6 +91,8 @@ class Link(Protocol):
     """The three doors of every link: bytes in, events out, bytes out."""
 
     statistics: Statistics
+    numbered: bool
+    """Are frames numbered, so that none is lost or taken twice?"""
 
     def connect(self) -> None:
         """Begin the link (HDLC queues SNRM; the others report LinkUp at once)."""
@@ -112,6 +114,9 @@ class Link(Protocol):
 
     def repeat(self) -> bool:
         """The response timer ran out: queue again what must be sent again. False: there is nothing to repeat."""
+
+    def expect(self) -> None:
+        """The APDU that came is not (all of) the answer: the peer still owes us something."""
 
     def quiet(self) -> None:
         """The line fell silent inside a frame (octet timer): what has come of it is rubbish."""

@@ -56,6 +56,8 @@ def encode_frame(apdu: bytes, source: int, destination: int) -> bytes:
 class WrapperLink:
     """One association over TCP or UDP. ``datagram``: every ``receive`` is one datagram."""
 
+    numbered = False
+
     def __init__(self, side: Side, *, client: int = 16, server: int = 1, datagram: bool = False) -> None:
         self.side = side
         self.statistics = Statistics()
@@ -97,6 +99,9 @@ class WrapperLink:
         self.statistics.repeats += 1
         self._out.append(self._last_sent)
         return True
+
+    def expect(self) -> None:
+        """Nothing to do: the peer sends without being asked."""
 
     def quiet(self) -> None:
         """Drop what has come of a frame; on a stream nothing is ever dropped: the rest is only late."""
