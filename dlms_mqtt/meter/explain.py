@@ -13,6 +13,7 @@ from typing import Any
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain_json import apdu_json, value_json
 from dlms_mqtt.meter.push import PushValue, plain_tree, push_values
+from dlms_mqtt.meter.telegram import telegram_json
 from dlms_mqtt.protocol.acse import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -26,6 +27,7 @@ from dlms_mqtt.protocol.apdu.get import (
 )
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.results import decode_results
+from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.data import Data, decode
 from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.layout import Apdu
@@ -175,6 +177,8 @@ class Explainer:
     # -- contents -----------------------------------------------------------------------------------------------------
 
     def _plain(self, message: Apdu) -> dict[str, Any]:
+        if isinstance(message, Telegram):
+            return telegram_json(message)
         self._learn(message)
         part: dict[str, Any] = {"apdu": {"name": message.NAME, **apdu_json(message)}}
         body = self._body(message)

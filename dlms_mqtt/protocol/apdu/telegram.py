@@ -16,7 +16,7 @@ from dlms_mqtt.protocol.layout import Apdu
 MAX_SIZE = 4096
 _TEXT = re.compile(rb"[\x20-\x7e\t\r\n]*")
 _HEAD = re.compile(rb"/[A-Za-z0-9]{3}[\x20-\x7e]{1,60}\r?\n")
-_END = re.compile(rb"\n!([0-9A-Fa-f]{4})?(?:\r?\n|\Z)")
+_END = re.compile(rb"\n!(?:\r?\n|([0-9A-Fa-f]{4})(?:\r?\n|\Z))")
 _REFLECTED_POLYNOMIAL = 0xA001
 
 
