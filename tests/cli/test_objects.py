@@ -1,0 +1,97 @@
+"""``objects``: the association view, with values, as a suggestion, and kept between sessions."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from pydlms.obis import ObisCode
+from pydlms.simulator import MeterSimulator
+
+from tests.cli.conftest import Cli
+
+
+def test_json(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    sim.set_access(1, ObisCode.parse("0.0.96.2.0.255"), 2, mode=1)
+    result = cli("objects", *meter, "--json")
+    assert (result.status, result.err) == (0, "")
+    found = {item["obis"]: item for item in result.json["objects"]}
+    assert result.json["meter"]["logical_device_name"] == "PYD1000000000001"
+    assert len(found) == len(sim.objects)
+    energy = found["1.0.1.8.0.255"]
+    assert (energy["class"], energy["class_name"], energy["version"]) == (3, "Register", 0)
+    assert energy["name"] == "Active energy import"
+    assert energy["attributes"][1] == {"attribute": 2, "name": "value", "access": "read-and-write"}
+    assert energy["methods"] == [{"method": 1, "name": "reset", "access": "access"}]
+    assert found["0.0.96.2.0.255"]["attributes"][1]["access"] == "read-only"
+
+
+def test_table(cli: Cli, meter: list[str]) -> None:
+    result = cli("objects", *meter)
+    head, *rows = result.out.splitlines()
+    assert head.split() == ["CLASS", "OBIS", "NAME", "ACCESS"]
+    assert "    3  1.0.1.8.0.255    Active energy import          1:r 2:rw 3:rw m1" in rows
+
+
+def test_values(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    sim.set_access(3, ObisCode.parse("1.0.2.8.0.255"), 2, mode=2)
+    document = cli("objects", "--values", *meter, "--json").json
+    values = {(value["obis"], value["attribute"]): value for value in document["values"]}
+    assert values["1.0.32.7.0.255", 2]["value"] == 230.1
+    assert ("1.0.2.8.0.255", 2) not in values  # not allowed, so not asked
+    assert not any(obis == "1.0.99.1.0.255" and attribute == 2 for obis, attribute in values)
+    assert document["errors"] == []
+    assert "230.1 V" in cli("objects", "--values", *meter).out
+
+
+def test_suggest(cli: Cli, meter: list[str]) -> None:
+    result = cli("objects", "--suggest", *meter)
+    block = yaml.safe_load(result.out)["read"]
+    assert block["set"] == "core"
+    assert {item["obis"] for item in block["also"]} >= {"0.0.96.2.0.255"}
+    assert all(set(item) == {"obis", "class", "key"} for item in block["also"])
+
+
+def view_requests(sim: MeterSimulator) -> int:
+    return sum(bytes(request[3:12]) == bytes.fromhex("000f0000280000ff02") for request in sim.requests)
+
+
+def test_the_list_is_kept(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    cli("objects", *meter)
+    first = cli("objects", *meter, "--json").json
+    assert view_requests(sim) == 1
+    sim.objects.pop((1, ObisCode.parse("0.0.96.2.0.255")))
+    assert cli("objects", *meter, "--json").json == first
+    assert len(cli("objects", "--fresh", *meter, "--json").json["objects"]) == len(first["objects"]) - 1
+    assert view_requests(sim) == 2
+
+
+@pytest.mark.parametrize("changed", ["firmware", "client"])
+def test_another_firmware_or_client_has_another_list(
+    cli: Cli, sim: MeterSimulator, meter: list[str], changed: str
+) -> None:
+    from pydlms.cosem.data import DlmsData
+    from pydlms.simulator import ClientProfile
+
+    cli("objects", *meter)
+    if changed == "firmware":
+        sim.objects[1, ObisCode.parse("1.0.0.2.0.255")][2] = DlmsData.octet_string(b"V1.24")
+        cli("objects", *meter)
+    else:
+        sim.clients[17] = ClientProfile()
+        cli("objects", *meter, "--client", "17")
+    assert view_requests(sim) == 2
+
+
+def test_progress_only_on_a_terminal(cli: Cli, meter: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert cli("objects", "--values", *meter).err == ""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert cli("objects", "--values", *meter).status == 0
+    assert "objects [" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r")  # and is wiped off at the end

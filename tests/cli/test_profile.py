@@ -1,0 +1,93 @@
+"""``profile``: rows by time and by number, as a table, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from pydlms.obis import ObisCode
+from pydlms.simulator import MeterSimulator
+
+from tests.cli.conftest import Cli
+from tests.cli.test_read import VALUE_KEYS
+
+PROFILE = "1.0.99.1.0.255"
+
+
+def test_json(cli: Cli, meter: list[str]) -> None:
+    result = cli("profile", PROFILE, "--first", "2", "--count", "2", *meter, "--json")
+    document = result.json
+    assert (result.status, result.err) == (0, "")
+    assert list(document) == ["meter", "values", "errors"]
+    assert document["meter"]["logical_device_name"] == "PYD1000000000001"
+    assert document["errors"] == []
+    assert [list(value) for value in document["values"]] == [VALUE_KEYS, VALUE_KEYS]
+    assert document["values"][0] == {
+        "obis": "1.0.1.8.0.255",
+        "class": 3,
+        "attribute": 2,
+        "name": "Active energy import",
+        "raw": 1007,
+        "scaler": 0,
+        "value": 1007,
+        "unit": "Wh",
+        "type": "double-long-unsigned",
+        "time": "2024-05-01T00:15:00+00:00",
+    }
+    assert cli("profile", PROFILE, "--first", "2", "--count", "2", *meter, "--format", "json").json == document
+
+
+def test_table(cli: Cli, meter: list[str]) -> None:
+    result = cli("profile", PROFILE, "--count", "1", *meter)
+    assert (result.status, result.err) == (0, "1 row\n")
+    assert [line.split("  ")[0] for line in result.out.splitlines()] == ["Clock", "2024-05-01T00:00:00+00:00"]
+    assert "Active energy import [Wh]" in result.out
+
+
+def test_csv(cli: Cli, meter: list[str]) -> None:
+    result = cli("profile", PROFILE, "--format", "csv", *meter)
+    rows = list(csv.reader(io.StringIO(result.out)))
+    assert (result.status, result.err) == (0, "")
+    assert rows[0] == ["Clock", "Active energy import [Wh]"]
+    assert len(rows) == 97
+    assert rows[-1] == ["2024-05-01T23:45:00+00:00", "1665"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count"),
+    [
+        ("2024-05-01T06:00", "2024-05-01T06:45", 4),
+        ("2024-05-01T06:00+02:00", "2024-05-01T06:45:00+02:00", 4),
+        ("2024-05-01", "2024-05-02", 96),
+        ("2024-05-01T23:00", None, 4),
+        ("2024-05-03", "2024-05-04", 0),
+        ("24h", None, 0),
+    ],
+)
+def test_by_time(cli: Cli, sim: MeterSimulator, meter: list[str], start: str, end: str | None, count: int) -> None:
+    result = cli("profile", PROFILE, "--from", start, *(["--to", end] if end else []), *meter, "--json")
+    assert result.status == 0
+    assert len(result.json["values"]) == count
+    assert any(request[0] == 0xC0 and b"\x01\x01\x02\x04" in bytes(request) for request in sim.requests)
+
+
+def test_a_meter_without_selective_access(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    """Range refused, then entries refused: the whole buffer is read and cut here."""
+    from pydlms.cosem.enums import DataAccessResult
+
+    sim._select = lambda *_args: DataAccessResult.OTHER_REASON  # type: ignore[method-assign]
+    result = cli("profile", PROFILE, "--from", "2024-05-01T06:00", "--to", "2024-05-01T06:45", *meter, "--json")
+    assert (result.status, len(result.json["values"])) == (0, 4)
+    result = cli("profile", PROFILE, "--first", "95", "--count", "5", *meter, "--json")
+    assert (result.status, len(result.json["values"])) == (0, 2)
+
+
+def test_refused(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    result = cli("profile", "1.0.99.2.0.255", *meter)
+    assert (result.status, result.out) == (1, "")
+    assert "object-undefined" in result.err
+    sim.set_access(7, ObisCode.parse(PROFILE), 2, mode=0)
+    result = cli("profile", PROFILE, *meter, "--json")
+    assert (result.status, result.out) == (1, "")
+    assert "read-write-denied" in result.err
