@@ -11,6 +11,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,10 @@ class BridgeApi:
                 reply = await pending.reply
         except TimeoutError:
             raise ApiError("no-reply") from None
+        except asyncio.CancelledError:  # the flow was closed: a search of many minutes shall not go on without us
+            with suppress(ApiError):
+                await self._publish("/".join((*topic.split("/")[:2], "request/cancel")), {"id": request_id})
+            raise
         finally:
             del self._pending[request_id]
         if reply.get("status") != "ok":

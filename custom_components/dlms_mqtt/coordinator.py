@@ -31,7 +31,7 @@ from .const import (
     SETUP_WAIT,
     SUBENTRY_METER,
 )
-from .problems import METER_RULES, Problem, Problems
+from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
 
 _LOGGER = logging.getLogger(__name__)
@@ -286,7 +286,8 @@ class BridgeCoordinator:
 
 
 def _refused(health: Json) -> bool:
-    return ApiError.from_reply(health.get("error")).code == "authentication-refused"
+    error = error_of(health)
+    return error is not None and error.code == "authentication-refused"
 
 
 def _is_older(version: str, minimum: str) -> bool:

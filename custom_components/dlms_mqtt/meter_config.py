@@ -12,7 +12,7 @@ from .api import Json, as_object
 
 Seal = Callable[[str], str]
 
-LINE_KEYS = ("serial", "tcp", "udp")
+LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
 SECRET_KEYS = ("password", "encryption_key", "authentication_key")
 PLAIN_KEYS = ("client", "server", "authentication", "security", "system_title")
 HEX_LENGTHS = {"encryption_key": (32, 64), "authentication_key": (32, 64), "system_title": (16,)}

@@ -28,6 +28,7 @@ from .forms import (
     serial_schema,
 )
 from .meter_config import (
+    LINE_KEYS,
     access_errors,
     build_read,
     chosen,
@@ -144,7 +145,7 @@ class MeterFlow(ConfigSubentryFlow):
         return await self._progress("find", self._find, done="access", failed="find_failed")
 
     async def _find(self) -> None:
-        line = {key: self._connection[key] for key in ("serial", "tcp", "udp") if key in self._connection}
+        line = {key: self._connection[key] for key in LINE_KEYS if key in self._connection}
         found = await self._bridge.api.request(
             "meter/find", {"line": line}, timeout=LONG_TIMEOUT, progress=self._show_progress
         )

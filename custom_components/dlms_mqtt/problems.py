@@ -40,8 +40,14 @@ class Rule:
     fixable: bool = False
 
 
+def error_of(health: Json) -> ApiError | None:
+    """The last error of a meter, None when there is none."""
+    error = health.get("error")
+    return ApiError.from_reply(error) if isinstance(error, dict) and error else None
+
+
 def _error(health: Json) -> ApiError:
-    return ApiError.from_reply(health["error"] if isinstance(health.get("error"), dict) else {"code": "none"})
+    return error_of(health) or ApiError("none")
 
 
 def _locked_out(health: Json) -> Placeholders | None:
@@ -81,7 +87,7 @@ METER_RULES: tuple[Rule, ...] = (
     Rule("counter_refused", _counter_refused, IssueSeverity.ERROR),
     Rule("line_failing", _line_failing),
     Rule("clock_drift", _clock_drift, fixable=True),
-    Rule("energy_held", _energy_held),
+    Rule("energy_held", _energy_held, fixable=True),
 )
 
 

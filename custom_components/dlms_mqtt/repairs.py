@@ -1,16 +1,16 @@
-"""The repairs that can be done with one click: setting a clock, and forgetting a meter the bridge has lost."""
+"""The repairs of one click: setting a clock, accepting an energy value, forgetting a meter that the bridge lost."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import voluptuous as vol
 from homeassistant.components.repairs import RepairsFlow
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResult
 
-from .api import ApiError
+from .api import ApiError, Json
 from .const import CONF_BRIDGE, CONF_METER, DOMAIN
 from .coordinator import DlmsMqttConfigEntry
 
@@ -53,16 +53,33 @@ class ConfirmFlow(RepairsFlow):
         """Do it; False when it failed."""
 
 
-class SetClockFlow(ConfirmFlow):
-    """Set the meter's clock."""
+class CommandFlow(ConfirmFlow):
+    """A repair that is a command to the meter."""
+
+    path: ClassVar[str]
+    request: ClassVar[Json]
 
     async def repair(self, entry: DlmsMqttConfigEntry) -> bool:
-        """True when the meter took the time."""
+        """True when the meter (or the bridge for it) did it."""
         try:
-            await entry.runtime_data.api.command(self.meter, "request/clock", {"set": True})
+            await entry.runtime_data.api.command(self.meter, self.path, self.request)
         except ApiError:
             return False
         return True
+
+
+class SetClockFlow(CommandFlow):
+    """Set the meter's clock."""
+
+    path: ClassVar[str] = "request/clock"
+    request: ClassVar[Json] = {"set": True}
+
+
+class AcceptEnergyFlow(CommandFlow):
+    """Let the energy values through that the bridge holds back."""
+
+    path: ClassVar[str] = "do/accept_energy"
+    request: ClassVar[Json] = {"value": "PRESS"}
 
 
 class ForgetMeterFlow(ConfirmFlow):
@@ -75,7 +92,11 @@ class ForgetMeterFlow(ConfirmFlow):
         return True
 
 
-FLOWS: dict[str, type[ConfirmFlow]] = {"clock_drift": SetClockFlow, "orphan": ForgetMeterFlow}
+FLOWS: dict[str, type[ConfirmFlow]] = {
+    "clock_drift": SetClockFlow,
+    "energy_held": AcceptEnergyFlow,
+    "orphan": ForgetMeterFlow,
+}
 
 
 async def async_create_fix_flow(hass: HomeAssistant, issue_id: str, data: dict[str, Any] | None) -> RepairsFlow:

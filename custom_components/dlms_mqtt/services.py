@@ -13,6 +13,7 @@ from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, Supp
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.typing import VolSchemaType
 
 from .api import ApiError, Json
 from .const import DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
@@ -87,7 +88,7 @@ def _one_device(value: Any) -> str:
     return cv.string(devices[0])
 
 
-def _schema(fields: dict[Any, Any], *rules: Callable[[Any], Any]) -> vol.All:
+def _schema(fields: dict[Any, Any], *rules: Callable[[Any], Any]) -> VolSchemaType:
     return vol.All(vol.Schema({vol.Required("device_id"): _one_device, **fields}), *rules)
 
 
@@ -101,7 +102,7 @@ class Action:
     """One action: how a call is checked and what is asked of the meter."""
 
     name: str
-    schema: vol.All
+    schema: VolSchemaType
     build: Callable[[Json], Request]
     response: SupportsResponse = SupportsResponse.OPTIONAL
     timeout: float = TEST_TIMEOUT

@@ -258,17 +258,18 @@ async def fix(hass: HomeAssistant, issue_id: str) -> Any:
     return await flow.async_step_confirm({})
 
 
-async def test_the_clock_is_set_by_the_repair(
+async def test_repairs_that_are_commands(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
     have(bridge)
-    bridge.health["house"] = {"clock_drift": 100}
+    bridge.health["house"] = {"clock_drift": 100, "held": ["energy_import"]}
     await tell(hass, broker, bridge)
-    bridge.refuse["clock"] = Refusal("access-denied")
-    assert (await fix(hass, "clock_drift_main_house"))["errors"] == {"base": "failed"}
-    del bridge.refuse["clock"]
-    assert (await fix(hass, "clock_drift_main_house"))["type"] == "create_entry"
-    assert bridge.requests[-1][1]["set"] is True
+    for key, path in (("clock_drift", "clock"), ("energy_held", "do/accept_energy")):
+        bridge.refuse[path] = Refusal("access-denied")
+        assert (await fix(hass, f"{key}_main_house"))["errors"] == {"base": "failed"}
+        del bridge.refuse[path]
+        assert (await fix(hass, f"{key}_main_house"))["type"] == "create_entry"
+        assert bridge.requests[-1][0] == path
     flow = await async_create_fix_flow(hass, "x", {"key": "clock_drift", "bridge": "gone", "meter": "m", "data": ""})
     flow.hass, flow.handler, flow.flow_id = hass, DOMAIN, "flow"
     assert (await flow.async_step_confirm({}))["reason"] == "not_loaded"

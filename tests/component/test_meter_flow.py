@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from component_fixtures import Broker, settle
+from component_fixtures import Broker, add_mqtt_device, settle
 from fake_bridge import OBJECTS, FakeBridge, Message, Refusal
 from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER, ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -196,6 +198,23 @@ async def test_progress_is_shown_where_home_assistant_can(
     assert shown == [0.75, 1.0]
 
 
+async def test_a_search_that_is_closed_is_cancelled(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "h", "port": 1})
+    bridge.silent = True
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], {"next_step_id": "find"})
+    assert result["type"] is FlowResultType.SHOW_PROGRESS
+    for _ in range(20):
+        await asyncio.sleep(0)
+    hass.config_entries.subentries.async_abort(result["flow_id"])
+    await settle(hass)
+    find, cancel = (json.loads(line.split(" ", 1)[1]) for line in broker.published[-2:])
+    assert broker.published[-1].startswith("dlms_mqtt/bridge/main/request/cancel ")
+    assert find["id"] == cancel["id"]
+
+
 async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
     result = await choose(hass, await start(hass, entry), "remote")
     result = await go(hass, result, {"protocol": "rfc2217", "host": " pi ", "port": 2217})
@@ -279,7 +298,10 @@ async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, e
 
 async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House"})
-    await go(hass, result, {"items": ALL})
+    hass.loop.call_later(0.02, add_mqtt_device, hass, "house-2")  # discovery comes a little later
+    with patch.object(bridge, "publish_discovery", return_value=Message("x", "")):
+        result = await go(hass, result, {"items": ALL})
+    assert result["description"] == "device"
     assert set(bridge.stored) == {"house", "house-2"}
 
 
