@@ -122,7 +122,7 @@ def from_serial(number: str) -> Iterator[Station]:
 def scan() -> Iterator[Station]:
     """Every physical address of two octets, then the same ones in four."""
     for size in (2, 4):
-        yield from (Station(1, number, size, _SCAN_WEIGHT / size, "scan") for number in _SCAN)
+        yield from (Station(1, number, size, _SCAN_WEIGHT / size**2, "scan") for number in _SCAN)
 
 
 def stations(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Station]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.meter.finder.candidates import SPEEDS, Fixed, Speed, Station, clients, scan, stations
@@ -11,22 +11,25 @@ from dlms_mqtt.meter.finder.candidates import SPEEDS, Fixed, Speed, Station, cli
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
 _FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
 _LEAST = 2e-5
-_SLOW_SHARE = 0.12  # of the meters, say, need longer
+BURST = 5  # stations asked at once: only one of them is there
+_BURST_SHARE, _SINGLE_SHARE = 0.88, 0.12  # of the meters, say, answer in a burst; the others are slow or want silence
 WAKE_UP = b"\0" * 66
 """Zero octets for 2.2 s at 300 baud: the wake-up of battery meters in IEC 62056-21."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One thing to try. ``options``: the connection options it stands for; ``wait``: seconds for the answer."""
+    """One thing to try. ``options``: the connection options it stands for; ``wait``: seconds for the answer.
+
+    ``stations``: server addresses that are asked, all at once.
+    """
 
     kind: str
     options: Mapping[str, Any]
     weight: float
     cost: float
-    station: Station | None = None
+    stations: tuple[Station, ...] = ()
     wait: float = FAST
-    name: str = field(default="", compare=False)
 
     @property
     def ratio(self) -> float:
@@ -113,25 +116,26 @@ def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
 
 
 def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), *, scanned: bool = False) -> list[Probe]:
-    """SNRM to every station of every client at these speeds; ``scanned``: every address of a bounded range too."""
+    """SNRM to every station of every client at these speeds; ``scanned``: to every address of a bounded range."""
+    wanted = list(scan()) if scanned else stations(fixed, numbers)
     found: list[Probe] = []
-    wanted = [*stations(fixed, numbers), *(scan() if scanned else ())]
     for speed in speeds:
         for client, likely in clients(fixed).items():
-            for station in wanted:
-                weight = speed.weight * likely * station.weight
-                if weight >= _LEAST or scanned:
-                    found += _asked(speed, client, station, weight)
-    return ordered(found)
+            for start in range(0, len(wanted), BURST):
+                found += _asked(speed, client, wanted[start : start + BURST], speed.weight * likely)
+    return ordered(probe for probe in found if scanned or probe.weight >= _LEAST)
 
 
-def _asked(speed: Speed, client: int, station: Station, weight: float) -> Iterator[Probe]:
+def _asked(speed: Speed, client: int, group: Sequence[Station], weight: float) -> Iterator[Probe]:
+    """A burst of questions and one wait; then, for lines and meters that cannot bear that, one question at a time."""
     options: dict[str, Any] = {"client": client}
     if speed.baud:
         options |= {"baud": speed.baud, "parity": speed.parity}
-    line = 2 * _FRAME * 11 / speed.baud if speed.baud else 0.0
-    for wait, share in ((FAST, 1 - _SLOW_SHARE), (SLOW, _SLOW_SHARE)):
-        yield Probe("direct", options, weight * share, line + wait, station, wait)
+    frame = _FRAME * 11 / speed.baud if speed.baud else 0.0
+    together = weight * sum(station.weight for station in group)
+    yield Probe("direct", options, together * _BURST_SHARE, frame * len(group) + FAST, tuple(group))
+    for station in group:
+        yield Probe("direct", options, weight * station.weight * _SINGLE_SHARE, 2 * frame + SLOW, (station,), SLOW)
 
 
 def ordered(probes: Iterable[Probe]) -> list[Probe]:

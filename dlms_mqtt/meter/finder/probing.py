@@ -16,7 +16,7 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectionLost
 from dlms_mqtt.meter.finder import plan
-from dlms_mqtt.meter.finder.candidates import Fixed, Speed
+from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station
 from dlms_mqtt.meter.finder.evidence import Evidence, Seen, judge, station
 from dlms_mqtt.meter.finder.line import Line
 from dlms_mqtt.meter.finder.plan import Probe
@@ -29,9 +29,10 @@ from dlms_mqtt.transport.base import Transport
 Options = dict[str, Any]
 Stage = Callable[[float, float, str], None]
 
-_HOLD = 6.0  # s after a sign-on in which the meter surely still waits for HDLC
+_HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
-_SIGN_ON_AGAIN = 3  # times that HDLC is looked for behind a sign-on before other ways are tried
+_SINGLES = 12
+_CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
 _NO_SPEED = Speed(0, "none", 1.0)
 _SETTLE = 1.0
 
@@ -134,17 +135,19 @@ class Probing:
         if probe.options.get("baud"):
             await line.set_speed(probe.options["baud"], probe.options["parity"])
         seen = await self._snrm(line, probe)
-        return None if seen is None else dict(probe.options) | _address(seen) | _framing(line)
+        if seen is None:
+            return None
+        # A meter that has signed on and not yet fallen back answers directly; next time it wants the sign-on again.
+        way = {"opening": "sign-on"} if self.facts.identification is not None else dict(probe.options)
+        return way | _address(seen) | _framing(line)
 
     async def _snrm(self, line: Line, probe: Probe) -> Frame | None:
-        """Ask a station for a link, and take it down again when it answers."""
-        where = probe.station
-        if where is None:
-            return None
-        destination = encode_address(where.server, where.physical, where.size)
-        source = encode_address(probe.options["client"])
-        seen = await line.ask(encode_frame(Kind.SNRM | POLL, destination, source), probe.wait)
+        """Ask stations for a link; when one answers, take its link down again. A confused answer is looked into."""
+        seen = await line.ask(_questions(probe), probe.wait)
         self._learn(seen)
+        if seen.evidence in _CONFUSED and len(probe.stations) > 1:
+            singles = [replace(probe, stations=(station,)) for station in probe.stations]
+            return await self._first(line, singles)
         if seen.frame is None or seen.evidence not in (Evidence.UA, Evidence.DM, Evidence.FRMR):
             return None
         self.facts.linked = True
@@ -153,6 +156,13 @@ class Probing:
             self.facts.oddities.add(str(seen.evidence))
         await line.ask(encode_frame(Kind.DISC | POLL, seen.frame.source, seen.frame.destination), plan.SLOW)
         return seen.frame
+
+    async def _first(self, line: Line, probes: list[Probe]) -> Frame | None:
+        for probe in probes:
+            frame = await self._snrm(line, probe)
+            if frame is not None:
+                return frame
+        return None
 
     def _learn(self, seen: Seen) -> None:
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
@@ -167,15 +177,37 @@ class Probing:
         if found is None:
             return None
         self.facts.identification = found
-        for turn in range(_SIGN_ON_AGAIN):
-            if turn and await self._sign_on_once(probe.options) is None:
-                break
-            frame = await self._behind_sign_on(found, probe, turn)
+        asked = _behind_sign_on(found, self.fixed)
+        total = len(asked)
+        while asked:
+            self.stage(total - len(asked), total, "looking for the address behind the sign-on")
+            frame = await self._while_it_waits(asked, _speed(found).baud)
             if frame is not None:
-                if found.parity_seen:
-                    self.facts.oddities.add("parity")
-                line = await self._open()
-                return dict(probe.options) | _address(frame) | _framing(line)
+                return await self._signed_on(probe, frame)
+            if asked:  # silent: it has not yet fallen back, so HDLC goes on
+                await self._sign_on_once(probe.options)
+        return None
+
+    async def _signed_on(self, probe: Probe, frame: Frame) -> Options:
+        said = self.facts.identification
+        if said is not None and said.parity_seen:
+            self.facts.oddities.add("parity")
+        return dict(probe.options) | _address(frame) | _framing(await self._open())
+
+    async def _while_it_waits(self, asked: list[Probe], baud: int) -> Frame | None:
+        """Ask stations behind a sign-on, as long as the meter surely still waits; what was asked is taken away."""
+        line = await self._open()
+        await line.set_speed(baud)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HOLD
+        first = asked[0]
+        while asked and loop.time() < until:
+            probe = asked.pop(0)
+            frame = await self._snrm(line, probe)
+            if frame is not None:
+                if probe is not first and any(_sent_by(frame, where) for where in first.stations):
+                    self.facts.oddities.add("first-frame-lost")
+                return frame
         return None
 
     async def _sign_on_once(self, options: Mapping[str, Any]) -> Identification | None:
@@ -199,22 +231,6 @@ class Probing:
     def _with(self, **values: Any) -> ConnectionSettings:
         return replace(self.settings, **values)
 
-    async def _behind_sign_on(self, found: Identification, probe: Probe, turn: int) -> Frame | None:
-        """Look for the station at the speed agreed on, as long as the meter surely waits."""
-        line = await self._open()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _HOLD
-        asked = _station_plan(found, self.fixed, turn)
-        for number, candidate in enumerate(asked):
-            if loop.time() > until:
-                break
-            frame = await self._snrm(line, candidate)
-            if frame is not None:
-                if candidate.station == asked[0].station and number:
-                    self.facts.oddities.add("first-frame-lost")
-                return frame
-        return None
-
     # -- pushes, wrapper, scan ----------------------------------------------------------------------------------------
 
     async def _listen(self, probe: Probe) -> Options | None:
@@ -237,28 +253,12 @@ class Probing:
 
     async def _long_scan(self) -> Options | None:
         """Every address of a bounded range, when nothing likelier is left."""
-        if not self.scan or self.fixed.server is not None or self.pushed is not None:
+        given = self.fixed.server is not None or self.fixed.physical is not None
+        if not self.scan or given or self.pushed is not None or self.facts.identification is not None:
             return None
-        if self.facts.identification is not None:
-            return await self._scan_behind_sign_on(self.facts.identification)
         line = await self._open()
         speed = Speed(self.fixed.baud or 9600, self.fixed.parity or "none", 1.0) if line.has_speed else _NO_SPEED
         return await self._work(_every_station(speed, self.fixed))
-
-    async def _scan_behind_sign_on(self, found: Identification) -> Options | None:
-        asked = _every_station(_speed(found), self.fixed)
-        loop = asyncio.get_running_loop()
-        while asked:
-            if await self._sign_on_once({}) is None:
-                return None
-            line = await self._open()
-            until = loop.time() + _HOLD
-            while asked and loop.time() < until:
-                self.stage(self.spent, self.spent + len(asked) * plan.FAST, "scanning addresses")
-                frame = await self._snrm(line, asked.pop(0))
-                if frame is not None:
-                    return {"opening": "sign-on"} | _address(frame) | _framing(line)
-        return None
 
 
 def _once(machine: Any, options: Mapping[str, Any]) -> Any:
@@ -275,16 +275,24 @@ def _every_station(speed: Speed, fixed: Fixed) -> list[Probe]:
     return [probe for probe in plan.direct([speed], known, scanned=True) if probe.wait == plan.FAST]
 
 
-def _station_plan(found: Identification, fixed: Fixed, turn: int) -> list[Probe]:
-    """Quick questions first; the likeliest is asked again soon, for meters that are deaf just after the switch."""
+def _behind_sign_on(found: Identification, fixed: Fixed) -> list[Probe]:
+    """Bursts first; the likeliest again soon, for meters that are deaf just after the switch; at last a scan."""
     probes = plan.direct([_speed(found)], fixed, (found.text,))
-    quick = [probe for probe in probes if probe.wait == plan.FAST]
-    slow = [probe for probe in probes if probe.wait == plan.SLOW]
-    start = turn * 12
-    if turn == 2:
-        return slow[:6]
-    again = quick[0:1] if not turn else []
-    return [*quick[start : start + 3], *again, *quick[start + 3 : start + 10], *again, *quick[start + 10 : start + 12]]
+    bursts = [probe for probe in probes if probe.wait == plan.FAST]
+    singles = [probe for probe in probes if probe.wait == plan.SLOW]
+    return [*bursts[:2], *singles[:1], *bursts[2:], *_every_station(_speed(found), fixed), *singles[1:_SINGLES]]
+
+
+def _sent_by(frame: Frame, where: Station) -> bool:
+    return frame.source == encode_address(where.server, where.physical, where.size)
+
+
+def _questions(probe: Probe) -> bytes:
+    source = encode_address(probe.options["client"])
+    return b"".join(
+        encode_frame(Kind.SNRM | POLL, encode_address(where.server, where.physical, where.size), source)
+        for where in probe.stations
+    )
 
 
 def _address(frame: Frame) -> Options:
