@@ -10,6 +10,11 @@ class EchoFilter:
         self._sent = b""
         self._held = b""  # so far it looks like the copy
 
+    @property
+    def reflects(self) -> bool:
+        """Has the copy of the last message come?"""
+        return not self._sent
+
     def sent(self, data: bytes) -> None:
         """This went out; its copy may come back."""
         self._sent = data

@@ -186,7 +186,10 @@ class SignOn:
         self._phase = Phase.CONFIRMING
         character = baud_character(identification.baud_character, self.settings.max_baud)
         self._choice = replace(self._choice, baud_character=character)
+        reflects = self._echo.reflects
         line = self._line(self._choice.encode())
+        if not reflects:  # the request did not come back, so what looks like our line is the meter's confirmation
+            self._echo.sent(b"")
         self._do(Wait(identification.reaction_time), line, Listen(self.settings.switch_delay))
 
     def _look_for_confirmation(self) -> None:
