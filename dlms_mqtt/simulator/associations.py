@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, ManufacturerAlgorithm, Security
+from dlms_mqtt.protocol.security.suites import NO_KEY
 from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, CosemObject
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Association:
     name: str
     level: int = PUBLIC
     mechanism: Mechanism = Mechanism.NONE
-    secret: Secret = Secret()
+    secret: Secret = NO_KEY
     algorithm: ManufacturerAlgorithm | None = None
     keys: Keys | None = None
     suite: int = 0
@@ -137,7 +137,5 @@ def _selectors(item: CosemObject, attribute: int) -> tuple[int, ...] | None:
     found = item.selectors.get(attribute)
     return tuple(found) if found else None
 
-
-Finder = Callable[[int], Association | None]
 
 __all__ = ["CURRENT_LN", "CURRENT_SN", "LN_SERVICES", "MANAGER", "SN_SERVICES", "Association", "Context"]

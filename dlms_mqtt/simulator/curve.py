@@ -8,7 +8,7 @@ Days are those of the zone's standard time; energy is in watt-seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import accumulate
@@ -40,8 +40,8 @@ class Shape(NamedTuple):
 
     load: tuple[Sequence[int], Sequence[int], Sequence[int]]
     solar: Sequence[int]
-    power: dict[str, Sequence[int]]
-    sums: dict[str, Sequence[int]]
+    power: Mapping[str, Sequence[int]]
+    sums: Mapping[str, Sequence[int]]
 
 
 @lru_cache(maxsize=64)

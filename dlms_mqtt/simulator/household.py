@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import tzinfo
+from functools import partial
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
 from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.associations import Association, Context
 from dlms_mqtt.simulator.clients import household_associations
+from dlms_mqtt.simulator.clock_object import clock_object
 from dlms_mqtt.simulator.consumption import TARIFFS, Consumption
 from dlms_mqtt.simulator.curve import Curve
+from dlms_mqtt.simulator.demand import Demand, demand_objects
+from dlms_mqtt.simulator.equipment import Builder, identification, ports, security, status, supply, tariffs
 from dlms_mqtt.simulator.faults import Faults
-from dlms_mqtt.simulator.meter import Meter, association_objects
-from dlms_mqtt.simulator.objects import PUBLIC, CosemObject, Outcome, Value, make, named
+from dlms_mqtt.simulator.image import Image, image_object
+from dlms_mqtt.simulator.meter import Code, Event, Meter, association_objects
+from dlms_mqtt.simulator.objects import CosemObject, make
+from dlms_mqtt.simulator.profiles import (
+    CLOCK,
+    Column,
+    Profile,
+    each,
+    each_day,
+    each_month,
+    profile_object,
+    register_cell,
+    status_cell,
+    time_cell,
+)
+from dlms_mqtt.simulator.push import push_objects
 from dlms_mqtt.transport.clock import Clock
 
 ZONE = "Europe/Vienna"
@@ -47,11 +65,11 @@ def household(
     options.setdefault("name", f"DMQ{number:013d}")
     meter = Meter(clock=clock, zone=zone, random=options.pop("random", None) or Random(seed).randbytes, **options)  # noqa: S311
     use = Consumption(Curve(seed, zone), zone, meter.timeline, clock.time)
-    meter.consumption = use
     meter.resets.append(use.reset)
     meter.associate(*(household_associations(faults) if associations is None else associations))
     for objects in _PARTS:
         meter.add(*objects(meter, use))
+    _past(meter)
     return meter
 
 
@@ -107,7 +125,10 @@ def _power(meter: Meter, use: Consumption) -> list[CosemObject]:
 
 def _phase(meter: Meter, use: Consumption, phase: int) -> list[CosemObject]:
     group = 20 * (phase + 1)
-    watts = lambda: use.now().phases[phase]  # noqa: E731
+
+    def watts() -> int:
+        return use.now().phases[phase]
+
     return [
         _register(f"1.0.{group + 1}.7.0.255", "double-long-unsigned", lambda: max(0, watts()), 0, _W),
         _register(f"1.0.{group + 2}.7.0.255", "double-long-unsigned", lambda: max(0, -watts()), 0, _W),
@@ -150,32 +171,78 @@ def _frequency(meter: Meter) -> int:
     return 5000 + _flicker(meter, "f", 3)
 
 
-def text(value: str) -> Data:
-    """An octet-string of text, as identification objects have it."""
-    return named("octet-string", value.encode())
+def _demand(meter: Meter, use: Consumption) -> list[CosemObject]:
+    kinds = {1: "import", 2: "export"}
+    return [item for c, kind in kinds.items() for item in demand_objects(Demand(meter, use, kind), c, scaled(0, _W))]
 
 
-def _identification(meter: Meter, use: Consumption) -> list[CosemObject]:
-    counters: list[Value] = [lambda context: named("double-long-unsigned", context.meter.client_counter())]
+def _captured(use: Consumption, meter: Meter, *registers: tuple[int, int]) -> list[Column]:
+    """Columns of energy registers by group C and tariff."""
+    found = []
+    for group, tariff in registers:
+        kind, source = _ENERGIES[group][0], CaptureObject(3, Obis((1, 0, group, 8, tariff, 255)), 2)
+        value = partial(use.register, kind, tariff)
+        found.append(Column(source, register_cell(meter, value)))
+    return found
+
+
+def _profiles(meter: Meter, use: Consumption) -> list[CosemObject]:
+    word = CaptureObject(1, Obis((0, 0, 96, 10, 1, 255)), 2)
+    clock = Column(CLOCK, time_cell(meter))
+
+    def columns(period: int, *registers: tuple[int, int]) -> list[Column]:
+        return [clock, Column(word, status_cell(meter, period)), *_captured(use, meter, *registers)]
+
+    load = Profile(meter, columns(_QUARTER, (1, 0), (2, 0), (3, 0), (4, 0)), each(meter, _QUARTER), _float, 90 * 96)
+    daily = Profile(meter, columns(_DAY, (1, 0), (1, 1), (1, 2), (2, 0)), each_day(meter), _float, 90)
+    billing = Profile(
+        meter, [clock, *_captured(use, meter, (1, 0), (1, 1), (1, 2), (2, 0))], each_month(meter), _float, 13
+    )
+    code = CaptureObject(1, Obis((0, 0, 96, 11, 0, 255)), 2)
+    log = Profile(
+        meter,
+        [Column(CLOCK, lambda event: clock.cell(event.time)), Column(code, lambda event: bytes((0x11, event.code)))],
+        lambda most: meter.events[-most:],
+        lambda event: float(event.time),
+        100,
+    )
     return [
-        make(1, "0.0.42.0.0.255", text(meter.name), see=PUBLIC),
-        make(1, "0.0.96.1.0.255", text(meter.name[-8:]), see=PUBLIC),
-        make(1, "1.0.0.2.0.255", text("DMQ-SIM 1.4.2"), see=PUBLIC),
-        make(1, "1.0.0.2.8.255", named("octet-string", bytes(range(0xA0, 0xA8)))),
-        make(1, "0.0.43.1.0.255", *counters, see=PUBLIC),
+        profile_object("1.0.99.1.0.255", load, _QUARTER),
+        profile_object("1.0.99.2.0.255", daily, _DAY),
+        profile_object("0.0.98.1.0.255", billing, 0),
+        profile_object("0.0.99.98.0.255", log, 0),
     ]
 
 
-def _clock_objects(meter: Meter, use: Consumption) -> list[CosemObject]:
-    from dlms_mqtt.simulator.behaviour import clock_object
+def _past(meter: Meter) -> None:
+    """Some events of the last weeks, so that the log is not empty."""
+    random, now = Random(f"events {meter.name}"), meter.seconds()  # noqa: S311
+    for back in sorted((random.uniform(1, 60) for _ in range(6)), reverse=True):
+        code = random.choice((Code.CLOCK_ADJUSTED, Code.WRONG_PASSWORD, Code.POWER_DOWN))
+        when = now - back * _DAY
+        meter.events.append(Event(when, code))
+        if code is Code.POWER_DOWN:
+            meter.events.append(Event(when + random.uniform(2, 90), Code.POWER_UP))
 
-    return [clock_object(meter)]
+
+def _float(key: float) -> float:
+    return key
 
 
-def _basics(meter: Meter, use: Consumption) -> list[CosemObject]:
-    return list(association_objects())
-
-
-_PARTS = (_basics, _identification, _clock_objects, _energy, _power)
-OK = Outcome()
-RANDOM = os.urandom
+_QUARTER, _DAY = 900, 86400
+_PARTS: tuple[Builder, ...] = (
+    lambda _meter, _use: list(association_objects()),
+    identification,
+    lambda meter, _use: [clock_object(meter)],
+    _energy,
+    _power,
+    _demand,
+    status,
+    tariffs,
+    supply,
+    security,
+    ports,
+    _profiles,
+    lambda meter, _use: push_objects(meter),
+    lambda meter, _use: [image_object(Image(meter))],
+)

@@ -9,7 +9,7 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import action, get
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessOutcome, AccessRequest, AccessResponse
-from dlms_mqtt.protocol.apdu.results import DataAccessResult, GetDataResult, encode_results
+from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult, GetDataResult, encode_results
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, DataType, decode, decode_whole
 from dlms_mqtt.protocol.layout import Apdu
@@ -160,7 +160,7 @@ class LogicalNames:
 
     def _action_next(self, request: action.ActionRequestNextPblock) -> Apdu:
         if request.block_number != self._number or not self._rest:
-            return action.ActionResponseNormal(request.invoke, action.ActionResult.NO_LONG_ACTION_IN_PROGRESS)
+            return action.ActionResponseNormal(request.invoke, ActionResult.NO_LONG_ACTION_IN_PROGRESS)
         return self._next_action(request.invoke)
 
     def _action_list(self, request: action.ActionRequestWithList) -> Apdu:
@@ -189,7 +189,7 @@ class LogicalNames:
 
     def _action_block(self, request: Any) -> Apdu:
         if self._collect(request):
-            return action.ActionResponseNormal(request.invoke, action.ActionResult.LONG_ACTION_ABORTED)
+            return action.ActionResponseNormal(request.invoke, ActionResult.LONG_ACTION_ABORTED)
         if not request.last:
             return action.ActionResponseNextPblock(request.invoke, request.block_number)
         target, self._target = self._target, None

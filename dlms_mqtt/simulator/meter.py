@@ -13,6 +13,7 @@ from enum import IntEnum
 from dlms_mqtt.cosem.object_list import encode_access_rights_sn, encode_object_list, encode_object_list_sn
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import PeerCounters
 from dlms_mqtt.protocol.timestamps import DateTime
 from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Association, Context
@@ -81,6 +82,8 @@ class Meter:
         self.timeline = Timeline()
         self.events: list[Event] = []
         self.on_event: list[Callable[[Event], None]] = []
+        self.on_push: list[Callable[[Obis], None]] = []
+        self.master_key = Secret(bytes(range(0x70, 0x80)))
         self.oddities: dict[str, str] = {}
         self.restarts = 0
         self.resets: list[Callable[[], None]] = []

@@ -1,4 +1,4 @@
-"""AARQ to AARE in the meter's role: who is it, may he in, and what do we agree on. Refusals as the standard has them."""
+"""AARQ to AARE in the meter's role: who is it, may he come in, and what do we agree on."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from dlms_mqtt.protocol.apdu.access import AccessRequest
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
 from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
+from dlms_mqtt.protocol.apdu.results import ActionResult
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, UnconfirmedWriteRequest, WriteRequest
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
@@ -186,7 +187,7 @@ class MeterServer:
         self._forget()
 
     def _released(self, rlrq: Rlrq) -> bytes | None:
-        """In a ciphered association a ciphered question gets a ciphered answer; clients that ask plainly, a plain one."""
+        """A ciphered question gets a ciphered answer, a plain one (some clients ask so) a plain one."""
         opened = self.opened
         if opened is None or opened.cipher is None or not rlrq.user_information:
             return None
@@ -265,7 +266,7 @@ class MeterServer:
         try:
             answer = self._prove(decode_whole(request.data or b""))
         except SecurityError:
-            return action.ActionResponseNormal(request.invoke, action.ActionResult.OTHER_REASON)
+            return action.ActionResponseNormal(request.invoke, ActionResult.OTHER_REASON)
         return action.ActionResponseNormal(request.invoke, 0, None, b"\x09" + bytes((len(answer),)) + answer)
 
     def _prove(self, value: Data) -> bytes:

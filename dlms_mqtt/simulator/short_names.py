@@ -157,7 +157,7 @@ class ShortNames:
 
 def is_proof(request: Any) -> bool:
     """Is this the client's answer to our challenge?"""
-    variables = getattr(request, "variables", ())
+    variables: tuple[Any, ...] = getattr(request, "variables", ())
     return len(variables) == 1 and getattr(variables[0], "name", 0) == REPLY_TO_HLS
 
 

@@ -1,4 +1,4 @@
-"""What the objects of a meter do when they are written to or run: clock first."""
+"""The clock object: readable by everybody, set by writing or by its methods."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dlms_mqtt.simulator.meter import Meter
 from dlms_mqtt.simulator.objects import PUBLIC, CosemObject, Method, Outcome, make, named
 
 OK = Outcome()
+_MOST_SHIFT = 900
 
 
 def moment_of(meter: Meter, value: object) -> datetime | None:
@@ -22,50 +23,69 @@ def moment_of(meter: Meter, value: object) -> datetime | None:
     return DateTime.decode(octets).to_datetime(meter.zone)
 
 
-def clock_object(meter: Meter) -> CosemObject:
-    """Class 8: writable, with all its methods."""
-    standard, summer = _offsets(meter)
-    shift = int((summer - standard).total_seconds() // 60)
-    preset: list[datetime] = []
+class ClockSetter:
+    """What writes and methods do to the meter's clock."""
 
-    def write(_context: Context, value: Data) -> int:
-        moment = moment_of(meter, value.value)
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self._preset: datetime | None = None
+
+    def write(self, _context: Context, value: Data) -> int:
+        """Attribute 2."""
+        moment = moment_of(self.meter, value.value)
         if moment is None:
             return DataAccessResult.OTHER_REASON
-        meter.set_clock(moment)
+        self.meter.set_clock(moment)
         return DataAccessResult.SUCCESS
 
-    def adjust(seconds: int) -> Method:
-        """Round to the nearest multiple."""
+    def adjust(self, seconds: int) -> Method:
+        """Methods 1 to 3: round to the nearest multiple."""
 
         def run(_context: Context, _argument: Data | None) -> Outcome:
-            now = meter.seconds()
-            meter.set_clock(datetime.fromtimestamp(round(now / seconds) * seconds, meter.zone))
+            nearest = round(self.meter.seconds() / seconds) * seconds
+            self.meter.set_clock(datetime.fromtimestamp(nearest, self.meter.zone))
             return OK
 
         return run
 
-    def use_preset(_context: Context, _argument: Data | None) -> Outcome:
-        if not preset:
+    def use_preset(self, _context: Context, _argument: Data | None) -> Outcome:
+        """Method 4."""
+        moment, self._preset = self._preset, None
+        if moment is None:
             return Outcome(ActionResult.OTHER_REASON)
-        meter.set_clock(preset.pop())
+        self.meter.set_clock(moment)
         return OK
 
-    def set_preset(_context: Context, argument: Data | None) -> Outcome:
-        parts = argument.value if argument else ()
-        moments = [moment_of(meter, part.value) for part in parts]
+    def preset(self, _context: Context, argument: Data | None) -> Outcome:
+        """Method 5: the time to set, and between which times it may be used."""
+        moments = [moment_of(self.meter, part.value) for part in argument.value] if argument else []
         if len(moments) != 3 or None in moments:
             return Outcome(ActionResult.TYPE_UNMATCHED)
-        preset[:] = [moment for moment in moments[:1] if moment]
+        self._preset = moments[0]
         return OK
 
-    def shift_time(_context: Context, argument: Data | None) -> Outcome:
+    def shift(self, _context: Context, argument: Data | None) -> Outcome:
+        """Method 6: by at most a quarter of an hour."""
         seconds = argument.value if argument else 0
-        if abs(seconds) > 900:
+        if abs(seconds) > _MOST_SHIFT:
             return Outcome(ActionResult.OTHER_REASON)
-        meter.set_clock(meter.now() + timedelta(seconds=seconds))
+        self.meter.set_clock(self.meter.now() + timedelta(seconds=seconds))
         return OK
 
+
+def clock_object(meter: Meter) -> CosemObject:
+    """Class 8: writable, with all its methods."""
+    standard, summer = _offsets(meter)
+    saving = int((summer - standard).total_seconds() // 60)
+    setter = ClockSetter(meter)
+    methods = (
+        setter.adjust(900),
+        setter.adjust(900),
+        setter.adjust(60),
+        setter.use_preset,
+        setter.preset,
+        setter.shift,
+    )
     return make(
         8,
         "0.0.1.0.0.255",
@@ -74,13 +94,13 @@ def clock_object(meter: Meter) -> CosemObject:
         lambda _context: named("unsigned", 0x80 if meter.now().dst() else 0),
         named("octet-string", _switch(3, 2)),
         named("octet-string", _switch(10, 3)),
-        named("integer", shift),
-        named("boolean", bool(shift)),
+        named("integer", saving),
+        named("boolean", bool(saving)),
         named("enum", 1),
         see=PUBLIC,
         writable=(2, 3, 5, 6, 7, 8),
-        writers={2: write},
-        methods={1: adjust(900), 2: adjust(900), 3: adjust(60), 4: use_preset, 5: set_preset, 6: shift_time},
+        writers={2: setter.write},
+        methods=dict(enumerate(methods, start=1)),
     )
 
 

@@ -1,0 +1,338 @@
+"""What a household meter has besides its registers: identification, status, tariffs, supply switch, security, ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dlms_mqtt.cosem.structures import SapAssignment, Script, ScriptAction, array
+from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import Keys, Security, unwrap_key
+from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.consumption import DAY_BEGINS, DAY_ENDS, Consumption
+from dlms_mqtt.simulator.meter import Code, Event, Meter
+from dlms_mqtt.simulator.objects import PUBLIC, CosemObject, Outcome, make, named
+
+OK = Outcome()
+REFUSED = Outcome(ActionResult.OTHER_REASON)
+DISCONNECT = (70, Obis((0, 0, 96, 3, 10, 255)))
+TARIFF_SCRIPTS = Obis((0, 0, 10, 0, 100, 255))
+# What sets which bit of the alarm register.
+_ALARMS = {Code.WRONG_PASSWORD: 0x2000, Code.POWER_DOWN: 0x0100, Code.RESET: 0x4000, Code.CLOCK_ADJUSTED: 0x0001}
+
+
+def text(value: str) -> Data:
+    """An octet-string of text, as identification objects have it."""
+    return named("octet-string", value.encode())
+
+
+def structure(*items: Data) -> Data:
+    """A structure."""
+    return Data(DataType.STRUCTURE, items)
+
+
+def array_of(*items: Data) -> Data:
+    """An array."""
+    return Data(DataType.ARRAY, items)
+
+
+def identification(meter: Meter, _use: Consumption) -> list[CosemObject]:
+    """Names, numbers, firmware, and the counters that clients may go on from."""
+
+    def counter(context: Context) -> Data:
+        return named("double-long-unsigned", context.meter.client_counter())
+
+    return [
+        make(1, "0.0.42.0.0.255", text(meter.name), see=PUBLIC),
+        make(1, "0.0.96.1.0.255", text(meter.name[-8:]), see=PUBLIC),
+        make(1, "0.0.96.1.1.255", text("Kitchen table 1"), writable=(2,), checks={2: lambda v: len(v) <= 48}),
+        make(1, "0.0.96.1.10.255", text("AT0010000000000000001000" + meter.name[-8:])),
+        make(1, "1.0.0.2.0.255", text("DMQ-SIM 1.4.2"), see=PUBLIC),
+        make(1, "1.0.0.2.8.255", named("octet-string", bytes(range(0xA0, 0xA8)))),
+        make(1, "0.0.43.1.0.255", counter, see=PUBLIC),
+        make(1, "0.0.43.1.1.255", counter, see=PUBLIC),
+        make(17, "0.0.41.0.0.255", array([SapAssignment(meter.server, meter.name)]), see=PUBLIC),
+    ]
+
+
+def status(meter: Meter, use: Consumption) -> list[CosemObject]:
+    """Status, error and alarm words, counts of events, and parameters that may be written."""
+    alarms = [0]
+
+    def alarm(event: Event) -> None:
+        alarms[0] |= _ALARMS.get(event.code, 0)  # type: ignore[call-overload]
+
+    def clear(_context: Context, value: Data) -> int:
+        """Writing a bit clears it."""
+        alarms[0] &= ~value.value
+        return DataAccessResult.SUCCESS
+
+    def count(*codes: int) -> Callable[[Context], Data]:
+        return lambda _context: named("long-unsigned", sum(event.code in codes for event in meter.events))
+
+    meter.on_event.append(alarm)
+    begun = meter.clock.time()
+    hours = 20_000
+
+    def operating(_context: Context) -> Data:
+        return named("double-long-unsigned", hours * 3600 + int(meter.clock.time() - begun))
+
+    return [
+        make(1, "0.0.96.10.1.255", named("unsigned", 0)),
+        make(1, "0.0.96.5.0.255", lambda _c: named("unsigned", 0x10 if use.connected else 0)),
+        make(1, "0.0.97.97.0.255", named("double-long-unsigned", 0)),
+        make(
+            1,
+            "0.0.97.98.0.255",
+            lambda _c: named("double-long-unsigned", alarms[0]),
+            writable=(2,),
+            writers={2: clear},
+        ),
+        make(1, "0.0.97.98.10.255", named("double-long-unsigned", 0xFFFF), writable=(2,)),
+        make(1, "0.0.96.7.0.255", count(Code.POWER_DOWN)),
+        make(1, "0.0.96.15.0.255", lambda _c: named("long-unsigned", len(meter.events))),
+        make(1, "0.0.96.11.0.255", lambda _c: named("unsigned", meter.events[-1].code if meter.events else 0)),
+        make(3, "0.0.96.8.0.255", operating, structure(named("integer", 0), named("enum", 7))),
+        make(3, "0.0.96.9.0.255", named("integer", 23), structure(named("integer", 0), named("enum", 9))),
+        make(1, "0.0.96.13.0.255", text(""), writable=(2,), checks={2: lambda value: len(value) <= 128}),
+        make(1, "1.0.0.4.2.255", named("long-unsigned", 1), writable=(2,), checks={2: lambda v: 1 <= v <= 1000}),
+        make(1, "1.0.0.4.3.255", named("long-unsigned", 1), writable=(2,), checks={2: lambda v: 1 <= v <= 1000}),
+    ]
+
+
+# -- tariffs ----------------------------------------------------------------------------------------------------------
+
+
+def tariffs(meter: Meter, use: Consumption) -> list[CosemObject]:
+    """The tariff in force, the calendar that says which, and the scripts that it runs."""
+
+    def force(_context: Context, value: Data) -> int:
+        meter.force_tariff(value.value)
+        return DataAccessResult.SUCCESS
+
+    def run(_context: Context, argument: Data | None) -> Outcome:
+        if argument is None or argument.value not in (1, 2):
+            return REFUSED
+        meter.force_tariff(argument.value)
+        return OK
+
+    scripts = [
+        Script(number, (ScriptAction(1, 6, Obis((0, 0, 14, 0, 0, 255)), 4, text(f"T{number}")),)) for number in (1, 2)
+    ]
+    return [
+        make(1, "0.0.96.14.0.255", lambda _context: text(f"T{use.tariff()}")),
+        make(
+            1,
+            "0.0.94.34.11.255",
+            lambda _context: named("unsigned", use.tariff()),
+            writable=(2,),
+            writers={2: force},
+            checks={2: lambda value: value in (0, 1, 2)},
+        ),
+        make(9, str(TARIFF_SCRIPTS), array(scripts), methods={1: run}),
+        calendar(),
+        make(11, "0.0.11.0.0.255", array_of(), writable=(2,)),
+    ]
+
+
+def calendar() -> CosemObject:
+    """The activity calendar: Monday to Saturday with a day tariff, Sunday without."""
+    season = structure(text("1"), named("octet-string", bytes.fromhex("ffff0101ff000000008000ff")), text("W"))
+    week = structure(text("W"), *[named("unsigned", 2 if day == 7 else 1) for day in range(1, 8)])
+    working = _day(1, (0, 2), (DAY_BEGINS, 1), (DAY_ENDS, 2))
+    active = (text("2TARIFF"), array_of(season), array_of(week), array_of(working, _day(2, (0, 2))))
+    passive = (text(""), array_of(), array_of(), array_of())
+    item = make(
+        20,
+        "0.0.13.0.0.255",
+        *active,
+        *passive,
+        named("octet-string", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x80\x00\xff"),
+        writable=(6, 7, 8, 9, 10),
+    )
+
+    def activate(_context: Context, _argument: Data | None) -> Outcome:
+        """The passive calendar becomes the active one."""
+        for number in range(2, 6):
+            item.values[number] = item.values[number + 4]
+        return OK
+
+    item.methods[1] = activate
+    return item
+
+
+def _day(identifier: int, *switches: tuple[int, int]) -> Data:
+    actions = [
+        structure(
+            named("octet-string", bytes((hour, 0, 0, 0))),
+            named("octet-string", bytes(TARIFF_SCRIPTS)),
+            named("long-unsigned", tariff),
+        )
+        for hour, tariff in switches
+    ]
+    return structure(named("unsigned", identifier), array_of(*actions))
+
+
+# -- the supply -------------------------------------------------------------------------------------------------------
+
+
+def supply(meter: Meter, use: Consumption) -> list[CosemObject]:
+    """The switch of the supply and the limiter."""
+    item = make(
+        70,
+        str(DISCONNECT[1]),
+        lambda _context: named("boolean", use.connected),
+        lambda _context: named("enum", 1 if use.connected else 0),
+        named("enum", 2),
+        writable=(4,),
+        checks={4: lambda value: value <= 6},
+    )
+
+    def switch(connected: bool) -> Callable[[Context, Data | None], Outcome]:
+        def run(context: Context, _argument: Data | None) -> Outcome:
+            if item.data(context, 4).value == 0:
+                return REFUSED
+            meter.connect(connected)
+            return OK
+
+        return run
+
+    item.methods |= {1: switch(False), 2: switch(True)}
+    monitored = structure(
+        named("long-unsigned", 3), named("octet-string", bytes((1, 0, 1, 7, 0, 255))), named("integer", 2)
+    )
+    watts = named("double-long-unsigned", 18_000)
+    action = structure(named("octet-string", bytes((0, 0, 10, 0, 106, 255))), named("long-unsigned", 1))
+    limiter = make(
+        71,
+        "0.0.17.0.0.255",
+        monitored,
+        watts,
+        watts,
+        watts,
+        named("double-long-unsigned", 60),
+        named("double-long-unsigned", 60),
+        structure(named("long-unsigned", 0), text(""), named("double-long-unsigned", 0)),
+        array_of(),
+        named("boolean", False),
+        structure(action, action),
+        writable=(4, 5, 6, 7),
+        checks={number: lambda value: 1000 <= value <= 100_000 for number in (4, 5)},
+    )
+    return [item, limiter]
+
+
+# -- security ---------------------------------------------------------------------------------------------------------
+
+_KEY_FIELDS = {0: "encryption", 1: "broadcast", 2: "authentication"}
+_KEY_ENCRYPTING = 3
+
+
+def security(meter: Meter, _use: Consumption) -> list[CosemObject]:
+    """Class 64: policy and suite of the association that asks, key transfer under the master key."""
+
+    def transfer(context: Context, argument: Data | None) -> Outcome:
+        old = context.association.keys
+        if old is None or argument is None:
+            return REFUSED
+        try:
+            keys = _new_keys(meter, old, context.association.suite, argument)
+        except (DlmsMqttError, ValueError, TypeError, KeyError):
+            return REFUSED
+        meter.associate(*[replace(row, keys=keys) for row in meter.associations.values() if row.keys == old])
+        return OK
+
+    def activate(_context: Context, argument: Data | None) -> Outcome:
+        return OK if argument is not None and argument.value in range(16) else REFUSED
+
+    def policy(context: Context) -> Data:
+        return named("enum", _POLICIES[context.association.policy])
+
+    return [
+        make(
+            64,
+            "0.0.43.0.0.255",
+            policy,
+            lambda context: named("enum", context.association.suite),
+            lambda context: named("octet-string", context.client_title),
+            lambda context: named("octet-string", context.meter.title),
+            array_of(),
+            version=1,
+            methods={1: activate, 2: transfer},
+        )
+    ]
+
+
+_POLICIES = {
+    Security.NONE: 0,
+    Security.AUTHENTICATION: 0x04 | 0x20,
+    Security.ENCRYPTION: 0x08 | 0x40,
+    Security.BOTH: 0x6C,
+}
+
+
+def _new_keys(meter: Meter, keys: Keys, suite: int, argument: Data) -> Keys:
+    for item in argument.value:
+        number, wrapped = (part.value for part in item.value)
+        key = Secret(unwrap_key(meter.master_key, wrapped))
+        if number == _KEY_ENCRYPTING:
+            meter.master_key = key
+        else:
+            keys = replace(keys, **{_KEY_FIELDS[number]: key})
+    keys.check(suite)
+    return keys
+
+
+# -- ports ------------------------------------------------------------------------------------------------------------
+
+
+def ports(_meter: Meter, _use: Consumption) -> list[CosemObject]:
+    """Set-up objects of the lines."""
+    empty = text("")
+    return [
+        make(
+            23,
+            "0.0.22.0.0.255",
+            named("enum", 5),
+            named("unsigned", 1),
+            named("unsigned", 1),
+            named("long-unsigned", 128),
+            named("long-unsigned", 128),
+            named("long-unsigned", 30),
+            named("long-unsigned", 120),
+            named("long-unsigned", 16),
+            version=1,
+            writable=(2, 3, 4, 5, 6, 7, 8),
+            checks={5: lambda v: 32 <= v <= 2030, 6: lambda v: 32 <= v <= 2030, 8: lambda v: v <= 3600},
+        ),
+        make(
+            19,
+            "0.0.20.0.0.255",
+            named("enum", 1),
+            named("enum", 0),
+            named("enum", 5),
+            named("enum", 1),
+            empty,
+            empty,
+            empty,
+            empty,
+            version=1,
+        ),
+        make(
+            41,
+            "0.0.25.0.0.255",
+            named("long-unsigned", 4059),
+            named("octet-string", bytes((0, 0, 25, 1, 0, 255))),
+            named("long-unsigned", 1460),
+            named("unsigned", 8),
+            named("long-unsigned", 180),
+        ),
+    ]
+
+
+Builder = Callable[[Meter, Consumption], list[CosemObject]]
+__all__ = ["Association", "Builder", "array_of", "structure", "text"]
