@@ -162,8 +162,10 @@ def _compact_array(data: bytes, offset: int, depth: int) -> tuple[Data, int]:
 
 
 def _plausible(element: _Element, length: int) -> bool:
-    """Elements without octets could make endless values out of a few: 16 for each octet are plenty."""
-    return bool(element.least) and length // element.least * element.values <= 256 + 16 * length
+    """Values without octets could be endless: 16 for each octet are plenty, in a last element that is cut off too."""
+    if not 0 < element.least <= length:
+        return False
+    return (length // element.least + 1) * element.values <= 256 + 16 * length
 
 
 def read_description(data: bytes, offset: int, depth: int = MAX_DEPTH) -> tuple[_Element, int]:

@@ -187,6 +187,7 @@ def test_compact_array_is_described_by_its_first_element():
         "13000100",  # nulls out of octets
         "130202000001ff",
         "1301ffff0001ff",
+        "1301ffff020201ffff01ffff00110105",  # 4,000,000,000 nulls before the one octet of an element
         "130201" + "01ffff" * 3 + "0001ff",
         "1301000211" + "03010203",  # half an element left over
         "1313" + "110101",  # a compact-array within
