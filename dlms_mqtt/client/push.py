@@ -1,38 +1,77 @@
 """What meters send by themselves: bytes of a line in, notifications out, opened and checked.
 
 Nothing of a ciphered push is believed before its tag was verified; its counter must rise per key and system title, so a
-replayed push is refused. A push without protection passes where no key is configured for its line.
+replayed push is refused, over another connection too. A push without protection passes only where no key is given.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dlms_mqtt.errors import DlmsMqttError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
+from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
-from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
+from dlms_mqtt.protocol.apdu.telegram import Telegram
+from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.security import Cipher, Keys, PeerCounters, Security, Unprotected
 
 log = logging.getLogger("dlms_mqtt.client")
 
-Notification = DataNotification | EventNotification | InformationReportRequest
-_KINDS = (DataNotification, EventNotification, InformationReportRequest)
-_CIPHERED_GENERAL = (0xDB, 0xDC)
-_TELEGRAM = ord("/")
+Notification = DataNotification | EventNotification | InformationReportRequest | Telegram
+_KINDS = (DataNotification, EventNotification, InformationReportRequest, Telegram)
+_TELLS_TITLE = (0xDB, 0xDC)
+_CIPHERED = frozenset(PLAIN_TAGS) | {0xDB, 0xDC, 0xDD, 0xDF}
+_VAGUE = ("key", "tag", "title")  # reasons that also another meter's message has
+MOST_READERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PushSource:
+    """Who may push on a line: its keys (None: it pushes plain), and its system title (b"": any).
+
+    ``peer_counters`` remembers across restarts; ``name`` is the caller's own.
+    """
+
+    name: str = ""
+    keys: Keys | None = None
+    system_title: bytes = b""
+    accept_unauthenticated: bool = False
+    peer_counters: PeerCounters | None = None
+
+    def cipher(self) -> Cipher | None:
+        """What opens its messages."""
+        if self.keys is None:
+            return None
+        return Cipher(
+            suite=None,
+            security=Security.NONE,
+            minimum=Security.NONE if self.accept_unauthenticated else Security.AUTHENTICATION,
+            keys=self.keys,
+            system_title=b"",
+            next_counter=_no_counter,
+            peer_title=self.system_title or None,
+            accept_unauthenticated=self.accept_unauthenticated,
+            peer_counters=self.peer_counters,
+            warn=log.warning,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One notification. ``opened`` says how it was protected (``verified`` None: nothing vouches for it)."""
+    """One notification. ``opened`` says how it was protected (``verified`` None: nothing vouches for it).
+
+    ``sources`` names who it can be from: one, or (plain pushes) every source without a key.
+    """
 
     origin: str
     notification: Notification
     opened: Unprotected
     message: Message
+    sources: tuple[str, ...] = ()
 
     @property
     def system_title(self) -> bytes:
@@ -48,8 +87,57 @@ class Refused:
     error: DlmsMqttError
 
 
+class PushOpener:
+    """Takes the protection off; one for all the connections of a port, so that a replay is known on each."""
+
+    def __init__(self, sources: Iterable[PushSource]) -> None:
+        sources = tuple(sources)
+        self._plain = tuple(source.name for source in sources if source.keys is None)
+        self._ciphers = [(source, cipher) for source in sources if (cipher := source.cipher())]
+
+    def open(self, octets: bytes, origin: str, message: Message) -> Push | None:
+        """The push in an APDU; None where it is a message of another kind. SecurityError, DecodeError."""
+        names: tuple[str, ...]
+        if octets[0] in _CIPHERED:
+            names, opened = self._open(octets)
+        else:
+            names, opened = self._plain, Unprotected(octets, None, None, Security.NONE, None, b"")
+        found = decode_apdu(opened.plaintext)
+        if not isinstance(found, _KINDS):
+            log.debug("%s: a %s, which is no push", origin, found.NAME)
+            return None
+        if not opened.security and (names is not self._plain or not names):
+            raise SecurityError(
+                f"a {found.NAME} without protection arrived, though a key is configured",
+                reason="unprotected",
+                hint="Somebody else may send here; leave the key away if the meter itself pushes plain.",
+            )
+        return Push(origin, found, opened, message, names)
+
+    def _open(self, octets: bytes) -> tuple[tuple[str, ...], Unprotected]:
+        failure: SecurityError | None = None
+        for source, cipher in self._candidates(octets):
+            try:
+                return (source.name,), cipher.open(octets)
+            except SecurityError as error:
+                failure = error if failure is None or failure.reason in _VAGUE else failure
+        raise failure or SecurityError(
+            "a ciphered push arrived, and no key is configured", reason="key", hint="Give the encryption key."
+        )
+
+    def _candidates(self, octets: bytes) -> list[tuple[PushSource, Cipher]]:
+        """Whose message it may be. Where no title fits, the first one's cipher says what is wrong."""
+        title = octets[2:10] if octets[0] in _TELLS_TITLE else b""
+        named = [row for row in self._ciphers if title and row[0].system_title == title]
+        open_ones = [row for row in self._ciphers if not title or not row[0].system_title]
+        return named or open_ones or self._ciphers[:1]
+
+
 class PushReader:
-    """One line (or one connection) on which meters push. ``keys`` None: pushes come plain."""
+    """One line (or one connection) on which meters push. ``keys`` None: pushes come plain.
+
+    ``opener`` stands for the other arguments, where several lines or meters share one.
+    """
 
     def __init__(
         self,
@@ -59,64 +147,86 @@ class PushReader:
         system_title: bytes = b"",
         accept_unauthenticated: bool = False,
         peer_counters: PeerCounters | None = None,
+        opener: PushOpener | None = None,
     ) -> None:
         self.origin = origin
         self._stream = StreamDecoder()
-        self._cipher = None
-        if keys is not None:
-            self._cipher = Cipher(
-                suite=None,
-                security=Security.NONE,
-                minimum=Security.NONE if accept_unauthenticated else Security.AUTHENTICATION,
-                keys=keys,
-                system_title=b"",
-                next_counter=_no_counter,
-                peer_title=system_title or None,
-                accept_unauthenticated=accept_unauthenticated,
-                peer_counters=peer_counters,
-                warn=log.warning,
-            )
+        source = PushSource("", keys, system_title, accept_unauthenticated, peer_counters)
+        self._opener = opener or PushOpener([source])
 
-    def feed(self, data: bytes, now: float, *, whole: bool = False) -> Iterator[Push | Refused]:
+    @property
+    def unfinished(self) -> bool:
+        """Whether something has begun and is not whole: only then ``tick`` is needed."""
+        return self._stream.unfinished
+
+    def feed(self, data: bytes, now: float, *, whole: bool = False) -> list[Push | Refused]:
         """Bytes from the line; ``whole``: a datagram. ``now``: seconds of a steady clock."""
         return self._events(self._stream.feed(data, now, whole=whole))
 
-    def tick(self, now: float) -> Iterator[Push | Refused]:
+    def tick(self, now: float) -> list[Push | Refused]:
         """Time has passed: give up what will not be completed."""
         return self._events(self._stream.tick(now))
 
-    def _events(self, events: list[StreamEvent]) -> Iterator[Push | Refused]:
+    def finish(self) -> list[Push | Refused]:
+        """The connection has ended."""
+        return self._events(self._stream.finish())
+
+    def _events(self, events: list[StreamEvent]) -> list[Push | Refused]:
+        found: list[Push | Refused] = []
         for event in events:
             if isinstance(event, Message):
-                yield from self._message(event)
-            elif isinstance(event, Rubbish):
+                found += self._message(event)
+            elif isinstance(event, FrameInfo):
+                log.debug("%s: frame not used: %s", self.origin, event.reason or event.type)
+            else:
                 log.debug("%s: %d octets that belong to nothing", self.origin, len(event.data))
-            elif isinstance(event, FrameInfo) and not event.valid:
-                log.debug("%s: frame not used: %s", self.origin, event.reason)
+        return found
 
-    def _message(self, message: Message) -> Iterator[Push | Refused]:
+    def _message(self, message: Message) -> list[Push | Refused]:
+        found: list[Push | Refused] = []
         for octets in split_apdus(message.apdu):
             try:
-                push = self._open(octets, message)
+                push = self._opener.open(octets, self.origin, message)
             except DlmsMqttError as error:
-                yield Refused(self.origin, error)
+                found.append(Refused(self.origin, error))
             else:
-                if push is not None:
-                    yield push
+                found += [push] if push else []
+        return found
 
-    def _open(self, octets: bytes, message: Message) -> Push | None:
-        if self._cipher is not None:
-            opened = self._cipher.open(octets)
-        elif octets[0] in _CIPHERED_GENERAL:
-            raise SecurityError(
-                "a ciphered push arrived, and no key is configured", reason="key", hint="Give the encryption key."
-            )
-        else:
-            opened = Unprotected(octets, None, None, Security.NONE, None, b"")
-        if opened.plaintext[:1] == bytes((_TELEGRAM,)):
-            raise RemoteProtocolError("the push carries a P1 telegram (text), not DLMS values")
-        found = decode_apdu(opened.plaintext)
-        return Push(self.origin, found, opened, message) if isinstance(found, _KINDS) else None
+
+class PushReaders:
+    """One reader for each connection or sender of a listening port; past ``limit`` the longest silent one goes."""
+
+    def __init__(self, sources: Iterable[PushSource], *, limit: int = MOST_READERS) -> None:
+        self._opener = PushOpener(sources)
+        self._limit = limit
+        self._readers: dict[str, PushReader] = {}
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether ``tick`` is needed."""
+        return any(reader.unfinished for reader in self._readers.values())
+
+    def feed(self, origin: str, data: bytes, now: float, *, whole: bool = False) -> list[Push | Refused]:
+        """Bytes from somewhere; none at all: that connection ended."""
+        reader = self._readers.pop(origin, None) or PushReader(origin, opener=self._opener)
+        if not data:
+            return reader.finish()
+        found = reader.feed(data, now, whole=whole)
+        if reader.unfinished or not whole:  # a datagram that was a message of its own leaves nothing behind
+            self._readers[origin] = reader
+        return found + self._give_up()
+
+    def _give_up(self) -> list[Push | Refused]:
+        if len(self._readers) <= self._limit:
+            return []
+        silent = next(iter(self._readers))
+        return self._readers.pop(silent).finish()
+
+    def tick(self, now: float) -> list[Push | Refused]:
+        """Time has passed: give up what will not be completed."""
+        unfinished = [reader for reader in self._readers.values() if reader.unfinished]
+        return [event for reader in unfinished for event in reader.tick(now)]
 
 
 def _no_counter() -> int:

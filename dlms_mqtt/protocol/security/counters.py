@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dlms_mqtt.errors import SecurityError
 
 _Key = tuple[str, bytes, bool]
+MOST_KEPT = 256  # anybody can send under ever new titles where no tag is checked
 
 
 class PeerCounters:
@@ -34,7 +35,10 @@ class PeerCounters:
 
     def commit(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
         """Remember the counter of a message that was judged good."""
-        self._last[key_id, title, verified] = counter
+        place = (key_id, title, verified)
+        if not verified and place not in self._last and len(self._last) >= MOST_KEPT:
+            self._last.pop(next((known for known in self._last if not known[2]), place), None)
+        self._last[place] = counter
 
     def keep(self) -> dict[str, int]:
         """The memory as plain values, for a store; the constructor takes it back."""
