@@ -13,7 +13,8 @@ from dlms_mqtt.simulator.household import household
 from dlms_mqtt.simulator.links import FRAMINGS, make_link
 from dlms_mqtt.simulator.meter import Event, Meter
 from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, READER, CosemObject, Outcome, make, named
-from dlms_mqtt.simulator.serve import TcpServer, serve_memory, serve_tcp, serve_transport, serve_udp
+from dlms_mqtt.simulator.serve import TcpServer, serve_tcp, serve_udp
+from dlms_mqtt.simulator.serve_line import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_transport
 from dlms_mqtt.simulator.session import Dropped, MeterServer
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Meter",
     "MeterServer",
     "Outcome",
+    "SignOnOptions",
     "TcpServer",
     "household",
     "household_associations",
@@ -43,6 +45,8 @@ __all__ = [
     "make_link",
     "named",
     "serve_memory",
+    "serve_pty",
+    "serve_rfc2217",
     "serve_tcp",
     "serve_transport",
     "serve_udp",

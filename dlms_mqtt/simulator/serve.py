@@ -1,4 +1,4 @@
-"""Simulated meters on real lines: TCP, UDP, any Transport (serial, pseudo-terminal, memory).
+"""Simulated meters on the network: TCP and UDP. Serial lines and memory: see ``serve_line``.
 
 Nothing runs while nobody asks: a connection is a protocol object that waits for bytes.
 """
@@ -6,18 +6,15 @@ Nothing runs while nobody asks: a connection is a protocol object that waits for
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from dlms_mqtt.errors import ResponseTimeout, TransportError
 from dlms_mqtt.simulator.faults import Faults, Piece
 from dlms_mqtt.simulator.links import make_link
 from dlms_mqtt.simulator.meter import Meter
 from dlms_mqtt.simulator.session import Dropped, MeterServer
-from dlms_mqtt.transport.base import Transport
 
 log = logging.getLogger("dlms_mqtt.simulator")
 
@@ -168,58 +165,3 @@ async def serve_udp(
     finally:
         transport.close()
         await asyncio.sleep(0)
-
-
-async def serve_transport(
-    meter: Meter, transport: Transport, framing: str = "hdlc", *, faults: Faults | None = None, **hdlc: Any
-) -> None:
-    """Serve one line until it ends or the task is cancelled."""
-    session = MeterServer(meter, make_link(framing, meter, faults, datagram=transport.datagram, **hdlc), faults)
-    await transport.open()
-    try:
-        while True:
-            await serve_once(session, transport)
-    except (TransportError, Dropped) as error:
-        log.debug("%s: %s", transport.name, error or "dropped")
-    finally:
-        session.close()
-        await transport.close()
-
-
-async def serve_once(session: MeterServer, transport: Transport, timeout: float | None = None) -> None:
-    """Take what comes next and answer it. TransportError, Dropped."""
-    data = await transport.read(timeout)
-    faults = session.faults
-    if faults and faults.strike("deaf"):
-        return
-    if faults and faults.strike("echo"):
-        transport.write(data)
-    answer = session.receive(data)
-    if not answer:
-        return
-    pieces = faults.shape(answer)
-    if pieces is None:
-        raise Dropped
-    for delay, piece in pieces:
-        if delay:
-            await asyncio.sleep(delay)
-        if piece:
-            transport.write(piece)
-
-
-@asynccontextmanager
-async def serve_memory(
-    meter: Meter, transport: Transport, framing: str = "hdlc", *, faults: Faults | None = None, **hdlc: Any
-) -> AsyncIterator[None]:
-    """Serve the meter's end of a line in the background, for as long as the block lasts."""
-    await transport.open()
-    task = asyncio.create_task(serve_transport(meter, transport, framing, faults=faults, **hdlc))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-__all__ = ["ResponseTimeout", "TcpServer", "serve_memory", "serve_once", "serve_tcp", "serve_transport", "serve_udp"]

@@ -78,6 +78,11 @@ class MeterServer:
         """The number of the client that speaks, or spoke last."""
         return getattr(self.link, "client", 16)
 
+    @property
+    def linked(self) -> bool:
+        """Does the link stand?"""
+        return self.connection.state is not State.NO_LINK
+
     def receive(self, data: bytes) -> bytes:
         """Bytes from the line to bytes for the line. Dropped: the line must be closed."""
         if self.restarts != self.meter.restarts:
