@@ -79,7 +79,7 @@ STATIONS: tuple[Station, ...] = (
 CLIENTS: dict[int, float] = {16: 0.6, 1: 0.12, 32: 0.08, 2: 0.03, 100: 0.03, 3: 0.02, 48: 0.02, 102: 0.02, 19: 0.01}
 
 _SCAN = range(1, 127)
-_SCAN_WEIGHT = 0.0015
+_SCAN_WEIGHT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,9 @@ def from_serial(number: str) -> Iterator[Station]:
             yield Station(1, physical, size, weight, f"{source} of {number}")
 
 
-def scan() -> Iterator[Station]:
-    """Every physical address of two octets, then the same ones in four."""
-    for size in (2, 4):
-        yield from (Station(1, number, size, _SCAN_WEIGHT / size**2, "scan") for number in _SCAN)
+def scan(size: int) -> Iterator[Station]:
+    """Every physical address of two octets, or the same numbers in four."""
+    return (Station(1, number, size, _SCAN_WEIGHT, "scan") for number in _SCAN)
 
 
 def stations(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Station]:

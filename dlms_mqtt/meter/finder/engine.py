@@ -107,7 +107,6 @@ class _Search:
             self.facts,
             self.progress,
             self._wrapper_answers,
-            self.limits.scan,
         )
         self._link = await self._probing.run()
         if self._link is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.sign_on import SignOnFailed
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import (
     AssociationRefused,
@@ -150,7 +151,7 @@ class Entering:
         """Open the line, the link and an association with these options, learn what the meter says, leave."""
         settings = self._settings(options)
         try:
-            learned = await self._converse(settings, options)
+            learned = await self._patiently(settings, options)
         except DlmsMqttError as error:
             made = Attempt(options, "refused" if secret else reason_of(error), error)
             self._note(made)
@@ -172,6 +173,16 @@ class Entering:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
         base = replace(self.settings, **line, timeout=min(self.settings.timeout, _TIMEOUT), retries=1)
         return replace(base, **options)
+
+    async def _patiently(self, settings: ConnectionSettings, options: Options) -> dict[str, Any]:
+        try:
+            return await self._converse(settings, options)
+        except SignOnFailed:
+            if self.facts.identification is None or not self.patience:
+                raise
+            # It has signed on before: it still waits for HDLC, and falls back when nothing comes.
+            await asyncio.sleep(self.patience)
+            return await self._converse(settings, options)
 
     async def _converse(self, settings: ConnectionSettings, options: Options) -> dict[str, Any]:
         loop = asyncio.get_running_loop()

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
 from dlms_mqtt.meter.finder.candidates import SPEEDS, Fixed, Speed, Station, clients, scan, stations
 
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
 _FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
 _LEAST = 2e-5
-BURST = 5  # stations asked at once: only one of them is there
-_BURST_SHARE, _SINGLE_SHARE = 0.88, 0.12  # of the meters, say, answer in a burst; the others are slow or want silence
+BURST, SCAN_BURST = 5, 14  # stations asked at once: only one of them is there
+_AT_ONCE, _LATE, _ALONE = 0.86, 0.12, 0.02  # how meters answer: in a burst, late, only when asked alone
+_SCANNED = 0.12  # of the meters, say, have an address that is not among the common ones
 WAKE_UP = b"\0" * 66
 """Zero octets for 2.2 s at 300 baud: the wake-up of battery meters in IEC 62056-21."""
 
@@ -21,7 +23,7 @@ WAKE_UP = b"\0" * 66
 class Probe:
     """One thing to try. ``options``: the connection options it stands for; ``wait``: seconds for the answer.
 
-    ``stations``: server addresses that are asked, all at once.
+    ``stations``: server addresses that are asked, ``burst`` of them at once (0: all).
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Probe:
     cost: float
     stations: tuple[Station, ...] = ()
     wait: float = FAST
+    burst: int = 0
 
     @property
     def ratio(self) -> float:
@@ -115,27 +118,53 @@ def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
     )
 
 
-def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), *, scanned: bool = False) -> list[Probe]:
-    """SNRM to every station of every client at these speeds; ``scanned``: to every address of a bounded range."""
-    wanted = list(scan()) if scanned else stations(fixed, numbers)
+def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
+    """SNRM to every station of every client at these speeds."""
+    wanted = stations(fixed, numbers)
     found: list[Probe] = []
     for speed in speeds:
         for client, likely in clients(fixed).items():
-            for start in range(0, len(wanted), BURST):
-                found += _asked(speed, client, wanted[start : start + BURST], speed.weight * likely)
-    return ordered(probe for probe in found if scanned or probe.weight >= _LEAST)
+            found += _asked(speed, client, wanted, speed.weight * likely)
+        found += _scanned(speed, fixed)
+    return ordered(probe for probe in found if probe.weight >= _LEAST)
 
 
-def _asked(speed: Speed, client: int, group: Sequence[Station], weight: float) -> Iterator[Probe]:
-    """A burst of questions and one wait; then, for lines and meters that cannot bear that, one question at a time."""
-    options: dict[str, Any] = {"client": client}
-    if speed.baud:
-        options |= {"baud": speed.baud, "parity": speed.parity}
-    frame = _FRAME * 11 / speed.baud if speed.baud else 0.0
-    together = weight * sum(station.weight for station in group)
-    yield Probe("direct", options, together * _BURST_SHARE, frame * len(group) + FAST, tuple(group))
-    for station in group:
-        yield Probe("direct", options, weight * station.weight * _SINGLE_SHARE, 2 * frame + SLOW, (station,), SLOW)
+def _asked(speed: Speed, client: int, wanted: Sequence[Station], weight: float) -> Iterator[Probe]:
+    """Bursts with one wait each; a sweep that also waits for late answers; and, for the likeliest, one at a time."""
+    options = _options(speed, client)
+    frame = _frame_time(speed)
+    for start in range(0, len(wanted), BURST):
+        group = tuple(wanted[start : start + BURST])
+        share = weight * sum(station.weight for station in group)
+        yield Probe("direct", options, share * _AT_ONCE, frame * (len(group) + 1) + FAST, group)
+    everything = weight * sum(station.weight for station in wanted)
+    yield _sweep(options, wanted, everything * _LATE, frame, BURST)
+    for station in wanted[:BURST]:
+        yield Probe("direct", options, weight * station.weight * _ALONE, 2 * frame + SLOW, (station,), SLOW)
+
+
+def _scanned(speed: Speed, fixed: Fixed) -> Iterator[Probe]:
+    """Every address of a bounded range, where the user did not say which."""
+    if fixed.server is not None or fixed.physical is not None:
+        return
+    options = _options(speed, fixed.client if fixed.client is not None else PUBLIC_CLIENT)
+    for size in (2, 4):
+        if fixed.address_size in (None, 0, size):
+            share = speed.weight * _SCANNED / (size - 1)
+            yield _sweep(options, list(scan(size)), share, _frame_time(speed), SCAN_BURST)
+
+
+def _sweep(options: Mapping[str, Any], wanted: Sequence[Station], weight: float, frame: float, burst: int) -> Probe:
+    cost = len(wanted) * frame + (len(wanted) + burst - 1) // burst * (FAST + frame) + SLOW
+    return Probe("sweep", options, weight, cost, tuple(wanted), FAST, burst)
+
+
+def _options(speed: Speed, client: int) -> dict[str, Any]:
+    return {"client": client} | ({"baud": speed.baud, "parity": speed.parity} if speed.baud else {})
+
+
+def _frame_time(speed: Speed) -> float:
+    return _FRAME * 11 / speed.baud if speed.baud else 0.0
 
 
 def ordered(probes: Iterable[Probe]) -> list[Probe]:

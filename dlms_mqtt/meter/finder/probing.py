@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectionLost
@@ -31,9 +30,7 @@ Stage = Callable[[float, float, str], None]
 
 _HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
-_SINGLES = 12
 _CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
-_NO_SPEED = Speed(0, "none", 1.0)
 _SETTLE = 1.0
 
 
@@ -47,7 +44,6 @@ class Probing:
     facts: Facts
     stage: Stage
     wrapper_answers: Callable[[Options], Any]
-    scan: bool = True
     line: Line | None = None
     pushed: Options | None = None
     spent: float = 0.0
@@ -65,10 +61,8 @@ class Probing:
         line = await self._open()
         self.facts.has_speed = line.has_speed
         if line.has_speed:
-            found = await self._work(plan.serial_plan(self.fixed))
-        else:
-            found = await self._work(plan.stream_plan(self.fixed, self.settings.framing))
-        return found or await self._long_scan()
+            return await self._work(plan.serial_plan(self.fixed))
+        return await self._work(plan.stream_plan(self.fixed, self.settings.framing))
 
     async def _work(self, probes: list[Probe]) -> Options | None:
         left = list(probes)
@@ -134,12 +128,21 @@ class Probing:
         line = await self._open()
         if probe.options.get("baud"):
             await line.set_speed(probe.options["baud"], probe.options["parity"])
-        seen = await self._snrm(line, probe)
-        if seen is None:
+        frame = await self._asked(line, probe)
+        if frame is None:
             return None
         # A meter that has signed on and not yet fallen back answers directly; next time it wants the sign-on again.
         way = {"opening": "sign-on"} if self.facts.identification is not None else dict(probe.options)
-        return way | _address(seen) | _framing(line)
+        return way | _address(frame) | _framing(line)
+
+    async def _asked(self, line: Line, probe: Probe) -> Frame | None:
+        """Ask the stations of a probe, burst by burst; a sweep waits at its end for whoever is late."""
+        step = probe.burst or len(probe.stations)
+        for start in range(0, len(probe.stations), step):
+            frame = await self._snrm(line, replace(probe, stations=probe.stations[start : start + step]))
+            if frame is not None:
+                return frame
+        return await self._snrm(line, replace(probe, stations=(), wait=plan.SLOW)) if probe.burst else None
 
     async def _snrm(self, line: Line, probe: Probe) -> Frame | None:
         """Ask stations for a link; when one answers, take its link down again. A confused answer is looked into."""
@@ -151,11 +154,17 @@ class Probing:
         if seen.frame is None or seen.evidence not in (Evidence.UA, Evidence.DM, Evidence.FRMR):
             return None
         self.facts.linked = True
-        self.facts.answered_late = self.facts.answered_late or probe.wait > plan.FAST
+        self.facts.answered_late = self.facts.answered_late or not probe.stations
+        await self._leave(line, seen.frame)
         if seen.evidence is not Evidence.UA:
+            # It had an old link, or none: a link that is made and ended properly lets it fall back to its start.
             self.facts.oddities.add(str(seen.evidence))
-        await line.ask(encode_frame(Kind.DISC | POLL, seen.frame.source, seen.frame.destination), plan.SLOW)
+            await line.ask(encode_frame(Kind.SNRM | POLL, seen.frame.source, seen.frame.destination), plan.SLOW)
+            await self._leave(line, seen.frame)
         return seen.frame
+
+    async def _leave(self, line: Line, frame: Frame) -> None:
+        await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.SLOW)
 
     async def _first(self, line: Line, probes: list[Probe]) -> Frame | None:
         for probe in probes:
@@ -203,7 +212,7 @@ class Probing:
         first = asked[0]
         while asked and loop.time() < until:
             probe = asked.pop(0)
-            frame = await self._snrm(line, probe)
+            frame = await self._asked(line, probe)
             if frame is not None:
                 if probe is not first and any(_sent_by(frame, where) for where in first.stations):
                     self.facts.oddities.add("first-frame-lost")
@@ -251,15 +260,6 @@ class Probing:
         answered = await self.wrapper_answers(dict(probe.options))
         return dict(probe.options) if answered else None
 
-    async def _long_scan(self) -> Options | None:
-        """Every address of a bounded range, when nothing likelier is left."""
-        given = self.fixed.server is not None or self.fixed.physical is not None
-        if not self.scan or given or self.pushed is not None or self.facts.identification is not None:
-            return None
-        line = await self._open()
-        speed = Speed(self.fixed.baud or 9600, self.fixed.parity or "none", 1.0) if line.has_speed else _NO_SPEED
-        return await self._work(_every_station(speed, self.fixed))
-
 
 def _once(machine: Any, options: Mapping[str, Any]) -> Any:
     return replace(machine, attempts=1, response_timeout=_SIGN_ON_WAIT, opening_delay=0.0)
@@ -269,18 +269,11 @@ def _speed(found: Identification) -> Speed:
     return Speed(BAUD_RATES.get(found.baud_character, 300), "none", 1.0)
 
 
-def _every_station(speed: Speed, fixed: Fixed) -> list[Probe]:
-    """Quick questions to all addresses of the range, for the client that every meter knows."""
-    known = replace(fixed, client=fixed.client if fixed.client is not None else PUBLIC_CLIENT)
-    return [probe for probe in plan.direct([speed], known, scanned=True) if probe.wait == plan.FAST]
-
-
 def _behind_sign_on(found: Identification, fixed: Fixed) -> list[Probe]:
-    """Bursts first; the likeliest again soon, for meters that are deaf just after the switch; at last a scan."""
+    """As for direct HDLC; the likeliest is asked again soon, for meters that are deaf just after the switch."""
     probes = plan.direct([_speed(found)], fixed, (found.text,))
-    bursts = [probe for probe in probes if probe.wait == plan.FAST]
-    singles = [probe for probe in probes if probe.wait == plan.SLOW]
-    return [*bursts[:2], *singles[:1], *bursts[2:], *_every_station(_speed(found), fixed), *singles[1:_SINGLES]]
+    alone = [probe for probe in probes if probe.wait == plan.SLOW]
+    return [*probes[:2], *alone[:1], *probes[2:]]
 
 
 def _sent_by(frame: Frame, where: Station) -> bool:
@@ -319,6 +312,7 @@ def _words(probe: Probe) -> str:
 
 _KINDS: dict[str, Callable[[Probing, Probe], Any]] = {
     "direct": Probing._direct,
+    "sweep": Probing._direct,
     "sign-on": Probing._sign_on,
     "listen": Probing._listen,
     "wrapper": Probing._wrapper,

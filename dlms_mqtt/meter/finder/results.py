@@ -14,11 +14,13 @@ from dlms_mqtt.protocol.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``seconds`` for the whole search; ``clients``: how many are asked without a password; ``scan``: every address."""
+    """``seconds`` for the whole search; ``clients``: how many are asked without a password.
 
-    seconds: float = 300.0
+    ``patience``: for an association that was left open; ``numbers``: of the meter, as printed on it.
+    """
+
+    seconds: float = 600.0
     clients: int = 6
-    scan: bool = True
     patience: float = 20.0
     numbers: tuple[str, ...] = ()
 
