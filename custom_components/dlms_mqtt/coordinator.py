@@ -286,8 +286,9 @@ class BridgeCoordinator:
 
 
 def _refused(health: Json) -> bool:
+    """Does the meter refuse its password? Locked out is the same, some attempts later."""
     error = error_of(health)
-    return error is not None and error.code == "authentication-refused"
+    return error is not None and error.code in ("authentication-refused", "locked-out")
 
 
 def _is_older(version: str, minimum: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import voluptuous as vol
@@ -14,6 +15,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.typing import VolSchemaType
+from homeassistant.util import dt as dt_util
 
 from .api import ApiError, Json
 from .const import DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
@@ -63,13 +65,18 @@ def _invoke(data: Json) -> Request:
     return "request/invoke", address | _some(data, "value", "type", "confirm")
 
 
+def _moment(value: datetime) -> str:
+    """ISO 8601 with offset; a time without a zone is one of Home Assistant's."""
+    return dt_util.as_local(value).isoformat()
+
+
 def _get_profile(data: Json) -> Request:
-    times = {name: data[key].isoformat() for name, key in (("from", "start"), ("to", "end")) if key in data}
+    times = {name: _moment(data[key]) for name, key in (("from", "start"), ("to", "end")) if key in data}
     return "request/profile", _some(data, "obis", "key", "first", "count") | times
 
 
 def _set_clock(data: Json) -> Request:
-    return "request/clock", {"set": data["time"].isoformat() if "time" in data else True}
+    return "request/clock", {"set": _moment(data["time"]) if "time" in data else True}
 
 
 def _poll(data: Json) -> Request:

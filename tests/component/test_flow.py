@@ -241,6 +241,7 @@ async def test_the_question_is_taken_back_when_the_meter_is_content(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, refusing: Any
 ) -> None:
     refused(bridge, "other")
+    bridge.health["house"] = {"status": "locked_out", "error": {"code": "locked-out"}}
     broker.fire(bridge.publish_health())  # the flow stays, and is not doubled
     await settle(hass)
     assert len(reauth_flows(hass)) == 1

@@ -63,7 +63,7 @@ async def call(hass: HomeAssistant, name: str, device: Any, **data: Any) -> Any:
             "get_profile",
             {"key": "load_profile", "start": "2026-11-01 00:00:00", "end": "2026-11-02 00:00:00"},
             "profile",
-            {"key": "load_profile", "from": "2026-11-01T00:00:00", "to": "2026-11-02T00:00:00"},
+            {"key": "load_profile", "from": "2026-11-01T00:00:00+01:00", "to": "2026-11-02T00:00:00+01:00"},
         ),
         (
             "get_profile",
@@ -72,7 +72,7 @@ async def call(hass: HomeAssistant, name: str, device: Any, **data: Any) -> Any:
             {"obis": "1.0.99.1.0.255", "first": 1, "count": 5},
         ),
         ("set_clock", {}, "clock", {"set": True}),
-        ("set_clock", {"time": "2026-11-01 12:00:00"}, "clock", {"set": "2026-11-01T12:00:00"}),
+        ("set_clock", {"time": "2026-11-01 12:00:00"}, "clock", {"set": "2026-11-01T12:00:00+01:00"}),
         ("poll", {}, "poll", {}),
         ("poll", {"keys": ["power"]}, "poll", {"keys": ["power"]}),
         ("pause", {"minutes": 10}, "pause", {"minutes": 10}),
@@ -88,6 +88,7 @@ async def test_what_is_asked(
     path: str,
     asked: dict[str, Any],
 ) -> None:
+    await hass.config.async_set_time_zone("Europe/Vienna")
     assert await call(hass, name, device, **data) == {"meter": "house", "path": path, **asked}
 
 
