@@ -100,7 +100,12 @@ _VERSIONS: dict[int, list[int]] = {}
 for _class_id, _version in sorted(CLASSES):
     _VERSIONS.setdefault(_class_id, []).append(_version)
 
-RESERVED_BASE_NAMES = {0xFA00: (12, "0.0.40.0.0.255"), 0xFC00: (9, "0.0.10.0.125.255"), 0xFD00: (17, "0.0.41.0.0.255")}
+RESERVED_BASE_NAMES = {
+    0xFA00: (12, "0.0.40.0.0.255"),
+    0xFB00: (9, "0.0.10.0.125.255"),
+    0xFC00: (17, "0.0.41.0.0.255"),
+    0xFD00: (1, "0.0.42.0.0.255"),
+}
 """Short names that the Blue Book reserves: base name -> (class id, OBIS)."""
 
 

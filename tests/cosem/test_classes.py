@@ -115,4 +115,11 @@ def test_lookup_by_number_and_name() -> None:
 def test_names() -> None:
     assert class_name(3) == "Register"
     assert class_name(9999) == "class 9999"
-    assert RESERVED_BASE_NAMES[0xFA00][0] == 12
+    # Association SN, script table, SAP assignment, logical device name (dlms.com, FAQ: its base name is FD00).
+    assert {name: row[0] for name, row in RESERVED_BASE_NAMES.items()} == {
+        0xFA00: 12,
+        0xFB00: 9,
+        0xFC00: 17,
+        0xFD00: 1,
+    }
+    assert RESERVED_BASE_NAMES[0xFD00][1] == "0.0.42.0.0.255"
