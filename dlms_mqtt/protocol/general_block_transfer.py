@@ -37,6 +37,8 @@ class BlockTransfer:
         self._number = 0  # our last number used
         self._joined = bytearray()
         self._expected = 1  # the peer's next number
+        self._first = b""  # of the peer's blocks: tells a repeated question from a new one
+        self._receiving = False  # more blocks of the peer must come
         self._recoveries = 0
         self._answer_in_blocks = False
 
@@ -60,24 +62,42 @@ class BlockTransfer:
             self.peer_window = block.window
         if not block.data and self._chunks and not self._joined:
             return self._acknowledged(block), None
+        if self._is_repeated(block):
+            return self._answer_again(block), None
         if block.block_number == 1 and not self._joined:
             self._begin(block)
         return self._take(block)
 
     def repeat(self) -> list[GeneralBlockTransfer]:
         """The peer went quiet: what it has not acknowledged, or what we have of its own; [] when nothing is open."""
-        if self._acked < self._base + len(self._chunks):
+        if self._chunks:
+            # Where all have arrived, the last one again lets the peer see that its answer has not.
+            self._acked = min(self._acked, self._base + len(self._chunks) - 1)
             return self._next_window()
-        return [self._acknowledgement()] if self._joined else []
+        return [self._acknowledgement()] if self._receiving else []
+
+    def _is_repeated(self, block: GeneralBlockTransfer) -> bool:
+        """A block of the question that we have answered: it must not be carried out twice."""
+        if not self.follow or not self._chunks or block.block_number >= self._expected:
+            return False
+        return block.block_number != 1 or block.data == self._first
+
+    def _answer_again(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
+        if block.streaming:
+            return []
+        self._recover("answers lost")
+        return self._next_window()
 
     def _begin(self, block: GeneralBlockTransfer) -> None:
         # The peer's block 1: a new exchange, unless it answers our own blocks.
         if not (self._chunks and block.block_number_ack):
             self.reset()
         self._expected = 1
+        self._first = block.data
 
     def _take(self, block: GeneralBlockTransfer) -> tuple[list[GeneralBlockTransfer], bytes | None]:
         self._chunks, self._acked = [], self._base  # data is the answer: our own blocks have arrived
+        self._receiving = not block.last
         if block.block_number != self._expected:
             return self._out_of_order(block), None
         if len(self._joined) + len(block.data) > MAX_WHOLE:
@@ -97,13 +117,18 @@ class BlockTransfer:
         if not block.window:
             raise FramingError("a block of an unconfirmed transfer is missing")
         self._recover("blocks lost or repeated")
+        self._receiving = True
         return [self._acknowledgement()]
 
     def _acknowledged(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
         self._expected = block.block_number + 1
-        if not self._base <= block.block_number_ack <= self._number:
+        if block.block_number_ack > self._number:
             raise FramingError(f"the peer acknowledges block {block.block_number_ack}, which was not sent")
-        if block.block_number_ack < self._number:
+        if block.block_number_ack < self._base:
+            # An acknowledgement of ours was lost with its number; the peer has nothing of this message yet.
+            self._base = self._number = block.block_number_ack
+            self._recover("acknowledgements lost")
+        elif block.block_number_ack < self._number:
             self._recover("blocks lost on the way to the peer")
         self._acked = block.block_number_ack
         return self._next_window() if self._acked < self._base + len(self._chunks) else []
