@@ -21,6 +21,7 @@ from dlms_mqtt.protocol.data import Data, DataType, decode, decode_whole
 from dlms_mqtt.protocol.obis import Obis
 
 _CONTAINERS = (DataType.ARRAY, DataType.STRUCTURE)
+_STRUCTURE, _OCTETS = DataType.STRUCTURE, DataType.OCTET_STRING  # by their own names: pushes come every second
 _CURRENT = 0xFF  # group F of nearly every code that is pushed
 _MAX_MEDIUM = 15
 
@@ -55,15 +56,16 @@ def push_values(body: bytes) -> list[PushValue]:
 
 def is_code(data: Data) -> bool:
     """Does this element look like an OBIS code?"""
-    value = data.value
-    return data.type is DataType.OCTET_STRING and len(value) == 6 and value[5] == _CURRENT and value[0] <= _MAX_MEDIUM
+    kind, value = data
+    return kind is _OCTETS and len(value) == 6 and value[5] == _CURRENT and value[0] <= _MAX_MEDIUM
 
 
 def scaler_unit(data: Data) -> ScalerUnit | None:
     """Scaler and unit, where the element is that structure."""
-    if data.type is not DataType.STRUCTURE or len(data.value) != 2:
+    kind, parts = data
+    if kind is not _STRUCTURE or len(parts) != 2:
         return None
-    scaler, unit = data.value
+    scaler, unit = parts
     if scaler.type is DataType.INTEGER and unit.type is DataType.ENUM:
         return ScalerUnit(scaler.value, unit.value)
     return None
@@ -92,17 +94,25 @@ def _definition(element: Data) -> tuple[int, bytes, int] | None:
 
 
 def _struct(items: tuple[Data, ...]) -> list[PushValue] | None:
-    values = [_pair(item) for item in items]
-    found = [value for value in values if value is not None]
-    return found if found and len(found) == len(items) else None
+    found: list[PushValue] = []
+    for item in items:
+        value = _pair(item)
+        if value is None:
+            return None
+        found.append(value)
+    return found or None
 
 
 def _pair(item: Data) -> PushValue | None:
     """A structure of code, value and perhaps scaler and unit."""
-    if item.type is not DataType.STRUCTURE or not 2 <= len(item.value) <= 3 or not is_code(item.value[0]):
+    kind, parts = item
+    if kind is not _STRUCTURE or not 2 <= len(parts) <= 3 or not is_code(parts[0]):
         return None
-    unit = scaler_unit(item.value[2]) if len(item.value) == 3 else None
-    return PushValue(item.value[1], Obis(item.value[0].value), scaler_unit=unit)
+    return _named(parts[0], parts[1], scaler_unit(parts[2]) if len(parts) == 3 else None)
+
+
+def _named(code: Data, value: Data, unit: ScalerUnit | None) -> PushValue:
+    return PushValue(value, Obis(code.value), None, None, None, unit)
 
 
 def _positional(items: tuple[Data, ...]) -> list[PushValue] | None:
@@ -120,18 +130,15 @@ def _positional(items: tuple[Data, ...]) -> list[PushValue] | None:
 
 
 def _flat(items: tuple[Data, ...]) -> Iterator[PushValue]:
-    index = 0
-    while index < len(items):
-        nested = _pair(items[index])
-        if nested is not None:
-            yield nested
-            index += 1
-        elif is_code(items[index]) and index + 1 < len(items) and not is_code(items[index + 1]):
-            unit = scaler_unit(items[index + 2]) if index + 2 < len(items) else None
-            yield PushValue(items[index + 1], Obis(items[index].value), scaler_unit=unit)
+    index, count = 0, len(items)
+    while index < count:
+        item = items[index]
+        if is_code(item) and index + 1 < count and not is_code(items[index + 1]):
+            unit = scaler_unit(items[index + 2]) if index + 2 < count else None
+            yield _named(item, items[index + 1], unit)
             index += 2 if unit is None else 3
         else:
-            yield PushValue(items[index], place=index)
+            yield _pair(item) or PushValue(item, place=index)
             index += 1
 
 
