@@ -31,7 +31,7 @@ from .const import (
 from .coordinator import DlmsMqttConfigEntry
 from .errors import details, setup_error
 from .forms import REAUTH_SCHEMA
-from .meter_config import secret_errors, with_access
+from .meter_config import outgoing, secret_errors, with_access
 from .meter_flow import MeterFlow
 
 MQTT_URL = "/config/integrations/dashboard/add?domain=mqtt"
@@ -212,7 +212,8 @@ async def _give_secrets(entry: DlmsMqttConfigEntry, meter: str, fields: dict[str
     bridge = entry.runtime_data
     config = await bridge.meter_config(meter)
     secrets = with_access({}, fields, bridge.seal)
-    request = {"meter": meter, "config": {**config, "connection": {**as_object(config.get("connection")), **secrets}}}
+    connection = {**as_object(config.get("connection")), **secrets}
+    request = {"meter": meter, "config": outgoing({**config, "connection": connection})}
     await bridge.api.request("meter/validate", request, timeout=TEST_TIMEOUT)
     await bridge.api.request("meter/update", request)
 

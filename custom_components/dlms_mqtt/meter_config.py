@@ -9,6 +9,7 @@ from typing import Any
 from homeassistant.util import slugify
 
 from .api import Json, as_object
+from .const import MASKED
 
 Seal = Callable[[str], str]
 
@@ -37,6 +38,24 @@ def host_port(host: str, port: float) -> str:
 def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
     """The connection over another line."""
     return {**{key: value for key, value in connection.items() if key not in LINE_KEYS}, **line}
+
+
+def without_masked(connection: Mapping[str, Any]) -> Json:
+    """The connection without the secrets that only the bridge knows."""
+    return {key: value for key, value in connection.items() if value != MASKED}
+
+
+def outgoing(config: Mapping[str, Any]) -> Json:
+    """A configuration as a request may carry it.
+
+    What a meter allows is no publisher's business, and a masked secret says nothing: the bridge keeps its own of both.
+    """
+    plain = {key: value for key, value in config.items() if key not in ("allow", "actions")}
+    plain["connection"] = without_masked(as_object(config.get("connection")))
+    if "read" in config:
+        read = normal_read(config)
+        plain["read"] = {**read, "also": [row for row in read["also"] if not row.get("writable")]}
+    return plain
 
 
 # Access data

@@ -16,7 +16,7 @@ from homeassistant.core import Event, callback
 from homeassistant.helpers import device_registry as dr
 
 from .api import ApiError, Json, as_object, as_rows
-from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
+from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, MASKED, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import details, setup_error
 from .forms import (
@@ -36,9 +36,11 @@ from .meter_config import (
     host_port,
     meter_id,
     normal_read,
+    outgoing,
     seconds,
     with_access,
     with_line,
+    without_masked,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -131,8 +133,12 @@ class MeterFlow(ConfigSubentryFlow):
         return self.async_show_form(step_id="remote", data_schema=REMOTE_SCHEMA)
 
     async def _take_line(self, line: Json) -> SubentryFlowResult:
-        self._config["connection"] = with_line(self._connection, line)
-        return await (self.async_step_test() if self._reconfiguring else self.async_step_method())
+        before = self._connection
+        self._config["connection"] = with_line(without_masked(before), line)
+        if not self._reconfiguring:
+            return await self.async_step_method()
+        # The bridge sends no stored secret to an address that a publisher names: it must be given again.
+        return await (self.async_step_access() if MASKED in before.values() else self.async_step_test())
 
     # Preset or search
 
@@ -229,7 +235,7 @@ class MeterFlow(ConfigSubentryFlow):
 
     @property
     def _request(self) -> Json:
-        return {CONF_METER: self._meter, "config": self._config}
+        return {CONF_METER: self._meter, "config": outgoing(self._config)}
 
     # Items
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+LINES = ("serial", "tcp", "udp")
 SECRETS = ("password", "encryption_key", "authentication_key")
 OBJECTS = [
     {
@@ -210,16 +211,22 @@ class FakeBridge:
     # Secrets
 
     def _opened(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The configuration with its secrets opened; a masked one is the one that is stored."""
+        """The configuration with its secrets opened, and with what only the stored one may say.
+
+        A secret left out is the stored one, but only while the line stays the same.
+        """
         config: dict[str, Any] = json.loads(json.dumps(request["config"]))
-        before = self.stored.get(request["meter"], {}).get("connection", {})
-        connection = config.get("connection", {})
+        stored = self.stored.get(request["meter"], {})
+        rows = config.get("read", {}).get("also", [])
+        if config.get("allow") or config.get("actions") or any(row.get("writable") for row in rows):
+            raise Refusal("not-allowed", "a publisher cannot grant itself more")
+        before, connection = stored.get("connection", {}), config.get("connection", {})
         for key in SECRETS:
-            if connection.get(key) == "***":
-                connection[key] = before[key]
-            elif key in connection:
+            if key in connection:
                 connection[key] = self.open(connection[key])
-        return config
+            elif key in before and all(connection.get(line) == before.get(line) for line in LINES):
+                connection[key] = before[key]
+        return {**config, **{key: stored[key] for key in ("allow", "actions") if key in stored}}
 
     def open(self, sealed: str) -> str:
         """The secret that was sealed; a clear one is refused."""

@@ -15,6 +15,7 @@ from custom_components.dlms_mqtt.meter_config import (
     host_port,
     meter_id,
     normal_read,
+    outgoing,
     seconds,
 )
 from custom_components.dlms_mqtt.seal import seal
@@ -83,6 +84,23 @@ def test_short_forms() -> None:
             {"obis": "rubbish"},
         ],
     }
+
+
+def test_what_a_request_may_carry() -> None:
+    writable = {"obis": "0.0.94.34.11.255", "writable": True}
+    config = {
+        "name": "House",
+        "connection": {"tcp": "h:1", "password": "***", "encryption_key": "sealed:x"},
+        "read": ["1.0.1.8.0.255", writable],
+        "allow": ["write"],
+        "actions": {"x": {}},
+    }
+    assert outgoing(config) == {
+        "name": "House",
+        "connection": {"tcp": "h:1", "encryption_key": "sealed:x"},
+        "read": {"set": "none", "except": [], "also": [{"obis": "1.0.1.8.0.255"}]},
+    }
+    assert outgoing({}) == {"connection": {}}
 
 
 @pytest.mark.parametrize(

@@ -393,20 +393,36 @@ async def test_change_name_and_password(hass: HomeAssistant, bridge: FakeBridge,
 
 
 async def test_change_the_line(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    """The stored password is not sent to another address: it is asked for."""
     bridge.refuse["meter/validate"] = Refusal("link-down")
     result = await choose(hass, await reconfigure(hass, house), "line")
     result = await choose(hass, result, "serial")
     result = await go(hass, result, {"port": "/dev/ttyUSB1"})
+    assert (result["step_id"], result["errors"]) == ("access", {})
+    result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})
+    assert result["errors"] == {"password": "password_missing"}
+    result = await go(hass, result, {**ACCESS, "name": "House"})
     assert result["errors"] == {"base": "link_down"}
     del bridge.refuse["meter/validate"]
-    result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})
+    result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})  # given a moment ago
     assert result["reason"] == "reconfigure_successful"
     assert bridge.stored["house"]["connection"] == {
         "serial": "/dev/ttyUSB1",
         "client": 32,
         "authentication": "low",
-        "password": "text:secret",
+        "password": "text:12345678",
     }
+
+
+async def test_change_the_line_of_a_meter_without_secrets(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    bridge.stored["house"]["connection"] = {"tcp": "10.0.0.5:4059"}
+    result = await choose(hass, await reconfigure(hass, house), "line")
+    result = await choose(hass, result, "tcp")
+    result = await go(hass, result, {"host": "10.0.0.6", "port": 4059})
+    assert result["reason"] == "reconfigure_successful"
+    assert bridge.stored["house"]["connection"] == {"tcp": "10.0.0.6:4059"}
 
 
 async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:

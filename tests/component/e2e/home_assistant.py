@@ -236,7 +236,7 @@ class HomeAssistant:
         return None
 
     def complaints(self) -> list[str]:
-        """Warnings and errors about the component or what it was sent; not the refusals that the test itself provokes."""
+        """Warnings and errors about the component or what it was sent; not the refusals that the test provokes."""
         lines = (self.directory / "hass.log").read_text(errors="replace").splitlines()
         loud = [line for line in lines if " ERROR " in line or " WARNING " in line]
         expected = ("has not been tested", "Error during service call to dlms_mqtt.")
