@@ -9,7 +9,7 @@ from __future__ import annotations
 from dlms_mqtt.simulator.associations import Association, Context
 from dlms_mqtt.simulator.clients import HLS_SECRET, KEYS, KEYS_256, PASSWORD, household_associations
 from dlms_mqtt.simulator.faults import FAULTS, Fault, Faults
-from dlms_mqtt.simulator.household import household
+from dlms_mqtt.simulator.household import bare_meter, household
 from dlms_mqtt.simulator.links import FRAMINGS, make_link
 from dlms_mqtt.simulator.meter import Event, Meter
 from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, READER, CosemObject, Outcome, make, named
@@ -39,6 +39,7 @@ __all__ = [
     "Outcome",
     "SignOnOptions",
     "TcpServer",
+    "bare_meter",
     "household",
     "household_associations",
     "make",

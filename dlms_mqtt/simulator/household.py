@@ -49,7 +49,7 @@ _ENERGIES = {
 }
 
 
-def household(
+def bare_meter(
     seed: int = 1,
     *,
     clock: Clock | None = None,
@@ -58,15 +58,27 @@ def household(
     associations: tuple[Association, ...] | None = None,
     **options: Any,
 ) -> Meter:
-    """A household meter; ``faults`` go to every association; ``options`` as ``Meter`` takes them."""
+    """A meter that has its associations and nothing to read; arguments as of ``household``."""
     clock, zone = clock or Clock(), zone or ZoneInfo(ZONE)
     number = Random(f"meter {seed}").randrange(10**8)  # noqa: S311
     options.setdefault("title", b"DMQ" + number.to_bytes(5, "big"))
     options.setdefault("name", f"DMQ{number:013d}")
-    meter = Meter(clock=clock, zone=zone, random=options.pop("random", None) or Random(seed).randbytes, **options)  # noqa: S311
-    use = Consumption(Curve(seed, zone), zone, meter.timeline, clock.time)
-    meter.resets.append(use.reset)
+    options.setdefault("random", Random(seed).randbytes)  # noqa: S311
+    meter = Meter(clock=clock, zone=zone, **options)
     meter.associate(*(household_associations(faults) if associations is None else associations))
+    meter.add(*association_objects())
+    return meter
+
+
+def household(seed: int = 1, **options: Any) -> Meter:
+    """A household meter.
+
+    ``clock`` and ``zone``: of the real clock and Vienna; ``faults`` go to every association; ``associations`` replace
+    those of ``clients``; ``name``, ``title``, ``server``, ``physical``, ``random`` as ``Meter`` takes them.
+    """
+    meter = bare_meter(seed, **options)
+    use = Consumption(Curve(seed, meter.zone), meter.zone, meter.timeline, lambda: meter.clock.time())
+    meter.resets.append(use.reset)
     for objects in _PARTS:
         meter.add(*objects(meter, use))
     _past(meter)
@@ -231,7 +243,6 @@ def _float(key: float) -> float:
 
 _QUARTER, _DAY = 900, 86400
 _PARTS: tuple[Builder, ...] = (
-    lambda _meter, _use: list(association_objects()),
     identification,
     lambda meter, _use: [clock_object(meter)],
     _energy,

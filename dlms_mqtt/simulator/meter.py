@@ -53,6 +53,22 @@ class Event:
     code: int
 
 
+class ShiftedClock(Clock):
+    """A clock that goes right, from another moment on."""
+
+    def __init__(self, clock: Clock, start: datetime) -> None:
+        self._clock = clock
+        self._offset = start.timestamp() - clock.time()
+
+    def time(self) -> float:
+        """Seconds since 1970, shifted."""
+        return self._clock.time() + self._offset
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps."""
+        return self._clock.monotonic()
+
+
 class Meter:
     """One logical device. ``zone``: of its local time; ``server``, ``physical``: its addresses."""
 

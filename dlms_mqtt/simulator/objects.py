@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PUBLIC, READER, MANAGER = 0, 1, 2
 """Who may do what: levels of associations, and the least level that an object asks for."""
 
+LEVELS = {"public": PUBLIC, "reader": READER, "manager": MANAGER}
+
 Value = Data | bytes | Callable[["Context"], Data | bytes]
 Writer = Callable[["Context", Data], int]
 Check = Callable[[Any], bool]
