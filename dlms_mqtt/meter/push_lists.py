@@ -82,3 +82,29 @@ SCALES: Mapping[str, Mapping[tuple[int, int], ScalerUnit]] = {"Kamstrup_V0001": 
 def listed_scaler(list_name: str, obis: bytes) -> ScalerUnit | None:
     """Scaler and unit that the published list gives for groups C and D of a code."""
     return SCALES.get(list_name, {}).get((obis[2], obis[3])) if obis[0] == 1 else None
+
+
+# Iskraemeco AM550 of Slovenia: only values, told by their number and types. What is named here was compared with what
+# reader firmwares show for the same messages; the rest (reactive power, energies of the other list) stays unnamed.
+_IMPORTS = [_row(f"1.0.{c}.7.0.255", 0, _W) for c in (21, 41, 61)]
+_EXPORTS = [_row(f"1.0.{c}.7.0.255", 0, _W) for c in (22, 42, 62)]
+_CENTIAMPERES = [_row(f"1.0.{c}.7.0.255", -2, _A) for c in (31, 51, 71)]
+_ISKRA_HEAD = {0: _row("0.0.42.0.0.255"), 2: _POWER[0], 3: _POWER[1]}
+
+
+def _iskra(phases: int) -> tuple[tuple[DataType, ...], Mapping[int, ListRow]]:
+    """The types of the elements, and what the known ones are."""
+    octets, number, short = DataType.OCTET_STRING, DataType.DOUBLE_LONG_UNSIGNED, DataType.LONG_UNSIGNED
+    types = (*[octets] * 2, *[number] * 4, *[short] * 2 * phases, *[number] * 2 * phases)
+    by_phase = [rows[phase] for rows in (_VOLTAGES, _CENTIAMPERES, _IMPORTS, _EXPORTS) for phase in range(phases)]
+    return types, _ISKRA_HEAD | dict(enumerate(by_phase, 6))
+
+
+_ISKRA = dict((_iskra(1), _iskra(3)))
+_ISKRA_NAME = b"ISK"
+
+
+def unnamed(items: Sequence[Data]) -> Mapping[int, ListRow]:
+    """What the elements of a list without codes are, by place, as far as that is known."""
+    rows = _ISKRA.get(tuple(item.type for item in items), {})
+    return rows if rows and items[0].value.startswith(_ISKRA_NAME) else {}

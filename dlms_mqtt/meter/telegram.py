@@ -56,7 +56,10 @@ def telegram_json(telegram: Telegram) -> dict[str, Any]:
 
 
 def _json(found: TelegramValue) -> dict[str, Any]:
-    return value_json(found.value) | ({"time": found.time.iso()} if found.time else {})
+    shown = value_json(found.value)
+    if found.value.data.type is DataType.STRUCTURE:
+        shown["raw"] = [part.value for part in found.value.data.value]
+    return shown | ({"time": found.time.iso()} if found.time else {})
 
 
 def _values(text: str) -> Iterator[TelegramValue]:
@@ -72,13 +75,14 @@ def _values(text: str) -> Iterator[TelegramValue]:
 
 
 def _value(code: Obis, groups: list[str]) -> TelegramValue:
-    """A value alone, a value behind its time, or (logs, limits by direction) several as text."""
+    """A value alone, a value behind its time, or (logs, limits by direction) several, which stay text."""
     if len(groups) == 1:
         return TelegramValue(_single(code, groups[0]))
     time = _time(groups[0])
     if len(groups) == 2 and time is not None:
         return TelegramValue(_single(code, groups[1]), time)
-    return TelegramValue(_text(code, "".join(f"({group})" for group in groups)))
+    parts = tuple(Data(DataType.VISIBLE_STRING, group) for group in groups)
+    return TelegramValue(PushValue(Data(DataType.STRUCTURE, parts), code))
 
 
 def _single(code: Obis, text: str) -> PushValue:
