@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Loaded:
     config: Config
     connections: Mapping[str, ConnectionSettings]
     managed: frozenset[str] = frozenset()
+    shown: Mapping[str, Any] = field(default_factory=dict)  # meters as written, without secrets
     files: frozenset[Path] = frozenset()
     warnings: tuple[str, ...] = ()
 
@@ -50,14 +51,15 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     """Read ``path`` and the managed meters of its state directory; ConfigMistakes with everything that is wrong."""
     document = yaml_loader.load(path, environment)
     config: Config | None = _convert(document, CONFIG.convert, document.data or {}, ())
-    managed = _managed_meters(config.bridge.state_dir, document, environment) if config else {}
+    shown = {key: _public(document, ("meters", key)) for key in config.meters} if config else {}
+    managed = _managed_meters(config.bridge.state_dir, document, environment, shown) if config else {}
     if config:
         managed = {key: meter for key, meter in managed.items() if key not in config.meters}
         config = replace(config, meters={**config.meters, **managed})
     connections = _connections(config, presets, document) if config else {}
     if document.mistakes or config is None:
         raise ConfigMistakes(sorted(document.mistakes, key=lambda item: (item.file, item.line)))
-    return Loaded(config, connections, frozenset(managed), frozenset(document.files), tuple(document.warnings))
+    return Loaded(config, connections, frozenset(managed), shown, frozenset(document.files), tuple(document.warnings))
 
 
 def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, ConnectionSettings]:
@@ -75,7 +77,26 @@ def managed_file(state_dir: Path, meter_id: str) -> Path:
     return state_dir / "meters" / f"{meter_id}.yaml"
 
 
-def _managed_meters(state_dir: Path, document: Document, environment: Mapping[str, str]) -> dict[str, Meter]:
+SECRET_KEYS = frozenset(row.name for row in fields(ConnectionSettings) if row.metadata["secret"])
+
+
+def _public(document: Document, at: KeyPath) -> Any:
+    """What was written there, without secrets and what came from ``!secret`` or ``!env``."""
+    value = document.value(at)
+    if isinstance(value, dict):
+        return {
+            key: _public(document, (*at, key))
+            for key in value
+            if key not in SECRET_KEYS and not document.mark((*at, key)).hidden
+        }
+    if isinstance(value, list):
+        return [_public(document, (*at, number)) for number in range(len(value))]
+    return value
+
+
+def _managed_meters(
+    state_dir: Path, document: Document, environment: Mapping[str, str], shown: dict[str, Any]
+) -> dict[str, Meter]:
     found: dict[str, Meter] = {}
     for file in sorted(state_dir.glob("meters/*.yaml")):
         part = yaml_loader.load(file, environment)
@@ -84,6 +105,7 @@ def _managed_meters(state_dir: Path, document: Document, environment: Mapping[st
         document.files |= part.files
         if meter:
             found[file.stem] = meter
+            shown.setdefault(file.stem, _public(part, ()))
     return found
 
 

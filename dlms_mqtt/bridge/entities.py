@@ -24,6 +24,7 @@ STATUS = (
     "paused",
     "error",
 )
+LONGEST_STATE = 255  # characters; longer values get no entity
 EVENTS = ("alarm", "alarm_cleared", "log_entry", "notification")
 
 # Which units a device class takes (Home Assistant 2025.4 to 2026.11); another unit goes without the class.
@@ -99,7 +100,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             device_class="enum",
             options=STATUS,
             category=DIAGNOSTIC,
-            attributes=("message", "code", "hint", "next_try"),
+            attributes=("error", "hint", "next_try"),
         ),
         "Status",
     ),

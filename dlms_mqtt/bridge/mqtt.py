@@ -81,13 +81,15 @@ class Broker:
         self._client: aiomqtt.Client | None = None
         self._version = _V311 if config.protocol == "3.1.1" else _V5
         self._idle = asyncio.Event()
-        self.connected = False
+        self.connected = self._silent = False
         self.trouble = ""
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
     def retain(self, topic: str, payload: str) -> None:
         """Publish retained, now and after every reconnection; an empty payload clears the topic."""
+        if self._silent:
+            return
         self._retained[topic] = payload
         self._send_retained(topic)
 
@@ -99,6 +101,21 @@ class Broker:
         """Publish these retained topics, or all of them, once more."""
         for topic in topics or self._retained:
             self._send_retained(topic)
+
+    def forget_below(self, *roots: str) -> None:
+        """These topics (and all below them) are somebody else's: neither send nor clear them."""
+        gone = [
+            topic for topic in self._retained if any(topic == root or topic.startswith(f"{root}/") for root in roots)
+        ]
+        for topic in gone:
+            del self._retained[topic]
+            self._unsent.pop(topic, None)
+
+    def silence(self) -> None:
+        """Nothing is ours: send nothing more, no last words either."""
+        self._silent = True
+        self._retained.clear()
+        self._unsent.clear()
 
     def _send_retained(self, topic: str) -> None:
         self._unsent[topic] = None
@@ -252,6 +269,9 @@ class Broker:
         # published in this order, confirmed in any
         await asyncio.gather(*(_publish(client, topic, payload, retain=True) for topic, payload in batch.items()))
         for topic, payload in batch.items():
+            if topic not in self._retained or topic not in self._unsent:
+                self._unsent.pop(topic, None)
+                continue
             if self._retained.get(topic) != payload:
                 continue  # it changed under way and is sent again
             del self._unsent[topic]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from decimal import Decimal, DecimalException
 
 from dlms_mqtt.errors import ConfigError
 
-Transform = Callable[[Decimal], Decimal]
+Compute = Callable[[Decimal], Decimal]
 
 _BINARY: dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Add: operator.add,
@@ -22,15 +23,28 @@ _BINARY: dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
 _UNARY: dict[type[ast.unaryop], Callable[[Decimal], Decimal]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 
 
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A compiled expression; two are equal when their texts are."""
+
+    text: str
+    compute: Compute = field(compare=False, repr=False)
+
+    def __call__(self, value: Decimal) -> Decimal:
+        """ConfigError when it cannot be computed for this value."""
+        return self.compute(value)
+
+
 def parse_transform(text: object) -> Transform:
     """Compile ``"value / 1000"``; ConfigError when it is anything but arithmetic of ``value``."""
     try:
-        return _compile(ast.parse(str(text).strip(), mode="eval").body, str(text).strip())
+        expression = str(text).strip()
+        return Transform(expression, _compile(ast.parse(expression, mode="eval").body, expression))
     except (SyntaxError, ValueError, RecursionError, MemoryError, DecimalException):
         raise ConfigError(f"expected arithmetic of 'value' such as value / 1000, not {text!r}") from None
 
 
-def _compile(node: ast.expr, text: str) -> Transform:
+def _compile(node: ast.expr, text: str) -> Compute:
     match node:
         case ast.Name(id="value"):
             return lambda value: value
@@ -45,7 +59,7 @@ def _compile(node: ast.expr, text: str) -> Transform:
     raise ValueError(text)
 
 
-def _binary(apply: Callable[[Decimal, Decimal], Decimal], left: Transform, right: Transform) -> Transform:
+def _binary(apply: Callable[[Decimal, Decimal], Decimal], left: Compute, right: Compute) -> Compute:
     def compute(value: Decimal) -> Decimal:
         try:
             return apply(left(value), right(value))

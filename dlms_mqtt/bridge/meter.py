@@ -1,0 +1,403 @@
+"""One meter: reads what is due when it is due, and says so on MQTT; knows how well that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from dlms_mqtt.bridge import replies
+from dlms_mqtt.bridge.clock_care import SENSES, ClockKeeper
+from dlms_mqtt.bridge.config import Meter
+from dlms_mqtt.bridge.line import Priority
+from dlms_mqtt.bridge.lockout import LockedOut
+from dlms_mqtt.bridge.meter_output import MeterOutput
+from dlms_mqtt.bridge.plan import Plan, PlanItem, make_plan, needs_object_list
+from dlms_mqtt.bridge.profiles import ProfileReader
+from dlms_mqtt.bridge.readings import Moment, reading_of
+from dlms_mqtt.bridge.replies import RequestError
+from dlms_mqtt.bridge.schedule import Every, Timetable
+from dlms_mqtt.bridge.session import Session
+from dlms_mqtt.bridge.values import lifetime
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.clock import interpret, read_clock, set_clock
+from dlms_mqtt.client.memory import Measured
+from dlms_mqtt.client.objects import read_objects
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused
+from dlms_mqtt.meter.quantities import Derived
+from dlms_mqtt.meter.quantity import Kind
+from dlms_mqtt.meter.readings import Quality, Reading
+from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
+_FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
+_NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
+_RETRY = (5.0, 10.0, 20.0, 40.0, 60.0)  # s after failed cycles, at most the shortest interval
+_STATUS = {
+    "link-down": "link_down",
+    "no-answer": "no_answer",
+    "timeout": "no_answer",
+    "association-refused": "association_refused",
+    "authentication-refused": "password_refused",
+    "locked-out": "locked_out",
+    "security-error": "security_error",
+    "paused": "paused",
+    "internal": "error",
+}
+
+
+@dataclass
+class Wellbeing:
+    """How a meter does, for ``health``."""
+
+    status: str = "waiting"
+    last_success: datetime | None = None
+    error: dict[str, Any] | None = None
+    failures: int = 0
+    failing_since: float = 0.0
+    read_duration: float | None = None
+    clock_drift: float | None = None
+    next_try: datetime | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+class MeterTask:
+    """The life of one meter; ``run`` it as a task."""
+
+    def __init__(
+        self, config: Meter, session: Session, output: MeterOutput, store: Store, clock: Clock, zone: tzinfo
+    ) -> None:
+        self.config, self.session, self.output = config, session, output
+        self.id = output.id
+        self.zone, self.sense = zone, SENSES[config.clock.sense] or -1
+        self.well = Wellbeing()
+        self.plan: Plan | None = None
+        self.objects: Sequence[ObjectInfo] = ()
+        self.store, self._clock = store, clock
+        self._timetable: Timetable[int] = Timetable({}, 0)
+        self._start = clock.monotonic()
+        self._keeper = ClockKeeper(config.clock)
+        self.profiles = ProfileReader(self, store)
+        self._wake = asyncio.Event()
+        self._heard = 0.0
+        self.changed = asyncio.Event()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Our time in the meter's zone."""
+        return datetime.fromtimestamp(self._clock.time(), self.zone)
+
+    @property
+    def _elapsed(self) -> float:
+        return self._clock.monotonic() - self._start
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read for ever; errors of the meter and the line are part of life."""
+        self.output.set_online(False)
+        self.output.announce(None)
+        await self._clock_set()
+        self._start = self._clock.monotonic()
+        if self.polls:
+            await together(self._poll_for_ever(), self.profiles.run())
+        else:
+            await self.watch_pushes()
+
+    @property
+    def polls(self) -> bool:
+        """Is this meter asked at all, or does it only push?"""
+        return (
+            bool(self.session.settings.line)
+            and (self.config.read.set != "none" or bool(self.config.read.also) or bool(self.config.profiles))
+            and not (self.config.push and self.config.push.listen == "connection" and self.config.read.set == "none")
+        )
+
+    async def _clock_set(self) -> None:
+        """No reading is stamped before the system's clock is set."""
+        while self._clock.time() < CLOCK_SET:
+            self.well.reasons["clock"] = "the system's clock is not set"
+            await asyncio.sleep(1)
+        self.well.reasons.pop("clock", None)
+
+    async def _poll_for_ever(self) -> None:
+        while True:
+            wait = await self._turn()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(max(wait, 0.01)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _turn(self) -> float:
+        """Do what is due; seconds until something is due again."""
+        try:
+            if self.plan is None:
+                await self._make_plan()
+            due = self._due()
+            if due:
+                await self._cycle(due)
+        except (DlmsMqttError, OSError) as error:
+            return self.failed(error)
+        return self._timetable.wait(self._elapsed, self._clock.time())
+
+    def _due(self) -> list[PlanItem]:
+        assert self.plan is not None  # noqa: S101
+        missed = self._timetable.missed
+        due = [self.plan.items[index] for index in self._timetable.due(self._elapsed, self._clock.time())]
+        if self._timetable.missed > missed:
+            self.well.reasons["slow"] = "the line is too slow for what is read: cycles are left out"
+        elif due:
+            self.well.reasons.pop("slow", None)
+        return due
+
+    def wake(self) -> None:
+        """Look again what is due (after a pause)."""
+        self._wake.set()
+
+    # -- plan ---------------------------------------------------------------------------------------------------------
+
+    async def _make_plan(self) -> None:
+        if needs_object_list(self.config):
+            self.objects = await self.session.run(Priority.POLL, self._read_objects, keep=True)
+        plan = make_plan(self.config, self.objects, self.zone)
+        for obis in plan.missing:
+            _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
+        self.plan = plan
+        schedules = {index: item.schedule for index, item in enumerate(plan.items)}
+        self._timetable = Timetable(schedules, self._clock.time())
+        self._start = self._clock.monotonic()
+
+    async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
+        try:
+            found = await read_objects(client, self.store)
+        except MeterRefused as error:
+            self.well.reasons["objects"] = f"the meter does not give its object list: {error.message}"
+            return ()
+        self.well.reasons.pop("objects", None)
+        return found
+
+    # -- a cycle ------------------------------------------------------------------------------------------------------
+
+    async def _cycle(self, due: Sequence[PlanItem], priority: Priority = Priority.POLL) -> None:
+        started = self._clock.monotonic()
+        attributes = list(dict.fromkeys(item.attribute for item in due))
+        keep = self.keeps_open()
+        answers = await self.session.run(priority, lambda client: client.read(attributes), keep=keep)
+        self._take(due, dict(zip(attributes, answers, strict=True)))
+        self._succeeded(self._clock.monotonic() - started)
+        await self._care_for_clock()
+
+    def keeps_open(self) -> bool:
+        """Is the association left open after an exchange now?"""
+        if self.config.session != "auto":
+            return self.config.session == "keep"
+        return self._timetable.wait(self._elapsed, self._clock.time()) <= _NEAR
+
+    def _take(self, due: Sequence[PlanItem], answers: dict[Any, Measured | MeterRefused]) -> None:
+        moment = Moment(self.now(), self.zone, self.sense)
+        readings: dict[str, tuple[PlanItem, Reading, float]] = {}
+        for item in due:
+            answer = answers[item.attribute]
+            if isinstance(answer, Measured):
+                self.well.refused.pop(item.key, None)
+                reading = self._reading(item, answer, moment)
+                if reading:
+                    readings[item.key] = (item, reading, lifetime(item.schedule))
+            elif item.key not in self.well.refused:
+                self.well.refused[item.key] = answer.name or answer.message
+                _LOG.info("%s: %s is not read: %s", self.id, item.key, answer.message)
+        self._derive(readings, moment)
+        self.output.publish(readings.values())
+        self.output.announce(self.plan)
+
+    def _reading(self, item: PlanItem, answer: Measured, moment: Moment) -> Reading | None:
+        if item.quantity.kind is Kind.TIMESTAMP and item.key == "clock":
+            self._watch_clock(answer, moment.time)
+            moment = Moment(moment.time, moment.zone, self.sense)
+        try:
+            return reading_of(item, answer, moment)
+        except ConfigError as error:
+            self.well.refused[item.key] = error.message
+            return None
+
+    def _derive(self, readings: dict[str, tuple[PlanItem, Reading, float]], moment: Moment) -> None:
+        assert self.plan is not None  # noqa: S101
+        values = {key: row[1].value for key, row in readings.items() if isinstance(row[1].value, Decimal)}
+        for row in self.plan.derived:
+            value = row.value({k: v for k, v in values.items() if isinstance(v, Decimal)}, self.plan.by_key)
+            if value is not None:
+                item, reading, life = readings[row.plus]
+                readings[row.key] = (_derived_item(row, item), _derived_reading(row, reading, value), life)
+
+    async def poll_now(self, keys: Sequence[str] | None) -> dict[str, Reading]:
+        """Read everything, or these keys, at once (on behalf of a request); what was read."""
+        if self.plan is None:
+            await self._make_plan()
+        assert self.plan is not None  # noqa: S101
+        unknown = [key for key in keys or () if key not in self.plan.by_key]
+        if unknown:
+            raise RequestError("unknown-key", f"There is no item '{unknown[0]}'")
+        wanted = [item for item in self.plan.items if keys is None or item.key in keys]
+        await self._cycle(wanted, Priority.COMMAND)
+        return {item.key: self.output.last[item.key] for item in wanted if item.key in self.output.last}
+
+    def planned(self, key: str) -> PlanItem | None:
+        """A configured item before the meter has answered for the first time."""
+        return make_plan(self.config, (), self.zone).by_key.get(key)
+
+    def take_one(self, item: PlanItem, measured: Measured) -> Reading | None:
+        """Publish one value that was read on behalf of a request."""
+        reading = self._reading(item, measured, Moment(self.now(), self.zone, self.sense))
+        if reading:
+            self.output.publish([(item, reading, lifetime(item.schedule))])
+        return reading
+
+    # -- the meter's clock --------------------------------------------------------------------------------------------
+
+    def _watch_clock(self, answer: Measured, now: datetime) -> None:
+        octets = answer.data.value.raw if isinstance(answer.data.value, DateTime) else answer.data.value
+        if not isinstance(octets, bytes) or len(octets) != 12:
+            return
+        moment, self.sense = interpret(octets, now, self.zone, SENSES[self.config.clock.sense])
+        self.well.clock_drift = round((moment - now).total_seconds(), 1) if moment and moment.tzinfo else None
+
+    async def _care_for_clock(self) -> None:
+        drift = self.well.clock_drift
+        if drift is None or not self._keeper.should_set(drift, self.now()):
+            return
+        self._keeper.was_set(self.now())
+        try:
+            await self.set_clock(Priority.POLL)
+        except DlmsMqttError as error:
+            _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)
+
+    async def set_clock(self, priority: Priority, wanted: datetime | None = None) -> dict[str, Any]:
+        """Set the meter's clock to ours (or to ``wanted``) and read it back."""
+        shift = wanted - self.now() if wanted else timedelta(0)
+
+        async def work(client: DlmsClient) -> tuple[datetime, float | None]:
+            sense = SENSES[self.config.clock.sense]
+            reading = await read_clock(client, tz=self.zone, now=self.now, sense=sense)
+            sent = await set_clock(client, reading, tz=self.zone, now=lambda: self.now() + shift)
+            after = await read_clock(client, tz=self.zone, now=self.now, sense=reading.sense)
+            return sent, after.drift
+
+        sent, drift = await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
+        self.well.clock_drift = drift
+        _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
+        return {"time": sent, "drift": drift}
+
+    # -- how it goes --------------------------------------------------------------------------------------------------
+
+    def _succeeded(self, duration: float | None) -> None:
+        well = self.well
+        if well.failures:
+            _LOG.warning("%s: reading works again after %d failures", self.id, well.failures)
+        well.failures, well.error, well.next_try = 0, None, None
+        well.status, well.last_success = "ok", self.now()
+        if duration is not None:
+            well.read_duration = round(duration, 3)
+        self.output.set_online(True)
+        self.changed.set()
+
+    def take_pushed(self, rows: Sequence[tuple[PlanItem, Measured]], moment: Moment) -> None:
+        """A push arrived: publish its values; the meter is there."""
+        if self._clock.time() < CLOCK_SET:
+            return
+        readings = {}
+        for item, measured in rows:
+            reading = self._reading(item, measured, moment)
+            if reading:
+                readings[item.key] = (item, reading, max(lifetime(item.schedule), self._push_lifetime))
+        self.output.publish(readings.values())
+        self.output.announce(self.plan or Plan(()))
+        self._heard = self._clock.monotonic()
+        self._succeeded(None)
+
+    @property
+    def _push_lifetime(self) -> float:
+        return lifetime(Every(self.config.push.every)) if self.config.push else 0.0
+
+    async def watch_pushes(self) -> None:
+        """A meter that only pushes is offline when it has been silent for three of its intervals."""
+        while True:
+            await asyncio.sleep(1)
+            if self.output.online and self._clock.monotonic() - self._heard > self._push_lifetime:
+                self.well.status = "no_answer"
+                self.output.set_online(False)
+                self.changed.set()
+
+    def failed(self, error: Exception) -> float:
+        """Note it; seconds until the next try."""
+        well, now = self.well, self._clock.monotonic()
+        reply = replies.error_of(error)
+        wait = self._wait_after(error)
+        well.next_try = datetime.fromtimestamp(self._clock.time() + wait, self.zone)
+        well.status = _STATUS.get(reply["code"], "meter_refused")
+        if well.status == "paused":
+            return wait
+        if well.failures == 0 or well.error is None or well.error["code"] != reply["code"]:
+            _LOG.warning("%s: %s", self.id, reply["message"])
+        if isinstance(error, LockedOut):
+            reply["detail"] = {**reply["detail"], "until": datetime.fromtimestamp(error.until, self.zone).isoformat()}
+        well.error = reply
+        well.failing_since = well.failing_since if well.failures else now
+        well.failures += 1
+        if well.failures >= _FAILURES and now - well.failing_since >= _FAILING_FOR:
+            self.output.set_online(False)
+        self.changed.set()
+        return wait
+
+    def _wait_after(self, error: Exception) -> float:
+        if isinstance(error, LockedOut):
+            return max(1.0, error.until - self._clock.time())
+        if isinstance(error, RequestError) and error.code == "paused":
+            return max(1.0, self.session.paused_until - self._clock.time())
+        return min(_RETRY[min(self.well.failures, len(_RETRY) - 1)], max(self.config.every, 1.0))
+
+    @property
+    def is_paused(self) -> bool:
+        """Has another program the line now?"""
+        return self._clock.time() < self.session.paused_until
+
+    @property
+    def invocation_counter(self) -> int | None:
+        """The next number that messages to the meter get; None without ciphering."""
+        return self.session.invocation_counter
+
+    async def close(self) -> None:
+        """End the association; the guard's memory is kept."""
+        await self.session.close()
+        self.output.close()
+
+
+async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side; when one fails, the others end too and the error goes on."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for coroutine in coroutines:
+                tasks.create_task(coroutine)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def _derived_item(row: Derived, item: PlanItem) -> PlanItem:
+    return PlanItem(item.attribute, row.quantity, item.schedule)
+
+
+def _derived_reading(row: Derived, part: Reading, value: Decimal) -> Reading:
+    return Reading(
+        part.obis, part.class_id, part.attribute, row.key, value, part.scaler, value, part.unit, part.time, Quality.GOOD
+    )

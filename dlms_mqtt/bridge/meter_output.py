@@ -1,0 +1,297 @@
+"""What a meter says on MQTT: values, state, readings, availability, events, discovery. Knows no line, no schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from dlms_mqtt.bridge.config import Discovery, Meter
+from dlms_mqtt.bridge.discovery import Device, meter_payload
+from dlms_mqtt.bridge.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
+from dlms_mqtt.bridge.guard import EnergyGuard
+from dlms_mqtt.bridge.payload import dumps, plain_text
+from dlms_mqtt.bridge.plan import Plan, PlanItem
+from dlms_mqtt.bridge.readings import UNUSABLE, bits_of, reading_json
+from dlms_mqtt.bridge.topics import Topics
+from dlms_mqtt.bridge.values import MeterState, Value
+from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.meter.readings import Quality, Reading
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+_ENERGY = frozenset(("kWh", "kvarh", "kVAh"))
+_SERIALS = ("serial_number", "electricity_id", "logical_device_name")
+_GUARD_EVERY = 3600.0  # s between two writes of the guard's memory
+
+
+class Publisher(Protocol):
+    """The part of the bridge that a meter speaks through."""
+
+    def retain(self, topic: str, payload: str) -> None:
+        """Publish retained."""
+
+    def store_and_forward(self, topic: str, message: Mapping[str, Any]) -> None:
+        """Publish through the outbox; ``seq`` is added."""
+
+    def keep(self) -> None:
+        """Let what was handed over survive a kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all meters of a bridge share."""
+
+    topics: Topics
+    discovery: Discovery
+    publisher: Publisher
+    store: Store
+    clock: Clock
+    version: str
+
+
+class MeterOutput:
+    """The topics of one meter."""
+
+    def __init__(self, meter_id: str, config: Meter, context: Context, features: Iterable[str]) -> None:
+        self.id, self.config, self._context = meter_id, config, context
+        self.topics = context.topics.meter(meter_id)
+        self.state = MeterState()
+        self.guard = EnergyGuard(config.supply.watts)
+        self._features = tuple(features)
+        self._readings: dict[str, Reading] = {}
+        self._entities: dict[str, tuple[PlanItem, str]] = {}
+        self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
+        self._announced = ""
+        self._guard_kept = context.clock.monotonic()
+        self.online: bool | None = None
+        self._restore_guard()
+
+    # -- values -------------------------------------------------------------------------------------------------------
+
+    def publish(self, readings: Iterable[tuple[PlanItem, Reading, float]]) -> None:
+        """New readings: each with its plan item and how long it lives (s)."""
+        readings = list(readings)
+        self._identify({item.key: reading for item, reading, _ in readings})
+        for item, reading, lifetime in readings:
+            if self._passes(item, reading):
+                self._publish_one(item, reading, lifetime)
+            else:
+                self._waiting[item.key] = (item, reading, lifetime)
+        self._publish_state()
+        self._keep_guard()
+
+    def _identify(self, readings: Mapping[str, Reading]) -> None:
+        serial = next((str(readings[key].value) for key in _SERIALS if key in readings and readings[key].value), "")
+        if serial:
+            self.guard.identify(serial)
+
+    def _passes(self, item: PlanItem, reading: Reading) -> bool:
+        watched = self.config.guard and reading.unit in _ENERGY and item.quantity.state_class.startswith("total")
+        if not watched or not isinstance(reading.value, Decimal) or reading.quality != Quality.GOOD:
+            return True
+        rising = item.quantity.cumulative
+        was_held = item.key in self.guard.held
+        passes = self.guard.check(item.key, reading.value, reading.time.timestamp(), rising=rising)
+        if not passes and not was_held:
+            held = self.guard.held[item.key]
+            _LOG.warning(
+                "%s: %s %s is held back: it %s from %s", self.id, item.key, held.value, held.reason.value, held.last
+            )
+        if passes:
+            self._waiting.pop(item.key, None)
+        return passes
+
+    def accept_held(self) -> list[str]:
+        """Publish what is held back; the keys."""
+        keys = self.guard.accept()
+        waiting = [self._waiting.pop(key) for key in keys if key in self._waiting]
+        for row in waiting:
+            self._publish_one(*row)
+        self._publish_state()
+        return keys
+
+    def _publish_one(self, item: PlanItem, reading: Reading, lifetime: float) -> None:
+        reading = replace(reading, key=item.key)
+        self._context.publisher.store_and_forward(self.topics.reading, reading_json(self.id, reading))
+        if reading.value is None or reading.quality in UNUSABLE:
+            return
+        self._readings[item.key] = reading
+        self._entities[item.key] = (item, reading.unit)
+        self._show(item.key, reading.value, reading.time, lifetime)
+        for key, is_set in bits_of(item, reading).items():
+            self._show(key, is_set, reading.time, lifetime)
+
+    def _show(self, key: str, value: Any, time: datetime, lifetime: float) -> None:
+        self.state.update(key, Value(value, time, self._context.clock.monotonic() + lifetime))
+        self._context.publisher.retain(self.topics.value(key), plain_text(value))
+
+    def expire(self) -> None:
+        """Drop what is too old from every topic."""
+        gone = self.state.expire(self._context.clock.monotonic())
+        for key in gone:
+            self._context.publisher.retain(self.topics.value(key), "")
+        if gone:
+            self._publish_state()
+
+    def _publish_state(self) -> None:
+        payload = self.state.payload(self._context.clock.monotonic())
+        self._context.publisher.retain(self.topics.state, dumps(payload))
+
+    def clear_stranger(self, topic: str) -> None:
+        """A retained value of an earlier run: cleared unless it is fresh now."""
+        key = topic.removeprefix(self.topics.value(""))
+        if key not in self.state.fresh(self._context.clock.monotonic()):
+            self._context.publisher.retain(topic, "")
+
+    @property
+    def last(self) -> Mapping[str, Reading]:
+        """The last usable reading by key."""
+        return self._readings
+
+    # -- availability and events --------------------------------------------------------------------------------------
+
+    def set_online(self, online: bool) -> None:
+        """Publish availability when it changes."""
+        if online != self.online:
+            self.online = online
+            self._context.publisher.retain(self.topics.availability, "online" if online else "offline")
+            if not online:
+                return
+            self._publish_state()
+
+    def event(self, event_type: str, time: datetime, details: Mapping[str, Any]) -> None:
+        """Publish an event, stored and forwarded."""
+        message = {"event_type": event_type, "time": time.isoformat(timespec="seconds"), **details}
+        self._context.publisher.store_and_forward(self.topics.event, message)
+
+    def profile(self, key: str, message: Mapping[str, Any]) -> None:
+        """Publish rows of a profile, stored and forwarded."""
+        self._context.publisher.store_and_forward(self.topics.profile(key), {"meter": self.id, **message})
+
+    def flush_readings(self) -> None:
+        """Let what was handed over survive a kill."""
+        self._context.publisher.keep()
+
+    # -- discovery ----------------------------------------------------------------------------------------------------
+
+    def announce(self, plan: Plan | None) -> None:
+        """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
+        discovery = self._context.discovery
+        if not discovery.enabled:
+            return
+        entities = self._all_entities(plan)
+        before: dict[str, Any] = self._remembered()
+        removed = [] if plan is None else list(before.get("components", {}))
+        payload = meter_payload(self._context.topics, self._device(), entities, self._context.version, removed)
+        if plan is None:  # a meter that is silent after a restart keeps what it had
+            payload["components"] = {**before.get("components", {}), **payload["components"]}
+            payload["device"] = {**before.get("device", {}), **payload["device"]}
+        text = dumps(payload)
+        if text != self._announced:
+            self._announced = text
+            self._context.publisher.retain(self._discovery_topic, text)
+            self._remember(payload, before)
+
+    @property
+    def _discovery_topic(self) -> str:
+        return self._context.topics.discovery(Device(self.id, "").identifier)
+
+    def _all_entities(self, plan: Plan | None) -> list[Entity]:
+        language = self._context.discovery.language
+        features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
+        if "clock" in features and self._context.discovery.datetime:
+            features = (*features, "datetime")
+        entities = [*built_in(features, language), *action_entities(self.config.actions)]
+        for item in self._plan_items(plan):
+            entities += self._entities_of(item, language)
+        return list({(entity.platform, entity.key): entity for entity in entities}.values())
+
+    def _plan_items(self, plan: Plan | None) -> list[PlanItem]:
+        """What is planned, and what a push brought."""
+        planned = plan.items if plan else ()
+        pushed = [item for key, (item, _) in self._entities.items() if plan is None or key not in plan.by_key]
+        return [*planned, *pushed]
+
+    def _entities_of(self, item: PlanItem, language: str) -> list[Entity]:
+        reading = self._readings.get(item.key)
+        quantity = item.quantity
+        if reading is not None:
+            quantity = replace(quantity, unit=reading.unit)
+            if isinstance(reading.value, str) and len(reading.value) > LONGEST_STATE:
+                return []
+        reactive = self._context.discovery.reactive_energy
+        return list(value_entities(quantity, item.said, language, reactive=reactive))
+
+    def _device(self) -> Device:
+        def text(*keys: str) -> str:
+            return next((str(self._readings[key].value) for key in keys if key in self._readings), "")
+
+        name = text("logical_device_name")
+        maker = name[:3] if name[:3].isalpha() and name[:3].isupper() else ""
+        return Device(
+            self.id,
+            self.config.name or self.id,
+            text(*_SERIALS[:2]),
+            maker,
+            name[3:6] if maker else "",
+            text("firmware"),
+        )
+
+    def _remembered(self) -> dict[str, Any]:
+        try:
+            found = self._context.store.get("discovery", self.id)
+        except StoreError:
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    def _remember(self, payload: dict[str, Any], before: dict[str, Any]) -> None:
+        import json
+
+        plain = json.loads(dumps(payload))
+        if plain != before:
+            try:
+                self._context.store.set("discovery", self.id, plain)
+            except StoreError as error:
+                _LOG.debug("%s: discovery is not remembered: %s", self.id, error.message)
+
+    def remove(self) -> None:
+        """The meter is gone: clear every topic of it."""
+        clear_meter(self.id, self._context, self.state.fresh(0))
+        self.online = None
+
+    # -- the guard's memory -------------------------------------------------------------------------------------------
+
+    def _restore_guard(self) -> None:
+        try:
+            self.guard.restore(self._context.store.get("guard", self.id) or {})
+        except (StoreError, ValueError, ArithmeticError):
+            _LOG.warning("%s: the energy guard starts without a memory", self.id)
+
+    def _keep_guard(self, *, now: bool = False) -> None:
+        if now or self._context.clock.monotonic() - self._guard_kept >= _GUARD_EVERY:
+            self._guard_kept = self._context.clock.monotonic()
+            try:
+                self._context.store.set("guard", self.id, self.guard.dump())
+            except StoreError as error:
+                _LOG.debug("%s: the guard's memory is not kept: %s", self.id, error.message)
+
+    def close(self) -> None:
+        """Before the bridge ends."""
+        self._keep_guard(now=True)
+
+
+def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
+    """Clear the topics of a meter that is no more."""
+    topics = context.topics.meter(meter_id)
+    names = [topics.availability, topics.state, context.topics.discovery(Device(meter_id, "").identifier)]
+    for topic in (*names, *(topics.value(key) for key in keys)):
+        context.publisher.retain(topic, "")
+    try:
+        for space in ("discovery", "guard", "lockout"):
+            context.store.forget(space, meter_id)
+    except StoreError as error:
+        _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)

@@ -1,0 +1,183 @@
+"""The conversation with one meter: opened when needed, kept or closed by policy, shared fairly with the line's others.
+
+Authentication trouble is counted here and nowhere else, so no path can repeat a wrong password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from dlms_mqtt.bridge.line import Line, Priority
+from dlms_mqtt.bridge.lockout import Lockout
+from dlms_mqtt.bridge.replies import RequestError
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.errors import (
+    AuthenticationRefused,
+    DlmsMqttError,
+    MeterRefused,
+    SecurityError,
+    ServiceRefused,
+)
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+Work = Callable[[DlmsClient], Awaitable[T]]
+NewClient = Callable[[], DlmsClient]
+_SPACE = "lockout"
+_FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
+
+
+def fingerprint(settings: ConnectionSettings) -> str:
+    """Tells whether settings are the same as before, and nothing else about them."""
+    secrets = b"\0".join(bytes(secret) for secret in settings.secrets)
+    return hashlib.scrypt(secrets, salt=repr(settings).encode()[:512], n=1024, r=8, p=1, dklen=12).hex()
+
+
+class Session:
+    """One meter's association. ``errors`` counts what went wrong on the line, ``exchanges`` what was tried."""
+
+    def __init__(
+        self,
+        meter: str,
+        settings: ConnectionSettings,
+        line: Line,
+        new_client: NewClient,
+        store: Store,
+        clock: Clock,
+        attempts: int,
+    ) -> None:
+        self.meter, self.settings, self.line = meter, settings, line
+        self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
+        self._client: DlmsClient | None = None
+        self._used = 0.0
+        self._keep = False
+        self.paused_until = 0.0  # Unix time
+        self.errors = self.exchanges = self.opened = 0
+        self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
+
+    def _stored(self) -> dict[str, object] | None:
+        try:
+            found = self._store.get(_SPACE, self.meter)
+        except StoreError as error:
+            _LOG.warning("%s: %s", self.meter, error.message)
+            return None
+        return found if isinstance(found, dict) else None
+
+    async def run(self, priority: Priority, work: Work[T], *, keep: bool, repeat: bool = True) -> T:
+        """One exchange. ``keep``: leave the association open after; ``repeat``: may be done twice (a read)."""
+        self._check()
+        async with self.line.turn(self.meter, priority, self.close):
+            self._check()
+            self._keep = keep
+            return await self._attempt(work, repeat)
+
+    def _check(self) -> None:
+        now = self._clock.time()
+        if now < self.paused_until:
+            raise RequestError(
+                "paused", "Reading is paused, another program has the line", hint="Send resume to end it."
+            )
+        self.lockout.check(now)
+
+    async def _attempt(self, work: Work[T], repeat: bool) -> T:
+        self.exchanges += 1
+        reused = self._client is not None
+        try:
+            if reused and not repeat:
+                await self._prove_open()
+            return await self._work(work)
+        except DlmsMqttError as error:
+            if not (reused and repeat) or isinstance(error, AuthenticationRefused):
+                raise
+            _LOG.debug("%s: the open association is gone (%s); opened again", self.meter, error)
+            if isinstance(error, MeterRefused) and self._client is not None:
+                raise
+        return await self._work(work)
+
+    async def _prove_open(self) -> None:
+        client = self._client
+        if client is None or self._clock.monotonic() - self._used < _FRESH:
+            return
+        try:
+            await client.keep_alive()
+        except DlmsMqttError:
+            await self.close()
+
+    async def _work(self, work: Work[T]) -> T:
+        try:
+            result = await work(await self._open())
+        except MeterRefused as error:
+            if isinstance(error, ServiceRefused) or not self._keep:  # the association may be what is wrong
+                await self.close()
+            raise
+        except BaseException:
+            self.errors += 1
+            await self.close()
+            raise
+        self._used = self._clock.monotonic()
+        if not self._keep:
+            await self.close()
+        return result
+
+    async def _open(self) -> DlmsClient:
+        if self._client is not None:
+            return self._client
+        client = self._new_client()
+        try:
+            await client.open()
+        except DlmsMqttError as error:
+            if _is_about_secrets(error):
+                self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
+            raise
+        self._client, self.opened = client, self.opened + 1
+        if self.lockout.refusals:
+            self._keep_lockout(self.lockout.succeeded())
+        return client
+
+    def _keep_lockout(self, lockout: Lockout) -> None:
+        self.lockout = lockout
+        try:
+            self._store.set(_SPACE, self.meter, lockout.dump())
+        except StoreError as error:
+            _LOG.warning("%s: the pause after refused passwords is not kept: %s", self.meter, error.message)
+
+    async def close(self) -> None:
+        """End the association, if one is open; never raises for a dead line."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            await client.close()
+        except DlmsMqttError as error:
+            _LOG.debug("%s: closing failed: %s", self.meter, error)
+
+    async def pause(self, seconds: float) -> None:
+        """Free the line for another program."""
+        self.paused_until = self._clock.time() + seconds
+        async with self.line.turn(self.meter, Priority.COMMAND, self.close):
+            await self.close()
+
+    @property
+    def invocation_counter(self) -> int | None:
+        """The next number of this meter's key; None where nothing is ciphered, or before the first message."""
+        counter = self._client.ciphering.counter if self._client is not None else None
+        return counter.value if counter is not None else None
+
+    @property
+    def client(self) -> DlmsClient | None:
+        """The client while an association is open."""
+        return self._client
+
+
+def _is_about_secrets(error: DlmsMqttError) -> bool:
+    if isinstance(error, ServiceRefused):
+        return "deciphering-error" in error.name
+    return isinstance(error, AuthenticationRefused) or (
+        isinstance(error, SecurityError) and error.reason in ("tag", "key")
+    )

@@ -1,0 +1,72 @@
+"""A bridge, a broker and a simulated meter, wired for end-to-end tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from dlms_mqtt.bridge.app import App
+from tests.bridge.conftest import Mosquitto, Watcher, watching
+
+METER = """
+  house:
+    name: House meter
+    connection: {tcp: "127.0.0.1:PORT", client: 17, timeout: 1s, retries: 0}
+    every: 1s
+"""
+
+
+def write_config(folder: Path, port: int, meters: str, bridge: str = "", mqtt: str = "") -> Path:
+    path = folder / "config.yaml"
+    path.write_text(
+        f"bridge:\n  state_dir: {folder}/state\n  timezone: Europe/Vienna\n  health_every: 1s\n"
+        f"{textwrap.indent(textwrap.dedent(bridge), '  ')}\n"
+        f"mqtt:\n  host: 127.0.0.1\n  port: {port}\n{textwrap.indent(textwrap.dedent(mqtt), '  ')}\n"
+        + (f"meters:\n{meters}" if meters.strip() else "meters: {}\n")
+    )
+    return path
+
+
+class House:
+    """What a test holds in its hands."""
+
+    def __init__(self, app: App, seen: Watcher, path: Path) -> None:
+        self.app, self.seen, self.path = app, seen, path
+
+    async def ask(self, topic: str, payload: dict[str, Any] | None = None, seconds: float = 8.0) -> dict[str, Any]:
+        self.numbers = getattr(self, "numbers", 0) + 1
+        return await self.seen.ask(f"dlms_mqtt/{topic}", {"id": f"t{self.numbers}", **(payload or {})}, seconds)
+
+    def meter(self, name: str, meter: str = "house") -> str:
+        return self.seen.latest.get(f"dlms_mqtt/meter/{meter}/{name}", "")
+
+    async def until(self, condition: Any, seconds: float = 8.0) -> None:
+        await self.seen.until(condition, seconds)
+
+
+@contextlib.asynccontextmanager
+async def running(app: App) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(app.run())
+    try:
+        yield task
+    finally:
+        app.stop()
+        async with asyncio.timeout(15):
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def house(
+    broker: Mosquitto, folder: Path, meters: str, bridge: str = "", mqtt: str = "", **options: Any
+) -> AsyncIterator[House]:
+    path = write_config(folder, broker.port, meters, bridge, mqtt)
+    async with watching(broker.port) as seen:
+        app = App(path, environment={}, **options)
+        async with running(app):
+            yield House(app, seen, path)
+        with contextlib.suppress(TimeoutError):  # lets the last words arrive
+            await seen.until(lambda: seen.latest.get(app.topics.state) == "offline", 1.0)
