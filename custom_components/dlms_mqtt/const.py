@@ -11,7 +11,7 @@ DEFAULT_BASE_TOPIC = "dlms_mqtt"
 
 API_VERSION = 1
 MINIMUM_BRIDGE = "0.1.0"
-MASKED = "***"  # how the bridge shows a secret that is set, and how we say "keep it"
+MASKED = "***"  # a secret that the bridge may have and shows to nobody
 
 # Seconds.
 DISCOVERY_WAIT = 5.0  # for retained messages after a subscription

@@ -114,7 +114,7 @@ class BridgeCoordinator:
         return {meter: str(row.get("name") or meter) for meter, row in self.meters.items() if row.get("managed")}
 
     async def meter_config(self, meter: str) -> Json:
-        """A meter's configuration as the bridge has it, secrets masked; ApiError."""
+        """A meter's configuration as the bridge has it, without secrets; ApiError."""
         config = as_object((await self.api.request("config")).get("meters")).get(meter)
         if not isinstance(config, dict):
             raise ApiError("unknown-meter")

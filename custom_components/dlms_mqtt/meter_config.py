@@ -40,6 +40,12 @@ def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
     return {**{key: value for key, value in connection.items() if key not in LINE_KEYS}, **line}
 
 
+def masked(config: Mapping[str, Any]) -> Json:
+    """A configuration as the bridge shows it, which leaves secrets out: each may be set, and stays if none is given."""
+    connection = as_object(config.get("connection"))
+    return {**config, "connection": {**dict.fromkeys(SECRET_KEYS, MASKED), **connection}}
+
+
 def without_masked(connection: Mapping[str, Any]) -> Json:
     """The connection without the secrets that only the bridge knows."""
     return {key: value for key, value in connection.items() if value != MASKED}

@@ -16,7 +16,7 @@ from homeassistant.core import Event, callback
 from homeassistant.helpers import device_registry as dr
 
 from .api import ApiError, Json, as_object, as_rows
-from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, MASKED, TEST_TIMEOUT
+from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import details, setup_error
 from .forms import (
@@ -34,6 +34,7 @@ from .meter_config import (
     chosen,
     fast,
     host_port,
+    masked,
     meter_id,
     normal_read,
     outgoing,
@@ -133,12 +134,9 @@ class MeterFlow(ConfigSubentryFlow):
         return self.async_show_form(step_id="remote", data_schema=REMOTE_SCHEMA)
 
     async def _take_line(self, line: Json) -> SubentryFlowResult:
-        before = self._connection
-        self._config["connection"] = with_line(without_masked(before), line)
-        if not self._reconfiguring:
-            return await self.async_step_method()
         # The bridge sends no stored secret to an address that a publisher names: it must be given again.
-        return await (self.async_step_access() if MASKED in before.values() else self.async_step_test())
+        self._config["connection"] = with_line(without_masked(self._connection), line)
+        return await (self.async_step_access() if self._reconfiguring else self.async_step_method())
 
     # Preset or search
 
@@ -336,7 +334,7 @@ class MeterFlow(ConfigSubentryFlow):
             return self.async_abort(reason=reason)
         self._meter = str(self._get_reconfigure_subentry().unique_id)
         try:
-            self._config = dict(await self._bridge.meter_config(self._meter))
+            self._config = masked(await self._bridge.meter_config(self._meter))
         except ApiError as error:
             return self.async_abort(reason="no_configuration", description_placeholders=details(error))
         return self.async_show_menu(step_id="reconfigure", menu_options=["objects", "access", "line"])

@@ -177,7 +177,7 @@ class FakeBridge:
         yield _ok({"presets": [generic, {"id": "omnia", "name": "Omnia", "manufacturer": "Acme", "notes": ""}]})
 
     def _on_config(self, _request: dict[str, Any]) -> Iterator[Any]:
-        meters = {meter: _masked(config) for meter, config in (self.stored | self.yaml).items()}
+        meters = {meter: _public(config) for meter, config in (self.stored | self.yaml).items()}
         yield _ok({"meters": meters, "bridge": {"id": self.bridge}})
 
     def _on_meter_find(self, request: dict[str, Any]) -> Iterator[Any]:
@@ -244,6 +244,6 @@ def _ok(data: dict[str, Any]) -> dict[str, Any]:
     return {"status": "ok", "data": data}
 
 
-def _masked(config: dict[str, Any]) -> dict[str, Any]:
-    connection = {k: "***" if k in SECRETS else v for k, v in config.get("connection", {}).items()}
+def _public(config: dict[str, Any]) -> dict[str, Any]:
+    connection = {key: value for key, value in config.get("connection", {}).items() if key not in SECRETS}
     return {**config, "connection": connection}

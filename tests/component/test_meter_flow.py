@@ -421,6 +421,7 @@ async def test_change_the_line_of_a_meter_without_secrets(
     result = await choose(hass, await reconfigure(hass, house), "line")
     result = await choose(hass, result, "tcp")
     result = await go(hass, result, {"host": "10.0.0.6", "port": 4059})
+    result = await go(hass, result, {"name": "House", "authentication": "automatic"})
     assert result["reason"] == "reconfigure_successful"
     assert bridge.stored["house"]["connection"] == {"tcp": "10.0.0.6:4059"}
 
