@@ -1,80 +1,188 @@
-"""Waiting for meters that connect by themselves: a TCP or UDP port that hands every chunk of bytes to a callback."""
+"""Waiting for meters that connect by themselves: a TCP or UDP port that hands every chunk of bytes to a callback.
+
+Nobody can use it up: past ``most`` connections the one that was silent longest is closed, and so is one that has been
+silent for ``idle`` seconds (meters behind a modem vanish without a word). Nothing is ever sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import re
+import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.transport.base import format_address, parse_address
 
+log = logging.getLogger("dlms_mqtt.transport")
+
 #: ``origin`` (host:port), the bytes, whether they are a whole datagram; b"" says that the connection ended.
 OnData = Callable[[str, bytes, bool], None]
+MOST = 64  # connections
+IDLE = 2 * 3600.0  # s; twice the longest usual interval of pushes
+
+_WORDS: dict[int, tuple[str, str]] = {
+    errno.EADDRINUSE: ("the port is in use", "Another program (a running bridge?) listens there; stop it."),
+    errno.EACCES: ("the system does not allow it", "Ports below 1024 need permission; take another one."),
+    errno.EADDRNOTAVAIL: ("this machine does not have that address", "Write 0.0.0.0 or [::] for all addresses."),
+}
 
 
 class Listener:
-    """An open port; ``close`` ends it and every connection to it."""
+    """An open port; ``close`` ends it and every connection to it, after which nothing is handed over any more."""
 
-    def __init__(self) -> None:
-        self.connections: set[asyncio.BaseTransport] = set()
-        self.server: asyncio.Server | None = None
+    def __init__(self, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> None:
         self.port = 0
+        self.idle = idle
+        self._on_data, self._most = on_data, most
+        self._server: asyncio.Server | None = None
+        self._datagrams: asyncio.DatagramTransport | None = None
+        self._connections: dict[_Connection, None] = {}  # the longest silent first
+        self._closed = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+    @property
+    def connections(self) -> int:
+        """How many meters are connected."""
+        return len(self._connections)
 
     def close(self) -> None:
         """Stop listening; twice does no harm."""
-        if self.server is not None:
-            self.server.close()
-        for connection in list(self.connections):
-            connection.close()
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
+        for connection in list(self._connections):
+            connection.drop()
+
+    async def wait_closed(self) -> None:
+        """Until every connection is gone."""
+        await self._empty.wait()
+
+    def hand_over(self, origin: str, data: bytes, whole: bool) -> None:
+        """Give bytes to whoever listens."""
+        if not self._closed:
+            self._on_data(origin, data, whole)
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def add(self, connection: _Connection) -> None:
+        """A meter has connected, or has spoken: it is the last to be closed."""
+        self._connections.pop(connection, None)
+        self._connections[connection] = None
+        self._empty.clear()
+        if len(self._connections) > self._most:
+            silent = next(iter(self._connections))
+            log.info("%s: closed, %d other connections are open", silent.origin, self._most)
+            silent.drop()
+
+    def remove(self, connection: _Connection) -> None:
+        """That one is gone."""
+        self._connections.pop(connection, None)
+        if not self._connections:
+            self._empty.set()
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    async def open(self, scheme: str, host: str, port: int) -> None:
+        """Open the port. OSError."""
+        loop = asyncio.get_running_loop()
+        if scheme == "tcp":
+            self._server = await loop.create_server(lambda: _Connection(self), host, port)
+            self.port = self._server.sockets[0].getsockname()[1]
+        else:
+            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
+            self.port = self._datagrams.get_extra_info("sockname")[1]
 
 
-class _Stream(asyncio.Protocol):
-    def __init__(self, listener: Listener, on_data: OnData) -> None:
-        self._listener, self._on_data, self._origin = listener, on_data, "?"
+class _Connection(asyncio.Protocol):
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self.origin = "?"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._listener.connections.add(transport)
-        self._origin = _name(transport.get_extra_info("peername"))
+        self.origin = _name(transport.get_extra_info("peername"))
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_at(self._heard + self._listener.idle, self._look)
+        self._listener.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._on_data(self._origin, data, False)
+        self._heard = self._loop.time()
+        self._listener.add(self)
+        self._listener.hand_over(self.origin, data, False)
+
+    def _look(self) -> None:
+        """Set the timer again only when it has run out: octets must cost nothing."""
+        due = self._heard + self._listener.idle
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            log.info("%s: closed, silent for %g s", self.origin, self._listener.idle)
+            self.drop()
+
+    def drop(self) -> None:
+        """Close it from our side."""
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._listener.connections.discard(self._transport)
-        self._on_data(self._origin, b"", True)
+        self._timer.cancel()
+        self._listener.remove(self)
+        self._listener.hand_over(self.origin, b"", True)
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, on_data: OnData) -> None:
-        self._on_data = on_data
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._on_data(_name(addr), data, True)
+        if data:  # an empty datagram would read as the end of a connection
+            self._listener.hand_over(_name(addr), data, True)
 
 
 def _name(address: Any) -> str:
     return format_address(address[0], address[1]) if address else "?"
 
 
-async def listen(url: str, on_data: OnData) -> Listener:
-    """Listen on ``tcp://ADDR:PORT`` or ``udp://ADDR:PORT``. ConfigError, ConnectFailed."""
+def _address(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port; port 0 takes any free one."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("tcp", "udp"):
         raise ConfigError(f"'{url}' is no address to listen on", hint="Write tcp://0.0.0.0:4059 or udp://0.0.0.0:4059.")
-    host, port = parse_address(rest)
-    listener, loop = Listener(), asyncio.get_running_loop()
+    any_port = re.fullmatch(r"(\[.*\]|[^:]+):0", rest)
+    host, port = parse_address(any_port[1] if any_port else rest)
+    return scheme, host, 0 if any_port else port
+
+
+async def listen(url: str, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> Listener:
+    """Listen on ``tcp://ADDR:PORT`` or ``udp://ADDR:PORT`` (port 0: any free one). ConfigError, ConnectFailed."""
+    scheme, host, port = _address(url)
+    listener = Listener(on_data, most=most, idle=idle)
     try:
-        if scheme == "tcp":
-            listener.server = await loop.create_server(lambda: _Stream(listener, on_data), host, port)
-            listener.port = listener.server.sockets[0].getsockname()[1]
-        else:
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(on_data), local_addr=(host, port))
-            listener.connections.add(transport)
-            listener.port = transport.get_extra_info("sockname")[1]
+        await listener.open(scheme, host, port)
     except OSError as error:
-        raise ConnectFailed(
-            f"cannot listen on {url}: {error.strerror or error}", hint="Another program may hold the port."
-        ) from error
+        raise _failed(url, error) from error
     return listener
+
+
+def _failed(url: str, error: OSError) -> ConnectFailed:
+    if isinstance(error, socket.gaierror):
+        return ConnectFailed(
+            f"cannot listen on {url}: the name is unknown", hint="Write an IP address of this machine."
+        )
+    words, hint = _WORDS.get(error.errno or 0, (error.strerror or str(error), ""))
+    return ConnectFailed(f"cannot listen on {url}: {words}", hint=hint)

@@ -1,0 +1,181 @@
+"""A port that waits for meters: TCP and UDP, IPv6, limits, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from dlms_mqtt.errors import ConfigError, ConnectFailed
+from dlms_mqtt.transport.listen import listen
+
+
+class Heard:
+    """What was handed over, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[str, bytes, bool]] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, origin: str, data: bytes, whole: bool) -> None:
+        self.chunks.append((origin, data, whole))
+        self._more.set()
+
+    async def until(self, count: int) -> list[tuple[str, bytes, bool]]:
+        async with asyncio.timeout(5):
+            while len(self.chunks) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self.chunks
+
+    def data_of(self, origin: str) -> bytes:
+        return b"".join(data for name, data, _ in self.chunks if name == origin)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
+
+
+def url(scheme: str, host: str, port: int = 0) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+@HOSTS
+async def test_tcp(host: str) -> None:
+    heard = Heard()
+    async with await listen(url("tcp", host), heard) as listener:
+        _, writer = await asyncio.open_connection(host, listener.port)
+        port = writer.get_extra_info("sockname")[1]
+        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        writer.write(b"abc")
+        assert await heard.until(1) == [(name, b"abc", False)]
+        assert listener.connections == 1
+        writer.close()
+        assert (await heard.until(2))[1] == (name, b"", True)
+        assert listener.connections == 0
+
+
+@HOSTS
+async def test_udp(host: str) -> None:
+    heard = Heard()
+    async with await listen(url("udp", host), heard) as listener:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as meter:
+            meter.connect((host, listener.port))
+            meter.send(b"one")
+            meter.send(b"")  # is no end of anything
+            meter.send(b"two")
+            await heard.until(2)
+            assert [chunk[1:] for chunk in heard.chunks] == [(b"one", True), (b"two", True)]
+            assert heard.chunks[0][0].endswith(f":{meter.getsockname()[1]}")
+
+
+async def test_several_at_once() -> None:
+    heard = Heard()
+    async with await listen("tcp://127.0.0.1:0", heard) as listener:
+        writers = [(await asyncio.open_connection("127.0.0.1", listener.port))[1] for _ in range(5)]
+        for number, writer in enumerate(writers):
+            writer.write(bytes((number,)))
+        await heard.until(5)
+        assert {data for _, data, _ in heard.chunks} == {bytes((number,)) for number in range(5)}
+        for writer in writers:
+            writer.close()
+        await heard.until(10)
+
+
+async def test_the_longest_silent_one_is_closed() -> None:
+    heard = Heard()
+    async with await listen("tcp://127.0.0.1:0", heard, most=3) as listener:
+        ends = []
+        for number in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(bytes((number,)))
+            await heard.until(number + 1)
+            ends.append((reader, writer))
+        ends[0][1].write(b"still here")
+        await heard.until(4)
+        _, another = await asyncio.open_connection("127.0.0.1", listener.port)
+        assert await ends[1][0].read() == b""  # the second one was silent longest
+        await heard.until(5)
+        assert listener.connections == 3
+        another.write(b"x")
+        ends[0][1].write(b"y")
+        await heard.until(7)
+        for _, writer in [*ends, (None, another)]:
+            writer.close()
+
+
+async def test_a_crowd() -> None:
+    """Someone who opens connections without end only ever holds the limit."""
+    heard = Heard()
+    async with await listen("tcp://127.0.0.1:0", heard, most=4) as listener:
+        writers = []
+        for _ in range(40):
+            _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writers.append(writer)
+        await heard.until(36)
+        assert listener.connections == 4
+        for writer in writers:
+            writer.close()
+
+
+async def test_idle_connections_are_closed() -> None:
+    heard = Heard()
+    async with await listen("tcp://127.0.0.1:0", heard, idle=0.05) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        await heard.until(1)
+        assert listener.connections == 0
+        writer.close()
+
+
+async def test_after_the_end_nothing_is_handed_over() -> None:
+    heard = Heard()
+    listener = await listen("tcp://127.0.0.1:0", heard)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"a")
+    await heard.until(1)
+    listener.close()
+    listener.close()
+    assert await reader.read() == b""
+    await listener.wait_closed()
+    assert len(heard.chunks) == 1
+    assert listener.connections == 0
+    writer.close()
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", listener.port)
+
+
+async def test_a_port_in_use() -> None:
+    async with await listen("tcp://127.0.0.1:0", Heard()) as listener:
+        with pytest.raises(ConnectFailed, match="is in use") as caught:
+            await listen(f"tcp://127.0.0.1:{listener.port}", Heard())
+        assert "stop it" in caught.value.hint
+    async with await listen("udp://127.0.0.1:0", Heard()) as listener:
+        with pytest.raises(ConnectFailed, match="is in use"):
+            await listen(f"udp://127.0.0.1:{listener.port}", Heard())
+
+
+@pytest.mark.parametrize("wrong", ["tcp://192.0.2.1:4059", "udp://192.0.2.1:4059"])
+async def test_another_machines_address(wrong: str) -> None:
+    with pytest.raises(ConnectFailed, match="does not have that address"):
+        await listen(wrong, Heard())
+
+
+@pytest.mark.parametrize(
+    "wrong", ["127.0.0.1:4059", "http://127.0.0.1:80", "tcp://", "tcp://host:port", "tcp://a:b:0:c"]
+)
+async def test_no_address(wrong: str) -> None:
+    with pytest.raises((ConfigError, ConnectFailed)):
+        await listen(wrong, Heard())
