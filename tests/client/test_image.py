@@ -118,7 +118,7 @@ async def test_verification_takes_its_time(clock: Any) -> None:
 async def test_an_image_that_is_not_valid(clock: object) -> None:
     for steps in (0, 3):
         bench = Bench(fail_verify=True, verify_steps=steps)
-        with pytest.raises(ActionRefused, match="verification failed|refused to run"):
+        with pytest.raises(ActionRefused, match=r"verification failed|refused to run"):
             await bench.transfer(activate=True)
         assert not bench.target.activated
 
