@@ -22,7 +22,6 @@ from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.states import State
 from dlms_mqtt.simulator import Association, Faults, Meter, MeterServer, household, make_link
-from dlms_mqtt.simulator.associations import LN_SERVICES, SN_SERVICES
 from dlms_mqtt.transport.base import SerialFormat, Transport
 from dlms_mqtt.transport.clock import Clock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
@@ -63,6 +62,9 @@ class Bench:
     readout_always: bool = False
     echo: bool = False
     dm_first: int = 0
+    frmr_first: int = 0
+    breaks_frames_over: int = 0
+    stuck: bool = False
     latency: float = 0.03
     seed: int = 1
     server_options: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +97,9 @@ class Bench:
         """Be the meter until cancelled."""
         self._faults = Faults(self.faults, self.seed)
         self._meter = self.meter(clock)
+        if self.stuck:
+            for row in self.clients:
+                self._meter.left_open(row)
         while True:
             if self.opening == "direct":
                 await end.configure(baud=self.baud, data_bits=8, parity=self.parity)
@@ -166,6 +171,10 @@ class Bench:
             self.dm_first -= 1
             end.write(Frame(0x1F, frame.source, frame.destination, b"", False).encode())
             return
+        if self.frmr_first and frame.kind is Kind.SNRM:
+            self.frmr_first -= 1
+            end.write(Frame(0x97, frame.source, frame.destination, b"\x93\x00\x01", False).encode())
+            return
         if self._faults.strike("deaf"):
             return
         answer = session.receive(frame.encode())
@@ -173,7 +182,13 @@ class Bench:
         for delay, piece in pieces or ():
             if delay:
                 await asyncio.sleep(delay)
-            end.write(piece)
+            end.write(self._weakened(piece))
+
+    def _weakened(self, piece: bytes) -> bytes:
+        """A marginal link: whatever is long arrives damaged."""
+        if not self.breaks_frames_over or len(piece) <= self.breaks_frames_over:
+            return piece
+        return piece[: self.breaks_frames_over] + b"\x00" + piece[self.breaks_frames_over + 1 :]
 
     def _look(self, frame: Frame) -> None:
         apdu = frame.information[3:]

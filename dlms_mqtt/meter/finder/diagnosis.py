@@ -82,7 +82,7 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "damaged",
-        lambda f: not f.linked and f.seen[Evidence.DAMAGED] > 0,
+        lambda f: not f.associated and f.seen[Evidence.DAMAGED] > 0,
         "frames arrive, but their check sequences are wrong",
         "Check parity and light: the head may have moved, or the sun or a lamp shines on it.",
     ),
@@ -133,7 +133,7 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "link-only",
-        lambda f: f.linked and not f.associated and set(f.refusals) <= {"silence", "line"},
+        lambda f: f.linked and not f.associated and set(f.refusals) <= {"silence", "line"} and not f.path_faults,
         "the link stands, but longer messages get no answer",
         "Long frames may be lost: try --max-info 64 or 32; or the path is not transparent (see the converter's mode).",
     ),
@@ -201,7 +201,7 @@ REMARKS: tuple[Case, ...] = (
     Case("conformance", lambda f: "conformance" in f.oddities, "the meter refuses to hear of newer services", ""),
     Case(
         "long-frames",
-        lambda f: "max_info" in f.oddities or "checksum-errors" in f.oddities,
+        lambda f: "max_info" in f.oddities,
         "check sequences of long frames are wrong: shorter frames are used (max_info), and the head may sit badly",
         "",
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlms_mqtt.client.settings import ConnectionSettings, parse_options
 from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
 from dlms_mqtt.meter.finder.candidates import Fixed
 from dlms_mqtt.meter.finder.entering import Attempt, Entering
@@ -21,6 +22,7 @@ Options = dict[str, Any]
 Progress = Callable[[float, float, str], None]
 
 NAMESPACE = "finder"
+_SURVEY = 20.0  # s for the other clients
 _LINE = ("serial", "tcp", "udp")
 _SECRET = {row.name for row in fields(ConnectionSettings) if row.metadata["secret"]}
 #: Options that say who we are: used only when the link is proved.
@@ -85,6 +87,7 @@ class _Search:
         self._link: Options | None = None
         self._entering: Entering | None = None
         self._probing: Probing | None = None
+        self._clients: list[dict[str, Any]] = []
         attempt: Attempt | None = None
         try:
             async with asyncio.timeout(self.limits.seconds):
@@ -112,9 +115,20 @@ class _Search:
         if self._link is None:
             return None
         attempt = await self._enter().run(self._link)
+        if not attempt.reason and self._link.get("opening") != "sign-on" and self.limits.clients:
+            self._clients = await self._survey(attempt)
         if attempt.reason in ("silence", "line"):
             self.facts.path_faults |= await check_path(self.open_line, self.settings, self._link)
         return attempt
+
+    async def _survey(self, attempt: Attempt) -> list[dict[str, Any]]:
+        """What more there is must not spoil what was found."""
+        plain = {key: value for key, value in attempt.options.items() if key not in CREDENTIALS}
+        try:
+            async with asyncio.timeout(_SURVEY):
+                return await self._enter().survey(plain)
+        except (DlmsMqttError, TimeoutError):
+            return []
 
     def _enter(self) -> Entering:
         if self._entering is None:
@@ -195,10 +209,7 @@ class _Search:
         """The block: the line, what the user gave, what was found; defaults and throw-away options left out."""
         merged = self.given | options
         defaults = {row.name: row.default for row in fields(ConnectionSettings)}
-        block = {key: value for key, value in merged.items() if value != defaults.get(key) or key in ("baud", "client")}
-        if "checksum-errors" in self.facts.oddities and "max_info" not in block:
-            block["max_info"] = 64
-        return block
+        return {key: value for key, value in merged.items() if value != defaults.get(key) or key in ("baud", "client")}
 
     def _listening(self) -> Options:
         """For a meter that pushes: the line as it was heard."""
@@ -210,6 +221,8 @@ class _Search:
         said = self.facts.identification
         if said is not None:
             learned |= {"identification": said.encode().decode("ascii").strip(), "manufacturer": said.manufacturer}
+        if self._clients:
+            learned["clients"] = self._clients
         if self.facts.wants_password:
             learned["clients_with_password"] = list(self.facts.wants_password)
         return learned

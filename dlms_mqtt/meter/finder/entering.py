@@ -23,7 +23,9 @@ from dlms_mqtt.errors import (
     ResponseTimeout,
     ServiceRefused,
 )
+from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.learning import learn
+from dlms_mqtt.meter.finder.repair import path_fault
 from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic as D
 from dlms_mqtt.transport.base import Transport
@@ -31,6 +33,9 @@ from dlms_mqtt.transport.base import Transport
 Options = dict[str, Any]
 
 _TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily life
+_BRIEF = 1.0
+_SHORTER = (64, 32)
+_ACCESS = {"": "open", "password": "password"}
 _RELEASE_SLOW = 2.0  # s: leaving took so long that the release was not answered
 _REFUSALS: dict[int, str] = {
     D.AUTHENTICATION_FAILURE: "password",
@@ -47,7 +52,7 @@ _VARIATIONS: dict[str, tuple[Options, ...]] = {
     "password": (),
     "proposal": ({"max_pdu": 0}, {"conformance": _MODEST}, {"referencing": "sn"}),
     "other": ({"max_pdu": 0}, {"referencing": "sn"}, {"conformance": _MODEST}),
-    "silence": ({"max_info": 64}, {"max_pdu": 0x0400}, {"referencing": "sn"}),
+    "silence": ({"max_pdu": 0x0400}, {"referencing": "sn"}),
 }
 
 
@@ -79,26 +84,26 @@ class Entering:
     async def run(self, link: Options) -> Attempt:
         """The best association there is: the user's own, else one without a password, else the last refusal."""
         named = self.credentials.get("client")
-        first = link | ({"client": named} if named is not None else {})
-        opened = await self._without_password(first) if not self._wants_own(named) else None
-        if opened is None or (not opened.reason and named is None and self.credentials):
-            own = await self._with_credentials(link, opened)
-            if own is not None:
-                return own
-        if opened is None or opened.reason:
-            opened = await self._other_clients(link) or opened
+        opened = None
+        if not (self._has_secret and named is not None):
+            opened = await self._without_password(link if named is None else link | {"client": named})
+            if opened.reason:
+                opened = await self._other_clients(link) or opened
+        if self._has_secret and (own := await self._with_credentials(link, opened)) is not None:
+            return own
         if opened is not None and opened.reason in ("other", "silence") and self.patience:
             opened = await self._after_a_pause(opened)
         return opened or self.attempts[-1]
 
-    def _wants_own(self, named: int | None) -> bool:
-        return named is not None and bool(set(self.credentials) - {"client"})
+    @property
+    def _has_secret(self) -> bool:
+        return bool(set(self.credentials) - {"client"})
 
     async def _without_password(self, options: Options) -> Attempt:
         attempt = await self.attempt(options)
         tried = [options]
         for _ in range(len(_VARIATIONS["other"])):
-            if not attempt.reason:
+            if not attempt.reason or self.facts.path_faults:
                 break
             following = next((v for v in _varied(options, attempt.reason) if v not in tried), None)
             if following is None:
@@ -107,9 +112,32 @@ class Entering:
             attempt = await self.attempt(following)
             if not attempt.reason:
                 self.facts.oddities |= _changed(options, following)
+        if not attempt.reason and attempt.learned.get("long_frames") is False:
+            attempt = await self._with_short_frames(attempt)
         if attempt.reason == "password" or any(a.reason == "password" for a in self.attempts[-len(tried) :]):
             return next(a for a in reversed(self.attempts) if a.reason == "password")
         return attempt
+
+    async def _with_short_frames(self, attempt: Attempt) -> Attempt:
+        """Long frames do not get through; if shorter ones do, the line is bad."""
+        for octets in _SHORTER:
+            shorter = await self.attempt(attempt.options | {"max_info": octets})
+            if not shorter.reason and shorter.learned.get("long_frames"):
+                self.facts.oddities.add("max_info")
+                return shorter
+        return attempt
+
+    async def survey(self, link: Options) -> list[dict[str, Any]]:
+        """Which other clients this meter lets in, and which want a secret; asked where that costs little."""
+        known = []
+        for client in list(self.clients)[: self.max_clients]:
+            made = next((a for a in self.attempts if a.options["client"] == client), None)
+            if made is None:
+                self.stage(0.97, 1.0, f"client {client}")
+                made = await self.attempt(link | {"client": client}, briefly=True)
+            if made.reason in _ACCESS:
+                known.append({"client": client, "access": _ACCESS[made.reason]})
+        return known
 
     async def _other_clients(self, link: Options) -> Attempt | None:
         """Who else may come in? Nobody is asked twice, and never with a password."""
@@ -123,19 +151,17 @@ class Entering:
         return next((attempt for attempt in self.attempts if attempt.reason == "password"), None)
 
     async def _with_credentials(self, link: Options, opened: Attempt | None) -> Attempt | None:
-        """The one attempt with the user's own secret."""
-        client = self._client_for_secret(link, opened)
+        """The one attempt with the user's own secret; None: nobody can be told to whom it belongs."""
+        client = self.credentials.get("client")
+        if client is None:
+            if not self.facts.wants_password:
+                await self.survey(link)
+            asking = self.facts.wants_password
+            client = asking[0] if len(asking) == 1 else None
         if client is None:
             return None
         base = opened.options if opened is not None else link
         return await self.attempt(base | {"client": client} | dict(self.credentials), secret=True)
-
-    def _client_for_secret(self, link: Options, opened: Attempt | None) -> int | None:
-        named = self.credentials.get("client")
-        if named is not None:
-            return int(named)
-        asking = self.facts.wants_password
-        return asking[0] if len(asking) == 1 else None
 
     async def _after_a_pause(self, refused: Attempt) -> Attempt:
         """An association that was never released blocks the next one until the meter's inactivity time is over."""
@@ -147,11 +173,11 @@ class Entering:
             self.facts.oddities.add("association-stuck")
         return refused if attempt.reason else attempt
 
-    async def attempt(self, options: Options, *, secret: bool = False) -> Attempt:
+    async def attempt(self, options: Options, *, secret: bool = False, briefly: bool = False) -> Attempt:
         """Open the line, the link and an association with these options, learn what the meter says, leave."""
         settings = self._settings(options)
         try:
-            learned = await self._patiently(settings, options)
+            learned = await (self._briefly(settings) if briefly else self._patiently(settings, options))
         except DlmsMqttError as error:
             made = Attempt(options, "refused" if secret else reason_of(error), error)
             self._note(made)
@@ -165,6 +191,9 @@ class Entering:
         error = made.error
         self.facts.refusals.append(made.reason)
         self.facts.failure = error.message if error else ""
+        if isinstance(error, ResponseTimeout):
+            self.facts.seen[judge(b"", error.received).evidence] += 1
+            self.facts.path_faults |= {fault for fault in (path_fault(error.received),) if fault}
         client = made.options["client"]
         if made.reason == "password" and client not in self.facts.wants_password:
             self.facts.wants_password.append(client)
@@ -173,6 +202,11 @@ class Entering:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
         base = replace(self.settings, **line, timeout=min(self.settings.timeout, _TIMEOUT), retries=1)
         return replace(base, **options)
+
+    async def _briefly(self, settings: ConnectionSettings) -> dict[str, Any]:
+        short = replace(settings, timeout=_BRIEF, retries=0)
+        async with DlmsClient(short, transport=self.open_line(short), store=self.store):
+            return {}
 
     async def _patiently(self, settings: ConnectionSettings, options: Options) -> dict[str, Any]:
         try:
@@ -190,9 +224,6 @@ class Entering:
         async with client:
             self.facts.linked = True
             learned = await learn(client)
-            statistics = client.statistics
-            if statistics is not None and statistics.bad_check and "max_info" not in options:
-                self.facts.oddities.add("checksum-errors")
             left = loop.time()
         if loop.time() - left > _RELEASE_SLOW:
             self.facts.oddities.add("release-unanswered")

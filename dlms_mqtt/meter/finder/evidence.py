@@ -173,8 +173,8 @@ def _parity(_sent: bytes, received: bytes) -> Recognised:
 _RECOGNISERS: tuple[Callable[[bytes, bytes], Recognised], ...] = (
     _hdlc,
     _message,
-    _identification,
     _readout,
+    _identification,
     _changed_echo,
     _path,
     _seven_bits,

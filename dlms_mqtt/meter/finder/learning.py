@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
@@ -15,6 +16,9 @@ from dlms_mqtt.protocol.obis import Obis
 
 SERIAL_NUMBER = AttributeDescriptor(1, Obis((0, 0, 96, 1, 0, 255)), 2)
 SAP_ASSIGNMENT = AttributeDescriptor(17, Obis((0, 0, 41, 0, 0, 255)), 2)
+_LONG_TIME = 6.0  # s: enough for a few full frames with one repetition; the rest of the list does not matter
+_SLOW_LINE = 2400
+_PAUSE = 0.4
 _ASSOCIATIONS = tuple(
     AttributeDescriptor(15, Obis((0, 0, 40, 0, instance, 255)), attribute)
     for instance in range(1, 5)
@@ -42,7 +46,28 @@ async def learn(client: DlmsClient) -> dict[str, Any]:
         facts["window"] = client.link_parameters.window_transmit
     if agreed.system_title:
         facts["system_title"] = agreed.system_title.hex()
-    return facts | await _identity(client) | await _devices(client)
+    # The name of the association ends in FF, as every OBIS code does: a path that swallows it fails here.
+    await client.keep_alive()
+    return facts | await _identity(client) | await _devices(client) | await _long_frames(client)
+
+
+async def _long_frames(client: DlmsClient) -> dict[str, Any]:
+    """Whether full frames get through: the beginning of the object list, which is long in every meter."""
+    statistics, line = client.statistics, client.transport.format
+    if client.link_parameters is None or statistics is None or (line is not None and line.baud < _SLOW_LINE):
+        return {}
+    class_id = 15 if client.settings.referencing == "ln" else 12
+    before = statistics.frames
+    try:
+        async with asyncio.timeout(_LONG_TIME):
+            await client.get_raw(AttributeDescriptor(class_id, client.settings.association, 2))
+    except MeterRefused:
+        return {}
+    except TimeoutError:
+        await asyncio.sleep(_PAUSE)  # let the meter finish what it is saying before the link is taken down
+    except DlmsMqttError:
+        return {"long_frames": False}
+    return {"long_frames": statistics.frames > before}
 
 
 async def _identity(client: DlmsClient) -> dict[str, Any]:

@@ -230,9 +230,7 @@ class Probing:
             return await run_sign_on(line.transport, _once(machine, options))
         except SignOnFailed as error:
             self.facts.sign_on[error.reason] += 1
-            seen = judge(b"/?!\r\n", error.received)
-            if seen.evidence is not Evidence.NOTHING:
-                line.seen[seen.evidence] += 1
+            line.seen[Evidence.ECHO if error.reason == "echo" else judge(b"", error.received).evidence] += 1
             if error.reason == "clear-text":
                 self.facts.oddities.add("readout")
             return None

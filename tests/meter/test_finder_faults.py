@@ -1,0 +1,367 @@
+"""Each fault of the quirks list (probe and serial line; addressing and session) ends in the words that name it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.meter.finder import Found, Limits, diagnosis, find
+from dlms_mqtt.meter.finder.evidence import Evidence, judge
+from dlms_mqtt.meter.finder.repair import path_fault
+from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic
+from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
+from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
+from dlms_mqtt.protocol.framing.link import LinkParameters
+from dlms_mqtt.protocol.framing.seven_bit import add_parity
+from dlms_mqtt.simulator import Faults, household, make, opening, serve_tcp, session
+from dlms_mqtt.simulator.objects import PUBLIC
+from dlms_mqtt.transport.base import SerialFormat
+from dlms_mqtt.transport.clock import FakeClock
+from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.frames_data import entries
+from tests.meter.finder_bench import Bench, on_line, public, reader
+
+QUICK = Limits(seconds=150, patience=20)
+READOUT = b"1-0:1.8.0(000123.4*kWh)\r\n1-0:2.8.0(000001.0*kWh)\r\n"
+
+
+async def search(bench: Bench, clock: FakeClock, limits: Limits = QUICK, **options: Any) -> Found:
+    path, given = options.pop("path", {}), options.pop("given", {})
+    async with on_line(bench, clock, **path) as (open_line, _):
+        return await find({"serial": "bench", **given}, open_line=open_line, limits=limits)
+
+
+def sign_on_meter(**options: Any) -> Bench:
+    return Bench(opening="sign-on", **options)
+
+
+# -- optical probe, serial, mode E (4.1) -------------------------------------------------------------------------------
+
+
+async def test_1_the_meter_waits_for_a_sign_on(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(), clock)
+    assert found.complete
+    assert "sign-on" in found.names
+    assert "sign-on at 300 baud 7E1" in found.diagnosis
+
+
+async def test_2_parity_is_read_as_data(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(), clock, path={"eight_bits": True})
+    assert found.complete
+    assert "parity" in found.names
+    assert judge(b"", add_parity(b"/ISK5 nothing that ends")).evidence is Evidence.PARITY
+
+
+async def test_3_a_clear_text_readout_instead_of_hdlc(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(readout=READOUT, readout_always=True), clock)
+    assert not found.complete
+    assert found.names[0] == "clear-text"
+
+
+@pytest.mark.parametrize("form", [SerialFormat(300, 7, "even"), SerialFormat(300, 8, "none")])
+async def test_4_the_converter_keeps_its_speed(clock: FakeClock, form: SerialFormat) -> None:
+    found = await search(sign_on_meter(), clock, Limits(seconds=400), path={"fixed": True, "start": form})
+    assert not found.complete
+    assert found.names[0] == "converter-7e1"
+    assert "2217" in found.diagnosis
+
+
+async def test_5_the_first_frame_after_the_switch_is_lost(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(deaf_after_switch=0.7), clock)
+    assert found.complete
+    assert "first-frame-lost" in found.names
+
+
+async def test_6_the_acknowledgement_is_not_confirmed(clock: FakeClock) -> None:
+    assert (await search(sign_on_meter(confirm=False), clock)).complete
+
+
+@pytest.mark.parametrize("kind", ["direct", "sign-on"])
+async def test_7_our_own_frames_come_back(clock: FakeClock, kind: str) -> None:
+    found = await search(Bench(opening=kind, echo=True), clock)
+    assert found.complete
+    assert "echo" in found.names
+
+
+async def test_7_only_our_own_frames_come_back(clock: FakeClock) -> None:
+    found = await search(Bench(echo=True, faults=("silence",)), clock)
+    assert found.names[0] == "echo"
+
+
+def broken_copy(data: bytes) -> bytes:
+    return b"" if len(data) < 3 else data[:3] + b"\x55" + data[4:]
+
+
+async def test_7_a_mangled_echo(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SerialFormat())
+    await far.open()
+
+    async def reflect() -> None:
+        while True:
+            data = await far.read(None)
+            await asyncio.sleep(0.05)
+            far.write(broken_copy(data + far.discard()))
+
+    async with background(reflect()):
+        found = await find(
+            {"serial": "bench", "opening": "direct"}, open_line=lambda _: near, limits=Limits(seconds=30)
+        )
+    assert "mangled-echo" in found.names
+    await far.close()
+
+
+async def test_8_rubbish_before_the_identification(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(sign_on_faults=("noise-before-identification:4",)), clock)
+    assert found.complete
+
+
+async def test_9_a_sleeping_meter_is_woken(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(asleep=True), clock)
+    assert found.complete
+    assert found.connection["wake_up"].strip(b"\0") == b""
+
+
+async def test_9_nothing_at_all(clock: FakeClock) -> None:
+    found = await search(Bench(faults=("silence",)), clock, Limits(seconds=60))
+    assert found.names[0] == "silent"
+    assert "key is pressed" in found.diagnosis
+
+
+async def test_10_bright_light(clock: FakeClock) -> None:
+    found = await search(Bench(faults=("garbled:2,times=1000",)), clock, Limits(seconds=60))
+    assert not found.complete
+    assert "damaged" in found.names
+    assert "head may have moved" in found.diagnosis
+
+
+FF, LF = b"\xff", b"\n"
+PATHS: dict[str, Callable[[bytes], bytes]] = {
+    "swallows-ff": lambda data: data.replace(FF, b""),
+    "expands-lf": lambda data: data.replace(LF, b"\r\n"),
+    "swallows-xon": lambda data: data.replace(b"\x11", b"").replace(b"\x13", b""),
+}
+
+
+@pytest.mark.parametrize("fault", PATHS)
+@pytest.mark.parametrize("ways", [("out",), ("back",), ("out", "back")])
+async def test_11_the_path_changes_octets(clock: FakeClock, fault: str, ways: Iterable[str]) -> None:
+    found = await search(Bench(), clock, Limits(seconds=200), path=dict.fromkeys(ways, PATHS[fault]))
+    assert found.complete or found.names[0] == fault, found
+    if fault == "swallows-ff":
+        assert not found.complete
+
+
+async def test_12_long_frames_only(clock: FakeClock) -> None:
+    found = await search(Bench(breaks_frames_over=100), clock)
+    assert found.complete
+    assert found.connection["max_info"] == 64
+    assert "long-frames" in found.names
+
+
+@pytest.mark.parametrize("parity", ["even", "none"])
+async def test_13_a_setting_is_taken_only_with_a_valid_check_sequence(clock: FakeClock, parity: str) -> None:
+    found = await search(Bench(baud=9600, parity=parity), clock)
+    assert found.complete
+    assert found.connection["parity"] == parity
+
+
+# -- addressing and session (4.2) --------------------------------------------------------------------------------------
+
+
+async def test_14_the_address_is_none_of_the_common_ones(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(station=(1, 9000, 4)), clock, Limits(seconds=200))
+    assert not found.complete
+    assert found.names[0] == "address"
+    assert "--number" in found.diagnosis
+
+
+async def test_15_an_association_was_left_open(clock: FakeClock) -> None:
+    clients = (public(faults=Faults(["stuck:40,times=1"])),)
+    found = await search(Bench(clients=clients, stuck=True), clock, Limits(seconds=200, patience=60))
+    assert found.complete
+    assert "association-stuck" in found.names
+
+
+async def test_15_no_client_may_come_in(clock: FakeClock) -> None:
+    found = await search(Bench(clients=(public(77),)), clock)
+    assert found.names[0] == "no-rights"
+
+
+@pytest.mark.parametrize("kind", ["dm", "frmr"])
+async def test_16_the_meter_wants_to_start_over(clock: FakeClock, kind: str) -> None:
+    found = await search(Bench(**{f"{kind}_first": 1}), clock)
+    assert found.complete
+    assert kind in found.names
+
+
+async def test_17_a_release_without_answer() -> None:
+    async with serve_tcp(household(faults=Faults(["refuse-release:silence"]))) as server:
+        found = await find({"tcp": f"127.0.0.1:{server.port}", "timeout": 2}, limits=Limits(seconds=60, clients=0))
+    assert found.complete
+    assert found.connection["no_release"] is True
+    assert "release" in found.names
+
+
+async def test_18_a_refusal_without_user_information(clock: FakeClock) -> None:
+    found = await search(Bench(clients=(reader(16),)), clock)
+    assert found.found
+    assert not found.complete
+    assert found.names[0] == "password"
+
+
+@pytest.mark.parametrize("odd", ["empty", "short", "long", "window-only", "reversed"])
+async def test_19_odd_ua(clock: FakeClock, odd: str) -> None:
+    assert (await search(Bench(faults=(f"odd-ua:{odd}",)), clock)).complete
+
+
+async def test_20_octets_without_end(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SerialFormat())
+    await far.open()
+
+    async def babble() -> None:
+        while True:
+            far.write(b"\x55\xaa")
+            await asyncio.sleep(0.05)
+
+    async with background(babble()):
+        found = await find({"serial": "bench"}, open_line=lambda _: near, limits=Limits(seconds=60))
+    assert found.seconds == pytest.approx(60, abs=1)
+    assert {"garbled", "time"} <= set(found.names)
+    await far.close()
+
+
+async def test_21_the_public_client_comes_in_and_others_want_a_password(clock: FakeClock) -> None:
+    found = await search(Bench(clients=(public(), reader(32))), clock)
+    assert found.complete
+    assert {"client": 16, "access": "open"} in found.learned["clients"]
+    assert {"client": 32, "access": "password"} in found.learned["clients"]
+    assert "more-clients" in found.names
+
+
+async def test_22_logical_devices(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Bench.meter
+    row = Data(DataType.STRUCTURE, (Data(DataType.LONG_UNSIGNED, 2), Data(DataType.OCTET_STRING, b"GAS")))
+
+    def with_devices(self: Bench, clock: Any) -> Any:
+        meter = plain(self, clock)
+        meter.add(make(17, "0.0.41.0.0.255", Data(DataType.ARRAY, (row,)), see=PUBLIC))
+        return meter
+
+    monkeypatch.setattr(Bench, "meter", with_devices)
+    found = await search(Bench(), clock)
+    assert found.learned["logical_devices"] == [{"server": 2, "name": "GAS"}]
+
+
+async def test_23_the_largest_message_must_be_unlimited(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = session.open_association
+
+    def only_unlimited(meter: Any, client: int, aarq: Any) -> Any:
+        if InitiateRequest.decode(aarq.user_information).max_pdu_size:
+            raise opening.Refused(ServiceUserDiagnostic.NO_REASON_GIVEN, ConfirmedServiceError(1, 6, 3).encode())
+        return plain(meter, client, aarq)
+
+    monkeypatch.setattr(session, "open_association", only_unlimited)
+    found = await search(Bench(), clock)
+    assert found.complete
+    assert found.connection["max_pdu"] == 0
+    assert "max-pdu" in found.names
+
+
+async def test_short_names_only(clock: FakeClock) -> None:
+    found = await search(Bench(clients=(public(referencing="sn"),)), clock)
+    assert found.complete
+    assert found.connection["referencing"] == "sn"
+
+
+# -- pushing meters ----------------------------------------------------------------------------------------------------
+
+
+def background(coroutine: Any) -> Any:
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def running() -> Any:
+        task = asyncio.create_task(coroutine)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return running()
+
+
+PUSHES = [(entries("push_kamstrup", framing="hdlc")[0], "even"), (entries("push_kaifa", framing="mbus")[0], "even")]
+
+
+@pytest.mark.parametrize(("entry", "parity"), PUSHES, ids=lambda value: value["id"] if isinstance(value, dict) else "")
+async def test_a_meter_that_pushes(clock: FakeClock, entry: dict[str, Any], parity: str) -> None:
+    near, far = memory_pair(line=SerialFormat())
+    await far.open()
+    await far.configure(baud=2400, parity=parity)
+    async with background(push(far, bytes.fromhex(entry["hex"]), 5.0)):
+        found = await find({"serial": "bench"}, open_line=lambda _: near, limits=Limits(seconds=200))
+    assert not found.found
+    assert found.names[0] == "push"
+    assert found.connection["baud"] == 2400
+    assert "listen" in found.diagnosis
+    await far.close()
+
+
+async def push(end: MemoryTransport, octets: bytes, every: float) -> None:
+    while True:
+        end.write(octets)
+        await end.drain()
+        await asyncio.sleep(every)
+
+
+async def test_a_telegram_in_clear_text(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SerialFormat())
+    await far.open()
+    await far.configure(baud=115200)
+    async with background(push(far, b"/ISK5 MT\r\n\r\n" + READOUT + b"!1234\r\n", 5.0)):
+        found = await find({"serial": "bench"}, open_line=lambda _: near, limits=Limits(seconds=300))
+    assert not found.found
+    assert "clear-text" in found.names
+    await far.close()
+
+
+# -- the pieces --------------------------------------------------------------------------------------------------------
+
+
+def ua(number: int) -> bytes:
+    parameters = encode_parameters(LinkParameters(number, number))
+    return encode_frame(0x73, b"\x21", b"\x03", parameters)
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (ua(255).replace(FF, b"", 1), "swallows-ff"),
+        (ua(255).replace(FF, b""), "swallows-ff"),
+        (ua(266).replace(LF, b"\r\n"), "expands-lf"),
+        (ua(273).replace(b"\x11", b"", 1), "swallows-xon"),
+        (ua(128), None),
+        (b"\x55" * 30, None),
+    ],
+)
+def test_path_faults_are_proved_by_undoing_them(octets: bytes, fault: str | None) -> None:
+    assert path_fault(octets) == fault or fault is None
+
+
+def test_every_case_has_words() -> None:
+    names = [case.name for case in diagnosis.CAUSES]
+    assert len(names) == len(set(names))
+    assert all(case.sentence and case.step for case in diagnosis.CAUSES)
+    assert all(case.sentence for case in diagnosis.REMARKS)
+
+
+def test_settings_are_what_find_returns() -> None:
+    assert ConnectionSettings(serial="x").line == "x"
