@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.util import dt as dt_util
 
 from .api import ApiError
 from .const import DOMAIN
@@ -77,8 +80,14 @@ def setup_error(error: ApiError) -> str:
 
 def details(error: ApiError) -> dict[str, str]:
     """Placeholders for the sentence."""
-    until = error.detail.get("until") or error.detail.get("next_try") or "?"
-    return {"message": error.message, "hint": error.hint, "until": str(until)}
+    until = error.detail.get("until") or error.detail.get("next_try")
+    return {"message": error.message, "hint": error.hint, "until": local_time(until)}
+
+
+def local_time(value: Any) -> str:
+    """A time of the bridge as people read it, in Home Assistant's zone."""
+    moment = dt_util.parse_datetime(str(value))
+    return f"{dt_util.as_local(moment):%Y-%m-%d %H:%M}" if moment else str(value or "?")
 
 
 def to_exception(error: ApiError, meter: str) -> HomeAssistantError:

@@ -11,6 +11,7 @@ from homeassistant.helpers.issue_registry import IssueSeverity
 
 from .api import ApiError, Json
 from .const import CONF_BRIDGE, CONF_METER, DOMAIN
+from .errors import local_time
 
 DRIFT_LIMIT = 60.0  # seconds a meter's clock may be wrong before it matters to tariffs and profiles
 LINE_FAILURES = 3  # failed cycles in a row
@@ -54,7 +55,7 @@ def _locked_out(health: Json) -> Placeholders | None:
     error = _error(health)
     if health.get("status") != "locked_out" and error.code != "locked-out":
         return None
-    return {"until": str(error.detail.get("until") or health.get("next_try") or "?")}
+    return {"until": local_time(error.detail.get("until") or health.get("next_try"))}
 
 
 def _counter_refused(health: Json) -> Placeholders | None:

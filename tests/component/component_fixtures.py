@@ -208,7 +208,7 @@ def _check(flow: Any, result: Any, texts: dict[str, Any]) -> None:
     elif kind == "menu":
         wanted += [f"{step}.title", *(f"{step}.menu_options.{option}" for option in result["menu_options"])]
     elif kind == "progress":
-        wanted.append(f"{root}.progress.{result['progress_action']}")
+        wanted += [f"{step}.title", f"{root}.progress.{result['progress_action']}"]
     elif kind == "abort":
         wanted.append(f"{root}.abort.{result['reason']}")
     elif kind == "create_entry" and root != "config":
