@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from benchmarks import samples
+from benchmarks.clients import quiet_dlms_cosem
 from benchmarks.contest import OURS, Table, seconds_each, take_turns
 
 ROWS, OBJECTS = 2000, 300
@@ -184,13 +185,6 @@ def dlms_cosem() -> Works:
         None,
         lambda: AssociationObjectListParser.parse_bytes(view),
     ]
-
-
-def quiet_dlms_cosem() -> None:
-    """It writes every step to standard output by default."""
-    import structlog
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def pydlms() -> Works:

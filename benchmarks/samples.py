@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from benchmarks import names
 from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo, encode_object_list
 from dlms_mqtt.protocol.data import Data, DataType, encode
@@ -18,9 +19,8 @@ PERIOD = timedelta(minutes=15)
 KEY = bytes(range(16))
 AUTHENTICATION_KEY = bytes(range(0xD0, 0xE0))
 TITLE = b"DMQ\x00\x00\x00\x00\x01"
-REGISTERS = [Obis((1, 0, c, d, 0, 255)) for c in (1, 2, 3, 4, 21, 22, 41, 42, 61, 62) for d in (7, 8)]
-PROFILE = Obis((1, 0, 99, 1, 0, 255))
-CLOCK = Obis((0, 0, 1, 0, 0, 255))
+REGISTERS = [Obis(code) for code in names.REGISTERS]
+PROFILE, CLOCK = Obis(names.PROFILE), Obis(names.CLOCK)
 
 
 def u32(value: int) -> Data:
@@ -53,7 +53,7 @@ def buffer(rows: int) -> bytes:
 
 def capture_objects() -> bytes:
     """The columns of ``row``."""
-    columns = [(8, CLOCK), (1, Obis((0, 0, 96, 10, 1, 255))), *((3, obis) for obis in REGISTERS[:4])]
+    columns = [(8, CLOCK), (1, Obis(names.STATUS)), *((3, obis) for obis in REGISTERS[:4])]
     return encode(
         Data(
             DataType.ARRAY,
