@@ -1,19 +1,39 @@
 """Presets: what is known of a meter family, one YAML file each, with the source of every claim.
 
-A preset fills in connection options that the user left out. A file of the user's own works the same way.
+A preset fills in connection options that the user left out, and says how the family pushes. A file of the user's own
+works the same way; only in those that come with the program every claim must name its source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dlms_mqtt.client.settings import parse_options
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.units import unit_code
 
 DIRECTORY = Path(__file__).parent / "presets"
+SURE = ("high", "medium", "low")
+
+#: What a preset file may hold, and of which type.
+_KEYS: dict[str, type] = {
+    "name": str,
+    "manufacturer": str,
+    "country": list,
+    "match": dict,
+    "connection": dict,
+    "push": dict,
+    "claims": list,
+    "notes": list,
+}
+_MATCH = {"flag", "system_title", "list"}
+_PUSH = {"framing", "layout", "ciphered", "baud", "parity", "every", "scalers"}
 
 
 def preset_names() -> list[str]:
@@ -31,12 +51,62 @@ def load_preset(name: str) -> dict[str, Any]:
         raise ConfigError(f"there is no preset '{name}'", hint="`dlms-mqtt presets` lists them.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"the preset {path} cannot be read: {error}", file=str(path)) from None
+    _check(path, loaded)
+    return dict(loaded)
+
+
+def _check(path: Path, loaded: Any) -> None:
     if not isinstance(loaded, dict):
         raise ConfigError(f"the preset {path} is not a mapping", file=str(path))
-    return loaded
+    for key, value in loaded.items():
+        if key not in _KEYS:
+            raise ConfigError(
+                f"a preset has no '{key}'", file=str(path), key=str(key), hint=f"It has {', '.join(_KEYS)}."
+            )
+        if value is not None and not isinstance(value, _KEYS[key]):
+            raise ConfigError(f"'{key}' of a preset is not a {_KEYS[key].__name__}", file=str(path), key=key)
+    for section, known in (("match", _MATCH), ("push", _PUSH)):
+        for key in set(loaded.get(section) or {}) - known:
+            raise ConfigError(f"'{section}' of a preset has no '{key}'", file=str(path), key=f"{section}.{key}")
+    parse_options(loaded.get("connection") or {})
 
 
 def preset_connection(name: str) -> Mapping[str, Any]:
     """What a preset puts below ``connection:``. ConfigError."""
     connection: Mapping[str, Any] = load_preset(name).get("connection") or {}
     return connection
+
+
+def preset_scalers(name: str) -> dict[Obis, ScalerUnit]:
+    """Scalers and units that a preset gives for a pushed list without any. ConfigError."""
+    rows = (load_preset(name).get("push") or {}).get("scalers") or []
+    return dict(_scaler(row) for row in rows)
+
+
+def _scaler(row: Any) -> tuple[Obis, ScalerUnit]:
+    try:
+        code = unit_code(str(row["unit"]))
+        found = Obis.parse(str(row["obis"])), ScalerUnit(int(row["scaler"]), code if code is not None else -1)
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"scalers are rows of obis, scaler and unit, not {row!r}", key="push.scalers") from None
+    if found[1].unit_code < 0:
+        raise ConfigError(f"there is no unit '{row['unit']}'", key="push.scalers")
+    return found
+
+
+def stated(preset: Mapping[str, Any]) -> Iterator[str]:
+    """Everything a preset states, as ``section.key``: each needs a claim."""
+    for section in ("match", "connection", "push"):
+        yield from (f"{section}.{key}" for key in preset.get(section) or {})
+
+
+def matching(*, flag: str = "", system_title: bytes = b"", list_name: str = "") -> list[str]:
+    """Presets whose family these signs speak for: letters of an identification, a system title, a list's name."""
+    names = []
+    for name in preset_names():
+        match = load_preset(name).get("match") or {}
+        by_flag = flag.upper() in (letters.upper() for letters in match.get("flag", ())) if flag else False
+        by_title = any(system_title.startswith(bytes.fromhex(title)) for title in match.get("system_title", ()))
+        if by_flag or by_title or (list_name and list_name in match.get("list", ())):
+            names.append(name)
+    return names
