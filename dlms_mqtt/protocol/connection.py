@@ -124,18 +124,21 @@ class Connection:
     def _taken(self, received: Received) -> Event:
         """The message in what arrived. Whatever is not the awaited answer leaves the link waiting for that."""
         unasked = self.side is Side.CLIENT and (received.unnumbered or received.apdu[:1] in _PUSHES)
-        try:
-            message = self._message(received.apdu)
-        except RemoteProtocolError:
-            if not unasked:
-                raise
-            message = None  # nobody asked for it: it must not break the answer that is awaited
-        if unasked and type(message) not in ANY_TIME:
-            self.dropped_pushes += 1
-            message = None
+        message = (self._pushed if unasked else self._message)(received.apdu)
         if message is None or type(message) in ANY_TIME:
             self.link.expect()
         return Activity() if message is None else message
+
+    def _pushed(self, octets: bytes) -> Apdu | None:
+        """Nobody asked for it: what is no push or cannot be believed must not touch the answer that is awaited."""
+        try:
+            message = decode_apdu(self._opened(octets))
+        except RemoteProtocolError:
+            message = None
+        if type(message) in ANY_TIME:
+            return message
+        self.dropped_pushes += 1
+        return None
 
     def _message(self, octets: bytes) -> Apdu | None:
         """None: a block that is not the last, or an answer that came too late."""
