@@ -222,6 +222,6 @@ async def _clean_up(host: str, port: int, base: str, prefix: str, bridge: str) -
                         if message.retain:
                             retained.add(str(message.topic))
             for topic in retained:
-                await client.publish(topic, b"", retain=True)
+                await client.publish(topic, b"", qos=1, retain=True)  # confirmed: we leave at once
     except aiomqtt.MqttError as error:
         note(f"retained messages of {bridge} below {base}/ could not be cleared: {error}")
