@@ -146,13 +146,13 @@ class App:
     async def run(self) -> None:
         """Serve until ``stop``; starts anew when the broker's or the bridge's own configuration changed."""
         while True:
-            self._restart = False
-            self._stop.clear()
             await self._serve()
             if self._taken:
                 raise BridgeTaken(self._taken, hint="Give this bridge another bridge.id.")
             if not self._restart:
                 return
+            self._restart, self._broker_ready = False, False
+            self._stop.clear()
 
     async def _serve(self) -> None:
         for warning in self.loaded.warnings:

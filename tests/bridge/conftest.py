@@ -92,7 +92,9 @@ class Watcher:
     async def run(self) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async for message in self.client.messages:
-                self.all.append((message.topic.value, bytes(message.payload).decode(), bool(message.retain)))
+                self.all.append(
+                    (message.topic.value, bytes(message.payload).decode(errors="replace"), bool(message.retain))
+                )
                 self._changed.set()
 
     @property

@@ -67,6 +67,7 @@ async def house(
     async with watching(broker.port) as seen:
         app = App(path, environment={}, **options)
         async with running(app):
+            await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "online")
             yield House(app, seen, path)
         with contextlib.suppress(TimeoutError):  # lets the last words arrive
-            await seen.until(lambda: seen.latest.get(app.topics.state) == "offline", 1.0)
+            await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "offline", 1.0)

@@ -1,0 +1,42 @@
+"""``dlms-mqtt run``: the bridge until SIGINT or SIGTERM; SIGHUP reloads the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.replies import RequestError
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_bridge(path: Path) -> None:
+    """Serve until a signal; ConfigError (also ConfigMistakes and BridgeTaken), StoreError."""
+    app = App(path)
+    _set_up_log(app.config.bridge.log_level)
+    asyncio.run(_serve(app))
+
+
+async def _serve(app: App) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, app.stop)
+    reloads: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(_reload(app))))
+    await app.run()
+
+
+async def _reload(app: App) -> None:
+    try:
+        await app.reload()
+    except RequestError:
+        _LOG.warning("The running configuration stays in force")
+
+
+def _set_up_log(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    for noisy in ("asyncio", "mqtt"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
