@@ -46,6 +46,7 @@ async def find(
     ConnectFailed when the port cannot be opened; everything else ends in a Found.
     """
     given = _options(line)
+    ConnectionSettings(**given, **parse_options(credentials or {}))  # mistakes are told before anything is opened
     own = {key: given.pop(key) for key in list(given) if key in CREDENTIALS} | parse_options(credentials or {})
     search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits())
     return await search.run()

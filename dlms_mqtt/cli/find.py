@@ -1,0 +1,115 @@
+"""``dlms-mqtt find``: works out how to talk to an unknown meter on the one line that is named."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlms_mqtt.cli.output import Progress, note, print_json, say, table
+from dlms_mqtt.client.settings import ConnectionSettings, parse_seconds
+from dlms_mqtt.meter.finder import Found, Limits, find
+from dlms_mqtt.meter.finder.engine import NAMESPACE
+from dlms_mqtt.meter.preset import matching
+
+_LINES = ("serial", "tcp", "udp")
+#: What a search finds out by itself, so that nobody is asked for it.
+_NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "exchange_timeout", "pre_established"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``find``: the line, what the user happens to know, and limits."""
+    from dlms_mqtt.cli.options import _add_option
+
+    line = parser.add_argument_group("which line (without one, the serial ports are listed)")
+    known = parser.add_argument_group("what you know (everything else is found out)")
+    for row in fields(ConnectionSettings):
+        if row.name not in _NOT_ASKED:
+            _add_option(line if row.name in _LINES else known, row)
+    known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
+    parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
+    parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")
+    parser.add_argument("--fresh", action="store_true", help="forget what was found on this line last time")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search and print a ``connection:`` block; 1 when no meter was found."""
+    given = {row.name: getattr(args, row.name, None) for row in fields(ConnectionSettings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number))
+    if not set(_LINES) & set(given):
+        return _list_ports(args.json)
+    found = asyncio.run(_find(given, limits, args))
+    if args.json:
+        print_json(found.json())
+    else:
+        _print(found)
+    return 0 if found.found else 1
+
+
+def _list_ports(as_json: bool) -> int:
+    """The ports by the names that stay; none of them is opened."""
+    from dlms_mqtt.transport.ports import list_ports
+
+    ports = list_ports()
+    if as_json:
+        print_json({"ports": [port._asdict() for port in ports]})
+        return 0
+    if not ports:
+        say("no serial port is there")
+        return 0
+    rows = [(port.name, port.device, port.description) for port in ports]
+    say(table(rows, ("PORT", "NOW", "WHAT")))
+    note("Name the one to search: dlms-mqtt find --serial PORT")
+    return 0
+
+
+async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespace) -> Found:
+    from dlms_mqtt.client.store import Store, default_path
+
+    with Store(args.state or default_path()) as store, Progress("find") as progress:
+        if args.fresh:
+            store.forget(NAMESPACE)
+        return await find(
+            given,
+            store=store,
+            progress=lambda done, total, stage: progress.update(int(done), int(total), stage),
+            limits=limits,
+        )
+
+
+def _print(found: Found) -> None:
+    document = found.json()
+    say(document["diagnosis"])
+    for cause in document["causes"][1:]:
+        say(f"- {cause}")
+    _print_learned(document["learned"])
+    if document["found"]:
+        say(yaml.safe_dump({"connection": document["connection"]}, sort_keys=False, allow_unicode=True).rstrip())
+    if document["found"] and not document["complete"]:
+        note("Secrets are not written into this block: add them as !secret NAME.")
+    note(f"{document['seconds']} s")
+
+
+def _print_learned(learned: Mapping[str, Any]) -> None:
+    rows = [(key.replace("_", " "), _short(value)) for key, value in learned.items() if key != "conformance"]
+    if rows:
+        say(table(rows, ("LEARNED", "")))
+    title = bytes.fromhex(str(learned.get("system_title") or ""))
+    presets = matching(flag=str(learned.get("manufacturer") or ""), system_title=title)
+    if presets:
+        say(f"Presets of this family: {', '.join(presets)}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(_short(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(f"{key} {item}" for key, item in value.items())
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from dlms_mqtt.client.settings import parse_settings
+from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.transport import ports
+from tests.cli.conftest import Cli
+
+
+@contextmanager
+def meter() -> Iterator[int]:
+    """A household meter on TCP in a thread of its own."""
+    ready, ending = threading.Event(), asyncio.Event()
+    where: list[int] = []
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with serve_tcp(household()) as server:
+            where.append(server.port)
+            ready.set()
+            await ending.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait(5)
+    try:
+        yield where[0]
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
+
+
+def test_without_a_line_the_ports_are_listed_and_none_is_opened(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = ports.Port("/dev/serial/by-id/usb-probe", "/dev/ttyUSB7", "Probe", "1")
+    monkeypatch.setattr(ports, "list_ports", lambda: [port])
+    result = cli("find")
+    assert result.status == 0
+    assert "/dev/serial/by-id/usb-probe  /dev/ttyUSB7  Probe" in result.out
+    assert cli("find", "--json").json == {"ports": [port._asdict()]}
+
+
+def test_no_port(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "list_ports", list)
+    assert "no serial port" in cli("find").out
+
+
+def test_a_block_for_the_configuration(cli: Cli) -> None:
+    with meter() as port:
+        result = cli("find", "--tcp", f"127.0.0.1:{port}")
+        assert result.status == 0, result.err
+        block = result.out[result.out.index("connection:") :]
+        settings = parse_settings(yaml.safe_load(block)["connection"])
+        assert settings.tcp == ("127.0.0.1", port)
+        assert settings.link_framing == "wrapper"
+        document = cli("find", "--tcp", f"127.0.0.1:{port}", "--json").json
+    assert document["found"]
+    assert document["complete"]
+    assert document["connection"]["tcp"] == f"127.0.0.1:{port}"
+    assert document["learned"]["logical_device_name"].startswith("DMQ")
+    assert {"client": 32, "access": "password"} in document["learned"]["clients"]
+
+
+def test_a_password_is_used_and_never_shown(cli: Cli) -> None:
+    with meter() as port:
+        words = ("--client", "32", "--authentication", "low", "--password", "text:12345678")
+        result = cli("find", "--tcp", f"127.0.0.1:{port}", *words)
+    assert result.status == 0, result.err
+    assert "12345678" not in result.out.replace(str(port), "") + result.err
+    assert "authentication: low" in result.out
+
+
+def test_nobody_there(cli: Cli) -> None:
+    result = cli("find", "--tcp", "127.0.0.1:9", "--seconds", "5")
+    assert result.status == 1
+    assert "127.0.0.1:9" in result.err
+
+
+@pytest.mark.parametrize("words", [("--seconds", "soon"), ("--baud", "fast"), ("--authentication", "low")])
+def test_wrong_usage(cli: Cli, words: tuple[str, str]) -> None:
+    result = cli("find", "--tcp", "127.0.0.1:9", *words)
+    assert result.status == 2
+    assert not result.out
