@@ -1,0 +1,110 @@
+"""The demo and the bridge's commands as a newcomer runs them: a real process, a real MQTT client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"
+COMMAND = [sys.executable, "-m", "dlms_mqtt"]
+
+
+async def _start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def _port_of(process: asyncio.subprocess.Process) -> int:
+    assert process.stderr is not None
+    while line := (await process.stderr.readline()).decode():
+        if found := re.match(r"MQTT broker\s+127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    raise AssertionError("the demo did not say where its broker is")
+
+
+async def _wait_for(client: aiomqtt.Client, want: str) -> aiomqtt.Message:
+    async for message in client.messages:
+        if message.topic.matches(want) and message.payload:
+            return message
+    raise AssertionError("the broker went away")
+
+
+async def _connect(port: int) -> aiomqtt.Client:
+    """The broker of the demo starts a moment after it is announced."""
+    while True:
+        client = aiomqtt.Client("127.0.0.1", port)
+        try:
+            return await client.__aenter__()
+        except aiomqtt.MqttError:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow_once
+async def test_demo_serves_discovery_state_and_replies() -> None:
+    pytest.importorskip("amqtt", reason="the extra 'demo' is not installed")
+    process = await _start("demo", "--seconds", "60")
+    try:
+        async with asyncio.timeout(40):
+            client = await _connect(await _port_of(process))
+            try:
+                await client.subscribe("#")
+                while b'"dlms_mqtt_demo_power"' not in (await _wait_for(client, DISCOVERY)).payload:
+                    pass  # the first message comes before the meter said what it has
+                state = json.loads((await _wait_for(client, "dlms_mqtt/meter/demo/state")).payload)
+                assert isinstance(state["energy_import"], int | float)
+                await client.publish(
+                    "dlms_mqtt/meter/demo/request/read", json.dumps({"id": 7, "items": [{"obis": "1.0.1.8.0.255"}]})
+                )
+                reply = json.loads((await _wait_for(client, "dlms_mqtt/meter/demo/response/read")).payload)
+                assert (reply["id"], reply["status"]) == (7, "ok")
+                assert reply["data"]["values"][0]["unit"] == "Wh"
+            finally:
+                await client.__aexit__(None, None, None)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_run_without_a_broker_ends_on_sigterm(tmp_path: Path) -> None:
+    """A bridge whose broker is away waits for it, and still ends when it is told to."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"bridge: {{state_dir: {tmp_path / 'state'}}}\n"
+        "mqtt: {host: 127.0.0.1, port: 1}\n"
+        "meters: {house: {connection: {tcp: '127.0.0.1:1'}}}\n"
+    )
+    process = await _start("run", "--config", str(config))
+    try:
+        async with asyncio.timeout(30):
+            assert process.stderr is not None
+            while b"127.0.0.1" not in await process.stderr.readline():
+                pass
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_run_with_a_wrong_configuration_is_status_2(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("meters:\n  house:\n    conection: {tcp: 'x:1'}\n")
+    process = await _start("run", "--config", str(config))
+    _out, error = await process.communicate()
+    assert process.returncode == 2
+    assert f"{config}:3" in error.decode()
+    assert "did you mean" in error.decode()
+    assert os.linesep * 3 not in error.decode()
