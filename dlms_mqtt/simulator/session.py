@@ -63,7 +63,7 @@ class MeterServer:
     def __init__(self, meter: Meter, link: Link, faults: Faults | None = None) -> None:
         self.meter = meter
         self.link = link
-        self.faults = faults or _NO_FAULTS
+        self.faults = _NO_FAULTS if faults is None else faults
         self.connection = Connection(Side.SERVER, link)
         self.opened: Opened | None = None
         self.restarts = meter.restarts
@@ -103,7 +103,7 @@ class MeterServer:
         if kind is LinkUp:
             self._link_up()
         elif kind is LinkDown:
-            self.close()
+            self._forget() if event.reason == "disc" else self.close()  # DISC ends the association too
         elif kind is Aarq:
             self._associate(event)
         elif kind is Rlrq:
