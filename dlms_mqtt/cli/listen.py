@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
-import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.cli.decode import KEY_OPTIONS, keys_of, print_message
-from dlms_mqtt.cli.output import note, plain, say
-from dlms_mqtt.client.push import Push, PushReader, Refused
-from dlms_mqtt.client.settings import parse_bool, parse_choice, parse_hex, parse_host, parse_int
-from dlms_mqtt.errors import ConfigError, ResponseTimeout
+from dlms_mqtt.cli.output import note, plain, say, table
+from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
+from dlms_mqtt.client.settings import parse_choice, parse_hex, parse_host, parse_int
+from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, ResponseTimeout
 from dlms_mqtt.meter.explain import Explainer, ciphering_json, frame_json
-from dlms_mqtt.protocol.security import Keys
+from dlms_mqtt.meter.push_readings import push_readings
+from dlms_mqtt.meter.readings import Reading, number_text
 from dlms_mqtt.transport import Transport, make_transport
 from dlms_mqtt.transport.listen import listen
 
-_TICK = 1.0  # s between looks at messages that will not be completed
+_PARITIES = ("none", "even", "odd")
+_TICK = 1.0  # s between looks at messages that may never be completed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,69 +37,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parity", metavar="none|even|odd", default="none", help="its parity (default none)")
     for kind in KEY_OPTIONS:
         parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
-    parser.add_argument("--system-title", metavar="HEX", help="take messages of this meter only")
+    parser.add_argument("--system-title", metavar="HEX", help="take ciphered messages of this meter only")
     parser.add_argument(
         "--accept-unauthenticated", action="store_true", help="accept messages that nothing vouches for"
     )
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many messages")
+    parser.add_argument("--count", metavar="N", help="end after so many messages")
     parser.add_argument("--json", action="store_true", help="one JSON document per line and message")
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen until the count is reached, the line ends, or Ctrl-C."""
-    printer = _Printer(args, keys_of(args))
-    return asyncio.run(_listen(args, printer))
+    source = PushSource(
+        keys=keys_of(args),
+        system_title=_option(args, "system_title", parse_hex(8)) or b"",
+        accept_unauthenticated=args.accept_unauthenticated,
+    )
+    count = _option(args, "count", parse_int(1, 1_000_000_000))
+    asyncio.run(_listen(args, Printer(source, count, args.json)))
+    return 0
 
 
-class _Printer:
-    """One reader per origin; prints what comes and counts it."""
+def _option(args: argparse.Namespace, name: str, parse: Callable[[Any], Any]) -> Any:
+    """The value of an option, None where it was not given. ConfigError names the option."""
+    text = getattr(args, name)
+    try:
+        return None if text is None else parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"--{name.replace('_', '-')}: {error.message}", hint=error.hint) from None
 
-    def __init__(self, args: argparse.Namespace, keys: Keys | None) -> None:
-        self._json = args.json
-        self._left = args.count
-        self._keys = keys
-        self._title = parse_hex(8)(args.system_title) if args.system_title else b""
-        self._accept = parse_bool(args.accept_unauthenticated)
-        self._readers: dict[str, PushReader] = {}
-        self.done = asyncio.Event()
 
-    def on_data(self, origin: str, data: bytes, whole: bool) -> None:
+class Printer:
+    """Prints what comes, and counts it."""
+
+    def __init__(self, source: PushSource, count: int | None, as_json: bool) -> None:
+        self._readers = PushReaders([source])
+        self._left = count
+        self._json = as_json
+        self._zone = datetime.now(UTC).astimezone().tzinfo or UTC
+
+    @property
+    def done(self) -> bool:
+        """Whether enough was printed."""
+        return self._left == 0
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until the next look; None: only what comes can change anything."""
+        return _TICK if self._readers.unfinished else None
+
+    def take(self, origin: str, data: bytes, whole: bool) -> None:
         """Bytes from somewhere; none at all: that connection ended."""
-        if not data:
-            self._readers.pop(origin, None)
-            return
-        reader = self._readers.get(origin) or self._readers.setdefault(origin, self._reader(origin))
-        for event in reader.feed(data, time.monotonic(), whole=whole):
-            self._print(event)
-
-    def _reader(self, origin: str) -> PushReader:
-        return PushReader(origin, self._keys, system_title=self._title, accept_unauthenticated=self._accept)
+        self._print(self._readers.feed(origin, data, _now(), whole=whole))
 
     def tick(self) -> None:
         """Time has passed."""
-        for reader in self._readers.values():
-            for event in reader.tick(time.monotonic()):
-                self._print(event)
+        self._print(self._readers.tick(_now()))
 
-    def _print(self, event: Push | Refused) -> None:
-        if isinstance(event, Refused):
-            note(f"{event.origin}: refused: {event.error.message}. {event.error.hint}".rstrip(". ") + ".")
-            return
-        document = push_json(event)
+    def _print(self, events: list[Push | Refused]) -> None:
+        for event in events:
+            if self.done:
+                return
+            if isinstance(event, Refused):
+                _refused(event)
+            elif self._shown(event) and self._left is not None:
+                self._left -= 1
+
+    def _shown(self, push: Push) -> bool:
+        try:
+            document, readings = push_json(push), push_readings(push.notification, datetime.now(UTC), zone=self._zone)
+        except DecodeError as error:
+            _refused(Refused(push.origin, error))
+            return False
         if self._json:
+            document["readings"] = [_reading_json(reading, self._zone) for reading in readings]
             sys.stdout.write(json.dumps(document, ensure_ascii=False, default=plain) + "\n")
-            sys.stdout.flush()
         else:
-            say(f"{event.origin}")
-            print_message(document)
-        if self._left is not None:
-            self._left -= 1
-            if self._left <= 0:
-                self.done.set()
+            _print_push(document, readings)
+        sys.stdout.flush()
+        return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _refused(event: Refused) -> None:
+    sentence = f"{event.error.message}. {event.error.hint}".rstrip(". ")
+    note(f"{event.origin}: refused: {sentence}.")
 
 
 def push_json(push: Push) -> dict[str, Any]:
-    """A message in the shape of ``decode --json``, with its ``origin``."""
+    """A message in the shape of ``decode --json``, with its ``origin``. DecodeError."""
     explained = Explainer().apdu(push.opened.plaintext)
     opened = push.opened
     document: dict[str, Any] = {
@@ -110,43 +143,81 @@ def push_json(push: Push) -> dict[str, Any]:
     return document | explained
 
 
-async def _listen(args: argparse.Namespace, printer: _Printer) -> int:
+def _reading_json(reading: Reading, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "key": reading.key,
+        "obis": str(reading.obis),
+        "value": reading.value,
+        "unit": reading.unit,
+        "time": reading.time.astimezone(zone).isoformat(timespec="seconds"),
+        "quality": str(reading.quality),
+    }
+
+
+def _print_push(document: dict[str, Any], readings: list[Reading]) -> None:
+    """For people: the readings where there are any, else what the message holds."""
+    say(document["origin"])
+    if not readings:
+        print_message(document)
+        return
+    print_message({name: part for name, part in document.items() if name not in ("values", "tree")})
+    rows = [(str(r.obis), r.key, _value_text(r), r.unit, "" if r.quality == "good" else r.quality) for r in readings]
+    lines = table(rows, ("OBIS", "KEY", "VALUE", "UNIT", ""), right=(2,)).splitlines()
+    say("\n".join("  " + line for line in lines))
+
+
+def _value_text(reading: Reading) -> str:
+    value = reading.value
+    return value or "" if value is None or isinstance(value, str) else number_text(value)
+
+
+# -- where it comes from -----------------------------------------------------------------------------------------------
+
+
+async def _listen(args: argparse.Namespace, printer: Printer) -> None:
     if args.bind:
-        listener = await listen(args.bind, printer.on_data)
-        note(f"listening on {args.bind.rpartition(':')[0]}:{listener.port}")
-        try:
-            await _until_done(printer)
-        finally:
-            listener.close()
-        return 0
+        await _wait(args.bind, printer)
+        return
     async with _transport(args) as transport:
         note(f"listening on {transport.name}")
-        return await _read(transport, printer)
+        await _read(transport, printer)
 
 
 def _transport(args: argparse.Namespace) -> Transport:
     if args.tcp:
-        host, port = parse_host(args.tcp)
-        return make_transport("tcp://", address=(host, port))
-    baud, parity = parse_int(50, 4_000_000)(args.baud), parse_choice("none", "even", "odd")(args.parity)
-    if not args.serial:
-        raise ConfigError("which port?", hint="Give --serial PORT, --tcp HOST:PORT or --bind tcp://ADDR:PORT.")
+        return make_transport("tcp://", address=_option(args, "tcp", parse_host))
+    baud, parity = _option(args, "baud", parse_int(50, 4_000_000)), _option(args, "parity", parse_choice(*_PARITIES))
     return make_transport(args.serial, baud=baud, parity=parity)
 
 
-async def _read(transport: Transport, printer: _Printer) -> int:
-    while not printer.done.is_set():
+async def _wait(url: str, printer: Printer) -> None:
+    """What arrives is only put aside by the port and printed here, where an error ends the command."""
+    arrived: deque[tuple[str, bytes, bool]] = deque()
+    stirred = asyncio.Event()
+
+    def on_data(origin: str, data: bytes, whole: bool) -> None:
+        arrived.append((origin, data, whole))
+        stirred.set()
+
+    async with await listen(url, on_data) as listener:
+        note(f"listening on {listener.name}")
+        while not printer.done:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(printer.patience):
+                    await stirred.wait()
+            stirred.clear()
+            while arrived:
+                printer.take(*arrived.popleft())
+            printer.tick()
+
+
+async def _read(transport: Transport, printer: Printer) -> None:
+    while not printer.done:
         try:
-            printer.on_data(transport.name, await transport.read(_TICK), transport.datagram)
+            printer.take(transport.name, await transport.read(printer.patience), transport.datagram)
         except ResponseTimeout:
             printer.tick()
-    return 0
-
-
-async def _until_done(printer: _Printer) -> None:
-    while not printer.done.is_set():
-        try:
-            async with asyncio.timeout(_TICK):
-                await printer.done.wait()
-        except TimeoutError:
-            printer.tick()
+        except ConnectionLost:
+            printer.take(transport.name, b"", True)  # the end may complete a message
+            if not printer.done:
+                raise

@@ -35,6 +35,7 @@ class Listener:
     """An open port; ``close`` ends it and every connection to it, after which nothing is handed over any more."""
 
     def __init__(self, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> None:
+        self.name = ""  # tcp://127.0.0.1:4059
         self.port = 0
         self.idle = idle
         self._on_data, self._most = on_data, most
@@ -105,6 +106,7 @@ class Listener:
         else:
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
             self.port = self._datagrams.get_extra_info("sockname")[1]
+        self.name = f"{scheme}://{format_address(host, self.port)}"
 
 
 class _Connection(asyncio.Protocol):

@@ -60,6 +60,7 @@ async def test_tcp(host: str) -> None:
         writer.write(b"abc")
         assert await heard.until(1) == [(name, b"abc", False)]
         assert listener.connections == 1
+        assert listener.name == url("tcp", host, listener.port)
         writer.close()
         assert (await heard.until(2))[1] == (name, b"", True)
         assert listener.connections == 0

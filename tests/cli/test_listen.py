@@ -1,0 +1,318 @@
+"""``listen``: TCP, UDP and serial; tables and JSON; keys; the end by count, by the line and by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from dlms_mqtt.cli.listen import Printer
+from dlms_mqtt.client.push import PushSource
+from dlms_mqtt.transport.clock import FakeClock
+from tests.cli.conftest import Cli, Result
+from tests.client.test_push import KEYS, LLC, PLAIN, TITLE, blocks, cipher, ui
+from tests.frames_data import entry
+from tests.line import PacedPty
+from tests.meter.p1_telegrams import LUXEMBOURG
+
+KAMSTRUP = bytes.fromhex(entry("push_kamstrup", "amsreader-kamstrup-em001-2")["hex"])
+KEY_OPTIONS = [
+    "--encryption-key",
+    f"hex:{bytes(KEYS.encryption).hex()}",
+    "--authentication-key",
+    f"hex:{bytes(KEYS.authentication).hex()}",
+]
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Something that a meter does while the command runs."""
+    done = threading.Event()
+    thread = threading.Thread(target=work, args=(done,))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(10)
+
+
+def connecting(port: int, *pieces: bytes) -> Callable[[threading.Event], None]:
+    """A meter that connects as soon as somebody listens, and sends."""
+
+    def work(done: threading.Event) -> None:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)) as meter:
+                for piece in pieces:
+                    meter.sendall(piece)
+                done.wait(5)
+                return
+            done.wait(0.02)
+
+    return work
+
+
+def repeating(port: int, datagrams: list[bytes]) -> Callable[[threading.Event], None]:
+    """A meter that sends datagrams until the command has ended."""
+
+    def work(done: threading.Event) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as meter:
+            meter.bind(("127.0.0.1", 0))
+            for datagram in datagrams * 20:
+                with contextlib.suppress(ConnectionRefusedError):
+                    meter.sendto(datagram, ("127.0.0.1", port))
+                if done.wait(0.05):
+                    return
+
+    return work
+
+
+def serving(*pieces: bytes) -> tuple[int, Callable[[threading.Event], None]]:
+    """A converter that sends and then closes."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def work(_done: threading.Event) -> None:
+        with server, server.accept()[0] as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+
+    return server.getsockname()[1], work
+
+
+def listen_tcp(cli: Cli, *words: str, sent: list[bytes]) -> Result:
+    port = free_port()
+    with meanwhile(connecting(port, *sent)):
+        return cli("listen", "--bind", f"tcp://127.0.0.1:{port}", *words)
+
+
+def test_tcp(cli: Cli) -> None:
+    result = listen_tcp(cli, "--count", "2", sent=[KAMSTRUP, b"rubbish", KAMSTRUP])
+    assert result.status == 0
+    assert "listening on tcp://127.0.0.1:" in result.err
+    assert result.out.count("data-notification (hdlc)") == 2
+    assert "power_import" in result.out
+    assert [line.split()[-2:] for line in result.out.splitlines() if "current_l1" in line] == [["1.8", "A"]] * 2
+
+
+def test_json(cli: Cli) -> None:
+    seal = cipher()
+    sent = [ui(LLC + seal.protect_apdu(PLAIN)), ui(LLC + seal.protect_apdu(PLAIN))]
+    result = listen_tcp(cli, "--json", "--count", "2", *KEY_OPTIONS, "--system-title", TITLE.hex(), sent=sent)
+    assert result.status == 0
+    documents = [json.loads(line) for line in result.out.splitlines()]
+    assert [document["ciphering"]["invocation_counter"] for document in documents] == [1, 2]
+    (first, _) = documents
+    assert first["origin"].startswith("127.0.0.1:")
+    assert first["framing"] == "hdlc"
+    assert first["ciphering"]["verified"] is True
+    assert first["apdu"]["name"] == "data-notification"
+    assert first["values"] == [
+        {"obis": "1.0.1.8.0.255", "name": "Active energy import", "type": "double-long-unsigned", "raw": 1234}
+    ]
+    (reading,) = first["readings"]
+    assert (reading["key"], reading["value"], reading["quality"]) == ("energy_import", 1234, "unscaled")
+
+
+def test_telegram(cli: Cli) -> None:
+    result = listen_tcp(cli, "--json", "--count", "1", sent=[LUXEMBOURG[100:], LUXEMBOURG])
+    document = json.loads(result.out)
+    assert document["apdu"]["name"] == "telegram"
+    readings = {reading["key"]: reading for reading in document["readings"]}
+    assert (readings["energy_import"]["value"], readings["energy_import"]["unit"]) == (273.764, "kWh")
+
+
+def test_udp(cli: Cli) -> None:
+    port, seal = free_port(socket.SOCK_DGRAM), cipher()
+    datagrams = [seal.protect_apdu(PLAIN) for _ in range(20)]
+    with meanwhile(repeating(port, datagrams)):
+        result = cli("listen", "--bind", f"udp://127.0.0.1:{port}", "--count", "2", "--json", *KEY_OPTIONS)
+    assert result.status == 0
+    first, second = (json.loads(line) for line in result.out.splitlines())
+    assert first["ciphering"]["invocation_counter"] < second["ciphering"]["invocation_counter"]
+    assert first["framing"] == "raw-apdu"
+
+
+def test_refusals_are_said_and_not_counted(cli: Cli) -> None:
+    seal = cipher()
+    good = [ui(LLC + seal.protect_apdu(PLAIN)) for _ in range(2)]
+    result = listen_tcp(cli, "--count", "2", *KEY_OPTIONS, sent=[good[0], good[0], ui(LLC + PLAIN), good[1]])
+    assert result.status == 0
+    assert "refused: this message was received before" in result.err
+    assert "refused: a data-notification without protection arrived" in result.err
+    assert result.out.count("tag verified") == 2
+
+
+def test_a_body_that_is_none_is_refused(cli: Cli) -> None:
+    broken = ui(LLC + bytes.fromhex("0f00000001000205"))
+    result = listen_tcp(cli, "--count", "1", sent=[broken, KAMSTRUP])
+    assert result.status == 0
+    assert "refused: " in result.err
+
+
+def test_secrets_are_never_shown(cli: Cli) -> None:
+    seal = cipher()
+    sent = [ui(LLC + seal.protect_apdu(PLAIN)), ui(LLC + PLAIN), ui(LLC + seal.protect_apdu(PLAIN)[:-1] + b"\0")]
+    for words in ([], ["--json"]):
+        result = listen_tcp(cli, "-vv", "--count", "1", *KEY_OPTIONS, *words, sent=sent)
+        for key in (KEYS.encryption, KEYS.authentication):
+            for shown in (bytes(key).hex(), repr(bytes(key))[2:-1]):
+                assert shown.lower() not in (result.out + result.err).lower()
+
+
+def test_a_converter(cli: Cli) -> None:
+    port, work = serving(KAMSTRUP[:50], KAMSTRUP[50:])
+    with meanwhile(work):
+        result = cli("listen", "--tcp", f"127.0.0.1:{port}", "--count", "1", "--json")
+    assert result.status == 0
+    assert json.loads(result.out)["origin"] == f"127.0.0.1:{port}"
+
+
+def test_a_converter_that_closes(cli: Cli) -> None:
+    port, work = serving(KAMSTRUP)
+    with meanwhile(work):
+        result = cli("listen", "--tcp", f"127.0.0.1:{port}", "--json")
+    assert result.status == 1
+    assert json.loads(result.out)
+    assert "closed the connection" in result.err
+
+
+def test_nobody_at_the_converter(cli: Cli) -> None:
+    result = cli("listen", "--tcp", f"127.0.0.1:{free_port()}")
+    assert (result.status, result.out) == (1, "")
+    assert "nobody listens" in result.err
+
+
+@pytest.mark.parametrize("data", [KAMSTRUP, LUXEMBOURG], ids=["hdlc", "telegram"])
+def test_serial(cli: Cli, data: bytes) -> None:
+    ready, device, loop, done = threading.Event(), [], asyncio.new_event_loop(), asyncio.Event()
+
+    async def line() -> None:
+        async with PacedPty(latency=0.0) as pty:
+            await pty.meter.configure(baud=115200, data_bits=8, parity="none")
+            device.append(pty.device)
+            ready.set()
+            while not done.is_set():
+                if pty.baud == 115200:
+                    pty.meter.write(b"\xff" + data)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(line(),))
+    thread.start()
+    assert ready.wait(5)
+    result = cli("listen", "--serial", device[0], "--baud", "115200", "--count", "1", "--json")
+    loop.call_soon_threadsafe(done.set)
+    thread.join()
+    loop.close()
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["apdu"]["name"] in ("data-notification", "telegram")
+
+
+def test_no_such_port(cli: Cli) -> None:
+    result = cli("listen", "--serial", "/dev/no-such-port")
+    assert (result.status, result.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--bind"),
+        (["--bind", "4059"], "is no address to listen on"),
+        (["--bind", "tcp://127.0.0.1:1", "--count", "0"], "--count: expected a whole number"),
+        (["--bind", "tcp://127.0.0.1:1", "--tcp", "h:1"], "not allowed with"),
+        (["--serial", "x", "--baud", "fast"], "--baud: expected a whole number"),
+        (["--serial", "x", "--parity", "mark"], "--parity: expected one of"),
+        (["--bind", "tcp://127.0.0.1:1", "--system-title", "12"], "--system-title: expected 8 octets"),
+        (["--bind", "tcp://127.0.0.1:1", "--encryption-key", "hex:00"], "the encryption key has 1 octets"),
+        (["--bind", "tcp://127.0.0.1:1", "--encryption-key", "0011"], "a secret must say what it is"),
+    ],
+)
+def test_wrong_usage(cli: Cli, words: list[str], said: str) -> None:
+    result = cli("listen", *words)
+    assert (result.status, result.out) == (2, "")
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_port_in_use(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        result = cli("listen", "--bind", "tcp://127.0.0.1:{1}".format(*other.getsockname()))
+    assert result.status == 1
+    assert "the port is in use" in result.err
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-m", "dlms_mqtt", "listen", "--bind", "tcp://127.0.0.1:0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        yield child
+        child.kill()
+
+
+def port_of(child: subprocess.Popen[str]) -> int:
+    assert child.stderr is not None
+    return int(child.stderr.readline().rpartition(":")[2])
+
+
+def test_ctrl_c(process: subprocess.Popen[str]) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(process))) as meter:
+        meter.sendall(KAMSTRUP)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["framing"] == "hdlc"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) in (0, 130)
+    assert process.stderr is not None
+    assert process.stderr.read() == "interrupted\n"
+
+
+async def test_idle_listening_costs_nothing(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is a next look only while something is unfinished."""
+    printer = Printer(PushSource(), None, as_json=True)
+    assert printer.patience is None
+    printer.take("meter", KAMSTRUP, False)
+    assert capsys.readouterr().out
+    while printer.patience is not None:
+        await clock.sleep(printer.patience)
+        printer.tick()
+    assert clock.monotonic() < 10
+    printer.take("meter", ui(LLC + blocks(cipher().protect_apdu(PLAIN), 12)[0]), False)
+    while printer.patience is not None:
+        await clock.sleep(printer.patience)
+        printer.tick()
+    assert 30 < clock.monotonic() < 60
+
+
+def test_the_reader_of_the_output_goes_away(process: subprocess.Popen[str]) -> None:
+    port = port_of(process)
+    assert process.stdout is not None
+    process.stdout.close()
+    with socket.create_connection(("127.0.0.1", port)) as meter:
+        for _ in range(3):
+            meter.sendall(KAMSTRUP)
+        assert process.wait(5) == 0
+
+
+def test_unfinished_blocks_do_not_stop_others(cli: Cli) -> None:
+    first = ui(LLC + blocks(cipher().protect_apdu(PLAIN), 12)[0])
+    result = listen_tcp(cli, "--count", "1", "--json", sent=[first, KAMSTRUP])
+    assert result.status == 0
+    assert json.loads(result.out)["apdu"]["name"] == "data-notification"
