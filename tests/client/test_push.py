@@ -420,6 +420,15 @@ def test_a_noisy_line() -> None:
     assert refused == 0
 
 
+def test_looking_often_does_not_keep_a_cut_message_alive() -> None:
+    reader = PushReader("line")
+    reader.feed(ui(LLC + PLAIN)[:-4], 0.0)
+    for second in range(1, 5):
+        reader.tick(float(second))
+    assert not reader.unfinished
+    one_push(reader.feed(ui(LLC + PLAIN), 5.0))
+
+
 def test_an_idle_reader_needs_no_tick() -> None:
     item = entry("push_kamstrup", "hassams-kamstrup-hourly")
     reader = PushReader("line")

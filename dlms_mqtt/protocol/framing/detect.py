@@ -67,6 +67,7 @@ class StreamDecoder:
     def feed(self, data: bytes, now: float = 0.0, *, whole: bool = False) -> list[StreamEvent]:
         """More octets of the stream; ``whole``: they end here (a datagram), no frame goes on in the next call."""
         events = self.tick(now)
+        self._last = now
         self._buffer += data
         events += self._scan(now, final=whole)
         return events
@@ -75,7 +76,6 @@ class StreamDecoder:
         """Time has passed: give up what is too old."""
         late = self._buffer and now - self._last > self._octet_timeout
         events = self._scan(self._last, final=True) if late else []
-        self._last = now
         before = now - self._message_timeout
         return [*events, *self._segments.expire(before), *self._blocks.expire(before)]
 
