@@ -81,7 +81,12 @@ def setup_error(error: ApiError) -> str:
 def details(error: ApiError) -> dict[str, str]:
     """Placeholders for the sentence."""
     until = error.detail.get("until") or error.detail.get("next_try")
-    return {"message": error.message, "hint": error.hint, "until": local_time(until)}
+    return {"message": _whole(error.message), "hint": _whole(error.hint), "until": local_time(until)}
+
+
+def _whole(text: str) -> str:
+    """A sentence that another may follow."""
+    return f"{text}." if text and text[-1].isalnum() else text
 
 
 def local_time(value: Any) -> str:

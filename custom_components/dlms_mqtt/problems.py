@@ -11,7 +11,7 @@ from homeassistant.helpers.issue_registry import IssueSeverity
 
 from .api import ApiError, Json
 from .const import CONF_BRIDGE, CONF_METER, DOMAIN
-from .errors import local_time
+from .errors import details, local_time
 
 DRIFT_LIMIT = 60.0  # seconds a meter's clock may be wrong before it matters to tariffs and profiles
 LINE_FAILURES = 3  # failed cycles in a row
@@ -61,7 +61,7 @@ def _locked_out(health: Json) -> Placeholders | None:
 def _counter_refused(health: Json) -> Placeholders | None:
     error = _error(health)
     refused = error.code == "security-error" and error.reason == "counter"
-    return {"hint": error.hint} if refused else None
+    return details(error) if refused else None
 
 
 def _line_failing(health: Json) -> Placeholders | None:
@@ -69,7 +69,7 @@ def _line_failing(health: Json) -> Placeholders | None:
     failures = health.get("consecutive_failures") or 0
     if error.code not in ("link-down", "no-answer", "timeout") or failures < LINE_FAILURES:
         return None
-    return {"failures": str(failures), "message": error.message, "hint": error.hint}
+    return {"failures": str(failures), **details(error)}
 
 
 def _clock_drift(health: Json) -> Placeholders | None:

@@ -181,12 +181,12 @@ async def test_a_removal_the_bridge_refuses_comes_back(
         (
             {"error": {"code": "security-error", "hint": "Raise it", "detail": {"reason": "counter"}}},
             "counter_refused",
-            ("hint", "Raise it"),
+            ("hint", "Raise it."),
         ),
         (
             {"error": {"code": "no-answer", "message": "Silence"}, "consecutive_failures": 3},
             "line_failing",
-            ("message", "Silence"),
+            ("message", "Silence."),
         ),
         ({"status": "ok", "clock_drift": -75.4}, "clock_drift", ("seconds", "-75")),
         ({"status": "ok", "held": {"energy_import": {"value": 1}}}, "energy_held", ("keys", "energy_import")),

@@ -175,7 +175,7 @@ async def test_what_was_seen_on_the_line_is_said(
     with patch.object(bridge, "_on_meter_find", find):
         result = await choose(hass, result, "find")
     assert result["step_id"] == "find_failed"
-    expected = {"not found": "Only echo\n- Head turned", "odd": "Only echo", "refused": "The port is in use"}
+    expected = {"not found": "Only echo\n- Head turned.", "odd": "Only echo.", "refused": "The port is in use."}
     assert result["description_placeholders"]["message"] == expected[reply]
     result = await choose(hass, result, "find")
     assert result["step_id"] == "access"
@@ -430,7 +430,7 @@ async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: 
     bridge.refuse["config"] = Refusal("internal", "Broken")
     result = await reconfigure(hass, house)
     assert result["reason"] == "no_configuration"
-    assert result["description_placeholders"]["message"] == "Broken"
+    assert result["description_placeholders"]["message"] == "Broken."
 
 
 # Removing
