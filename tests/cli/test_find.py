@@ -60,7 +60,7 @@ def test_a_block_for_the_configuration(cli: Cli) -> None:
         settings = parse_settings(yaml.safe_load(block)["connection"])
         assert settings.tcp == ("127.0.0.1", port)
         assert settings.link_framing == "wrapper"
-        document = cli("find", "--tcp", f"127.0.0.1:{port}", "--json").json
+        document = cli("find", "--tcp", f"127.0.0.1:{port}", "--fresh", "--json").json
     assert document["found"]
     assert document["complete"]
     assert document["connection"]["tcp"] == f"127.0.0.1:{port}"
