@@ -120,6 +120,18 @@ def test_counts_are_checked() -> None:
             decode_object_list(octets)
 
 
+@pytest.mark.parametrize(("attributes", "methods"), [(b"\x00", b"\x01"), (b"\x02", b"\x01"), (b"\x01", b"\x02")])
+def test_counts_of_rights_are_checked(attributes: bytes, methods: bytes) -> None:
+    """One announced attribute that is not there must not turn the methods into attributes."""
+    rights = {2: AttributeAccess(1)}, {1: MethodAccess(1)}
+    octets = encode_object_list([ObjectInfo(3, 0, Obis.parse("1.0.1.8.0.255"), *rights)])
+    for right, count in ((b"\x02\x03\x0f\x02", attributes), (b"\x02\x02\x0f\x01", methods)):
+        assert octets.count(b"\x01\x01" + right) == 1
+        octets = octets.replace(b"\x01\x01" + right, b"\x01" + count + right)
+    with pytest.raises(DecodeError):
+        decode_object_list(octets)
+
+
 def test_version_0_writes_booleans() -> None:
     items = [ObjectInfo(3, 0, Obis.parse("1.0.1.8.0.255"), {2: AttributeAccess(1)}, {1: MethodAccess(1)})]
     octets = encode_object_list(items, 0)

@@ -186,6 +186,16 @@ def test_unknown_fields_are_kept_in_order() -> None:
     assert message.accepted
 
 
+def test_an_unknown_field_goes_back_to_its_place() -> None:
+    field = bytes.fromhex("a80302012a")  # in an AARE the standard has nothing with number 8 but 88
+    at = AARE.index(bytes.fromhex("be10"))
+    octets = bytes((0x61, AARE[1] + len(field))) + AARE[2:at] + field + AARE[at:]
+    message = decode_apdu(octets)
+    assert isinstance(message, Aare)
+    assert message.unknown == ((0xA8, bytes.fromhex("02012a")),)
+    assert message.encode() == octets
+
+
 def test_a_field_that_comes_twice_is_kept() -> None:
     again = bytes.fromhex("a203020101")
     message = decode_apdu(bytes((0x61, AARE[1] + len(again))) + AARE[2:] + again)

@@ -96,6 +96,19 @@ async def test_reset_by_the_peer(serve: Serve) -> None:
             await line.read(2)
 
 
+async def test_draining_ends_when_the_peer_goes(serve: Serve) -> None:
+    def stop_listening(peer: Peer, data: bytes) -> None:
+        peer.transport.pause_reading()  # type: ignore[attr-defined]
+        asyncio.get_running_loop().call_later(0.02, peer.transport.abort)
+
+    async with await serve(stop_listening) as transport:
+        transport.write(bytes(32 << 20))
+        async with asyncio.timeout(5):
+            await transport.drain()
+        with pytest.raises(ConnectionLost):
+            await transport.read(5)
+
+
 async def test_timeout_and_discard(serve: Serve) -> None:
     async with await serve(echo) as line:
         with pytest.raises(ResponseTimeout):

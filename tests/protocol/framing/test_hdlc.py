@@ -451,6 +451,16 @@ def test_rr_or_rej_without_progress_sends_again(control: int) -> None:
     assert link.data_to_send() == question
 
 
+@pytest.mark.parametrize("number", [7, 6, 3])
+def test_an_acknowledgement_from_outside_the_window_says_nothing(number: int) -> None:
+    """An old RR (or rubbish) must not make us believe that the meter has our frames."""
+    link = client(max_info_transmit=20, max_info_receive=2030, window_transmit=2)
+    link.send(bytes(50))
+    first = link.data_to_send()
+    link.receive(meter(ready(number)))
+    assert link.data_to_send() == first
+
+
 def test_a_meter_that_never_acknowledges() -> None:
     link = client()
     link.send(b"\xc0")

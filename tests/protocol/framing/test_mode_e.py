@@ -60,6 +60,19 @@ def script(**answers: list[bytes]) -> Callable[[bytes], list[bytes]]:
     return lambda data: list(table.get(data, []))
 
 
+@pytest.mark.parametrize(("echo", "confirmed"), [(b"", True), (ASK, False)])
+def test_a_confirmation_is_told_from_an_echo(echo: bytes, confirmed: bool) -> None:
+    """Both look alike: where the request did not come back, the same octets are the meter's own."""
+    sign_on = SignOn(SignOnSettings())
+    while not isinstance(sign_on.next_action(), Listen):
+        pass
+    sign_on.receive(echo + LINE)
+    while not isinstance(sign_on.next_action(), Listen):
+        pass
+    sign_on.receive(ACK)
+    assert (sign_on.next_action() == FINAL_SPEED) is confirmed
+
+
 def test_the_whole_way() -> None:
     actions = drive(SignOn(SignOnSettings(opening_delay=0.5)), script(ask=[LINE], ack=[ACK]))
     assert actions[0] == SetSpeed(300, 7, "even")
