@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Any, Self
 
 from pydlms.simulator import HdlcServer, MeterSimulator, _Session
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import TransportError
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
-from dlms_mqtt.transport.memory import memory_pair
+from dlms_mqtt.transport.memory import MemoryTransport
+from tests.client.fresh_line import FreshLine
 
 TCP = ("192.0.2.1", 4059)
 
@@ -33,53 +31,37 @@ class PydlmsMeter:
         self.hdlc = hdlc
         self._window = window
         self._server = server
-        self.near, self._far = memory_pair()
+        self.line = FreshLine(self._hdlc if hdlc else self._wrapper)
 
     @property
     def requests(self) -> list[bytes]:
         return list(self.sim.requests)
 
     async def __aenter__(self) -> Self:
-        await self._far.open()
-        self._task = asyncio.create_task(self._hdlc() if self.hdlc else self._wrapper())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, TransportError):
-            await self._task
-        await self._far.close()
+        await self.line.close()
 
-    async def _hdlc(self) -> None:
-        server = HdlcServer(self.sim, _Socket(self._far), server_address=self._server, window=self._window)
-        while True:
-            try:
-                server.feed(await self._far.read(None))
-            except TransportError:
-                await self._far.close()
-                await self._far.open()
-            except ConnectionError:  # the simulated meter restarts
-                await self._far.close()
-                return
+    async def _hdlc(self, far: MemoryTransport) -> None:
+        server = HdlcServer(self.sim, _Socket(far), server_address=self._server, window=self._window)
+        try:
+            while True:
+                server.feed(await far.read(None))
+        except ConnectionError:  # the simulated meter restarts
+            await far.close()
 
-    async def _wrapper(self) -> None:
-        while True:
-            with contextlib.suppress(TransportError):
-                await self._one_connection()
-            await self._far.close()
-            await self._far.open()
-
-    async def _one_connection(self) -> None:
+    async def _wrapper(self, far: MemoryTransport) -> None:
         sessions: dict[int, _Session] = {}
         link = WrapperLink(Side.SERVER, client=16, server=self._server)
         link.connect()
         while True:
-            link.receive(await self._far.read(None))
+            link.receive(await far.read(None))
             while (event := link.next_event()) is not None:
                 if isinstance(event, Received):
                     session = sessions.setdefault(event.source, _Session(client_sap=event.source))
                     self._answer(link, event.apdu, session)
-            self._far.write(link.data_to_send())
+            far.write(link.data_to_send())
 
     def _answer(self, link: WrapperLink, apdu: bytes, session: _Session) -> None:
         for answer in self.sim.handle_all(apdu, session):
@@ -92,4 +74,4 @@ class PydlmsMeter:
         return ConnectionSettings(tcp=TCP, framing=framing, **{"max_info": 128, **options})
 
     def client(self, store: Any = None, algorithm: Any = None, **options: Any) -> DlmsClient:
-        return DlmsClient(self.settings(**options), transport=self.near, store=store, algorithm=algorithm)
+        return DlmsClient(self.settings(**options), transport=self.line, store=store, algorithm=algorithm)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any, Self
 
 from dlms_mqtt.client.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import TransportError
 from dlms_mqtt.protocol.acse import Aare, Aarq, ApplicationContext, AssociationResult, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
@@ -18,7 +15,8 @@ from dlms_mqtt.protocol.framing.hdlc import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.layout import Apdu
-from dlms_mqtt.transport.memory import memory_pair
+from dlms_mqtt.transport.memory import MemoryTransport
+from tests.client.fresh_line import FreshLine
 
 Answer = Apdu | bytes | None
 Step = tuple[Any, Answer | Sequence[Answer]]
@@ -58,46 +56,29 @@ class Scripted:
         self.requests: list[Apdu] = []
         self.wrong: list[str] = []
         self.links = 0
-        near, self._far = memory_pair()
+        self.line = FreshLine(self._serve)
         options = {"framing": "hdlc" if hdlc else "wrapper", "referencing": referencing, "timeout": 1.0}
         self.settings = ConnectionSettings(tcp=("192.0.2.1", 4059), **(options | (settings or {})))
-        self.client = DlmsClient(self.settings, transport=near, on_notification=self.notifications.append, **client)
+        self.client = DlmsClient(
+            self.settings, transport=self.line, on_notification=self.notifications.append, **client
+        )
 
     @property
     def services(self) -> Any:
         return self.client._live_services
 
     async def __aenter__(self) -> Self:
-        await self._far.open()
-        self._task = asyncio.create_task(self._serve())
-        try:
-            await self.client.open()
-        except BaseException:
-            await self._end()
-            raise
+        await self.client.open()
         return self
 
     async def __aexit__(self, kind: Any, *_: object) -> None:
         await self.client.close()
-        await self._end()
         if kind is None:
             assert not self.wrong, self.wrong
             assert not self._steps, f"never asked: {self._steps}"
 
-    async def _end(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, TransportError):
-            await self._task
-        await self._far.close()
-
-    async def _serve(self) -> None:
-        while True:
-            with contextlib.suppress(TransportError):
-                await self._one_line()
-            await self._far.close()
-            await self._far.open()
-
-    async def _one_line(self) -> None:
+    async def _serve(self, far: MemoryTransport) -> None:
+        self._far = far
         self.link = (
             HdlcLink(Side.SERVER, max_info_transmit=1024, max_info_receive=1024)
             if self._hdlc
@@ -106,11 +87,11 @@ class Scripted:
         if not self._hdlc:
             self.link.connect()
         while True:
-            self.link.receive(await self._far.read(None))
+            self.link.receive(await far.read(None))
             while (event := self.link.next_event()) is not None:
                 if isinstance(event, Received):
                     self._take(decode_apdu(event.apdu))
-            self._far.write(self.link.data_to_send())
+            far.write(self.link.data_to_send())
 
     def _take(self, request: Apdu) -> None:
         self.requests.append(request)

@@ -1,0 +1,535 @@
+"""The client with meters and lines that misbehave: what recovers, what is given up, and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.client.keep_alive import KeepAlive
+from dlms_mqtt.client.store import MEMORY, Store
+from dlms_mqtt.errors import (
+    AccessRefused,
+    AssociationRefused,
+    AuthenticationRefused,
+    ConnectionLost,
+    LocalProtocolError,
+    MeterRefused,
+    RemoteProtocolError,
+    ResponseTimeout,
+    SecurityError,
+    ServiceRefused,
+    TransportError,
+)
+from dlms_mqtt.protocol.acse import AssociationResult, Diagnostic, ServiceUserDiagnostic
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
+from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
+from tests.client.scripted import Scripted, accepted
+from tests.client.some_objects import ENERGY, attribute
+
+NAME = attribute(1, "0.0.42.0.0.255")
+TIME = attribute(8, "0.0.1.0.0.255")
+NUMBER = Data(DataType.DOUBLE_LONG_UNSIGNED, 7)
+ANSWER = GetResponseNormal(0xC1, None, encode(NUMBER))
+FRAMINGS = pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+
+
+@FRAMINGS
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_client_of_our_meter(clock: object, way: str, framing: str) -> None:
+    if (way, framing) == ("pre-established", "wrapper"):
+        pytest.skip("the simulated meter knows its client only after the first frame of the wrapper")
+    async with OurMeter(framing=framing) as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **WAYS[way]) as client:
+                answers = await client.get_many([NAME, TIME, NAME])
+            assert [type(answer) for answer in answers] == [Data, Data, Data]
+
+
+@pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+@pytest.mark.parametrize("way", ["public", "low", "md5", "sha1", "sha256", "gmac", "gmac, ciphered", "gmac, suite 2"])
+async def test_short_names_of_our_meter(clock: object, way: str, framing: str) -> None:
+    async with OurMeter(framing=framing) as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, referencing="sn", **WAYS[way]) as client:
+                assert isinstance((await client.get_many([NAME, TIME]))[0], Data)
+                assert client.ciphering.counter is None or client.ciphering.counter.value > 1
+
+
+# -- the line ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["lost", "doubled", "cut", "garbled", "wrong-check", "noise", "trickle", "merged", "echo", "deaf", "late-answer"],
+)
+async def test_hdlc_recovers(clock: object, fault: str) -> None:
+    async with OurMeter() as meter, meter.client() as client:
+        meter.faults.add(fault)
+        for _ in range(3):
+            assert isinstance(await client.get(NAME), Data)
+            assert isinstance((await client.get_many([NAME, TIME]))[1], Data)
+
+
+@pytest.mark.parametrize("fault", ["lost,times=2", "garbled,times=2", "noise", "echo", "deaf", "odd-ua:empty"])
+async def test_hdlc_recovers_while_it_opens(clock: object, fault: str) -> None:
+    async with OurMeter(fault) as meter, meter.client() as client:
+        assert isinstance(await client.get(NAME), Data)
+
+
+@FRAMINGS
+async def test_silence_is_waited_for_and_no_longer(clock: Any, framing: str) -> None:
+    async with OurMeter("silence", framing=framing) as meter:
+        client = meter.client(timeout=2.0, retries=2)
+        with pytest.raises(ResponseTimeout, match="no answer from memory"):
+            await client.open()
+        assert clock.monotonic() < 20
+    async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=2) as client:
+        meter.faults.add("silence")
+        before = clock.monotonic()
+        with pytest.raises(ResponseTimeout):
+            await client.get(NAME)
+        assert clock.monotonic() - before == pytest.approx(6.0 if framing == "hdlc" else 2.0)
+
+
+async def test_rubbish_is_told_from_silence(clock: object) -> None:
+    async with OurMeter("garbled:20,times=99") as meter:
+        with pytest.raises(ResponseTimeout, match="octets came from memory, but no valid answer") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+        assert caught.value.received
+        assert "parity" in caught.value.hint
+
+
+async def test_a_whole_exchange_has_an_end(clock: Any) -> None:
+    async with OurMeter() as meter, meter.client(exchange_timeout=3.0, retries=20, timeout=1.0) as client:
+        meter.faults.add("silence")
+        before = clock.monotonic()
+        with pytest.raises(ResponseTimeout, match="longer than 3 s"):
+            await client.get(NAME)
+        assert clock.monotonic() - before <= 4.0
+
+
+@FRAMINGS
+async def test_a_line_that_ends(clock: object, framing: str) -> None:
+    async with OurMeter(framing=framing) as meter:
+        client = meter.client()
+        async with client:
+            meter.faults.add("drop")
+            with pytest.raises(ConnectionLost):
+                await client.get(NAME)
+        async with client:
+            assert isinstance(await client.get(NAME), Data)
+
+
+async def test_a_meter_that_restarts_is_opened_again_once(clock: object) -> None:
+    async with OurMeter() as meter, meter.client() as client:
+        meter.meter.restart()
+        assert isinstance(await client.get(NAME), Data)
+        assert meter.times(b"\x60\x1d") + meter.times(b"\x60\x1c") + meter.times(b"\x60\x1e") >= 1
+    opened = sum(b"\x93" in write[:8] for write in meter.line.sent)
+    assert opened == 2
+
+
+async def test_a_late_answer_is_not_the_next_one(clock: object) -> None:
+    for framing in ("hdlc", "wrapper"):
+        async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=0) as client:
+            meter.faults.add("late-answer:3")
+            with pytest.raises(ResponseTimeout):
+                await client.get(NAME)
+            assert (await client.get(TIME)).type is DataType.OCTET_STRING
+            assert len((await client.get(TIME)).value) == 12
+
+
+async def test_short_names_cannot_tell_a_late_answer_so_the_line_is_opened_again(clock: object) -> None:
+    options = {"timeout": 2.0, "retries": 0, "referencing": "sn"}
+    async with OurMeter(framing="wrapper") as meter, meter.client(**options) as client:
+        await client.get(NAME)
+        meter.faults.add("late-answer:3")
+        with pytest.raises(ResponseTimeout):
+            await client.get(NAME)
+        assert len((await client.get(TIME)).value) == 12
+
+
+async def test_udp_repeats_a_lost_question(clock: object) -> None:
+    async with OurMeter("lost,times=2", framing="wrapper", datagram=True) as meter, meter.client() as client:
+        meter.faults.add("deaf")
+        assert isinstance(await client.get(NAME), Data)
+
+
+# -- frames that end or hold up the link ------------------------------------------------------------------------------
+
+
+def frame(kind: int, information: bytes = b"") -> bytes:
+    """A frame of the meter: to client 16, from server 1."""
+    return encode_frame(kind | POLL, b"\x21", b"\x03", information)
+
+
+class Interrupted(Scripted):
+    """Before the first request is looked at, the meter says ``frames``, whatever the rules are."""
+
+    def __init__(self, *frames: bytes, forget: bool = False, **options: Any) -> None:
+        super().__init__([(None, ANSWER)], hdlc=True, **options)
+        self._frames = list(frames)
+        self._forget = forget
+
+    def _take(self, request: Any) -> None:
+        if self._frames and request.TAG == 0xC0:
+            for item in self._frames:
+                self._far.write(item)
+            self._frames.clear()
+            if self._forget:
+                self.link.disconnect()
+                while self.link.next_event():
+                    pass
+                return
+        super()._take(request)
+
+
+@pytest.mark.parametrize("ending", [frame(Kind.DM), frame(Kind.FRMR, bytes((0x10, 0x00, 0x08)))], ids=["DM", "FRMR"])
+async def test_a_dropped_link_is_set_up_again_once(clock: object, ending: bytes) -> None:
+    async with Interrupted(ending, forget=True) as meter:
+        assert await meter.client.get(ENERGY) == NUMBER
+        assert [request.TAG for request in meter.requests] == [0x60, 0x60, 0xC0]
+
+
+async def test_a_write_is_never_repeated_by_itself(clock: object) -> None:
+    class Refusing(Interrupted):
+        def _take(self, request: Any) -> None:
+            if request.TAG == 0xC1:
+                self._far.write(frame(Kind.DM))
+            super()._take(request)
+
+    meter = Refusing(settings={"retries": 1})
+    async with meter:
+        with pytest.raises(ConnectionLost, match="disconnected mode"):
+            await meter.client.set(ENERGY, NUMBER)
+        meter._steps.clear()
+    assert sum(request.TAG == 0xC1 for request in meter.requests) == 1
+
+
+async def test_a_busy_meter_is_waited_for(clock: object) -> None:
+    async with Interrupted(frame(Kind.RNR | 0x20)) as meter:
+        assert await meter.client.get(ENERGY) == NUMBER
+
+
+# -- associations -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_stuck_association_is_ended_with_disc(clock: object) -> None:
+    async with OurMeter("stuck:60") as meter:
+        first = meter.client()
+        await first.open()
+        first._exchange = None  # the program was killed: nothing was released
+        await first.close()
+        with pytest.raises(AssociationRefused) as caught:
+            await meter.client().open()
+        assert "earlier association that was never released" in caught.value.hint
+        assert sum(b"\x53" in write[:8] for write in meter.line.sent) >= 1, "DISC, then SNRM again"
+        await asyncio.sleep(61)
+        async with meter.client() as client:
+            assert isinstance(await client.get(NAME), Data)
+
+
+@FRAMINGS
+@pytest.mark.parametrize("way", ["low", "md5", "sha1", "sha256", "hls"])
+async def test_a_wrong_password_is_sent_once(clock: object, way: str, framing: str) -> None:
+    async with OurMeter(framing=framing) as meter:
+        options = WAYS[way] | {"password": wrong(WAYS[way]["password"])}
+        with pytest.raises(AuthenticationRefused) as caught:
+            await meter.client(**options).open()
+        assert not meter.line.is_open, "the line is closed"
+    assert "never" in caught.value.hint or "not tried again" in caught.value.hint
+    tries = sum(b"\x60" in write and b"\x8b\x07" in write for write in meter.line.sent)
+    assert tries == 1, "one AARQ with an authentication"
+
+
+async def test_a_refusal_leaves_nothing_behind(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter:
+        client = meter.client(client=99)
+        with pytest.raises(MeterRefused):
+            await client.open()
+        assert client._exchange is None
+        assert client.statistics is None
+        with pytest.raises(LocalProtocolError, match="async with"):
+            await client.get(NAME)
+
+
+async def test_missing_passwords_are_explained(clock: object) -> None:
+    async with OurMeter() as meter:
+        with pytest.raises(AssociationRefused) as caught:
+            await meter.client(client=32).open()
+        assert caught.value.hint
+
+
+async def test_an_aare_with_unknown_fields_and_one_without_user_information(clock: object) -> None:
+    odd = accepted("ln", 1024).encode()
+    extra = b"\xb7\x03\x04\x01\x05"
+    strange = bytes((odd[0], odd[1] + len(extra))) + odd[2:] + extra
+    async with Scripted([(None, ANSWER)], aare=strange) as meter:
+        assert meter.client.association.unknown
+        assert await meter.client.get(ENERGY) == NUMBER
+    refused = accepted(
+        "ln",
+        1024,
+        result=AssociationResult.REJECTED_PERMANENT,
+        diagnostic=Diagnostic(1, ServiceUserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED),
+        user_information=None,
+    )
+    with pytest.raises(AssociationRefused, match="calling-AP-title-not-recognized") as caught:
+        async with Scripted(aare=refused):
+            pass
+    assert "system title" in caught.value.hint
+    silent = accepted("ln", 1024, user_information=None)
+    with pytest.raises(RemoteProtocolError, match="without saying what it offers"):
+        async with Scripted(aare=silent):
+            pass
+
+
+async def test_a_refused_release_is_no_error(clock: object) -> None:
+    for value in ("silence", "exception"):
+        async with OurMeter(f"refuse-release:{value}", framing="wrapper") as meter, meter.client() as client:
+            await client.get(NAME)
+
+
+@pytest.mark.parametrize("how", ["exception", "error"])
+async def test_meters_that_refuse_lists_are_remembered(clock: object, how: str) -> None:
+    async with OurMeter(f"refuse-lists:{how}") as meter, meter.client() as client:
+        assert all(isinstance(answer, Data) for answer in await client.get_many([NAME, TIME, NAME]))
+        lists = meter.times(b"\xc0\x03")
+        await client.get_many([NAME, TIME])
+        assert meter.times(b"\xc0\x03") == lists
+        assert client.memory.max_list == 1
+
+
+async def test_a_list_without_an_answer_is_not_asked_for_twice(clock: object) -> None:
+    async with OurMeter("refuse-lists:silence") as meter, meter.client(timeout=1.0) as client:
+        with pytest.raises(ResponseTimeout):
+            await client.get_many([NAME, TIME])
+        assert all(isinstance(answer, Data) for answer in await client.get_many([NAME, TIME]))
+
+
+# -- leaving ----------------------------------------------------------------------------------------------------------
+
+
+@FRAMINGS
+async def test_ctrl_c_releases_and_disconnects(clock: object, framing: str) -> None:
+    async with OurMeter("stuck:600", framing=framing) as meter:
+        reached = asyncio.Event()
+
+        async def poll() -> None:
+            async with meter.client(timeout=60.0) as client:
+                await client.get(NAME)
+                meter.faults.add("deaf,times=1")
+                reached.set()
+                await client.get(NAME)
+
+        task = asyncio.create_task(poll())
+        await reached.wait()
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not meter.line.is_open, "the line is closed"
+        async with meter.client() as client:
+            assert isinstance(await client.get(NAME), Data), "the association was not left open"
+
+
+async def test_leaving_a_dead_line_takes_no_longer_than_allowed(clock: Any) -> None:
+    async with OurMeter() as meter:
+        client = meter.client(timeout=100.0, **CIPHERED)
+        await client.open()
+        meter.faults.add("silence")
+        before = clock.monotonic()
+        await client.close()
+        assert clock.monotonic() - before <= 8.0
+        assert not meter.line.is_open
+
+
+async def test_an_error_inside_leaves_too(clock: object) -> None:
+    async with OurMeter("stuck:600") as meter:
+        with pytest.raises(AccessRefused):
+            async with meter.client() as client:
+                await client.get(attribute(3, "9.9.9.9.9.9"))
+        async with meter.client() as client:
+            await client.get(NAME)
+
+
+# -- counters ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_counter_is_adopted_upwards(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED | {"invocation_counter": 5000}) as client:
+                await client.get(NAME)
+        with Store(MEMORY) as lost:  # the state file was lost: our counter would begin at 1
+            async with meter.client(lost, **CIPHERED) as client:
+                assert isinstance(await client.get(NAME), Data)
+                assert client.ciphering.counter is not None
+                assert client.ciphering.counter.value > 5000
+
+
+async def test_a_counter_far_away_is_not_adopted(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED | {"invocation_counter": 3_000_000}) as client:
+                await client.get(NAME)
+        with Store(MEMORY) as lost, pytest.raises(SecurityError, match="not taken over") as caught:
+            await meter.client(lost, **CIPHERED).open()
+    assert "dlms-mqtt counter" in caught.value.hint
+
+
+async def test_a_counter_that_is_not_told_is_an_error_with_a_hint(clock: object) -> None:
+    with pytest.raises(ServiceRefused) as caught:
+        async with Scripted(aare=ExceptionResponse(1, 6), settings=CIPHERED):
+            pass
+    assert "counter" in caught.value.hint
+    assert "unauthenticated" in str(caught.value)
+
+
+async def test_the_counter_is_asked_for_through_the_public_client(clock: object) -> None:
+    for framing in ("hdlc", "wrapper"):
+        async with OurMeter(framing=framing) as meter:
+            with Store(MEMORY) as store:
+                async with meter.client(store, **CIPHERED | {"invocation_counter": None}) as client:
+                    assert isinstance(await client.get(NAME), Data)
+                async with meter.client(store, **CIPHERED | {"invocation_counter": None}) as client:
+                    assert isinstance(await client.get(NAME), Data)
+
+
+# -- idle sessions ----------------------------------------------------------------------------------------------------
+
+
+async def test_keep_alive_speaks_only_when_nobody_else_does(clock: Any) -> None:
+    async with OurMeter() as meter, meter.client() as client:
+        async with KeepAlive(client, asyncio.Lock(), 40.0):
+            before = meter.times(b"\xc0\x01")
+            for _ in range(10):
+                await asyncio.sleep(30)
+                await client.get(NAME)
+            assert meter.times(b"\xc0\x01") - before == 10
+            await asyncio.sleep(201)
+            assert meter.times(b"\xc0\x01") - before == 15
+            assert 0 <= client.idle <= 40
+            meter.faults.add("silence")
+            await asyncio.sleep(300)
+        assert client.idle > 0
+    assert client.idle == 0.0
+
+
+# -- what must be refused ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["encryption_key", "authentication_key"])
+async def test_a_wrong_key(clock: object, key: str) -> None:
+    async with OurMeter(framing="wrapper") as meter:
+        with Store(MEMORY) as store, pytest.raises(ServiceRefused) as caught:
+            await meter.client(store, **CIPHERED | {key: wrong(CIPHERED[key])}).open()  # type: ignore[arg-type]
+    assert "key is wrong" in caught.value.hint
+
+
+class Tampered(OurMeter):
+    """``tamper`` sees every APDU of the meter behind its wrapper header and gives back what goes on the line."""
+
+    def __init__(self) -> None:
+        super().__init__(framing="wrapper")
+        self.tamper: Any = None
+        self.kept: list[bytes] = []
+        self.line.fault = self._shape
+
+    def _shape(self, data: bytes) -> list[tuple[float, bytes]]:
+        self.kept.append(data)
+        return [(0.0, self.tamper(data) if self.tamper else data)]
+
+
+async def attacked(*tampers: Any, **options: Any) -> list[BaseException | None]:
+    """What the client makes of answers that were tampered with, one after another in one association."""
+    async with Tampered() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED | {"retries": 0, "timeout": 1.0} | options) as client:
+                await client.get(NAME)
+                await client.get(NAME)
+                return [await one_attack(meter, client, tamper) for tamper in tampers]
+
+
+async def one_attack(meter: Tampered, client: Any, tamper: Any) -> BaseException | None:
+    meter.tamper = lambda data: tamper(meter, data)
+    try:
+        await client.get(NAME)
+    except (RemoteProtocolError, TransportError, ServiceRefused) as error:
+        return error
+    finally:
+        meter.tamper = None
+    return None
+
+
+def flip(data: bytes, bit: int) -> bytes:
+    octets = bytearray(data)
+    octets[bit // 8] ^= 1 << bit % 8
+    return bytes(octets)
+
+
+@pytest.mark.parametrize("ciphering", ["global", "general-global"])
+async def test_a_flipped_bit_anywhere_is_refused(clock: object, ciphering: str) -> None:
+    bits = range(8 * 8, 8 * (8 + 45))
+
+    def flipping(bit: int) -> Any:
+        return lambda _, data: flip(data, bit) if bit < 8 * len(data) else data[:-1]
+
+    errors = await attacked(*map(flipping, bits), ciphering=ciphering)
+    assert [bit for bit, error in zip(bits, errors, strict=True) if error is None] == [], "bits that were not noticed"
+
+
+async def test_each_attack_has_its_own_message(clock: object) -> None:
+    replayed, older, plain, refusal, none = await attacked(
+        lambda meter, _: meter.kept[-2],
+        lambda meter, _: meter.kept[-4],
+        lambda _, data: data[:6] + b"\x00\x06" + b"\xc4\x01\xc1\x00\x11\x01",
+        lambda _, data: data[:6] + b"\x00\x03" + b"\xd8\x01\x03",
+        lambda _, data: data,
+    )
+    (title,) = await attacked(
+        lambda _, data: data[:10] + b"EVIL\x00\x00\x00\x01" + data[18:], ciphering="general-global"
+    )
+    assert none is None, "a good answer is taken after all of them"
+    assert [getattr(error, "reason", "") for error in (replayed, older, plain, title)] == [
+        "counter",
+        "counter",
+        "unprotected",
+        "title",
+    ]
+    assert "received before" in str(replayed)
+    assert isinstance(refusal, ServiceRefused)
+    assert "unauthenticated" in str(refusal)
+    assert len({str(error) for error in (replayed, older, plain, title, refusal)}) == 5
+
+
+@pytest.mark.expect_log("pushes are dropped")
+async def test_a_plain_push_in_a_ciphered_association_breaks_nothing(clock: object) -> None:
+    push = b"\x0f\x00\x00\x00\x01\x00\x11\x01"
+
+    def before(_: Tampered, data: bytes) -> bytes:
+        return data[:6] + len(push).to_bytes(2, "big") + push + data
+
+    assert await attacked(before, before) == [None, None]
+
+
+async def test_a_meter_that_counts_anew_in_each_association(clock: object) -> None:
+    """With a fresh challenge it is taken; without one nothing tells it from an old association played back."""
+    for way, accepted_again in (("gmac, ciphered", True), ("none, encrypted", False)):
+        async with OurMeter(framing="wrapper") as meter:
+            with Store(MEMORY) as store:
+                client = meter.client(store, **WAYS[way])
+                async with client:
+                    await client.get(NAME)
+                meter.meter._counter = 0
+                if accepted_again:
+                    async with client:
+                        await client.get(NAME)
+                else:
+                    with pytest.raises(SecurityError, match="counter"):
+                        await client.open()
