@@ -489,7 +489,7 @@ def test_datagrams_leave_nothing_behind() -> None:
 
 PIECES = st.one_of(
     st.binary(max_size=80),
-    st.sampled_from([bytes.fromhex(item["hex"]) for item in PUSHES]).flatmap(
+    st.sampled_from([bytes.fromhex(item["hex"]) for item in PUSHES + entries("malformed")]).flatmap(
         lambda data: st.tuples(st.integers(0, len(data)), st.integers(0, len(data))).map(
             lambda cut: data[min(cut) : max(cut)]
         )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from dlms_mqtt.protocol.framing.hdlc_frame import FLAG
 from dlms_mqtt.protocol.framing.joining import GENERAL_BLOCK_TRANSFER, BlockJoiner, Key, SegmentJoiner
+from dlms_mqtt.protocol.framing.mbus import CONTROLS
 from dlms_mqtt.protocol.framing.messages import Block, FrameInfo, Message, Rubbish, StreamEvent
 from dlms_mqtt.protocol.framing.recognise import (
     HDLC,
@@ -30,7 +31,15 @@ from dlms_mqtt.protocol.framing.recognise import (
 
 __all__ = ["Block", "FrameInfo", "Message", "Rubbish", "StreamDecoder", "StreamEvent"]
 
-_BEGINNINGS = re.compile(b"[\x7e\x68\x00\xdb\xdc/]")  # what a frame can begin with where no message must begin
+# What a frame can begin with where no message must begin, as far as the octets that are here tell.
+_BEGINNINGS = re.compile(
+    rb"\x7e(?:[\xa0-\xaf]|\Z)"
+    rb"|\x68(?:\Z|(.)(?:\Z|\1(?:\Z|\x68(?:\Z|[%b]))))"
+    rb"|\x00(?:\x01|\Z)"
+    rb"|[\xdb\xdc](?:\x08|\Z)"
+    rb"|/(?:[0-9A-Za-z]|\Z)" % CONTROLS,
+    re.DOTALL,
+)
 _BLOCK_TAG = bytes((GENERAL_BLOCK_TRANSFER,))
 _MBUS_NUMBERS = 0x0F
 _MAX_RUBBISH = 256
