@@ -22,6 +22,7 @@ from dlms_mqtt.protocol.acse_names import (
     ServiceProviderDiagnostic,
     ServiceUserDiagnostic,
 )
+from dlms_mqtt.protocol.ber import decode_integer, encode_integer, encode_tlv, iter_tlv, read_tlv
 from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.layout import Apdu, Code, code_text
 from dlms_mqtt.protocol.secret import Secret
@@ -41,34 +42,19 @@ class _Form(NamedTuple):
     encode: Callable[[Any], bytes]
 
 
-def _tlv(tag: int, contents: bytes) -> bytes:
-    return bytes((tag,)) + encode_length(len(contents)) + contents
-
-
 def _inner(contents: bytes, tag: int, what: str) -> bytes:
     """Contents of the one element inside an EXPLICIT tag; what is behind it is left alone."""
-    reader = Reader(contents)
-    found = reader.u8(what)
+    found, octets = read_tlv(Reader(contents))
     if found != tag:
         raise DecodeError(f"{what} is tagged {found:02x}, not {tag:02x}")
-    return reader.octets(what)
+    return octets
 
 
 def _explicit(tag: int, what: str, form: _Form) -> _Form:
     return _Form(
         lambda contents: form.decode(_inner(contents, tag, what)),
-        lambda value: _tlv(tag, form.encode(value)),
+        lambda value: encode_tlv(tag, form.encode(value)),
     )
-
-
-def _decode_integer(contents: bytes) -> int:
-    if not 1 <= len(contents) <= 8:
-        raise DecodeError(f"an integer of {len(contents)} octets")
-    return int.from_bytes(contents, "big", signed=True)
-
-
-def _encode_integer(value: int) -> bytes:
-    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
 def _named_oid(prefix: bytes, kind: type[Code]) -> _Form:
@@ -83,27 +69,26 @@ def _named_oid(prefix: bytes, kind: type[Code]) -> _Form:
 
 def _decode_authentication(contents: bytes) -> Secret:
     # CHOICE charstring [0], bitstring [1], external [2], other [3]: the octets are what counts.
-    reader = Reader(contents)
-    reader.u8("authentication-value")
-    return Secret(reader.octets("authentication-value"))
+    _, octets = read_tlv(Reader(contents))
+    return Secret(octets)
 
 
 def _decode_diagnostic(contents: bytes) -> Diagnostic:
-    reader = Reader(contents)
-    source = reader.u8("result-source-diagnostic") & 0x1F
-    code = _decode_integer(_inner(reader.octets("result-source-diagnostic"), 0x02, "diagnostic"))
+    tag, octets = read_tlv(Reader(contents))
+    source = tag & 0x1F
+    code = decode_integer(_inner(octets, 0x02, "diagnostic"))
     return Diagnostic(DiagnosticSource.of(source), _DIAGNOSTICS[source].of(code) if source in _DIAGNOSTICS else code)
 
 
 def _encode_diagnostic(value: Diagnostic) -> bytes:
-    return _tlv(0xA0 | value.source, _tlv(0x02, _encode_integer(value.code)))
+    return encode_tlv(0xA0 | value.source, encode_tlv(0x02, encode_integer(value.code)))
 
 
 _RAW = _Form(bytes, bytes)
-_INTEGER = _Form(_decode_integer, _encode_integer)
-_RESULT = _Form(lambda contents: AssociationResult.of(_decode_integer(contents)), _encode_integer)
+_INTEGER = _Form(decode_integer, encode_integer)
+_RESULT = _Form(lambda contents: AssociationResult.of(decode_integer(contents)), encode_integer)
 _DIAGNOSTIC = _Form(_decode_diagnostic, _encode_diagnostic)
-_AUTHENTICATION = _Form(_decode_authentication, lambda value: _tlv(0x80, value))
+_AUTHENTICATION = _Form(_decode_authentication, lambda value: encode_tlv(0x80, value))
 _CONTEXT = _explicit(0x06, "application-context-name", _named_oid(_CONTEXT_OID, ApplicationContext))
 _MECHANISM = _named_oid(_MECHANISM_OID, Mechanism)
 
@@ -134,18 +119,16 @@ class _Acse(Apdu):
         ]
         unknown: tuple[tuple[int, bytes], ...] = getattr(self, "unknown", ())
         # The standard numbers the fields in their order.
-        fields = sorted([*known, *unknown], key=lambda field: field[0] & 0x1F)
-        body = b"".join([_tlv(tag, contents) for tag, contents in fields])
+        fields = sorted([*known, *unknown], key=lambda field: field[0] & 0x1F if field[0] < 0x100 else field[0])
+        body = b"".join([encode_tlv(tag, contents) for tag, contents in fields])
         return encode_length(len(body)) + body
 
     @classmethod
     def read_body(cls, reader: Reader) -> Self:
         """Read what follows the head, and keep what comes after the message."""
-        body = Reader(reader.octets(cls.NAME))
         found: dict[str, Any] = {name: None for name, _ in cls.FIELDS.values()}
         unknown: list[tuple[int, bytes]] = []
-        while body.remaining:
-            tag, contents = body.u8("field tag"), body.octets("field")
+        for tag, contents in iter_tlv(reader.octets(cls.NAME)):
             name, form = cls.FIELDS.get(tag, ("", _RAW))
             if name and found[name] is None:
                 found[name] = form.decode(contents)

@@ -14,10 +14,9 @@ _LONG_FORM = 0x1F
 _MORE = 0x80
 
 
-def encode_tlv(tag: int, *contents: bytes) -> bytes:
+def encode_tlv(tag: int, contents: bytes) -> bytes:
     """Tag, definite length, contents."""
-    value = b"".join(contents)
-    return tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big") + encode_length(len(value)) + value
+    return tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big") + encode_length(len(contents)) + contents
 
 
 def read_tlv(reader: Reader) -> tuple[int, bytes]:
@@ -42,8 +41,8 @@ def iter_tlv(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def encode_integer(value: int) -> bytes:
-    """The contents of an INTEGER that is not negative: shortest form, first bit 0."""
-    return value.to_bytes(value.bit_length() // 8 + 1, "big")
+    """The contents of an INTEGER."""
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
 def decode_integer(contents: bytes) -> int:

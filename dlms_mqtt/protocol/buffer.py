@@ -1,4 +1,4 @@
-"""The read cursor and the writer: the one place of the protocol that slices bytes.
+"""The read cursor: the one place of the protocol that slices bytes.
 
 Every getter either returns a whole item or raises DecodeError that says what was missing and where; a length is
 checked against what is there before anything is allocated.
@@ -7,13 +7,11 @@ checked against what is there before anything is allocated.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Self
 
 from dlms_mqtt.errors import DecodeError
 
 _U16 = Struct(">H")
 _U32 = Struct(">I")
-_U64 = Struct(">Q")
 
 
 class Reader:
@@ -56,11 +54,6 @@ class Reader:
         value: int = _U32.unpack_from(self.data, self._advance(4, what))[0]
         return value
 
-    def u64(self, what: str = "64-bit number") -> int:
-        """Eight octets, big endian, unsigned."""
-        value: int = _U64.unpack_from(self.data, self._advance(8, what))[0]
-        return value
-
     def take(self, count: int, what: str = "octets") -> bytes:
         """The next ``count`` octets."""
         start = self._advance(count, what)
@@ -100,49 +93,3 @@ def encode_length(value: int) -> bytes:
         return bytes((value,))
     octets = value.to_bytes((value.bit_length() + 7) // 8, "big")
     return bytes((0x80 | len(octets),)) + octets
-
-
-class Writer:
-    """Collects bytes; every method returns the writer, so that calls can be chained."""
-
-    __slots__ = ("_out",)
-
-    def __init__(self, start: bytes = b"") -> None:
-        self._out = bytearray(start)
-
-    def u8(self, value: int) -> Self:
-        """One octet."""
-        self._out.append(value)
-        return self
-
-    def u16(self, value: int) -> Self:
-        """Two octets, big endian."""
-        self._out += _U16.pack(value)
-        return self
-
-    def u32(self, value: int) -> Self:
-        """Four octets, big endian."""
-        self._out += _U32.pack(value)
-        return self
-
-    def raw(self, value: bytes) -> Self:
-        """Octets as they are."""
-        self._out += value
-        return self
-
-    def length(self, value: int) -> Self:
-        """A length."""
-        self._out += encode_length(value)
-        return self
-
-    def octets(self, value: bytes) -> Self:
-        """A length and the octets."""
-        self._out += encode_length(len(value))
-        self._out += value
-        return self
-
-    def __bytes__(self) -> bytes:
-        return bytes(self._out)
-
-    def __len__(self) -> int:
-        return len(self._out)

@@ -182,8 +182,9 @@ def test_unknown_fields_are_kept_in_order() -> None:
     extra = bytes.fromhex("9e0141" + "bf03020501")
     message = decode_apdu(bytes((0x61, AARE[1] + len(extra))) + AARE[2:] + extra)
     assert isinstance(message, Aare)
-    assert message.unknown == ((0x9E, b"A"), (0xBF, bytes.fromhex("020501")))
+    assert message.unknown == ((0x9E, b"A"), (0xBF03, bytes.fromhex("0501"))), "the second tag has two octets"
     assert message.accepted
+    assert message.encode()[2:] == AARE[2:] + extra
 
 
 def test_an_unknown_field_goes_back_to_its_place() -> None:

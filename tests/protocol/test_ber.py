@@ -28,12 +28,12 @@ def test_any_octets_read_or_raise_decode_error(data):
         assert sum(len(value) for _, value in iter_tlv(data)) <= len(data)
 
 
-@given(st.integers(0, 2**63 - 1))
+@given(st.integers(-(2**62), 2**63 - 1))
 def test_integer(value):
     assert decode_integer(encode_integer(value)) == value
 
 
-@pytest.mark.parametrize(("value", "contents"), [(0, "00"), (127, "7f"), (128, "0080"), (14, "0e")])
+@pytest.mark.parametrize(("value", "contents"), [(0, "00"), (127, "7f"), (128, "0080"), (14, "0e"), (-1, "ff")])
 def test_integer_is_as_short_as_can_be(value, contents):
     assert encode_integer(value).hex() == contents
 
