@@ -88,14 +88,13 @@ class Association:
 class Context:
     """One association at work: what a value may depend on."""
 
-    __slots__ = ("_views", "association", "client_title", "meter", "referencing", "refuse_selection")
+    __slots__ = ("_views", "association", "client_title", "meter", "referencing")
 
     def __init__(self, meter: Meter, association: Association, referencing: str = "ln") -> None:
         self.meter = meter
         self.association = association
         self.referencing = referencing
         self.client_title = b""
-        self.refuse_selection = False
         self._views: dict[tuple[int, Obis], ObjectInfo] | None = None
 
     @property

@@ -50,12 +50,17 @@ async def serve_transport(
     await transport.open()
     try:
         while True:
-            if sign_on is None:
-                await serve_once(session, transport)
-            else:
-                await serve_signed_on(session, transport, sign_on)
-    except (TransportError, Dropped) as error:
-        log.debug("%s: %s", transport.name, error or "dropped")
+            try:
+                if sign_on is None:
+                    await serve_once(session, transport)
+                else:
+                    await serve_signed_on(session, transport, sign_on)
+            except Dropped:
+                if transport.format is None:  # a connection ends; a serial line only falls silent
+                    break
+                session = session.fresh()
+    except TransportError as error:
+        log.debug("%s: %s", transport.name, error)
     finally:
         session.close()
         await transport.close()

@@ -5,8 +5,6 @@ Logical names, short names and ACCESS are three spellings of these three functio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
 from dlms_mqtt.protocol.buffer import encode_length
@@ -15,6 +13,10 @@ from dlms_mqtt.simulator.associations import Context
 from dlms_mqtt.simulator.objects import CosemObject, Method, Outcome
 
 R = DataAccessResult
+
+
+class RequestRefused(Exception):
+    """A fault: the whole request is answered with an exception-response."""
 
 
 def find(context: Context, target: AttributeDescriptor | MethodDescriptor) -> CosemObject | int:
@@ -38,15 +40,17 @@ def read(context: Context, target: AttributeDescriptor, access: AccessSelector |
         return R.OBJECT_UNDEFINED
     if rights is None or not rights.read:
         return R.READ_WRITE_DENIED
-    denied = context.association.faults and context.association.faults.denies(target)
-    if denied:
+    faults = context.association.faults
+    if faults and faults.denies(target):
         return R.READ_WRITE_DENIED
     if access is None:
         return item.encoded(context, target.attribute)
+    if faults and (fault := faults.strike("refuse-selection")):
+        if fault.value == "exception":
+            raise RequestRefused
+        return R.OTHER_REASON if fault.value == "error" else item.encoded(context, target.attribute)
     select = item.selectors.get(target.attribute, {}).get(access[0])
-    if select is None or context.refuse_selection:
-        return R.SCOPE_OF_ACCESS_VIOLATED if select is None else R.OTHER_REASON
-    return select(context, access)
+    return R.SCOPE_OF_ACCESS_VIOLATED if select is None else select(context, access)
 
 
 def _all(context: Context, item: CosemObject) -> bytes:
@@ -96,6 +100,3 @@ def _argument_fits(item: CosemObject, number: int, argument: Data | None) -> boo
 def encoded(outcome: Outcome) -> bytes | None:
     """What a method returned, encoded."""
     return None if outcome.returned is None else encode(outcome.returned)
-
-
-Step = Callable[[], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.errors import DecodeError, ProtocolError, RemoteProtocolError, SecurityError
@@ -27,6 +28,7 @@ from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.logical_names import LogicalNames
 from dlms_mqtt.simulator.meter import Meter
 from dlms_mqtt.simulator.opening import Opened, Refused, open_association, prove, refusal
+from dlms_mqtt.simulator.services import RequestRefused
 from dlms_mqtt.simulator.short_names import ShortNames
 from dlms_mqtt.simulator.short_names import is_proof as is_short_proof
 
@@ -51,6 +53,7 @@ _NEEDED: tuple[tuple[tuple[type, ...], Conformance], ...] = (
     ((UnconfirmedWriteRequest,), Conformance.UNCONFIRMED_WRITE),
 )
 _NO_FAULTS = Faults()
+_AHEAD = 100  # how far the counter that a fault names is ahead of the last one
 
 
 class Dropped(Exception):
@@ -72,6 +75,12 @@ class MeterServer:
         if isinstance(link, WrapperLink):
             self.connection.connect()
             self.connection.next_event()
+
+    def fresh(self) -> MeterServer:
+        """What this line meets after the meter has dropped everything."""
+        self.close()
+        self.link.disconnect()
+        return MeterServer(self.meter, self.link, self.faults)
 
     @property
     def client(self) -> int:
@@ -145,6 +154,12 @@ class MeterServer:
 
     def _associate(self, aarq: Aarq) -> None:
         self._forget()
+        row = self.meter.associations.get(self.client)
+        faults = row.faults if row is not None and row.faults is not None else self.faults
+        if aarq.calling_ap_title and row and row.keys and (fault := faults.strike("counter-refused")):
+            self._refuse_counter(fault.value)
+            self.connection.state = State.NO_ASSOCIATION
+            return
         try:
             if self.meter.stuck(self.client):
                 raise Refused(1, transient=True)
@@ -227,14 +242,19 @@ class MeterServer:
         except DecodeError:
             self._refuse_service(request, StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON)
             return
+        except RequestRefused:
+            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            return
         self._reply(request, answer)
 
     def _reply(self, request: Any, answer: Apdu | None) -> None:
         invoke = getattr(request, "invoke", _UNCONFIRMED)
         if answer is None or not invoke & _UNCONFIRMED:
             self.connection.abandon()
-        else:
-            self.connection.send(answer)
+            return
+        if isinstance(answer, get.GetResponseNormal) and (fault := self._association_faults.strike("stray-octets")):
+            answer = replace(answer, data=answer.data + b"\x00" * int(fault.number))
+        self.connection.send(answer)
 
     def _agreed(self, request: Any) -> bool:
         agreed = self.opened.agreed if self.opened else Conformance(0)
@@ -293,6 +313,9 @@ class MeterServer:
             raise Dropped
         if isinstance(request, (get.GetRequestNext, set_.SetRequestBlock, action.ActionRequestPblock)):
             self._count_block(faults, request)
+        if self.connection.cipher is not None and (fault := faults.strike("counter-refused")):
+            self._refuse_counter(fault.value)
+            return False
         if faults.strike("exception"):
             self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
             return False
@@ -304,6 +327,15 @@ class MeterServer:
         fault = faults.get("drop-in-blocks")
         if fault is not None and request.block_number + 1 >= fault.number and faults.strike("drop-in-blocks"):
             raise Dropped
+
+    def _refuse_counter(self, how: str) -> None:
+        """As if somebody else had used this client's key meanwhile."""
+        self.connection.abandon()
+        if how == "silence":
+            return
+        expected = self.meter.client_counter() + _AHEAD if how == "told" else None
+        refusal = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, expected)
+        self.link.send(refusal.encode())
 
     def _refuse_list(self, request: Any, how: str) -> bool:
         if how == "silence":

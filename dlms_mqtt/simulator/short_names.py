@@ -127,8 +127,8 @@ class ShortNames:
         if not isinstance(variable, VariableName | ParameterisedAccess):
             raise DecodeError("a block among other variables")
         if variable.name == REPLY_TO_HLS:  # some clients write their proof, and do without ours
-            found = self._proof(ParameterisedAccess(variable.name, 0, value))
-            return found if isinstance(found, int) else R.SUCCESS
+            proved = self._proof(ParameterisedAccess(variable.name, 0, value))
+            return proved if isinstance(proved, int) else R.SUCCESS
         found = self.context.meter.named(variable.name)
         if found is None:
             return R.OBJECT_UNDEFINED

@@ -20,13 +20,13 @@ from tests.simulator.bench import TITLE, frozen_meter, running
 from tests.simulator.reference import value_of
 
 pytest.importorskip("dlms_cosem")
-from dlms_cosem import cosem, dlms_data, enumerations, security, utils  # noqa: E402
-from dlms_cosem.client import DlmsClient  # noqa: E402
-from dlms_cosem.connection import DlmsConnectionSettings  # noqa: E402
-from dlms_cosem.cosem.capture_object import CaptureObject  # noqa: E402
-from dlms_cosem.cosem.selective_access import RangeDescriptor  # noqa: E402
-from dlms_cosem.io import BlockingTcpIO, HdlcTransport, TcpTransport  # noqa: E402
-from dlms_cosem.parsers import AssociationObjectListParser, ProfileGenericBufferParser  # noqa: E402
+from dlms_cosem import cosem, dlms_data, enumerations, security, utils
+from dlms_cosem.client import DlmsClient
+from dlms_cosem.connection import DlmsConnectionSettings
+from dlms_cosem.cosem.capture_object import CaptureObject
+from dlms_cosem.cosem.selective_access import RangeDescriptor
+from dlms_cosem.io import BlockingTcpIO, HdlcTransport, TcpTransport
+from dlms_cosem.parsers import AssociationObjectListParser, ProfileGenericBufferParser
 
 I = enumerations.CosemInterface  # noqa: E741
 COUNTER = iter(range(5_000_000, 9_000_000, 1000))
@@ -46,9 +46,7 @@ CLIENTS: dict[str, tuple[int, Any, Any, int]] = {
 @pytest.fixture(scope="module")
 def meter() -> Any:
     found = frozen_meter()
-    found.associate(
-        *[replace(row, ln_services=row.ln_services & ~_NOT_ITS) for row in found.associations.values()]
-    )
+    found.associate(*[replace(row, ln_services=row.ln_services & ~_NOT_ITS) for row in found.associations.values()])
     return found
 
 

@@ -18,19 +18,19 @@ from tests.simulator.bench import TITLE, frozen_meter, running
 from tests.simulator.reference import value_of
 
 pytest.importorskip("gurux_net")
-from gurux_dlms import GXDateTime  # noqa: E402
-from gurux_dlms.enums import Authentication as A  # noqa: E402
-from gurux_dlms.enums import DataType, ObjectType, Security  # noqa: E402
-from gurux_dlms.objects import (  # noqa: E402
+from gurux_dlms import GXDateTime
+from gurux_dlms.enums import Authentication as A
+from gurux_dlms.enums import DataType, ObjectType, Security
+from gurux_dlms.objects import (
     GXDLMSClock,
     GXDLMSData,
     GXDLMSDisconnectControl,
     GXDLMSProfileGeneric,
     GXDLMSRegister,
 )
-from gurux_dlms.objects.enums import SecuritySuite  # noqa: E402
+from gurux_dlms.objects.enums import SecuritySuite
 
-from tests.simulator.gurux import Gurux  # noqa: E402
+from tests.simulator.gurux import Gurux
 
 COUNTER = iter(range(20_000_000, 90_000_000, 10_000))
 

@@ -1,4 +1,4 @@
-"""pydlms-client as a client of our meter: every combination of link, referencing, authentication and ciphering it has."""
+"""pydlms-client as a client of our meter: every link, referencing, authentication and ciphering it has."""
 
 from __future__ import annotations
 

@@ -1,0 +1,175 @@
+"""A meter out of a capture: it answers what was asked in that session with the very octets of that session.
+
+Questions are found again whatever their invoke id; from the place of the last one on, so that blocks come in order.
+Every association is accepted: the capture holds no secret to check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dlms_mqtt.errors import ConfigError, DecodeError, TransportError
+from dlms_mqtt.protocol.acse import Aare, Aarq, AssociationResult, Diagnostic, DiagnosticSource, Rlre, Rlrq
+from dlms_mqtt.protocol.acse import ServiceUserDiagnostic as Reason
+from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
+from dlms_mqtt.protocol.apdu.initiate import LN_VAA, SN_VAA, InitiateResponse
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.link import Link, Received, Side
+from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.transport.base import Transport
+
+FORMAT = "dlms-mqtt-capture-1"
+#: Tags of services whose third octet holds the invoke id (GET, SET, ACTION and their answers).
+_INVOKED = frozenset({0xC0, 0xC1, 0xC3, 0xC4, 0xC5, 0xC7})
+_INVOKE_AT = 2
+
+
+class Capture:
+    """What a capture file says. ``exchanges``: question and answers."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.connection: Mapping[str, Any] = document.get("connection") or {}
+        self.facts: Mapping[str, Any] = document.get("facts") or {}
+        try:
+            self.exchanges = [tuple(map(bytes.fromhex, row)) for row in document["exchanges"]]
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError("the capture has no readable exchanges") from None
+
+    @classmethod
+    def load(cls, path: Path) -> Capture:
+        """Read a capture file; ConfigError."""
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"the capture {path} cannot be read: {error}", file=str(path)) from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise ConfigError(f"{path} is no capture of `dlms-mqtt dump`", file=str(path))
+        return cls(document)
+
+
+class ReplayServer:
+    """One client on one link."""
+
+    def __init__(self, capture: Capture, link: Link) -> None:
+        self.capture = capture
+        self.link = link
+        self._at = 0
+        if isinstance(link, WrapperLink):
+            link.connect()
+
+    def receive(self, data: bytes) -> bytes:
+        """Bytes from the line to bytes for the line."""
+        self.link.receive(data)
+        while (event := self.link.next_event()) is not None:
+            if isinstance(event, Received):
+                for answer in self._answers(event.apdu):
+                    self.link.send(answer)
+        return self.link.data_to_send()
+
+    def _answers(self, question: bytes) -> tuple[bytes, ...]:
+        if question[:1] in (b"\x60", b"\x62"):
+            return self._association(question)
+        count = len(self.capture.exchanges)
+        for step in range(count):
+            index = (self._at + step) % count
+            asked, *answers = self.capture.exchanges[index]
+            if _without_invoke(asked) == _without_invoke(question):
+                self._at = index + 1
+                return tuple(_with_invoke(answer, question) for answer in answers)
+        return (ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON).encode(),)
+
+    def _association(self, question: bytes) -> tuple[bytes, ...]:
+        self._at = 0
+        try:
+            asked = decode_apdu(question)
+        except DecodeError:
+            return ()
+        if isinstance(asked, Rlrq):
+            return (Rlre().encode(),)
+        return (self._aare(asked).encode(),) if isinstance(asked, Aarq) else ()
+
+    def _aare(self, asked: Aarq) -> Aare:
+        facts = self.capture.facts
+        names = self.capture.connection.get("referencing") == "sn"
+        response = InitiateResponse(
+            conformance=Conformance.from_names(facts.get("conformance") or ()),
+            max_pdu_size=int(facts.get("max_pdu") or 0),
+            vaa=SN_VAA if names else LN_VAA,
+        )
+        return Aare(
+            application_context=asked.application_context,
+            result=AssociationResult.ACCEPTED,
+            diagnostic=Diagnostic(DiagnosticSource.ACSE_SERVICE_USER, Reason.NULL),
+            user_information=response.encode(),
+        )
+
+
+def _without_invoke(apdu: bytes) -> bytes:
+    if apdu[:1] and apdu[0] in _INVOKED and len(apdu) > _INVOKE_AT:
+        return apdu[:_INVOKE_AT] + apdu[_INVOKE_AT + 1 :]
+    return apdu
+
+
+def _with_invoke(answer: bytes, question: bytes) -> bytes:
+    """The answer with the invoke id of this question."""
+    if answer[:1] and answer[0] in _INVOKED and question[0] in _INVOKED:
+        return answer[:_INVOKE_AT] + question[_INVOKE_AT : _INVOKE_AT + 1] + answer[_INVOKE_AT + 1 :]
+    return answer
+
+
+def replay_link(capture: Capture, framing: str | None = None) -> Link:
+    """The meter's end of a link with the addresses of the capture."""
+    known = capture.connection
+    server = int(known.get("server", 1))
+    if (framing or known.get("framing")) == "wrapper":
+        return WrapperLink(Side.SERVER, client=int(known.get("client", 16)), server=server)
+    return HdlcLink(
+        Side.SERVER,
+        server=server,
+        physical=known.get("physical"),
+        address_size=int(known.get("address_size", 0)),
+    )
+
+
+async def replay_on(capture: Capture, transport: Transport, framing: str | None = None) -> None:
+    """Serve a line until it ends or the task is cancelled."""
+    server = ReplayServer(capture, replay_link(capture, framing))
+    await transport.open()
+    try:
+        while True:
+            answer = server.receive(await transport.read(None))
+            if answer:
+                transport.write(answer)
+    except TransportError:
+        return
+    finally:
+        await transport.close()
+
+
+async def replay_tcp(capture: Capture, host: str, port: int, framing: str | None = None) -> asyncio.Server:
+    """Serve any number of clients on TCP; the server, already listening. OSError."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: _Client(capture, framing), host, port)
+
+
+class _Client(asyncio.Protocol):
+    """One client on TCP."""
+
+    def __init__(self, capture: Capture, framing: str | None) -> None:
+        self._server = ReplayServer(capture, replay_link(capture, framing))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._server.receive(data)
+        if answer and not self._transport.is_closing():
+            self._transport.write(answer)
