@@ -13,16 +13,15 @@ START = 0xFFFF
 RESIDUE = 0x1D0F  # what the turned register holds after octets that are followed by their right check sequence
 
 
-def fcs16(data: bytes | bytearray) -> int:
-    """The check value of ``data``; it travels low octet first."""
-    register = crc_hqx(data.translate(REVERSED), START) ^ 0xFFFF
-    return REVERSED[register >> 8] | REVERSED[register & 0xFF] << 8
+def turned(register: int) -> bytes:
+    """The check sequence that a register holds, as it goes on the line."""
+    register ^= 0xFFFF
+    return bytes((REVERSED[register >> 8], REVERSED[register & 0xFF]))
 
 
 def fcs_bytes(data: bytes | bytearray) -> bytes:
-    """The check sequence of ``data`` as it goes on the line."""
-    register = crc_hqx(data.translate(REVERSED), START) ^ 0xFFFF
-    return bytes((REVERSED[register >> 8], REVERSED[register & 0xFF]))
+    """The check sequence of ``data`` as it goes on the line: low octet first."""
+    return turned(crc_hqx(data.translate(REVERSED), START))
 
 
 def check(data: bytes | bytearray) -> bool:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from dlms_mqtt.errors import LocalProtocolError
-from dlms_mqtt.protocol.framing.fcs import RESIDUE, REVERSED, START
+from dlms_mqtt.protocol.framing.fcs import RESIDUE, REVERSED, START, turned
 from dlms_mqtt.protocol.framing.link import Statistics
 
 FLAG = b"\x7e"
@@ -94,11 +94,6 @@ class Damaged(NamedTuple):
     raw: bytes
 
 
-def _turned(register: int) -> bytes:
-    register ^= 0xFFFF
-    return bytes((REVERSED[register >> 8], REVERSED[register & 0xFF]))
-
-
 def encode_frame(
     control: int, destination: bytes, source: bytes, information: bytes = b"", segmented: bool = False
 ) -> bytes:
@@ -109,10 +104,10 @@ def encode_frame(
     head = b"%c%c%b%b%c" % (0xA0 | segmented << 3 | length >> 8, length & 0xFF, destination, source, control)
     register = crc_hqx(head.translate(REVERSED), START)
     if not information:
-        return b"~%b%b~" % (head, _turned(register))
+        return b"~%b%b~" % (head, turned(register))
     # The register after any right check sequence is the residue: the frame check goes on from there.
-    frame_check = _turned(crc_hqx(information.translate(REVERSED), RESIDUE))
-    return b"~%b%b%b%b~" % (head, _turned(register), information, frame_check)
+    frame_check = turned(crc_hqx(information.translate(REVERSED), RESIDUE))
+    return b"~%b%b%b%b~" % (head, turned(register), information, frame_check)
 
 
 class FrameParser:
@@ -193,10 +188,10 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
     end = start + length
     if end >= len(buffer) and (result := _not_whole(buffer, start, length, header, final)) is not _WHOLE:
         return result
-    turned = buffer[start:end].translate(REVERSED)
-    if crc_hqx(turned[:header], START) != RESIDUE:
+    mirrored = buffer[start:end].translate(REVERSED)
+    if crc_hqx(mirrored[:header], START) != RESIDUE:
         return Damaged("header", buffer[start : start + header])
-    if length > header and crc_hqx(turned[header:], RESIDUE) != RESIDUE:
+    if length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE:
         return Damaged("check", buffer[start:end])
     return Frame(
         control,

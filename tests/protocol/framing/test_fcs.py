@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.framing.fcs import check, fcs16, fcs_bytes
+from dlms_mqtt.protocol.framing.fcs import check, fcs_bytes
 from tests.frames_data import entries, entry_id
 
 
@@ -23,15 +23,14 @@ def textbook(data: bytes) -> int:
 def test_published(vector: dict) -> None:
     data, expected = bytes.fromhex(vector["input"]), vector["expected"]
     assert fcs_bytes(data).hex() == expected["bytes_on_the_line"]
-    assert fcs16(data) == int.from_bytes(fcs_bytes(data), "little")
     assert check(data + fcs_bytes(data))
     if "fcs_value" in expected:
-        assert fcs16(data) == int(expected["fcs_value"], 16)
+        assert int.from_bytes(fcs_bytes(data), "little") == int(expected["fcs_value"], 16)
 
 
 @given(st.binary(max_size=200), st.integers(0, 10000))
 def test_any(data: bytes, flip: int) -> None:
-    assert fcs16(data) == textbook(data)
+    assert int.from_bytes(fcs_bytes(data), "little") == textbook(data)
     whole = bytearray(data + fcs_bytes(data))
     assert check(whole)
     whole[flip // 8 % len(whole)] ^= 1 << flip % 8
