@@ -244,10 +244,10 @@ def test_counts_are_checked_before_anything_is_made(octets):
 def test_many_small_traps_take_bounded_time(seed):
     count = 60_000 // len(seed)
     octets = b"\x01\x82" + count.to_bytes(2, "big") + seed * count
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(DecodeError):
         decode(octets)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @given(st.binary(max_size=200))

@@ -212,6 +212,6 @@ def test_changing_shapes_take_bounded_time(lengths):
         for kind, length in zip((T.UNSIGNED, T.ENUM), lengths, strict=True):
             rows += [structure(Data(kind, 1))] * length
     octets = buffer(*rows)
-    start = time.perf_counter()
+    start = time.process_time()
     check(octets)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

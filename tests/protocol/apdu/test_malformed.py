@@ -66,10 +66,10 @@ def test_reason(hex_text: str, words: str) -> None:
 
 @pytest.mark.parametrize("head", ["c003c1", "c403c1", "c104c1", "c505c1", "c303c1", "c703c1", "05", "0c", "06", "0d"])
 def test_a_count_is_believed_only_as_far_as_there_are_octets(head: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DecodeError, match="items announced"):
         decode_apdu(bytes.fromhex(head) + b"\x84\xff\xff\xff\xff" + bytes(1000))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_wrong_class_for_the_octets() -> None:
