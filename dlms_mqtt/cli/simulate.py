@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lines.add_argument("--window", type=int, default=1, metavar="N", help="HDLC window (default 1)")
     meter = parser.add_argument_group("the meter")
     meter.add_argument("--meter", type=Path, metavar="FILE", help="a description (YAML), or JSON of `objects --values`")
+    meter.add_argument("--replay", type=Path, metavar="FILE", help="answer as in a capture of `dlms-mqtt dump`")
     meter.add_argument("--seed", type=int, metavar="N", help="another household, other chances of faults (default 1)")
     meter.add_argument("--time", metavar="ISO", help="what its clock shows at the start (default: the real time)")
     meter.add_argument(
@@ -57,9 +58,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     if args.list_faults:
         return _list_faults()
-    described = _described(args)
     try:
-        asyncio.run(_serve(args, described))
+        asyncio.run(_replay(args) if args.replay is not None else _serve(args, _described(args)))
     except OSError as error:
         raise ConnectFailed(f"the line cannot be served: {error.strerror or error}") from error
     return 0
@@ -98,6 +98,28 @@ async def _serve(args: argparse.Namespace, described: Described) -> None:
         tasks = stack.enter_context(_Tasks())
         for row in (*described.pushes, *map(parse_push, args.push)):
             tasks.start(Pusher(described.meter, row).run())
+        await asyncio.sleep(args.seconds if args.seconds is not None else float("inf"))
+
+
+async def _replay(args: argparse.Namespace) -> None:
+    """Serve a capture on the lines that were asked for."""
+    from dlms_mqtt.simulator.lines import PtyLine
+    from dlms_mqtt.simulator.replay import Capture, replay_on, replay_tcp
+    from dlms_mqtt.transport import Transport, make_transport
+    from dlms_mqtt.transport.base import format_address, parse_address
+
+    capture = Capture.load(args.replay)
+    with _Tasks() as tasks:
+        for text in args.tcp or ([] if args.pty or args.serial else [_DEFAULT]):
+            server = await replay_tcp(capture, *parse_address(text), args.framing)
+            say(f"replay on TCP {format_address(*server.sockets[0].getsockname()[:2])}")
+        lines: list[Transport] = [make_transport(text, baud=args.baud) for text in args.serial]
+        lines += [PtyLine()] if args.pty else []
+        for line in lines:
+            await line.open()
+            say(f"replay on {line.name}")
+            tasks.start(replay_on(capture, line, args.framing))
+        sys.stdout.flush()
         await asyncio.sleep(args.seconds if args.seconds is not None else float("inf"))
 
 

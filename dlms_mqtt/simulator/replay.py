@@ -7,7 +7,7 @@ Every association is accepted: the capture holds no secret to check.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from dlms_mqtt.errors import ConfigError, DecodeError, TransportError
 from dlms_mqtt.protocol.acse import Aare, Aarq, AssociationResult, Diagnostic, DiagnosticSource, Rlre, Rlrq
 from dlms_mqtt.protocol.acse import ServiceUserDiagnostic as Reason
 from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
+from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, GetResponseNormal, GetResponseWithList
 from dlms_mqtt.protocol.apdu.initiate import LN_VAA, SN_VAA, InitiateResponse
+from dlms_mqtt.protocol.apdu.results import DataAccessResult, GetDataResult
 from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.data import Data, encode
 from dlms_mqtt.protocol.framing.hdlc import HdlcLink
 from dlms_mqtt.protocol.framing.link import Link, Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
@@ -41,6 +45,7 @@ class Capture:
             self.exchanges = [tuple(map(bytes.fromhex, row)) for row in document["exchanges"]]
         except (KeyError, TypeError, ValueError):
             raise ConfigError("the capture has no readable exchanges") from None
+        self.values = dict(_values(self.exchanges))
 
     @classmethod
     def load(cls, path: Path) -> Capture:
@@ -52,6 +57,19 @@ class Capture:
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ConfigError(f"{path} is no capture of `dlms-mqtt dump`", file=str(path))
         return cls(document)
+
+
+def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[AttributeDescriptor, GetDataResult]]:
+    """Every attribute that was read, with its value or the refusal; blocks are left to those who ask the same again."""
+    for question, *answers in exchanges:
+        try:
+            asked, answered = decode_apdu(question), decode_apdu(answers[0])
+        except (DecodeError, IndexError):
+            continue
+        if isinstance(asked, GetRequestNormal) and isinstance(answered, GetResponseNormal):
+            yield asked.attribute, answered.value if answered.error is None else answered.error
+        elif isinstance(asked, GetRequestWithList) and isinstance(answered, GetResponseWithList):
+            yield from zip((item[0] for item in asked.items), answered.results, strict=False)
 
 
 class ReplayServer:
@@ -83,7 +101,24 @@ class ReplayServer:
             if _without_invoke(asked) == _without_invoke(question):
                 self._at = index + 1
                 return tuple(_with_invoke(answer, question) for answer in answers)
-        return (ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON).encode(),)
+        made = self._from_values(question)
+        return (made,) if made else (ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON).encode(),)
+
+    def _from_values(self, question: bytes) -> bytes | None:
+        """Nobody asked just this, but perhaps for the same attributes in other company."""
+        try:
+            asked = decode_apdu(question)
+        except DecodeError:
+            return None
+        if isinstance(asked, GetRequestNormal) and asked.attribute in self.capture.values:
+            value = self.capture.values[asked.attribute]
+            if isinstance(value, Data):
+                return GetResponseNormal(asked.invoke, None, encode(value)).encode()
+            return GetResponseNormal(asked.invoke, value, b"").encode()
+        if isinstance(asked, GetRequestWithList):
+            found = [self.capture.values.get(item[0], DataAccessResult.OBJECT_UNDEFINED) for item in asked.items]
+            return GetResponseWithList(asked.invoke, tuple(found)).encode()
+        return None
 
     def _association(self, question: bytes) -> tuple[bytes, ...]:
         self._at = 0

@@ -1,0 +1,100 @@
+"""What a dump asks: who the meter is, its object list, and values of the objects that matter most."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dlms_mqtt.client.capture import record_session
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, read_objects, text_of
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.errors import DlmsMqttError, MeterRefused
+from dlms_mqtt.meter.quantities import quantity
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.transport import Transport
+
+_CHUNK = 10
+#: Groups of OBIS codes whose values name a meter, a site or a person: device numbers, names, addresses.
+_NAMING = (
+    lambda obis: obis[2:4] == bytes((96, 1)),
+    lambda obis: obis[2:4] == bytes((42, 0)),
+    lambda obis: obis[0] == 1 and obis[2:4] == bytes((0, 0)),
+    lambda obis: obis[2:4] in (bytes((25, 2)), bytes((25, 1)), bytes((96, 13))),
+)
+
+
+async def dump_session(
+    settings: ConnectionSettings,
+    *,
+    transport: Transport,
+    salt: bytes,
+    store: Store | None = None,
+    objects: int = 60,
+    hide: Iterable[bytes] = (),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """The capture of one session, anonymised: what goes to YAML, or into the reply of a bridge."""
+
+    async def work(client: DlmsClient) -> tuple[dict[str, Any], list[bytes]]:
+        return await _ask(client, objects, progress or _ignore)
+
+    clock = asyncio.get_running_loop().time
+    return await record_session(
+        settings, transport=transport, clock=clock, salt=salt, work=work, store=store, hide=hide
+    )
+
+
+async def _ask(
+    client: DlmsClient, limit: int, progress: Callable[[int, int, str], None]
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Facts of the association, and everything read that names the meter."""
+    agreed = client.association
+    facts: dict[str, Any] = {"conformance": agreed.conformance.names(), "max_pdu": agreed.max_pdu}
+    identity = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
+    names = [_octets(identity[0])]
+    facts["firmware"] = text_of(identity[1])
+    try:
+        listed = await read_objects(client)
+    except DlmsMqttError as error:
+        return facts | {"object_list": error.message}, names
+    wanted = _wanted(listed, limit)
+    for start in range(0, len(wanted), _CHUNK):
+        progress(start, len(wanted), "values")
+        chunk = wanted[start : start + _CHUNK]
+        answers = await client.get_many(chunk)
+        names += [_octets(answer) for item, answer in zip(chunk, answers, strict=True) if _names(item)]
+    return facts, names
+
+
+def _wanted(listed: Sequence[ObjectInfo], limit: int) -> list[AttributeDescriptor]:
+    """Values (attribute 2) of registers, numbers and clocks, the core set first; no buffers and lists."""
+    plain = [item for item in listed if item.class_id in (1, 3, 4, 5, 8, 70) and item.readable(2)]
+    plain.sort(key=lambda item: (not _named_object(item), not quantity(item.obis, item.class_id).core))
+    wanted = []
+    for item in plain[:limit]:
+        wanted.append(AttributeDescriptor(item.class_id, item.obis, 2))
+        if item.class_id in (3, 4) and item.readable(3):
+            wanted.append(AttributeDescriptor(item.class_id, item.obis, 3))
+    return wanted
+
+
+def _named_object(item: ObjectInfo) -> bool:
+    return any(rule(bytes(item.obis)) for rule in _NAMING)
+
+
+def _names(attribute: AttributeDescriptor) -> bool:
+    return attribute.attribute == 2 and any(rule(bytes(attribute.obis)) for rule in _NAMING)
+
+
+def _octets(answer: Data | MeterRefused) -> bytes:
+    value = answer.value if isinstance(answer, Data) else b""
+    return value if isinstance(value, bytes) else str(value).encode() if isinstance(value, str | int) else b""
+
+
+def _ignore(_done: int, _total: int, _stage: str) -> None:
+    """Nobody watches."""

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import ConfigError, MeterRefused
+from dlms_mqtt.meter.dump import dump_session
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, household, serve_memory
+from dlms_mqtt.simulator.replay import Capture, replay_on, replay_tcp
+from dlms_mqtt.transport.clock import FakeClock
+from dlms_mqtt.transport.memory import memory_pair
+from tests.cli.conftest import Cli
+from tests.cli.test_find import meter
+
+ENERGY = AttributeDescriptor(3, Obis((1, 0, 1, 8, 0, 255)), 2)
+SALT = b"a salt"
+SESSIONS: dict[str, dict[str, Any]] = {
+    "public": {"client": 16},
+    "low": {"client": 32, "authentication": "low", "password": PASSWORD},
+    "ciphered": {
+        "client": 1,
+        "authentication": "gmac",
+        "encryption_key": KEYS.encryption,
+        "authentication_key": KEYS.authentication,
+    },
+    "md5": {"client": 35, "authentication": "md5", "password": HLS_SECRET},
+    "short names": {"client": 17, "referencing": "sn"},
+}
+
+
+async def dumped(framing: str, clock: FakeClock, *, echo: bool = False, **options: Any) -> tuple[dict[str, Any], Any]:
+    meter = household(7, clock=clock)
+    near, far = memory_pair()
+    near.echo = echo
+    settings = ConnectionSettings(serial="x", framing=framing, **options)
+    async with serve_memory(meter, far, framing):
+        document = await dump_session(settings, transport=near, salt=SALT, objects=12)
+    return document, meter
+
+
+@contextmanager
+def replayed(path: Path) -> Iterator[int]:
+    """`simulate --replay` in a thread."""
+    ready, where, loop = threading.Event(), [], asyncio.new_event_loop()
+    ending = asyncio.Event()
+
+    async def serve() -> None:
+        server = await replay_tcp(Capture.load(path), "127.0.0.1", 0)
+        where.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await ending.wait()
+        server.close()
+        await asyncio.sleep(0.05)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait(5)
+    try:
+        yield where[0]
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+@pytest.mark.parametrize("session", SESSIONS)
+async def test_nothing_in_it_names_or_opens_the_meter(clock: FakeClock, framing: str, session: str) -> None:
+    options = SESSIONS[session]
+    document, meter = await dumped(framing, clock, **options)
+    assert "error" not in document["facts"], document["facts"]
+    text = yaml.safe_dump(document)
+    hidden = [meter.name.encode(), meter.name[-8:].encode(), meter.title]
+    hidden += [bytes(value) for value in options.values() if isinstance(value, Secret)]
+    for value in hidden:
+        assert value.hex() not in text, value
+        assert value.decode("latin-1") not in text, value
+    assert len(document["exchanges"]) > 1
+
+
+@pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+@pytest.mark.parametrize("session", SESSIONS)
+async def test_what_was_recorded_is_served_again(clock: FakeClock, framing: str, session: str) -> None:
+    document, meter = await dumped(framing, clock, **SESSIONS[session])
+    capture = Capture(yaml.safe_load(yaml.safe_dump(document)))
+    near, far = memory_pair()
+    plain = {key: value for key, value in SESSIONS[session].items() if key in ("client", "referencing")}
+    settings = ConnectionSettings(serial="x", framing=framing, timeout=1, **plain)
+    task = asyncio.create_task(replay_on(capture, far))
+    async with DlmsClient(settings, transport=near) as client:
+        name = await client.get_many([LOGICAL_DEVICE_NAME, AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)])
+        assert isinstance(name[0], Data)
+        assert len(name[0].value) == len(meter.name)
+        assert name[0].value != meter.name.encode()
+        again = await client.get_many([LOGICAL_DEVICE_NAME, AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)])
+        assert again == name
+        with pytest.raises(MeterRefused):
+            await client.get(AttributeDescriptor(1, Obis((0, 0, 96, 77, 0, 255)), 2))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_check_sequences_are_made_anew(clock: FakeClock) -> None:
+    document, _ = await dumped("hdlc", clock, client=32, authentication="low", password=PASSWORD)
+    assert len(document["frames"]) > 10
+    for _seconds, direction, octets in document["frames"]:
+        assert direction in "<>"
+        assert type(read_frame(bytes.fromhex(octets), 0, final=True)) is Frame
+
+
+async def test_a_ciphered_session_is_kept_in_plain(clock: FakeClock) -> None:
+    document, _ = await dumped("wrapper", clock, **SESSIONS["ciphered"])
+    assert document["frames"] == []
+    assert "plain" in document["notes"][0]
+    assert document["exchanges"][0][0].startswith(("c001", "c301", "c003"))
+
+
+async def test_an_echo_is_no_answer(clock: FakeClock) -> None:
+    document, _ = await dumped("hdlc", clock, echo=True, client=16)
+    for question, *answers in document["exchanges"]:
+        assert question not in answers
+
+
+async def test_a_session_that_fails_leaves_a_capture(clock: FakeClock) -> None:
+    document, _ = await dumped("hdlc", clock, client=32, authentication="low", password=Secret(b"wrong"))
+    assert "refused" in document["facts"]["error"]
+    assert document["frames"]
+    assert b"wrong".hex() not in str(document)
+
+
+def test_the_command(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "meter.yaml"
+    with meter() as port:
+        line = ("--tcp", f"127.0.0.1:{port}")
+        result = cli("dump", *line, "--output", str(path), "--values", "5")
+        assert result.status == 0, result.err
+        assert cli("dump", *line, "--output", str(path)).status == 2
+        original = cli("read", "0.0.42.0.0", *line, "--json").json["values"][0]["value"]
+    text = path.read_text()
+    assert original not in text
+    assert "by: dlms-mqtt" in text
+    with replayed(path) as port:
+        served = cli("read", "0.0.42.0.0", "--tcp", f"127.0.0.1:{port}", "--json")
+        assert served.status == 0, served.err
+        value = served.json["values"][0]["value"]
+    assert value != original
+    assert len(value) == len(original)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "format: other", "format: dlms-mqtt-capture-1\nexchanges: [[x]]", "a: [", "format: dlms-mqtt-capture-1"],
+)
+def test_what_is_no_capture(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        Capture.load(path)
