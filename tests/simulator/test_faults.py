@@ -193,9 +193,11 @@ async def test_lists_met_with_silence_are_remembered(clock: FakeClock) -> None:
         async with DlmsClient(chosen, transport=bad.near, memory=memory) as client:
             with pytest.raises(ResponseTimeout):
                 await client.read([ENERGY, EXPORT])
-        async with bench(clock, "refuse-lists:silence", framing="wrapper") as again:
-            async with DlmsClient(chosen, transport=again.near, memory=memory) as client:
-                assert len(await client.read([ENERGY, EXPORT])) == 2
+        async with (
+            bench(clock, "refuse-lists:silence", framing="wrapper") as again,
+            DlmsClient(chosen, transport=again.near, memory=memory) as client,
+        ):
+            assert len(await client.read([ENERGY, EXPORT])) == 2
 
 
 @pytest.mark.parametrize("how", ["error", "exception", "whole"])
@@ -353,10 +355,12 @@ async def test_register_reset(clock: FakeClock) -> None:
 async def test_noise_before_the_identification(clock: FakeClock, noise: int) -> None:
     line = SerialFormat(300, 7, "even")
     options = {"line": line, "sign_on": SignOnOptions()}
-    async with bench(clock, f"noise-before-identification:{noise}", **options) as bad:
-        async with bad.client(**READER, opening="sign-on") as client:
-            await client.get(ENERGY)
-            assert client.transport.format == SerialFormat(9600)
+    async with (
+        bench(clock, f"noise-before-identification:{noise}", **options) as bad,
+        bad.client(**READER, opening="sign-on") as client,
+    ):
+        await client.get(ENERGY)
+        assert client.transport.format == SerialFormat(9600)
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
