@@ -186,7 +186,7 @@ class App:
         self.outbox = Outbox(self.store, config.bridge.unsent)
         client_id = config.mqtt.client_id or f"dlms_mqtt-{config.bridge.id}-{self._random(3).hex()}"
         self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox, self)
-        self.claims = Claims(self.topics, self.started, self.broker.reply)
+        self.claims = Claims(self.topics, self.started, self.broker.send_now)
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self.clock)
         self.pushes = PushHub()

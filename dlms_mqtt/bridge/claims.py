@@ -6,7 +6,7 @@ A retained ``online`` may be a leftover of a broker that died with its bridge, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from dlms_mqtt.bridge.payload import dumps, loads
 from dlms_mqtt.bridge.topics import Topics
 
 _ANSWER = 3.0  # s that another bridge has to answer
-Send = Callable[[str, str], None]
+Send = Callable[[str, str], Awaitable[None]]
 
 
 class Claims:
@@ -81,7 +81,7 @@ class Claims:
         ping = uuid4().hex
         self._pings[ping] = asyncio.get_running_loop().create_future()
         try:
-            self._send(f"{self._topics.base}/bridge/{bridge}/request/ping", dumps({"id": ping}))
+            await self._send(f"{self._topics.base}/bridge/{bridge}/request/ping", dumps({"id": ping}))
             async with asyncio.timeout(_ANSWER):
                 await self._pings[ping]
         except TimeoutError:

@@ -34,7 +34,7 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
 _ANSWER = 10.0  # s that the broker has for an answer
-_IN_FLIGHT = 100  # readings under way at once
+_IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
 _REPLIES = 1000  # that wait for the broker to come back
 SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
 _V5, _V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
@@ -125,6 +125,11 @@ class Broker:
         """Publish a message that is not retained, at once or when the broker is back."""
         self._replies.append(_Reply(topic, payload, correlation))
         self._woken()
+
+    async def send_now(self, topic: str, payload: str) -> None:
+        """Publish a message that is not retained, also before the line is taken into use; nothing when it is down."""
+        if self._client:
+            await self._client.publish(topic, payload, qos=1)
 
     def _woken(self) -> None:
         self._idle.clear()
@@ -266,16 +271,12 @@ class Broker:
 
     async def _send_some_retained(self, client: aiomqtt.Client) -> None:
         batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, _IN_FLIGHT)}
-        # published in this order, confirmed in any
+        for topic in batch:  # whatever changes from here on is sent again
+            del self._unsent[topic]
+        # published in this order, confirmed in any; a broken line sends everything again
         await asyncio.gather(*(_publish(client, topic, payload, retain=True) for topic, payload in batch.items()))
         for topic, payload in batch.items():
-            if topic not in self._retained or topic not in self._unsent:
-                self._unsent.pop(topic, None)
-                continue
-            if self._retained.get(topic) != payload:
-                continue  # it changed under way and is sent again
-            del self._unsent[topic]
-            if payload == "":
+            if payload == "" and self._retained.get(topic) == "" and topic not in self._unsent:
                 del self._retained[topic]
 
     async def _send_outbox(self, client: aiomqtt.Client) -> None:
