@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``demo``."""
     parser.add_argument("--seconds", type=float, metavar="N", help="end after so many seconds (default: Ctrl-C)")
     parser.add_argument(
-        "--broker", metavar="HOST:PORT", help="use this broker, below a base that is cleaned up at the end"
+        "--broker", metavar="HOST:PORT", help="use this broker, below a base of its own"
     )
 
 
