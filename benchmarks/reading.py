@@ -9,11 +9,11 @@ from benchmarks.clients import CLIENTS, run
 from benchmarks.contest import Table
 from benchmarks.meter import served
 
-ROUNDS = 3
+ROUNDS = 6
 #: job -> how to call it, what the rate is called
 JOBS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "gets": (("gets", 1500), "single GETs/s"),
-    "lists": (("lists", 150), "GET with list of 20, values/s"),
+    "gets": (("gets", 1000), "single GETs/s"),
+    "lists": (("lists", 100), "GET with list of 20, values/s"),
     "profile": (("profile",), "profile, rows/s"),
     "view": (("view",), "view of 300, objects/s"),
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.association import Association
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import MEMORY, Counter, Store
 from dlms_mqtt.errors import ConfigError, SecurityError
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -27,6 +27,9 @@ from dlms_mqtt.protocol.security import (
     answer_challenge,
     verify_answer,
 )
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.store import Counter, Store
 
 log = logging.getLogger("dlms_mqtt.client")
 
@@ -69,7 +72,7 @@ class Ciphering:
         self._cipher: Cipher | None = None
         self.active = bool(settings.encryption_key)
         needs_title = self.active or settings.authentication in ("sha256", "gmac")
-        store = store or (Store(MEMORY) if needs_title else None)
+        store = store or (_store_in_memory() if needs_title else None)
         self.title = settings.system_title or (_kept_title(store, random) if store is not None and needs_title else b"")
         self.counter: Counter | None = None
         if self.active and store is not None and settings.encryption_key:
@@ -175,6 +178,12 @@ class Ciphering:
             next_counter=self.counter.next if self.counter else None,
             algorithm=self._algorithm,
         )
+
+
+def _store_in_memory() -> Store:
+    from dlms_mqtt.client.store import MEMORY, Store
+
+    return Store(MEMORY)
 
 
 def _kept_title(store: Store, random: Callable[[int], bytes]) -> bytes:

@@ -21,7 +21,6 @@ from dlms_mqtt.client.memory import Measured, Memory, scaler_of
 from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.planner import QUESTION, Limits, halves, limits, plan
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -51,6 +50,7 @@ from dlms_mqtt.transport import Transport, transport_for
 
 if TYPE_CHECKING:
     from dlms_mqtt.client.short_names import ShortNames
+    from dlms_mqtt.client.store import Store
 
 log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")

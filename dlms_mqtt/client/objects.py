@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.object_list import ObjectInfo, decode_object_list, decode_object_list_sn
 from dlms_mqtt.errors import AccessRefused, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.obis import Obis
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.store import Store
 
 LOGICAL_DEVICE_NAME = AttributeDescriptor(1, Obis((0, 0, 42, 0, 0, 255)), 2)
 FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)

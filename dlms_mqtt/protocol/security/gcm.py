@@ -11,9 +11,6 @@ from collections.abc import Container
 from struct import Struct
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security.suites import BROADCAST, COMPRESSION, SUITE_MASK, SUITES, Security, key_id
@@ -53,6 +50,8 @@ class KeyContext:
     __slots__ = ("_aad", "_authentication", "_encrypt", "id")
 
     def __init__(self, key: bytes, authentication_key: bytes = b"") -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 7 MB that a meter without keys does not need
+
         self._encrypt = AESGCM(key).encrypt
         self._authentication = bytes(authentication_key)
         self._aad: dict[int, bytes] = {}
@@ -216,8 +215,10 @@ def _check_key(name: str, key: bytes, suite: int) -> None:
 
 def wrap_key(key_encrypting_key: bytes, key: bytes) -> bytes:
     """A key as global_key_transfer carries it: AES key wrap (RFC 3394); both keys of 16, 24 or 32 octets."""
+    from cryptography.hazmat.primitives import keywrap
+
     try:
-        return aes_key_wrap(key_encrypting_key, key)
+        return keywrap.aes_key_wrap(key_encrypting_key, key)
     except ValueError:
         raise LocalProtocolError(
             f"keys of {len(key_encrypting_key)} and {len(key)} octets can't be wrapped: 16 or 32 are needed"
@@ -226,9 +227,11 @@ def wrap_key(key_encrypting_key: bytes, key: bytes) -> bytes:
 
 def unwrap_key(key_encrypting_key: bytes, wrapped: bytes) -> Secret:
     """The key in a global_key_transfer; SecurityError when it was wrapped with another key or was altered."""
+    from cryptography.hazmat.primitives import keywrap
+
     try:
-        return Secret(aes_key_unwrap(key_encrypting_key, wrapped))
-    except (InvalidUnwrap, ValueError):
+        return Secret(keywrap.aes_key_unwrap(key_encrypting_key, wrapped))
+    except (keywrap.InvalidUnwrap, ValueError):
         raise SecurityError(
             "the transferred key can't be unwrapped: wrong master key, or altered", reason="key"
         ) from None

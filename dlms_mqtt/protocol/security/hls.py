@@ -12,10 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES128
-from cryptography.hazmat.primitives.ciphers.modes import ECB
-
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.secret import Secret
@@ -201,6 +197,10 @@ def _check_challenge(hls: HlsContext) -> None:
 
 def aes_ecb(secret: bytes, challenge: bytes) -> bytes:
     """What several makers do, and every other program: AES-128 of the challenge, both filled up with zeros."""
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+    from cryptography.hazmat.primitives.ciphers.modes import ECB
+
     key = secret[:16].ljust(16, b"\0")
     cipher = Cipher(AES128(key), ECB()).encryptor()  # noqa: S305  the makers' choice, not ours
     return cipher.update(challenge + bytes(-len(challenge) % 16)) + cipher.finalize()
