@@ -401,7 +401,10 @@ def test_messages_with_a_tag_but_no_key_to_check_it():
     keys = Keys(ENCRYPTION)
     sent = meter().protect_apdu(ANSWER)
     refusal = refused(cipher(keys=keys), sent)
-    assert (refusal.reason, refusal.hint) == ("unauthenticated", "Give the authentication key, or set accept_unauthenticated if nobody knows it.")
+    assert (refusal.reason, refusal.hint) == (
+        "unauthenticated",
+        "Give the authentication key, or set accept_unauthenticated if nobody knows it.",
+    )
     client = cipher(keys=keys, accept_unauthenticated=True, warn=warnings.append)
     assert client.unprotect_apdu(sent) == ANSWER
     assert len(warnings) == 1
