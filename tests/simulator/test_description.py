@@ -1,0 +1,135 @@
+"""Meters out of a YAML file, and out of what `objects --values --json` saved of a real one."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.cli import objects as command
+from dlms_mqtt.cli.values import value_json
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.objects import read_objects
+from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.errors import AccessRefused, ConfigError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator.description import Described, describe, load_meter
+from dlms_mqtt.transport.clock import FakeClock
+from tests.simulator.test_services import connected
+
+YAML = """
+seed: 3
+name: TEST000000000001
+system_title: 5453540000000001
+zone: Europe/Berlin
+objects:
+  - {obis: 1.0.99.99.0.255, class: 3, value: 4711, type: double-long-unsigned, scaler: -1, unit: W}
+  - {obis: 0.0.128.0.1.255, value: 5, type: unsigned, writable: [2], range: [1, 9], see: public, write: public}
+  - {obis: 0.0.96.1.9.255, attributes: {2: [octet-string, "41424344"]}}
+remove: [1.0.14.7.0.255]
+associations:
+  - 16
+  - {client: 3, authentication: low, password: "text:abc", level: manager, max_pdu: 128,
+     conformance: [get, set, block-transfer-with-get-or-read]}
+  - {client: 4, authentication: gmac, encryption_key: "hex:000102030405060708090a0b0c0d0e0f",
+     authentication_key: "hex:000102030405060708090a0b0c0d0e0f", security: both}
+oddities: {profile_nulls: true}
+faults: ["delay:0.1"]
+push: ["tcp://127.0.0.1:4059,every=60", {to: "udp://127.0.0.1:4059", ciphered: true}]
+"""
+
+
+def described(tmp_path: Path, text: str = YAML, name: str = "meter.yaml", **options: Any) -> Described:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    return load_meter(file, clock=FakeClock(), **options)
+
+
+async def test_a_described_meter(clock: FakeClock, tmp_path: Path) -> None:
+    found = described(tmp_path, faults=("lost",))
+    meter = found.meter
+    assert sorted(meter.associations) == [3, 4, 16]
+    assert meter.title.hex() == "5453540000000001"
+    assert found.faults.get("delay")
+    assert found.faults.get("lost")
+    assert [row.ciphered for row in found.pushes] == [False, True]
+    async with connected(meter, client=3, authentication="low", password=b"abc") as client:
+        assert client.association.max_pdu == 128
+        value = await client.read([AttributeDescriptor(3, Obis.parse("1.0.99.99.0.255"), 2)])
+        assert str(getattr(value[0], "value", "")) == "471.1"
+        parameter = AttributeDescriptor(1, Obis.parse("0.0.128.0.1.255"), 2)
+        await client.set(parameter, Data(DataType.UNSIGNED, 9))
+        with pytest.raises(AccessRefused):
+            await client.set(parameter, Data(DataType.UNSIGNED, 10))
+        with pytest.raises(AccessRefused):
+            await client.get(AttributeDescriptor(3, Obis.parse("1.0.14.7.0.255"), 2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "colour: red",
+        "kind: fridge",
+        "zone: Mars/Olympus",
+        "objects: [{class: 3}]",
+        "objects: [{obis: 1.0.1.8.0.255, value: 1, type: float128}]",
+        "objects: [{obis: 1.0.1.8.0.255, value: 1, unit: parsec}]",
+        "objects: [{obis: 1.0.1.8.0.255, value: 1, see: nobody}]",
+        "associations: [{name: nobody}]",
+        "associations: [{client: 5, authentication: retina}]",
+        "associations: [{client: 5, authentication: low, password: bare}]",
+        "oddities: {backwards: true}",
+        "faults: [gremlins]",
+        "push: [{every: 5}]",
+        "objects: yes please",
+        "{",
+        "[1, 2]",
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        described(tmp_path, text)
+    assert caught.value.file.endswith("meter.yaml")
+
+
+async def test_a_saved_meter_answers_as_the_real_one(clock: FakeClock, tmp_path: Path) -> None:
+    meter = describe({}, clock=clock).meter
+    async with connected(meter, client=32, authentication="low", password=b"12345678") as client:
+        saved = await _saved(client, clock)
+    again = described(tmp_path, json.dumps(saved), "saved.json").meter
+    async with connected(again, client=32, authentication="low", password=b"12345678") as client:
+        copy = await _saved(client, clock)
+        assert len((await read_profile(client, Obis.parse("1.0.99.1.0.255"), Selection(first=1, count=4))).rows) == 4
+    assert copy["objects"] == saved["objects"]
+    moving = {
+        "0.0.1.0.0.255",
+        "1.0.99.1.0.255",
+        "1.0.99.2.0.255",
+        "0.0.98.1.0.255",
+        "0.0.99.98.0.255",
+        "0.0.40.0.0.255",
+    }
+    assert _values(copy, moving) == _values(saved, moving)
+
+
+async def _saved(client: DlmsClient, clock: FakeClock) -> dict[str, Any]:
+    """What the command prints, without its command line."""
+    found = await read_objects(client)
+    attributes = [attribute for item in found for attribute in command._readable(item)]
+    answers = await client.read(attributes)
+    values = [value_json(answer, datetime.fromtimestamp(clock.time(), UTC)) for answer in answers]  # type: ignore[arg-type]
+    document = {"meter": {}, "objects": [command.object_json(item) for item in found], "values": values}
+    return json.loads(json.dumps(document, default=str))
+
+
+def _values(document: dict[str, Any], without: set[str]) -> list[tuple[Any, ...]]:
+    return [
+        (row["obis"], row["attribute"], row["raw"], row["type"])
+        for row in document["values"]
+        if row["obis"] not in without
+    ]

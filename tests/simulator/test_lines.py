@@ -1,0 +1,199 @@
+"""Our meter on lines: pseudo-terminal and RFC 2217 with and without sign-on, UDP, a line at the wrong speed; pushes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import ResponseTimeout
+from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
+from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.link import Received, Side
+from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.security import Cipher, Security
+from dlms_mqtt.simulator import (
+    KEYS,
+    PASSWORD,
+    Meter,
+    SignOnOptions,
+    household,
+    serve_memory,
+    serve_pty,
+    serve_rfc2217,
+    serve_udp,
+)
+from dlms_mqtt.simulator.pusher import Pusher, parse_push
+from dlms_mqtt.simulator.telnet import ComPort
+from dlms_mqtt.transport.base import SerialFormat
+from dlms_mqtt.transport.clock import FakeClock
+from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+
+ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
+READER: dict[str, Any] = {"client": 32, "authentication": "low", "password": PASSWORD}
+
+
+async def energy(**options: Any) -> int:
+    async with DlmsClient(ConnectionSettings(**READER, **options)) as client:
+        return int((await client.get(ENERGY)).value)
+
+
+async def test_pseudo_terminal() -> None:
+    meter = household(clock=FakeClock())
+    async with serve_pty(meter) as line:
+        assert await energy(serial=line.device) == await energy(serial=line.device)
+        assert line.client_format.baud == 9600
+
+
+async def test_a_pseudo_terminal_at_another_speed_gives_rubbish() -> None:
+    async with serve_pty(household(clock=FakeClock()), paced=False) as line:
+        with pytest.raises(ResponseTimeout):
+            await energy(serial=line.device, baud=2400, retries=0, timeout=0.2)
+        assert line.client_format.baud == 2400
+
+
+async def test_sign_on_over_a_pseudo_terminal_twice() -> None:
+    async with serve_pty(household(clock=FakeClock()), sign_on=SignOnOptions()) as line:
+        for _ in range(2):  # the meter is back at 300 baud when the link is closed
+            assert await energy(serial=line.device, opening="sign-on") > 1_000_000
+
+
+async def test_rfc2217_with_sign_on() -> None:
+    async with serve_rfc2217(household(clock=FakeClock()), sign_on=SignOnOptions()) as (host, port):
+        assert await energy(serial=f"rfc2217://{host}:{port}", opening="sign-on") > 1_000_000
+
+
+async def test_rfc2217_with_the_wrong_parity_gives_rubbish() -> None:
+    async with serve_rfc2217(household(clock=FakeClock()), paced=False) as (host, port):
+        with pytest.raises(ResponseTimeout):
+            await energy(serial=f"rfc2217://{host}:{port}", parity="even", retries=0, timeout=0.3)
+
+
+async def test_udp_with_lost_datagrams() -> None:
+    from dlms_mqtt.simulator import Faults
+
+    meter = household(clock=FakeClock())
+    async with serve_udp(meter, faults=Faults(["lost,after=1"])) as address:
+        assert await energy(udp=address, timeout=0.2) > 1_000_000
+
+
+async def test_silence_after_the_sign_on_takes_the_meter_back(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SerialFormat(300, 7, "even"))
+    meter = household(clock=clock)
+    async with serve_memory(meter, far, "hdlc", sign_on=SignOnOptions(inactivity=5)):
+        client = DlmsClient(ConnectionSettings(**READER, opening="sign-on", serial="memory"), transport=near)
+        await client.open()
+        assert far.format == SerialFormat(9600)
+        await asyncio.sleep(6)
+        assert far.format == SerialFormat(300, 7, "even")
+        await client.close()
+        client = DlmsClient(ConnectionSettings(**READER, opening="sign-on", serial="memory"), transport=near)
+        async with client:
+            await client.get(ENERGY)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 100])
+def test_telnet_commands_may_come_in_pieces(cut: int) -> None:
+    stream = (
+        bytes.fromhex("fffd2c fffb2c fffd18")  # DO and WILL COM-PORT, DO terminal-type
+        + b"a"
+        + bytes.fromhex("fffa2c01000025 80fff0")  # 9600 baud
+        + bytes.fromhex("fffa2c0303fff0")  # even
+        + b"\xff\xffb"
+    )
+    port = ComPort()
+    plain = answers = b""
+    for at in range(0, len(stream), cut):
+        data, answer = port.receive(stream[at : at + cut])
+        plain, answers = plain + data, answers + answer
+    assert plain == b"a\xffb"
+    assert (port.format.baud, port.format.parity) == (9600, "even")
+    assert bytes.fromhex("fffa2c6500002580fff0") in answers
+    assert bytes.fromhex("fffc18") in answers
+    assert port.escape(b"\xff") == b"\xff\xff"
+
+
+# -- pushes ------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def pushing(meter: Meter, text: str) -> Any:
+    near, far = memory_pair()
+    await near.open()
+    await far.open()
+    pusher = Pusher(meter, parse_push(text), far)
+    task = asyncio.create_task(pusher.run())
+    yield near
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def pushed(near: MemoryTransport, link: Any, timeout: float) -> bytes:
+    link.receive(await near.read(timeout))
+    event = link.next_event()
+    assert isinstance(event, Received)
+    return event.apdu
+
+
+async def test_a_push_on_schedule(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    async with pushing(meter, "memory,every=60") as near:
+        for number in (1, 2, 3):
+            message = decode_apdu(await pushed(near, WrapperLink(Side.CLIENT, client=1), 61))
+            assert isinstance(message, DataNotification)
+            assert message.long_invoke == number
+            assert message.time is not None
+            values = message.value.value
+            assert values[2].value == meter.name.encode()
+            assert values[3].type is DataType.DOUBLE_LONG_UNSIGNED
+            assert clock.monotonic() == pytest.approx(60 * number)
+
+
+async def test_a_ciphered_push_on_an_event(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    async with pushing(meter, "memory,ciphered") as near:
+        with pytest.raises(ResponseTimeout):
+            await near.read(1000)
+        meter.log(46)
+        octets = await pushed(near, WrapperLink(Side.CLIENT, client=1), 1)
+    cipher = Cipher(
+        suite=0,
+        security=Security.NONE,
+        minimum=Security.BOTH,
+        keys=KEYS,
+        system_title=b"",
+        peer_title=meter.title,
+        next_counter=lambda: 0,
+        warn=print,
+    )
+    message = decode_apdu(cipher.unprotect_apdu(octets))
+    assert isinstance(message, DataNotification)
+    assert [item.value for item in message.value.value[3:]] == [0x2000, 46]
+
+
+async def test_a_push_over_hdlc_when_asked(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    near, far = memory_pair()
+    async with pushing(meter, "memory,every=100000,framing=hdlc") as line, serve_memory(meter, far):
+        async with DlmsClient(ConnectionSettings(framing="hdlc", client=17), transport=near) as client:
+            push = MethodDescriptor(40, Obis.parse("0.0.25.9.0.255"), 1)
+            await client.invoke(push, Data(DataType.INTEGER, 0))
+        message = decode_apdu(await pushed(line, HdlcLink(Side.CLIENT, client=1), 1))
+        assert isinstance(message, DataNotification)
+
+
+async def test_a_listener_that_is_not_there_is_tried_again() -> None:
+    meter = household(clock=FakeClock())
+    server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    await Pusher(meter, parse_push(f"tcp://127.0.0.1:{port},every=60")).push()
