@@ -63,6 +63,9 @@ class Consumption:
     def register(self, kind: str, tariff: int = 0, true: float | None = None) -> int:
         """Wh or varh that a register shows; tariff 0: the sum of the others."""
         when = self.clock() if true is None else true
+        if tariff == 0 and not self._resets and len(self.timeline.modes) == 1:  # profiles are made of these
+            day, total = self._day_energy(kind, when), self.curve.energy(kind, when)
+            return self._base[kind, 1] + self._base[kind, 2] + int(day / _WS) + int((total - day) / _WS)
         if tariff == 0:
             return self.register(kind, 1, when) + self.register(kind, 2, when)
         counted = self._base[kind, tariff] + int(self._measured(kind, tariff, when) / _WS)

@@ -84,6 +84,8 @@ def load_meter(
     except ConfigError as error:
         error.file = error.file or str(file)
         raise
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise ConfigError(f"the description is not understood: {error}", file=str(file)) from error
 
 
 def describe(

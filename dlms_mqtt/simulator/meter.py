@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from dlms_mqtt.cosem.object_list import encode_access_rights_sn, encode_object_list, encode_object_list_sn
 from dlms_mqtt.protocol.data import Data, DataType
@@ -20,6 +21,9 @@ from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Association
 from dlms_mqtt.simulator.objects import CosemObject, named
 from dlms_mqtt.simulator.timeline import Timeline
 from dlms_mqtt.transport.clock import Clock
+
+if TYPE_CHECKING:
+    from dlms_mqtt.simulator.session import MeterServer
 
 Random = Callable[[int], bytes]
 LOCKED_FOR = 900.0
@@ -99,6 +103,7 @@ class Meter:
         self.events: list[Event] = []
         self.on_event: list[Callable[[Event], None]] = []
         self.on_push: list[Callable[[Obis], None]] = []
+        self.sessions: set[MeterServer] = set()
         self.master_key = Secret(bytes(range(0x70, 0x80)))
         self.oddities: dict[str, str] = {}
         self.restarts = 0

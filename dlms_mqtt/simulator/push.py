@@ -8,9 +8,10 @@ from __future__ import annotations
 from dlms_mqtt.cosem.structures import CaptureObject, array, capture_objects
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
+from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, VariableName
 from dlms_mqtt.protocol.buffer import encode_length
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.data import Data, DataType, decode
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Cipher, Security
 from dlms_mqtt.protocol.timestamps import DateTime
@@ -81,6 +82,24 @@ def notification(
     stamp = DateTime.from_datetime(meter.now()).raw if time else None
     octets = DataNotification(number, stamp, body).encode()
     return push_cipher(meter, row).protect_apdu(octets) if ciphered else octets
+
+
+def report(meter: Meter, target: AttributeDescriptor, *, client: int = 1, short: bool = False) -> bytes:
+    """One attribute that the meter reports by itself: EventNotification, with ``short`` names InformationReport."""
+    context = Context(meter, meter.associations[client])
+    value, now = _value(context, CaptureObject(*target)), DateTime.from_datetime(meter.now())
+    if not short:
+        return EventNotification(now.raw, target, value).encode()
+    item = meter.objects[target.class_id, target.obis]
+    name = VariableName(item.short_name + 8 * (target.attribute - 1))
+    return InformationReportRequest(f"{meter.now():%Y%m%d%H%M%S}".encode(), (name,), (decode(value)[0],)).encode()
+
+
+def tell_clients(meter: Meter, octets: bytes) -> int:
+    """Send an APDU over every association that stands; how many there were."""
+    for session in list(meter.sessions):
+        session.push(octets)
+    return len(meter.sessions)
 
 
 def _value(context: Context, source: CaptureObject) -> bytes:

@@ -17,15 +17,19 @@ from dlms_mqtt.protocol.framing.link import Side
 from dlms_mqtt.protocol.framing.wrapper import encode_frame
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.meter import Meter
-from dlms_mqtt.simulator.push import ON_EVENT, SCHEDULED, notification
+from dlms_mqtt.simulator.push import ON_EVENT, SCHEDULED, notification, tell_clients
 from dlms_mqtt.transport import Transport, make_transport
+
+CLIENTS = "clients"
 
 log = logging.getLogger("dlms_mqtt.simulator")
 
 
 @dataclass(frozen=True, slots=True)
 class PushRow:
-    """One push: ``to`` is a line (``tcp://host:port``); ``every`` in seconds, 0: when an event is logged."""
+    """One push. ``to``: a line (``tcp://host:port``) or ``clients`` (every association that stands).
+
+    ``every`` in seconds, 0: when an event is logged."""
 
     to: str
     every: float = 0.0
@@ -46,13 +50,16 @@ def parse_push(row: Any) -> PushRow:
     strange = [key for key in row if key not in _KEYS]
     if strange or "to" not in row:
         raise ConfigError(f"a push has {', '.join(_KEYS)}", key="push", hint="Write tcp://host:port,every=60,ciphered")
-    every = float(row.get("every", 0))
+    try:
+        every, client = float(row.get("every", 0)), int(row.get("client", 1))
+    except (TypeError, ValueError):
+        raise ConfigError("every and client of a push are numbers", key="push") from None
     obis = Obis.parse(str(row["object"])) if "object" in row else SCHEDULED if every else ON_EVENT
     return PushRow(
         str(row["to"]),
         every,
         obis,
-        int(row.get("client", 1)),
+        client,
         str(row.get("ciphered", False)).lower() in ("true", "yes", "1"),
         str(row.get("framing", "wrapper")),
     )
@@ -107,6 +114,9 @@ class Pusher:
     async def push(self) -> None:
         """One push; a listener that is not there is no error: the meter tries again next time."""
         self.sent += 1
+        if self.row.to == CLIENTS:
+            tell_clients(self.meter, notification(self.meter, self.row.obis, client=self.row.client, number=self.sent))
+            return
         frame = push_frame(self.meter, self.row, self.sent)
         if self._line is not None:
             self._line.write(frame)

@@ -29,6 +29,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
         self.session = self._server.new_session()
+        self.session.write = self.write
         self._busy_until = 0.0
 
     def data_received(self, data: bytes) -> None:

@@ -47,6 +47,7 @@ async def serve_transport(
 ) -> None:
     """Serve one line until it ends or the task is cancelled."""
     session = MeterServer(meter, make_link(framing, meter, faults, datagram=transport.datagram, **hdlc), faults)
+    session.write = transport.write
     await transport.open()
     try:
         while True:
@@ -59,6 +60,7 @@ async def serve_transport(
                 if transport.format is None:  # a connection ends; a serial line only falls silent
                     break
                 session = session.fresh()
+                session.write = transport.write
     except TransportError as error:
         log.debug("%s: %s", transport.name, error)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from dlms_mqtt.protocol.apdu.short_name import ReadRequest, UnconfirmedWriteRequ
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.data import Data, DataType, decode_whole
+from dlms_mqtt.protocol.framing.hdlc import HdlcLink
 from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
@@ -70,8 +72,8 @@ class MeterServer:
         self.connection = Connection(Side.SERVER, link)
         self.opened: Opened | None = None
         self.restarts = meter.restarts
+        self.write: Callable[[bytes], None] = lambda _data: None
         self._services: LogicalNames | ShortNames | None = None
-        self._blocks = 0
         if isinstance(link, WrapperLink):
             self.connection.connect()
             self.connection.next_event()
@@ -86,6 +88,16 @@ class MeterServer:
     def client(self) -> int:
         """The number of the client that speaks, or spoke last."""
         return getattr(self.link, "client", 16)
+
+    def push(self, octets: bytes) -> None:
+        """Send an APDU that was not asked for, protected as this association is; the runner's ``write`` carries it."""
+        cipher = self.connection.cipher
+        octets = octets if cipher is None else cipher.protect_apdu(octets)
+        if isinstance(self.link, HdlcLink):
+            self.link.send_unnumbered(octets)
+        else:
+            self.link.send(octets)
+        self.write(self.connection.data_to_send())
 
     @property
     def linked(self) -> bool:
@@ -123,8 +135,7 @@ class MeterServer:
     def _restarted(self) -> None:
         """The meter has forgotten its link and association."""
         self.restarts = self.meter.restarts
-        self.opened = self._services = None
-        self.connection.cipher = self.connection.blocks = None
+        self._forget()
         if isinstance(self.link, WrapperLink):
             self.connection.state = State.NO_ASSOCIATION
             return
@@ -139,6 +150,7 @@ class MeterServer:
         self._forget()
 
     def _forget(self) -> None:
+        self.meter.sessions.discard(self)
         self.opened = self._services = None
         self.connection.cipher = self.connection.blocks = None
 
@@ -180,6 +192,7 @@ class MeterServer:
 
     def _established(self, opened: Opened) -> None:
         self.opened = opened
+        self.meter.sessions.add(self)
         self.connection.cipher = opened.cipher
         row, room = opened.context.association, opened.client_pdu
         if row.faults is not None and (small := row.faults.get("small-pdu")):

@@ -13,7 +13,8 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ResponseTimeout
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
-from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
+from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.framing.hdlc import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
@@ -31,6 +32,7 @@ from dlms_mqtt.simulator import (
     serve_rfc2217,
     serve_udp,
 )
+from dlms_mqtt.simulator.push import report, tell_clients
 from dlms_mqtt.simulator.pusher import Pusher, parse_push
 from dlms_mqtt.simulator.telnet import ComPort
 from dlms_mqtt.transport.base import SerialFormat
@@ -188,6 +190,31 @@ async def test_a_push_over_hdlc_when_asked(clock: FakeClock) -> None:
             await client.invoke(push, Data(DataType.INTEGER, 0))
         message = decode_apdu(await pushed(line, HdlcLink(Side.CLIENT, client=1), 1))
         assert isinstance(message, DataNotification)
+
+
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+@pytest.mark.parametrize(
+    ("options", "kind"), [({}, EventNotification), ({"referencing": "sn"}, InformationReportRequest)]
+)
+async def test_reports_over_the_open_association(
+    clock: FakeClock, framing: str, options: dict[str, Any], kind: type
+) -> None:
+    """They come while the client polls, and do not disturb it."""
+    meter = household(clock=clock)
+    heard: list[Any] = []
+    near, far = memory_pair()
+    settings = ConnectionSettings(framing=framing, client=17, **options)
+    async with (
+        serve_memory(meter, far, framing),
+        DlmsClient(settings, transport=near, on_notification=heard.append) as client,
+    ):
+        octets = report(meter, ENERGY, short=bool(options))
+        assert tell_clients(meter, octets) == 1
+        value = (await client.get(ENERGY)).value
+    assert [type(message) for message in heard] == [kind]
+    assert heard[0].encode() == octets
+    assert value > 1_000_000
+    assert not meter.sessions
 
 
 async def test_a_listener_that_is_not_there_is_tried_again() -> None:
