@@ -23,6 +23,7 @@ from dlms_mqtt.protocol.framing.hdlc_frame import (
 from dlms_mqtt.protocol.framing.hdlc_parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
 from dlms_mqtt.protocol.framing.hdlc_states import ACTIONS, LinkState
 from dlms_mqtt.protocol.framing.hdlc_stations import Stations, is_broadcast
+from dlms_mqtt.protocol.framing.hdlc_window import Incoming, Outgoing
 from dlms_mqtt.protocol.framing.link import (
     Activity,
     Broken,
@@ -37,7 +38,6 @@ from dlms_mqtt.protocol.framing.link import (
 
 LLC = {Side.CLIENT: b"\xe6\xe6\x00", Side.SERVER: b"\xe6\xe7\x00"}
 _LLC_HEADERS = tuple(LLC.values())
-MAX_APDU = 1 << 20  # octets of segments that are collected before the peer is taken for mad
 MAX_POLLS = 3  # answers without content in a row before the driver's timer decides when to ask again
 MAX_STALLS = 10  # times the same frames are asked for again before the link is given up
 
@@ -90,12 +90,9 @@ class HdlcLink:
     def _reset(self) -> None:
         """Numbers and queues as they are when a link begins."""
         self._rules = {kind: getattr(self, "_" + name) for kind, name in ACTIONS[self.side][self.state].items()}
-        self._waiting: deque[tuple[bytes, bool]] = deque()  # information and segmentation bit, not yet sent
-        self._unacknowledged: deque[tuple[bytes, bool]] = deque()
-        self._oldest = 0  # N(S) of the first unacknowledged frame
+        self._outgoing = Outgoing()
+        self._incoming = Incoming()
         self._expected = 0  # N(S) that must come next
-        self._segments: list[bytes] = []
-        self._collected = 0
         self._turn = self.side is Side.CLIENT
         self._answer_due = False
         self._missed = False
@@ -128,10 +125,7 @@ class HdlcLink:
         """Queue one APDU, cut into segments. LocalProtocolError while the link is down."""
         if self.state is not LinkState.CONNECTED:
             raise LocalProtocolError(f"the HDLC link is {self.state.value}")
-        data = LLC[self.side] + apdu
-        size = self.parameters.max_info_transmit
-        for start in range(0, len(data), size):
-            self._waiting.append((data[start : start + size], start + size < len(data)))
+        self._outgoing.queue(LLC[self.side] + apdu, self.parameters.max_info_transmit)
         self._answer_due = self.side is Side.CLIENT
         self._polls = 0
 
@@ -227,8 +221,7 @@ class HdlcLink:
     def _reflected(self, frame: Frame) -> bool:
         if KINDS[frame.control] in (Kind.SNRM, Kind.DISC):
             return self.side is Side.CLIENT
-        sent = self._unacknowledged
-        return bool(sent) and (frame.information, frame.segmented) in sent
+        return self._outgoing.sent(frame.information, frame.segmented)
 
     # Unnumbered frames
 
@@ -275,7 +268,7 @@ class HdlcLink:
             self._reply(Kind.DM)
 
     def _answer_frmr(self, frame: Frame) -> None:
-        state = self._expected << 5 | self._next_number() << 1
+        state = self._expected << 5 | self._outgoing.next_number << 1
         self._reply(Kind.FRMR, bytes((frame.control, state, 1)))
         self._go_down("frmr", f"unknown control field {frame.control:02x}")
 
@@ -312,17 +305,13 @@ class HdlcLink:
         return self.side is Side.CLIENT and self.parameters.window_receive == 1
 
     def _collect(self, frame: Frame) -> None:
-        self._collected += len(frame.information)
-        if self._collected > MAX_APDU:
+        if not self._incoming.add(frame.information):
             self._go_down("frmr", "a segmented message without end")
             return
-        self._segments.append(frame.information)
         if frame.segmented:
             self._events.append(Activity())
             return
-        apdu = _without_llc(frame.information if len(self._segments) == 1 else b"".join(self._segments))
-        self._segments = []
-        self._collected = 0
+        apdu = _without_llc(self._incoming.take())
         self._answer_due = self._missed = False
         addresses = (self.server, self.client) if self.side is Side.CLIENT else (self.client, self.server)
         self._events.append(Received(apdu, *addresses))
@@ -341,23 +330,14 @@ class HdlcLink:
         self._events.append(Activity())
 
     def _acknowledge(self, number: int) -> None:
-        """N(R): every frame before it has arrived. A number outside the window is an old one and says nothing."""
-        count = number - self._oldest & 7
-        if not 0 < count <= len(self._unacknowledged):
-            return
-        for _ in range(count):
-            self._unacknowledged.popleft()
-        self._oldest = number
-        self._stalls = self._polls = 0
-
-    def _next_number(self) -> int:
-        return self._oldest + len(self._unacknowledged) & 7
+        if self._outgoing.acknowledge(number):
+            self._stalls = self._polls = 0
 
     # Our turn
 
     def _take_turn(self, frames: list[bytes]) -> None:
         """Append what we say now; a turn that says something ends with the poll/final bit and is over."""
-        if (self._unacknowledged or self._waiting) and not self._peer_busy:
+        if self._outgoing and not self._peer_busy:
             self._send_window(frames)
         elif self._must_poll() if self.side is Side.CLIENT else not self._has_request():
             frames.append(self._frame(Kind.RR | POLL | self._expected << 5))
@@ -367,7 +347,7 @@ class HdlcLink:
 
     def _must_poll(self) -> bool:
         """Whether the meter still owes us something and may be asked for it without a pause."""
-        owed = self._answer_due or self._missed or self._segments or self._unacknowledged or self._waiting
+        owed = self._answer_due or self._missed or self._incoming or self._outgoing
         return bool(owed) and self._polls < MAX_POLLS
 
     def _has_request(self) -> bool:
@@ -375,13 +355,11 @@ class HdlcLink:
         return any(isinstance(event, Received) for event in self._events)
 
     def _send_window(self, frames: list[bytes]) -> None:
-        if self._unacknowledged and self.side is Side.CLIENT and not self._count_stall():
+        outgoing = self._outgoing
+        if outgoing.unacknowledged and self.side is Side.CLIENT and not self._count_stall():
             return
-        while self._waiting and len(self._unacknowledged) < self.parameters.window_transmit:
-            self._unacknowledged.append(self._waiting.popleft())
-        last = len(self._unacknowledged) - 1
-        for index, (information, segmented) in enumerate(self._unacknowledged):
-            control = self._expected << 5 | (self._oldest + index & 7) << 1 | (POLL if index == last else 0)
+        for number, information, segmented, last in outgoing.frames(self.parameters.window_transmit):
+            control = self._expected << 5 | number << 1 | (POLL if last else 0)
             frames.append(self._frame(control, information, segmented))
         self._turn = False
 
