@@ -151,8 +151,15 @@ def _availability(place: _Place, entity: Entity) -> list[dict[str, str]]:
     return [bridge, meter, {"topic": place.meter.state, "value_template": present}]
 
 
+# A cleared topic is "unknown" to these; without the template Home Assistant warns of an empty time or option.
+_EMPTY_IS_NONE = frozenset({"sensor", "number", "select"})
+
+
 def _value_state(place: _Place, entity: Entity) -> Component:
-    return {"state_topic": place.meter.value(entity.field or entity.key)}
+    state: Component = {"state_topic": place.meter.value(entity.field or entity.key)}
+    if entity.platform in _EMPTY_IS_NONE:
+        state["value_template"] = "{{ value if value else None }}"
+    return state
 
 
 def _health_state(place: _Place, entity: Entity) -> Component:

@@ -109,6 +109,8 @@ def _detail(error: BaseException) -> dict[str, Any]:
     if isinstance(error, errors.MeterRefused):
         facts = {"result": error.code, "name": error.name, "target": getattr(error, "target", "")}
         detail |= {key: value for key, value in facts.items() if value not in (None, "")}
+    if reason := getattr(error, "reason", ""):  # of a SecurityError or a sign-on that failed
+        detail["reason"] = reason
     return detail
 
 

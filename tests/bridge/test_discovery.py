@@ -52,6 +52,7 @@ def _component(obis: str, class_id: int = 3, item: Item | None = None, **more):
 def test_an_energy_register():
     assert _component("1.0.1.8.0.255") == {
         "platform": "sensor",
+        "value_template": "{{ value if value else None }}",
         "unique_id": "dlms_mqtt_my-house_energy_import",
         "name": quantity(Obis.parse("1.0.1.8.0.255"), 3).name,
         "object_id": "my_house_energy_import",
