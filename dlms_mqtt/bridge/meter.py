@@ -154,13 +154,7 @@ class MeterTask:
 
     def _due(self) -> list[PlanItem]:
         assert self.plan is not None  # noqa: S101
-        missed = self._timetable.missed
-        due = [self.plan.items[index] for index in self._timetable.due(self._elapsed, self._clock.time())]
-        if self._timetable.missed > missed:
-            self.well.reasons["slow"] = "the line is too slow for what is read: cycles are left out"
-        elif due:
-            self.well.reasons.pop("slow", None)
-        return due
+        return [self.plan.items[index] for index in self._timetable.due(self._elapsed, self._clock.time())]
 
     def wake(self) -> None:
         """Look again what is due (after a pause)."""
@@ -196,8 +190,19 @@ class MeterTask:
         keep = self.keeps_open()
         answers = await self.session.run(priority, lambda client: client.read(attributes), keep=keep)
         self._take(due, dict(zip(attributes, answers, strict=True)))
-        self._succeeded(self._clock.monotonic() - started)
+        duration = self._clock.monotonic() - started
+        self._judge_speed(duration, due)
+        self._succeeded(duration)
         await self._care_for_clock()
+
+    def _judge_speed(self, duration: float, due: Sequence[PlanItem]) -> None:
+        """Waiting for other meters on the line counts too. Cycles are left out evenly; this only says so."""
+        shortest = min((item.schedule.seconds for item in due if isinstance(item.schedule, Every)), default=duration)
+        if duration > shortest:
+            sentence = f"the line is too slow: a cycle took {duration:.0f} s and is due every {shortest:.0f} s"
+            self.well.reasons["slow"] = sentence
+        else:
+            self.well.reasons.pop("slow", None)
 
     def keeps_open(self) -> bool:
         """Is the association left open after an exchange now?"""

@@ -1,0 +1,220 @@
+"""One meter on a fake clock: hours of reading, trouble on the line, expiry, refused passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from dlms_mqtt.bridge.config import Discovery
+from dlms_mqtt.bridge.config_file import parse_meter
+from dlms_mqtt.bridge.health import bridge_health, meter_health
+from dlms_mqtt.bridge.line import Line
+from dlms_mqtt.bridge.meter import MeterTask
+from dlms_mqtt.bridge.meter_output import Context, MeterOutput
+from dlms_mqtt.bridge.payload import dumps
+from dlms_mqtt.bridge.session import Session
+from dlms_mqtt.bridge.topics import Topics
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.memory import Memory
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.simulator import Faults, household, serve_memory
+from dlms_mqtt.transport.memory import memory_pair
+
+VIENNA = ZoneInfo("Europe/Vienna")
+
+
+class Publisher:
+    def __init__(self):
+        self.retained, self.messages, self.history = {}, [], []
+
+    def retain(self, topic, payload):
+        self.retained[topic.removeprefix("dlms_mqtt/meter/h/")] = payload
+        self.history.append((topic.removeprefix("dlms_mqtt/meter/h/"), payload))
+
+    def store_and_forward(self, topic, message):
+        self.messages.append((topic.removeprefix("dlms_mqtt/meter/h/"), json.loads(dumps(message))))
+
+    def keep(self):
+        pass
+
+
+class Rig:
+    def __init__(self, clock, store, config, faults=None, **line):
+        self.clock, self.faults = clock, faults or Faults()
+        self.simulated = household(1, clock=clock)
+        self.publisher = Publisher()
+        meter, settings = parse_meter(
+            "h", {"connection": {"tcp": "memory", "client": 17, "retries": 0}, **config}, lambda name: {}
+        )
+        context = Context(Topics("dlms_mqtt", "main"), Discovery(), self.publisher, store, clock, "1")
+        self.output = MeterOutput("h", meter, context, ("poll", "guard"))
+        self.memory, self.stack, self.line = Memory(), contextlib.AsyncExitStack(), line
+        self.connections = 0
+        self.dead = False
+        session = Session("h", settings, Line("memory"), self.new_client, store, clock, meter.attempts)
+        self.task = MeterTask(meter, session, self.output, store, clock, VIENNA)
+
+    def new_client(self):
+        self.connections += 1
+        near, far = memory_pair(**self.line)
+        if not self.dead:
+            server = serve_memory(self.simulated, far, "wrapper", faults=self.faults)
+            self.starting = asyncio.ensure_future(self.stack.enter_async_context(server))
+        return DlmsClient(self.task.session.settings, transport=near, memory=self.memory, random=bytes)
+
+    @contextlib.asynccontextmanager
+    async def run(self):
+        running = asyncio.create_task(self.task.run())
+        expiring = asyncio.create_task(self.expire())
+        try:
+            yield self
+        finally:
+            problem = running.exception() if running.done() else None
+            for task in (running, expiring):
+                task.cancel()
+            await asyncio.gather(running, expiring, return_exceptions=True)
+            await self.task.close()
+            await self.stack.aclose()
+            assert problem is None, problem
+
+    async def expire(self):
+        while True:
+            await asyncio.sleep(1)
+            self.output.expire()
+
+    @property
+    def readings(self):
+        return [message for topic, message in self.publisher.messages if topic == "reading"]
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as store:
+        yield store
+
+
+async def test_a_day_of_reading(clock, store):
+    config = {
+        "every": "15m",
+        "read": {
+            "set": "none",
+            "also": [
+                "3/1.0.1.8.0.255",
+                {"obis": "1.0.16.7.0.255", "every": "5m"},
+                {"obis": "1.0.2.8.0.255", "at": ["00:05", "12:00"]},
+            ],
+        },
+    }
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(24 * 3600)
+    counts = Counter(reading["key"] for reading in rig.readings)
+    assert counts == {"energy_import": 96, "power": 288, "energy_export": 2} or counts == {
+        "energy_import": 97,
+        "power": 289,
+        "energy_export": 2,
+    }
+    times = [datetime.fromisoformat(reading["time"]) for reading in rig.readings if reading["key"] == "energy_export"]
+    assert [moment.strftime("%H:%M") for moment in times] in (["00:05", "12:00"], ["12:00", "00:05"])
+    energy = [reading["value"] for reading in rig.readings if reading["key"] == "energy_import"]
+    assert energy == sorted(energy) and energy[-1] > energy[0]
+    assert rig.task.well.reasons == {}
+
+
+@pytest.mark.expect_log("h: ")
+async def test_a_meter_that_goes_and_comes_back(clock, store):
+    config = {"every": "30s", "read": ["1.0.1.8.0.255", "1.0.16.7.0.255"]}
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(100)
+        assert rig.publisher.retained["availability"] == "online"
+        rig.dead = True
+        await rig.task.session.close()
+        gone = clock.monotonic()
+        while rig.publisher.retained["availability"] == "online":  # noqa: ASYNC110
+            await asyncio.sleep(1)
+        assert 60 <= clock.monotonic() - gone <= 130
+        assert rig.task.well.status == "no_answer"
+        assert rig.publisher.retained["value/power"] != "" or clock.monotonic() - gone > 100
+        await asyncio.sleep(125 - (clock.monotonic() - gone) + 30)
+        assert rig.publisher.retained["value/power"] == "" and rig.publisher.retained["value/energy_import"] == ""
+        assert json.loads(rig.publisher.retained["state"]) == {"_time": {}}
+        health = bridge_health({"h": meter_health(rig.task)}, [], {})
+        assert health["status"] == "failing" and health["meters"]["h"]["consecutive_failures"] >= 3
+        rig.dead = False
+        await asyncio.sleep(70)
+        assert rig.publisher.retained["availability"] == "online"
+        assert rig.publisher.retained["value/power"] != ""
+        assert bridge_health({"h": meter_health(rig.task)}, [], {})["status"] == "ok"
+
+
+@pytest.mark.expect_log("refused")
+async def test_wrong_passwords_are_few_whatever_the_line_does(clock, store):
+    connection = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}
+    config = {"every": "10s", "connection": connection, "read": ["1.0.1.8.0.255"]}
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(24 * 3600)
+        assert sum(rig.simulated.failures.values()) <= 5
+        assert rig.task.well.status in ("locked_out", "password_refused")
+        assert rig.task.well.next_try is not None
+    before = sum(rig.simulated.failures.values())
+    async with Rig(clock, store, config).run() as again:
+        await asyncio.sleep(600)
+        assert sum(again.simulated.failures.values()) == 0
+        assert again.task.well.status == "locked_out"
+    assert before >= 2
+
+
+async def test_a_line_that_is_too_slow_says_so(clock, store):
+    config = {
+        "every": "10s",
+        "connection": {"tcp": "memory", "client": 17, "timeout": "60s"},
+        "read": ["1.0.1.8.0.255"],
+    }
+    async with Rig(clock, store, config, latency=12.0).run() as rig:
+        await asyncio.sleep(600)
+        assert "too slow" in rig.task.well.reasons["slow"]
+        assert bridge_health({"h": meter_health(rig.task)}, [], {})["status"] == "degraded"
+        assert len(rig.readings) > 20
+
+
+async def test_nothing_is_stamped_before_the_clock_is_set(clock, store):
+    clock.step(-clock.time())
+    async with Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255"]}).run() as rig:
+        await asyncio.sleep(60)
+        assert rig.readings == []
+        clock.step(1767614400)
+        await asyncio.sleep(30)
+        assert rig.readings and rig.readings[0]["time"].startswith("2026")
+
+
+@pytest.mark.expect_log("held back")
+async def test_a_counter_that_turns_zero_is_held_and_shown(clock, store):
+    rig = Rig(clock, store, {"every": "30s", "read": ["3/1.0.1.8.0.255"], "supply": {"phases": 1, "amperes": 25}})
+    async with rig.run():
+        await asyncio.sleep(40)
+        good = rig.publisher.retained["value/energy_import"]
+        from dlms_mqtt.protocol.data import Data, DataType
+        from dlms_mqtt.protocol.obis import Obis
+
+        rig.simulated.objects[3, Obis.parse("1.0.1.8.0.255")].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 0)
+        await asyncio.sleep(60)
+        assert rig.publisher.retained["value/energy_import"] == good
+        assert meter_health(rig.task)["held"]["energy_import"]["reason"] == "zero"
+        assert rig.output.accept_held() == ["energy_import"]
+        assert rig.publisher.retained["value/energy_import"] == "0"
+        assert meter_health(rig.task)["held"] == {}
+
+
+async def test_one_association_is_kept_or_closed_by_policy(clock, store):
+    for session, expected in (("keep", 1), ("close", 11), ("auto", 1)):
+        async with Rig(clock, store, {"every": "30s", "session": session, "read": ["3/1.0.1.8.0.255"]}).run() as rig:
+            await asyncio.sleep(301)
+            assert rig.connections in (expected, expected + 1), session
+    async with Rig(clock, store, {"every": "10m", "read": ["3/1.0.1.8.0.255"]}).run() as rig:
+        await asyncio.sleep(1801)
+        assert rig.connections in (3, 4)
