@@ -291,6 +291,13 @@ def test_messages_are_ciphered_and_association_messages_are_not() -> None:
     assert pair.client.data_to_send()[0] == 0x62
 
 
+def test_the_answer_to_a_release_is_not_ciphered() -> None:
+    """It carries its own protection in user-information, where it has any."""
+    pair = Pair(ciphered=True)
+    pair.ask(Rlrq())
+    assert isinstance(pair.answer(Rlre()), Rlre)
+
+
 def test_a_plain_answer_is_refused_and_a_plain_refusal_marked() -> None:
     pair = Pair(ciphered=True)
     pair.ask(get())

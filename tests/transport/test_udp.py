@@ -6,6 +6,7 @@ import pytest
 
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost, ResponseTimeout
 from dlms_mqtt.transport.registry import open_transport
+from dlms_mqtt.transport.udp import _Endpoint
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -36,6 +37,13 @@ async def test_datagrams_there_and_back() -> None:
     await line.close()
     with pytest.raises(ConnectionLost):
         line.write(b"x")
+
+
+async def test_an_empty_datagram_is_not_the_end() -> None:
+    endpoint = _Endpoint("meter")
+    endpoint.datagram_received(b"", None)
+    with pytest.raises(ResponseTimeout):
+        await endpoint.inbox.read(0.001)
 
 
 async def test_nobody_there(unused_udp_port: int) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.framing.hdlc_address import decode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
+from dlms_mqtt.protocol.framing.joining import MAX_SIZE
 from dlms_mqtt.protocol.framing.mbus import MbusFrame
 from dlms_mqtt.protocol.framing.wrapper import encode_frame as wrap
 from tests.frames_data import entries, entry, entry_id
@@ -305,3 +306,14 @@ def test_memory_is_bounded() -> None:
     for number in range(200):
         decoder.feed(ui(LLC[:number] + bytes((number,)) * 2000, segmented=True), number)
     assert all(parts.size() <= 1 << 18 for parts in decoder._segments._parts.values())
+
+
+def test_a_message_without_end_is_given_up() -> None:
+    """Segments without a last one must not fill the memory, however fast they come."""
+    decoder = StreamDecoder()
+    parts = [LLC + bytes(1997), *[bytes(2000)] * 99]
+    segments = [encode_frame(number % 8 << 1, b"\x21", b"\x03", part, True) for number, part in enumerate(parts)]
+    found = [event for piece in segments for event in decoder.feed(piece)]
+    assert not messages(found)
+    given_up = [frame for frame in loose(found) if frame.reason == "the message never ended"]
+    assert len(given_up) == MAX_SIZE // 2000 + 1
