@@ -14,7 +14,7 @@ from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import household, serve_tcp, serve_udp
+from dlms_mqtt.simulator import KEYS, household, serve_tcp, serve_udp
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import Clock, FakeClock
 from tests.line import PacedPty, Rfc2217Server
@@ -111,6 +111,30 @@ async def test_a_number_leads_to_the_address(clock: FakeClock) -> None:
     bench = Bench(opening="sign-on", station=(1, 1000 + 4711, 4))
     found = await found_on(bench, clock, limits=Limits(numbers=("No. 12 34 4711",)))
     assert found.connection["physical"] == 5711
+
+
+async def test_presets_of_the_family_go_first(clock: FakeClock) -> None:
+    """An Elster at physical address 80, as its preset says; and a plain search for comparison."""
+    seconds = []
+    for maker in ("ELS", "XYZ"):
+        identification = Identification(maker, "5", ("2",), "AS3500")
+        bench = Bench(opening="sign-on", station=(1, 80, 2), identification=identification)
+        seconds.append((await found_on(bench, clock)).seconds)
+    assert seconds[0] < seconds[1]
+
+
+async def test_keys_are_credentials_too() -> None:
+    own = {
+        "authentication": "gmac",
+        "encryption_key": KEYS.encryption,
+        "authentication_key": KEYS.authentication,
+        "client": 1,
+    }
+    async with serve_tcp(household()) as server:
+        found = await find({"tcp": f"127.0.0.1:{server.port}"}, credentials=own, limits=Limits(clients=0))
+    assert found.complete, found
+    assert found.connection["client"] == 1
+    assert not {"encryption_key", "authentication_key"} & set(found.json()["connection"])
 
 
 # -- passwords ---------------------------------------------------------------------------------------------------------

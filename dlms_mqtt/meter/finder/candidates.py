@@ -7,9 +7,9 @@ its weight divided by the line time it costs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlms_mqtt.protocol.framing.hdlc_address import split_number
 
@@ -78,6 +78,7 @@ STATIONS: tuple[Station, ...] = (
 #: Client addresses by how often they answer without a password first.
 CLIENTS: dict[int, float] = {16: 0.6, 1: 0.12, 32: 0.08, 2: 0.03, 100: 0.03, 3: 0.02, 48: 0.02, 102: 0.02, 19: 0.01}
 
+_HINTED = 0.2
 _SCAN = range(1, 127)
 _SCAN_WEIGHT = 0.001
 
@@ -94,6 +95,26 @@ class Fixed:
     physical: int | None = None
     address_size: int | None = None
     numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What presets of the meter's family say: addresses and clients that go first. ``source``: their names."""
+
+    servers: tuple[tuple[int, int | None], ...] = ()
+    clients: tuple[int, ...] = ()
+    source: str = ""
+
+
+NO_HINTS = Hints()
+
+
+def hints_of(presets: Iterable[tuple[str, Mapping[str, Any]]]) -> Hints:
+    """The hints of presets, given by name and ``connection:``."""
+    found = list(presets)
+    servers = [(int(c.get("server", 1)), c.get("physical")) for _, c in found if {"server", "physical"} & set(c)]
+    clients = [int(c["client"]) for _, c in found if "client" in c]
+    return Hints(tuple(dict.fromkeys(servers)), tuple(dict.fromkeys(clients)), ", ".join(name for name, _ in found))
 
 
 #: (what to do with the digits of a meter's number, octets of the address, how likely, who says so)
@@ -124,14 +145,15 @@ def scan(size: int) -> Iterator[Station]:
     return (Station(1, number, size, _SCAN_WEIGHT, "scan") for number in _SCAN)
 
 
-def stations(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Station]:
+def stations(fixed: Fixed, numbers: Iterable[str] = (), hints: Hints = NO_HINTS) -> list[Station]:
     """The stations worth asking, likeliest first, without the long scan; what the user fixed stays fixed."""
     if fixed.server is not None or fixed.physical is not None:
         return [_given(fixed)]
     derived = [station for number in (*fixed.numbers, *numbers) for station in from_serial(number)]
     found: dict[tuple[int, int | None, int], Station] = {}
-    for station in (*derived, *STATIONS):
-        if fixed.address_size in (None, 0, station.size):
+    known = [Station(*where, 0, _HINTED, f"preset {hints.source}") for where in hints.servers]
+    for station in (*known, *derived, *STATIONS):
+        if fixed.address_size in (None, 0, station.size) or not station.size:
             found.setdefault(station[:3], station)
     return sorted(found.values(), key=lambda station: -station.weight)
 
@@ -140,6 +162,8 @@ def _given(fixed: Fixed) -> Station:
     return Station(fixed.server or 1, fixed.physical, fixed.address_size or 0, 1.0, "given")
 
 
-def clients(fixed: Fixed) -> dict[int, float]:
+def clients(fixed: Fixed, hints: Hints = NO_HINTS) -> dict[int, float]:
     """The clients worth asking; one that the user named goes alone."""
-    return {fixed.client: 1.0} if fixed.client is not None else CLIENTS
+    if fixed.client is not None:
+        return {fixed.client: 1.0}
+    return CLIENTS | dict.fromkeys((client for client in hints.clients if client not in CLIENTS), _HINTED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
-from dlms_mqtt.meter.finder.candidates import SPEEDS, Fixed, Speed, Station, clients, scan, stations
+from dlms_mqtt.meter.finder.candidates import NO_HINTS, SPEEDS, Fixed, Hints, Speed, Station, clients, scan, stations
 
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
 _FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
@@ -118,12 +118,12 @@ def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
     )
 
 
-def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
+def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), hints: Hints = NO_HINTS) -> list[Probe]:
     """SNRM to every station of every client at these speeds."""
-    wanted = stations(fixed, numbers)
+    wanted = stations(fixed, numbers, hints)
     found: list[Probe] = []
     for speed in speeds:
-        for client, likely in clients(fixed).items():
+        for client, likely in clients(fixed, hints).items():
             found += _asked(speed, client, wanted, speed.weight * likely)
         found += _scanned(speed, fixed)
     return ordered(probe for probe in found if probe.weight >= _LEAST)

@@ -15,11 +15,12 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectionLost
 from dlms_mqtt.meter.finder import plan
-from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station
+from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station, hints_of
 from dlms_mqtt.meter.finder.evidence import Evidence, Seen, judge, station
 from dlms_mqtt.meter.finder.line import Line
 from dlms_mqtt.meter.finder.plan import Probe
 from dlms_mqtt.meter.finder.results import Facts
+from dlms_mqtt.meter.preset import matching, preset_connection
 from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Frame, Kind, encode_frame
 from dlms_mqtt.protocol.framing.sign_on import BAUD_RATES, Identification
@@ -107,6 +108,7 @@ class Probing:
             await transport.open()
             try:
                 await transport.lines(self.settings.dtr, self.settings.rts)
+                await asyncio.sleep(self.settings.opening_delay)
             except BaseException:
                 await transport.close()
                 raise
@@ -187,9 +189,10 @@ class Probing:
             return None
         self.facts.identification = found
         asked = _behind_sign_on(found, self.fixed)
-        total = len(asked)
+        total = sum(candidate.cost for candidate in asked)
         while asked:
-            self.stage(total - len(asked), total, "looking for the address behind the sign-on")
+            left = sum(candidate.cost for candidate in asked)
+            self.stage(self.spent + total - left, self.spent + total, "looking for the address behind the sign-on")
             frame = await self._while_it_waits(asked, _speed(found).baud)
             if frame is not None:
                 return await self._signed_on(probe, frame)
@@ -269,7 +272,8 @@ def _speed(found: Identification) -> Speed:
 
 def _behind_sign_on(found: Identification, fixed: Fixed) -> list[Probe]:
     """As for direct HDLC; the likeliest is asked again soon, for meters that are deaf just after the switch."""
-    probes = plan.direct([_speed(found)], fixed, (found.text,))
+    hints = hints_of((name, preset_connection(name)) for name in matching(flag=found.manufacturer))
+    probes = plan.direct([_speed(found)], fixed, (found.text,), hints)
     alone = [probe for probe in probes if probe.wait == plan.SLOW]
     return [*probes[:2], *alone[:1], *probes[2:]]
 
