@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dlms_mqtt.simulator.faults import Faults
     from dlms_mqtt.simulator.meter import Meter
 
+View = dict[tuple[int, Obis], ObjectInfo]
+
 C = Conformance
 LN_SERVICES = (
     C.GENERAL_PROTECTION
@@ -88,14 +90,13 @@ class Association:
 class Context:
     """One association at work: what a value may depend on."""
 
-    __slots__ = ("_views", "association", "client_title", "meter", "referencing")
+    __slots__ = ("association", "client_title", "meter", "referencing")
 
     def __init__(self, meter: Meter, association: Association, referencing: str = "ln") -> None:
         self.meter = meter
         self.association = association
         self.referencing = referencing
         self.client_title = b""
-        self._views: dict[tuple[int, Obis], ObjectInfo] | None = None
 
     @property
     def current(self) -> tuple[int, Obis]:
@@ -103,16 +104,21 @@ class Context:
         return CURRENT_LN if self.referencing == "ln" else CURRENT_SN
 
     @property
-    def view(self) -> dict[tuple[int, Obis], ObjectInfo]:
-        """What this client sees of the meter, with its rights."""
-        if self._views is None:
-            other = CURRENT_SN if self.referencing == "ln" else CURRENT_LN
-            self._views = {
-                key: _info(item, self.association.level, key == self.current)
-                for key, item in self.meter.objects.items()
-                if self.association.level >= item.see and key != other
-            }
-        return self._views
+    def view(self) -> View:
+        """What this client sees of the meter, with its rights; clients of one level share it."""
+        key = self.association.level, self.referencing
+        found = self.meter.views.get(key)
+        if found is None:
+            found = self.meter.views[key] = self._view()
+        return found
+
+    def _view(self) -> View:
+        other = CURRENT_SN if self.referencing == "ln" else CURRENT_LN
+        return {
+            key: _info(item, self.association.level, key == self.current)
+            for key, item in self.meter.objects.items()
+            if self.association.level >= item.see and key != other
+        }
 
 
 def _info(item: CosemObject, level: int, current: bool) -> ObjectInfo:
@@ -137,4 +143,4 @@ def _selectors(item: CosemObject, attribute: int) -> tuple[int, ...] | None:
     return tuple(found) if found else None
 
 
-__all__ = ["CURRENT_LN", "CURRENT_SN", "LN_SERVICES", "MANAGER", "SN_SERVICES", "Association", "Context"]
+__all__ = ["CURRENT_LN", "CURRENT_SN", "LN_SERVICES", "MANAGER", "SN_SERVICES", "Association", "Context", "View"]

@@ -136,9 +136,7 @@ def _furnish(meter: Meter, data: Mapping[str, Any], folder: Path, faults: Faults
         saved = source if isinstance(source, dict) else json.loads((folder / str(source)).read_text(encoding="utf-8"))
         meter.add(*saved_objects(meter, saved))
     for text in _list(data, "remove"):
-        obis = Obis.parse(str(text))
-        for key in [key for key in meter.objects if key[1] == obis]:
-            del meter.objects[key]
+        meter.remove(Obis.parse(str(text)))
     for number, row in enumerate(_list(data, "objects")):
         meter.add(_object(row, f"objects[{number}]"))
     if "associations" in data:

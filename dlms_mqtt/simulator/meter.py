@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import PeerCounters
 from dlms_mqtt.protocol.timestamps import DateTime
-from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Association, Context
+from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Association, Context, View
 from dlms_mqtt.simulator.objects import CosemObject, named
 from dlms_mqtt.simulator.timeline import Timeline
 from dlms_mqtt.transport.clock import Clock
@@ -96,7 +96,7 @@ class Meter:
         self.server = server
         self.physical = physical
         self.objects: dict[tuple[int, Obis], CosemObject] = {}
-        self.short_names: dict[int, tuple[CosemObject, int]] = {}
+        self.views: dict[tuple[int, str], View] = {}
         self.associations: dict[int, Association] = {}
         self.peer_counters = PeerCounters()
         self.timeline = Timeline()
@@ -121,6 +121,12 @@ class Meter:
         for item in items:
             self.objects[item.class_id, item.obis] = item
             self._name(item)
+        self.views.clear()
+
+    def remove(self, obis: Obis) -> None:
+        """Take away every object with this OBIS code."""
+        self.objects = {key: item for key, item in self.objects.items() if key[1] != obis}
+        self.views.clear()
 
     def _name(self, item: CosemObject) -> None:
         """Give the object a base name, and every attribute and method its short name."""
