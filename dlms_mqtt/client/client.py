@@ -34,7 +34,7 @@ from dlms_mqtt.errors import (
     ResponseTimeout,
     ServiceRefused,
 )
-from dlms_mqtt.protocol.acse import AssociationResult
+from dlms_mqtt.protocol.acse import AssociationResult, Mechanism
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.conformance import Conformance
@@ -191,6 +191,8 @@ class DlmsClient:
         class_id, number = _REPLY_TO_HLS[self.settings.referencing]
         answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
         method = MethodDescriptor(class_id, self.settings.association, number)
+        # A manufacturer's answer may be no more than the password and the challenge added up.
+        self._live.hiding = self.association.mechanism == Mechanism.HLS
         try:
             reply = await self._live_services.invoke(method, answer)
         except (ActionRefused, AccessRefused) as error:
@@ -200,6 +202,8 @@ class DlmsClient:
                 name=error.name,
                 hint="The password or key is wrong. It is not tried again by itself: meters lock.",
             ) from error
+        finally:
+            self._live.hiding = False
         self.ciphering.verify(self.association, reply.value if reply is not None else b"")
 
     async def _ask_counter(self) -> None:

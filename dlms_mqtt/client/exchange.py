@@ -60,7 +60,8 @@ class Exchange:
         self.settings = settings
         self.on_notification = on_notification or _ignore
         self._trace = log.isEnabledFor(logging.DEBUG)
-        self._hide = False  # a password is on its way (and may be reflected): trace lengths only
+        self.hiding = False  # set by the caller while what is said would give a password away
+        self._hide = False  # the same for this question, which the line may reflect: trace lengths only
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._warned = False
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
@@ -109,7 +110,7 @@ class Exchange:
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
         self._start_timer()
-        self._hide = type(message) is Aarq
+        self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
         try:
             return await self._answer()

@@ -71,6 +71,8 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     key = (identity.name, settings.client, settings.authentication, identity.firmware) if identity else None
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
         return decoder(kept)
+    if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
+        return tuple(client.memory.short_names.values())
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
     objects = decoder(octets)
     if store is not None and key and key[0]:

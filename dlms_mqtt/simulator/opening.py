@@ -220,7 +220,9 @@ def prove(opened: Opened, answer: bytes) -> bytes:
     )
     try:
         verify_answer(row.mechanism, hls, answer)
-        proof = answer_challenge(row.mechanism, hls)
+        # Meters whose algorithm proves only the client answer nothing.
+        one_way = row.algorithm is not None and not row.algorithm.mutual
+        proof = b"" if one_way else answer_challenge(row.mechanism, hls)
     except RemoteProtocolError as error:
         meter.count_failure(row.client)
         raise SecurityError("the client does not know the secret", reason="authentication") from error

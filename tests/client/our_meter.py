@@ -39,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "public": {"client": 16},
     "low": {"client": 32, "authentication": "low", "password": PASSWORD},
     "hls": {"client": 34, "authentication": "hls", "password": HLS_SECRET, "hls_algorithm": "aes"},
+    "coded": {"client": 48, "authentication": "hls", "password": Secret(b"00000000"), "hls_algorithm": "landis-gyr"},
     "md5": {"client": 35, "authentication": "md5", "password": HLS_SECRET},
     "sha1": {"client": 36, "authentication": "sha1", "password": HLS_SECRET},
     "sha256": {"client": 38, "authentication": "sha256", "password": HLS_SECRET, "system_title": TITLE},

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.keep_alive import KeepAlive
+from dlms_mqtt.client.objects import read_objects
+from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.client.store import MEMORY, Store
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -29,7 +31,7 @@ from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
-from tests.client.some_objects import ENERGY, attribute
+from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
 
 NAME = attribute(1, "0.0.42.0.0.255")
 TIME = attribute(8, "0.0.1.0.0.255")
@@ -58,6 +60,43 @@ async def test_short_names_of_our_meter(clock: object, way: str, framing: str) -
             async with meter.client(store, referencing="sn", **WAYS[way]) as client:
                 assert isinstance((await client.get_many([NAME, TIME]))[0], Data)
                 assert client.ciphering.counter is None or client.ciphering.counter.value > 1
+
+
+@FRAMINGS
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize("way", ["public", "gmac, ciphered"])
+async def test_general_blocks_with_our_meter(clock: object, way: str, window: int, framing: str) -> None:
+    async with OurMeter(framing=framing) as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, gbt_window=window, max_pdu=120, **WAYS[way]) as client:
+                objects = await read_objects(client)
+    assert len(objects) >= 8
+    assert meter.times(b"\xe0") > 0
+
+
+async def test_lists_of_short_names_are_read_once_and_methods_written(clock: object) -> None:
+    async with OurMeter() as meter, meter.client(referencing="sn", client=17) as client:
+        await client.get(NAME)
+        asked = meter.times(b"\x05\x01\x02\xfa\x08")
+        assert len(await read_objects(client)) > 20
+        assert (asked, meter.times(b"\x05\x01\x02\xfa\x08")) == (1, 1)
+        assert len((await read_profile(client, PROFILE, Selection(first=1, count=4))).rows) == 4
+        assert await client.invoke(CUT_OFF, Data(DataType.INTEGER, 0)) is None
+        assert (await client.get(attribute(70, str(CUT_OFF.obis), 3))).value == 0, "disconnected"
+
+
+async def test_the_trace_hides_what_gives_a_password_away(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    for way in ("low", "coded", "hls"):
+        caplog.clear()
+        async with OurMeter("echo") as meter, meter.client(**WAYS[way]) as client:
+            await client.get(NAME)
+        shown = "".join(caplog.messages)
+        assert "not shown: a password is among them" in shown
+        proofs = [write for write in meter.line.sent if b"\xc3\x01" in write]
+        assert len(proofs) == (way != "low")
+        assert not any(write.hex() in shown for write in proofs)
+        assert WAYS[way]["password"].hex() not in shown
 
 
 # -- the line ---------------------------------------------------------------------------------------------------------
