@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator.association_objects import association_objects
 from dlms_mqtt.simulator.associations import Association, Context
 from dlms_mqtt.simulator.clients import household_associations
 from dlms_mqtt.simulator.clock_object import clock_object
@@ -21,7 +22,7 @@ from dlms_mqtt.simulator.demand import Demand, demand_objects
 from dlms_mqtt.simulator.equipment import Builder, identification, ports, security, status, supply, tariffs
 from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.image import Image, image_object
-from dlms_mqtt.simulator.meter import Code, Event, Meter, association_objects
+from dlms_mqtt.simulator.meter import Code, Event, Meter
 from dlms_mqtt.simulator.objects import CosemObject, make
 from dlms_mqtt.simulator.profiles import (
     CLOCK,
@@ -147,6 +148,7 @@ def _phase(meter: Meter, use: Consumption, phase: int) -> list[CosemObject]:
         _register(f"1.0.{group + 11}.7.0.255", "long-unsigned", lambda: _current(meter, use, phase), -2, _A),
         _register(f"1.0.{group + 12}.7.0.255", "long-unsigned", lambda: _voltage(meter, use, phase), -1, _V),
         _register(f"1.0.{group + 13}.7.0.255", "long", lambda: _factor(use, phase), -3, _NONE),
+        _register(f"1.0.{group + 14}.7.0.255", "long-unsigned", lambda: _frequency(meter), -2, _HZ),
     ]
 
 

@@ -33,17 +33,10 @@ from dlms_mqtt.simulator.opening import Opened, Refused, open_association, prove
 from dlms_mqtt.simulator.services import RequestRefused
 from dlms_mqtt.simulator.short_names import ShortNames
 from dlms_mqtt.simulator.short_names import is_proof as is_short_proof
+from dlms_mqtt.simulator.trouble import Dropped, in_spite_of_faults, refuse_counter
 
 _CIPHERING = 31  # octets that ciphering adds at most
 _UNCONFIRMED = 0x40  # the service-class bit of an invoke-id: 0 wants no answer
-_LISTS = (
-    get.GetRequestWithList,
-    set_.SetRequestWithList,
-    set_.SetRequestWithListFirstBlock,
-    action.ActionRequestWithList,
-    action.ActionRequestWithListFirstPblock,
-    AccessRequest,
-)
 _NEEDED: tuple[tuple[tuple[type, ...], Conformance], ...] = (
     ((get.GetRequestNormal, get.GetRequestWithList), Conformance.GET),
     ((set_.SetRequestNormal, set_.SetRequestWithList, set_.SetRequestFirstBlock), Conformance.SET),
@@ -55,11 +48,6 @@ _NEEDED: tuple[tuple[tuple[type, ...], Conformance], ...] = (
     ((UnconfirmedWriteRequest,), Conformance.UNCONFIRMED_WRITE),
 )
 _NO_FAULTS = Faults()
-_AHEAD = 100  # how far the counter that a fault names is ahead of the last one
-
-
-class Dropped(Exception):
-    """A fault: the connection ends here."""
 
 
 class MeterServer:
@@ -107,7 +95,7 @@ class MeterServer:
     def receive(self, data: bytes) -> bytes:
         """Bytes from the line to bytes for the line. Dropped: the line must be closed."""
         if self.restarts != self.meter.restarts:
-            self._restarted()
+            self.restarted()
         self.connection.receive(data)
         while True:
             try:
@@ -132,7 +120,7 @@ class MeterServer:
         elif isinstance(event, Apdu):
             self._serve(event)
 
-    def _restarted(self) -> None:
+    def restarted(self) -> None:
         """The meter has forgotten its link and association."""
         self.restarts = self.meter.restarts
         self._forget()
@@ -169,7 +157,7 @@ class MeterServer:
         row = self.meter.associations.get(self.client)
         faults = row.faults if row is not None and row.faults is not None else self.faults
         if aarq.calling_ap_title and row and row.keys and (fault := faults.strike("counter-refused")):
-            self._refuse_counter(fault.value)
+            refuse_counter(self, fault.value)
             self.connection.state = State.NO_ASSOCIATION
             return
         try:
@@ -240,23 +228,23 @@ class MeterServer:
 
     def _serve(self, request: Any) -> None:
         if self.opened is None or self._services is None:
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            self.refuse(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
             return
-        if self._association_faults and not self._in_spite_of_faults(request):
+        if self._association_faults and not in_spite_of_faults(self, self._association_faults, request):
             return
         if not self.opened.proved and not _is_proof(request) and not is_short_proof(request):
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            self.refuse(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
             return
         if not self._agreed(request):
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
+            self.refuse(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
             return
         try:
             answer = self._proof(request) if _is_proof(request) else self._services.answer(request)
         except DecodeError:
-            self._refuse_service(request, StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON)
+            self.refuse(request, StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON)
             return
         except RequestRefused:
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+            self.refuse(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
             return
         self._reply(request, answer)
 
@@ -273,7 +261,8 @@ class MeterServer:
         agreed = self.opened.agreed if self.opened else Conformance(0)
         return all(agreed & bit for kinds, bit in _NEEDED if isinstance(request, kinds))
 
-    def _refuse_service(self, request: Any, state: int, service: int) -> None:
+    def refuse(self, request: Any, state: int, service: int) -> None:
+        """Answer a whole request with an exception-response."""
         if isinstance(request, UnconfirmedWriteRequest):
             return
         self.connection.abandon()
@@ -313,61 +302,9 @@ class MeterServer:
             raise SecurityError("no answer to a challenge", reason="authentication")
         return prove(self.opened, value.value)
 
-    # -- faults -------------------------------------------------------------------------------------------------------
-
-    def _in_spite_of_faults(self, request: Any) -> bool:
-        """Let the faults of this association and the meter strike; False: the request is done with."""
-        faults = self._association_faults
-        for name, strike in _METER_FAULTS.items():
-            if fault := faults.strike(name):
-                strike(self.meter, fault.number if fault.value else 0.0)
-        if self.restarts != self.meter.restarts:
-            self._restarted()
-            raise Dropped
-        if isinstance(request, (get.GetRequestNext, set_.SetRequestBlock, action.ActionRequestPblock)):
-            self._count_block(faults, request)
-        if self.connection.cipher is not None and (fault := faults.strike("counter-refused")):
-            self._refuse_counter(fault.value)
-            return False
-        if faults.strike("exception"):
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
-            return False
-        if isinstance(request, _LISTS) and (fault := faults.strike("refuse-lists")):
-            return self._refuse_list(request, fault.value)
-        return True
-
-    def _count_block(self, faults: Faults, request: Any) -> None:
-        fault = faults.get("drop-in-blocks")
-        if fault is not None and request.block_number + 1 >= fault.number and faults.strike("drop-in-blocks"):
-            raise Dropped
-
-    def _refuse_counter(self, how: str) -> None:
-        """As if somebody else had used this client's key meanwhile."""
-        self.connection.abandon()
-        if how == "silence":
-            return
-        expected = self.meter.client_counter() + _AHEAD if how == "told" else None
-        refusal = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, expected)
-        self.link.send(refusal.encode())
-
-    def _refuse_list(self, request: Any, how: str) -> bool:
-        if how == "silence":
-            self.connection.abandon()
-        elif how == "error" and isinstance(request, get.GetRequestWithList):
-            self.connection.send(get.GetResponseNormal(request.invoke, 250, b""))
-        else:
-            self._refuse_service(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.SERVICE_NOT_SUPPORTED)
-        return False
-
 
 def _is_proof(request: Any) -> bool:
     return isinstance(request, action.ActionRequestNormal) and request.method == MethodDescriptor(*CURRENT_LN, 1)
 
 
-_METER_FAULTS: dict[str, Any] = {
-    "tariff-switch": lambda meter, number: meter.force_tariff(int(number)),
-    "clock-drift": lambda meter, seconds: meter.drift(seconds),
-    "clock-jump": lambda meter, seconds: meter.jump(seconds),
-    "register-reset": lambda meter, _number: meter.reset_registers(),
-    "restart": lambda meter, _number: meter.restart(),
-}
+__all__ = ["Dropped", "MeterServer"]
