@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import HLS_SECRET, KEYS, KEYS_256, PASSWORD
-from tests.simulator.bench import TITLE, frozen_meter, running
+from dlms_mqtt.simulator import HLS_SECRET, KEYS, KEYS_256, PASSWORD, SignOnOptions
+from tests.simulator.bench import TITLE, frozen_meter, on_a_pty, running
 
 pydlms_client = pytest.importorskip("pydlms.client")
 from pydlms.apdu import xdlms  # noqa: E402
@@ -271,3 +271,18 @@ def test_hdlc_window_and_long_frames(meter: Any) -> None:
         chosen = settings("none", hdlc=True, hdlc_parameters=proposal)
         with pydlms_client.DlmsClient.tcp("127.0.0.1", port, **chosen) as connected:
             reads(meter, connected)
+
+
+def test_on_a_serial_line(meter: Any) -> None:
+    with on_a_pty(meter, paced=False) as device:
+        chosen = settings("low")
+        with pydlms_client.DlmsClient.serial(device, 9600, **chosen) as connected:
+            assert connected.get_register(ENERGY).value == reference(meter, ENERGY)
+
+
+def test_after_a_sign_on(meter: Any) -> None:
+    """pydlms signs on at 300 baud and changes the speed by itself; twice, so the meter has to go back in between."""
+    with on_a_pty(meter, sign_on=SignOnOptions()) as device:
+        for _ in range(2):
+            with pydlms_client.DlmsClient.optical(device, **settings("low")) as connected:
+                assert connected.get_register(ENERGY).value == reference(meter, ENERGY)
