@@ -27,7 +27,7 @@ from dlms_mqtt.bridge.line import Line
 from dlms_mqtt.bridge.meter import CLOCK_SET, MeterTask
 from dlms_mqtt.bridge.meter_output import Context, MeterOutput, clear_meter
 from dlms_mqtt.bridge.meter_requests import MeterRequests
-from dlms_mqtt.bridge.mqtt import Broker, Will
+from dlms_mqtt.bridge.mqtt import Broker, Will, tls_context
 from dlms_mqtt.bridge.notify import Notifier
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.bridge.payload import dumps
@@ -115,20 +115,17 @@ class App:
         return self._line(parse_settings(given))
 
     def _line(self, settings: ConnectionSettings) -> Line:
-        return self._lines.setdefault(settings.line, Line(settings.line))
+        name = os.path.realpath(settings.line) if settings.line.startswith("/") else settings.line.lower()
+        return self._lines.setdefault(name, Line(name))  # one port has many names below /dev/serial
 
     def new_session(self, name: str, settings: ConnectionSettings, attempts: int = 1) -> Session:
         """A session with any settings, on the shared line."""
-        return Session(
-            name, settings, self._line(settings), self._client_maker(settings, None), self.store, self.clock, attempts
-        )
+        return Session(name, settings, self._line(settings), self._client_maker(None), self.store, self.clock, attempts)
 
-    def _client_maker(
-        self, settings: ConnectionSettings, receiver: Callable[[object], None] | None
-    ) -> Callable[[], DlmsClient]:
+    def _client_maker(self, receiver: Callable[[object], None] | None) -> Callable[[ConnectionSettings], DlmsClient]:
         memory = Memory()
 
-        def make() -> DlmsClient:
+        def make(settings: ConnectionSettings) -> DlmsClient:
             if settings.encryption_key and self.store.path == MEMORY:
                 raise StoreError(
                     "the invocation counter cannot be kept, so nothing is ciphered", hint="Make room in state_dir."
@@ -155,6 +152,8 @@ class App:
             self._stop.clear()
 
     async def _serve(self) -> None:
+        if self.config.mqtt.tls:
+            tls_context(self.config.mqtt.tls)  # a wrong file is told at once
         for warning in self.loaded.warnings:
             _LOG.warning("%s", warning)
         self._open_state()
@@ -255,7 +254,7 @@ class App:
     def _make_meter(self, name: str, config: Meter, settings: ConnectionSettings) -> _Running:
         output = MeterOutput(name, config, self.context, _features(config, settings))
         holder: list[PushReceiver] = []
-        make = self._client_maker(settings, lambda apdu: holder[0].take(apdu))
+        make = self._client_maker(lambda apdu: holder[0].take(apdu))
         session = Session(name, settings, self._line(settings), make, self.store, self.clock, config.attempts)
         meter = MeterTask(config, session, output, self.store, self.clock, self._zone(config))
         holder.append(PushReceiver(meter))

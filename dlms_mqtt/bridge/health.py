@@ -16,6 +16,7 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
     well, session = meter.well, meter.session
     paused = meter.is_paused
     held = meter.output.guard.held
+    figures = session.quality.figures()
     status = "paused" if paused else well.status
     return {
         "status": status,
@@ -25,8 +26,8 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "next_try": _time(well.next_try) if status != "ok" else None,
         "consecutive_failures": well.failures,
         "read_duration": well.read_duration,
-        "line_errors": session.errors,
-        "line_quality": _quality(session.errors, session.exchanges),
+        "line_errors": session.errors + figures.check_errors + figures.retries,
+        "line_quality": _quality(session.errors, session.exchanges, figures.quality),
         "clock_drift": well.clock_drift,
         "invocation_counter": meter.invocation_counter,
         "paused": paused,
@@ -34,12 +35,16 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "held": {key: {"value": row.value, "last": row.last, "reason": row.reason.value} for key, row in held.items()},
         "held_value": next((row.value for row in held.values()), None),
         "refused": well.refused,
-        "reasons": list(well.reasons.values()),
+        "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
     }
 
 
-def _quality(errors: int, exchanges: int) -> float | None:
-    return round(100 * (1 - errors / exchanges), 1) if exchanges else None
+def _quality(errors: int, exchanges: int, frames: float | None) -> float | None:
+    """Per cent: the worse of exchanges that ended well and frames that came whole."""
+    shares = [1 - errors / exchanges] if exchanges else []
+    return (
+        round(100 * min([*shares, *([] if frames is None else [frames])]), 1) if shares or frames is not None else None
+    )
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge import replies
-from dlms_mqtt.bridge.clock_care import SENSES, ClockKeeper
 from dlms_mqtt.bridge.config import Meter
 from dlms_mqtt.bridge.line import Priority
 from dlms_mqtt.bridge.lockout import LockedOut
@@ -27,9 +26,10 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.clock import interpret, read_clock, set_clock
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.store import Store, StoreError
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused
+from dlms_mqtt.meter.clock_care import ClockKeeper, ClockRules
 from dlms_mqtt.meter.quantities import Derived
 from dlms_mqtt.meter.quantity import Kind
 from dlms_mqtt.meter.readings import Quality, Reading
@@ -37,6 +37,8 @@ from dlms_mqtt.protocol.timestamps import DateTime
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
+#: Sense of the clock's deviation by the word in the configuration; None compares.
+SENSES: dict[str, int | None] = {"auto": None, "standard": -1, "inverted": 1}
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
@@ -85,7 +87,7 @@ class MeterTask:
         self.store, self._clock = store, clock
         self._timetable: Timetable[int] = Timetable({}, 0)
         self._start = clock.monotonic()
-        self._keeper = ClockKeeper(config.clock)
+        self._keeper = self._restored_keeper()
         self.profiles = ProfileReader(self, store)
         self._wake = asyncio.Event()
         self._heard = 0.0
@@ -278,12 +280,21 @@ class MeterTask:
         moment, self.sense = interpret(octets, now, self.zone, SENSES[self.config.clock.sense])
         self.well.clock_drift = round((moment - now).total_seconds(), 1) if moment and moment.tzinfo else None
 
+    def _restored_keeper(self) -> ClockKeeper:
+        care = self.config.clock
+        try:
+            kept = self.store.get("clock care", self.id)
+        except StoreError:
+            kept = None
+        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day), self.zone, kept)
+
     async def _care_for_clock(self) -> None:
         drift = self.well.clock_drift
-        if drift is None or not self._keeper.should_set(drift, self.now()):
+        if self._keeper.obstacle(drift, self.now()) is not None:
             return
         self._keeper.was_set(self.now())
         try:
+            self.store.set("clock care", self.id, self._keeper.keep())
             await self.set_clock(Priority.POLL)
         except DlmsMqttError as error:
             _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)

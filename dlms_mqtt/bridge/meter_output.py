@@ -119,11 +119,25 @@ class MeterOutput:
         self._context.publisher.store_and_forward(self.topics.reading, reading_json(self.id, reading))
         if reading.value is None or reading.quality in UNUSABLE:
             return
+        self._tell_alarms(item, reading)
         self._readings[item.key] = reading
         self._entities[item.key] = (item, reading.unit)
         self._show(item.key, reading.value, reading.time, lifetime)
         for key, is_set in bits_of(item, reading).items():
             self._show(key, is_set, reading.time, lifetime)
+
+    def _tell_alarms(self, item: PlanItem, reading: Reading) -> None:
+        """An alarm register whose bits change is an event for each of them; the first reading only shows."""
+        before = self._readings.get(item.key)
+        words = [row.value for row in (before, reading) if row is not None and isinstance(row.value, Decimal)]
+        if not is_alarm(item) or len(words) < 2:
+            return
+        old, new = map(int, words)
+        for bit in range((old | new).bit_length()):
+            if (old ^ new) >> bit & 1:
+                name = item.quantity.words.get(bit, f"bit {bit}")
+                kind = "alarm" if new >> bit & 1 else "alarm_cleared"
+                self.event(kind, reading.time, {"key": item.key, "bit": bit, "name": name})
 
     def _show(self, key: str, value: Any, time: datetime, lifetime: float) -> None:
         self.state.update(key, Value(value, time, self._context.clock.monotonic() + lifetime))
@@ -203,6 +217,8 @@ class MeterOutput:
     def _all_entities(self, plan: Plan | None) -> list[Entity]:
         language = self._context.discovery.language
         features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
+        if plan and any(map(is_alarm, plan.items)):
+            features = (*features, "events")
         if "clock" in features and self._context.discovery.datetime:
             features = (*features, "datetime")
         entities = [*built_in(features, language), *action_entities(self.config.actions)]
@@ -282,6 +298,12 @@ class MeterOutput:
     def close(self) -> None:
         """Before the bridge ends."""
         self._keep_guard(now=True)
+
+
+def is_alarm(item: PlanItem) -> bool:
+    """Is this an alarm register (0.x.97.98.0-9.255)?"""
+    obis = item.attribute.obis
+    return obis[0] == 0 and obis[2:4] == b"\x61\x62" and obis[4] < 10
 
 
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:

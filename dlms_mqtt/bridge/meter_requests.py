@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +20,13 @@ from dlms_mqtt.client.clock import ClockReading, read_clock
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import ObjectRef, identify, read_objects, resolve
 from dlms_mqtt.client.profile import Profile, Selection, read_profile
+from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.transport import transport_for
 
 _DISCONNECT = 70  # class whose methods and attributes are never used without a confirmation
 _LONGEST_PAUSE = 1440  # minutes
@@ -48,6 +51,7 @@ class MeterRequests:
             "poll": self.poll,
             "pause": self.pause,
             "resume": self.resume,
+            "dump": self.dump,
         }
 
     def find(self, verb: str, name: str) -> Handler:
@@ -249,6 +253,18 @@ class MeterRequests:
         if found is None:
             raise RequestError("unknown-key", f"There is no profile '{key}'")
         return found
+
+    async def dump(self, request: Request) -> Any:
+        """``dump``: an anonymised capture of one session, for a bug report."""
+        from dlms_mqtt.meter.dump import dump_session
+
+        async def work(settings: ConnectionSettings) -> Any:
+            salt, transport = os.urandom(32), transport_for(settings)
+            return await dump_session(
+                settings, transport=transport, store=self._meter.store, salt=salt, progress=request.progress
+            )
+
+        return await self._meter.session.alone(work)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 

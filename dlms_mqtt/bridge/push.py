@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from typing import Any
 
 from dlms_mqtt.bridge.config import Push as PushConfig
 from dlms_mqtt.bridge.meter import MeterTask
@@ -13,16 +13,13 @@ from dlms_mqtt.bridge.plan import PlanItem
 from dlms_mqtt.bridge.readings import Moment
 from dlms_mqtt.bridge.schedule import Every
 from dlms_mqtt.client.memory import Measured
-from dlms_mqtt.client.push import Notification, Push, PushReader, Refused
+from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import StoreError
-from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout
-from dlms_mqtt.meter.push import PushValue, push_values
-from dlms_mqtt.meter.quantities import quantity
-from dlms_mqtt.meter.readings import text_of
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
+from dlms_mqtt.meter.push_readings import identity, measured, taken_at
+from dlms_mqtt.meter.quantities import Item, quantity, unique
+from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.security import Keys, PeerCounters
 from dlms_mqtt.transport import Transport, transport_for
 from dlms_mqtt.transport.listen import Listener, listen
@@ -104,54 +101,42 @@ class PushReceiver:
             return False
         if match.host and push.origin.rpartition(":")[0].strip("[]") != match.host:
             return False
-        return not match.device or match.device in _texts(push.notification)
+        return not match.device or _says_device(push, match.device)
 
-    def take(self, notification: Notification | object) -> None:
+    def take(self, notification: Any) -> None:
         """A notification of this meter, however it came."""
-        now = self.meter.now()
-        values = _values(notification)
-        moment = Moment(_time(notification, self.meter, now), self.meter.zone, self.meter.sense)
-        rows = [(item, answer) for value in values if (row := self._row(value)) for item, answer in [row]]
-        self.meter.take_pushed(rows, moment)
+        meter, now = self.meter, self.meter.now()
+        try:
+            rows = measured(notification, scalers=meter.session.scalers)
+            moment = Moment(taken_at(notification, now, zone=meter.zone, sense=meter.sense), meter.zone, meter.sense)
+        except DecodeError as error:
+            _LOG.info("%s: a push could not be understood: %s", meter.id, error.message)
+            return
+        meter.take_pushed(list(zip(self._items(rows), rows, strict=True)), moment)
         if isinstance(notification, EventNotification):
-            self.meter.output.event("notification", moment.time, {"obis": str(notification.attribute.obis)})
-        elif not values:
-            self.meter.output.event("notification", moment.time, {})
+            meter.output.event("notification", moment.time, {"obis": str(notification.attribute.obis)})
+        elif not rows:
+            meter.output.event("notification", moment.time, {})
 
-    def _row(self, value: PushValue) -> tuple[PlanItem, Measured] | None:
-        if value.obis is None:
-            return None
-        number = value.attribute or 2
-        class_id = value.class_id if value.class_id is not None else default_class(value.obis)
-        attribute = AttributeDescriptor(class_id or 0, value.obis, number)
-        found = quantity(value.obis, class_id, number)
-        planned = self.meter.plan.by_key.get(found.key) if self.meter.plan else None
-        item = planned or PlanItem(attribute, found, Every(self._config.every or _EVERY))
-        return item, Measured(attribute, value.data, value.scaler_unit)
+    def _items(self, rows: list[Measured]) -> list[PlanItem]:
+        """The plan's items where it has them, so that pushes and polls end in the same entities."""
+        found = {(item.obis, item.attribute): item.quantity for item in unique(map(_catalogued, rows))}
+        planned = self.meter.plan.by_key if self.meter.plan else {}
+        schedule = Every(self._config.every or _EVERY)
+        items = (PlanItem(row.attribute, found[row.attribute.obis, row.attribute.attribute], schedule) for row in rows)
+        return [planned.get(item.key, item) for item in items]
 
 
-def _values(notification: object) -> list[PushValue]:
-    if isinstance(notification, EventNotification):
-        attribute = notification.attribute
-        return [PushValue(notification.value, attribute.obis, None, attribute.class_id, attribute.attribute)]
-    if not isinstance(notification, DataNotification):
-        return []
+def _says_device(push: Push, device: str) -> bool:
     try:
-        return push_values(notification.data)
-    except DecodeError as error:
-        _LOG.info("A push could not be understood: %s", error.message)
-        return []
+        return identity(push.notification, push.system_title).is_device(device)
+    except DecodeError:
+        return False
 
 
-def _texts(notification: object) -> set[str | None]:
-    return {text_of(value.data) for value in _values(notification)}
-
-
-def _time(notification: object, meter: MeterTask, now: datetime) -> datetime:
-    """When the values were taken: what the push says, unless its clock is far off."""
-    told = getattr(notification, "time", None)
-    moment = told.to_datetime(meter.zone, meter.sense) if told is not None else None
-    return moment if moment is not None and moment.tzinfo and abs((moment - now).total_seconds()) < _EVERY else now
+def _catalogued(row: Measured) -> Item:
+    class_id, obis, number = row.attribute
+    return Item(class_id, obis, number, quantity(obis, class_id or None, number))
 
 
 class PushHub:

@@ -106,6 +106,8 @@ def error_of(error: BaseException) -> dict[str, Any]:
 
 def _detail(error: BaseException) -> dict[str, Any]:
     detail = dict(error.detail) if isinstance(error, RequestError) else {}
+    if isinstance(error, errors.SecurityError):
+        detail["reason"] = error.reason
     if isinstance(error, errors.MeterRefused):
         facts = {"result": error.code, "name": error.name, "target": getattr(error, "target", "")}
         detail |= {key: value for key, value in facts.items() if value not in (None, "")}

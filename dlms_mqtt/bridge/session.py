@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from dlms_mqtt.bridge.line import Line, Priority
 from dlms_mqtt.bridge.lockout import Lockout
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.quality import FrameSize, LineQuality, SessionFigures
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AuthenticationRefused,
     DlmsMqttError,
@@ -23,12 +26,14 @@ from dlms_mqtt.errors import (
     SecurityError,
     ServiceRefused,
 )
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[DlmsClient], Awaitable[T]]
-NewClient = Callable[[], DlmsClient]
+NewClient = Callable[[ConnectionSettings], DlmsClient]
 _SPACE = "lockout"
 _FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
 
@@ -59,6 +64,8 @@ class Session:
         self._keep = False
         self.paused_until = 0.0  # Unix time
         self.errors = self.exchanges = self.opened = 0
+        self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
+        self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
         self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
 
     def _stored(self) -> dict[str, object] | None:
@@ -121,6 +128,7 @@ class Session:
             await self.close()
             raise
         self._used = self._clock.monotonic()
+        self._learn()
         if not self._keep:
             await self.close()
         return result
@@ -128,7 +136,7 @@ class Session:
     async def _open(self) -> DlmsClient:
         if self._client is not None:
             return self._client
-        client = self._new_client()
+        client = self._new_client(replace(self.settings, max_info=self._frames.max_info))
         try:
             await client.open()
         except DlmsMqttError as error:
@@ -152,10 +160,28 @@ class Session:
         client, self._client = self._client, None
         if client is None:
             return
+        if client.statistics is not None:
+            figures = SessionFigures.of(client.statistics)
+            self.quality.add(figures)
+            self._frames.session_ended(figures)
         try:
             await client.close()
         except DlmsMqttError as error:
             _LOG.debug("%s: closing failed: %s", self.meter, error)
+
+    def _learn(self) -> None:
+        known = self._client.memory.scalers if self._client is not None else {}
+        if len(known) != len(self.scalers):
+            self.scalers = {attribute.obis: scaler for attribute, scaler in known.items() if scaler is not None}
+
+    async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]]) -> T:
+        """The line without any association of ours, for something that opens its own."""
+        self._check()
+        if self.lockout.refusals:
+            raise RequestError("locked-out", "The meter refused the password or key; it is not sent again now")
+        async with self.line.turn(self.meter, Priority.PROFILE, self.close):
+            await self.close()
+            return await work(self.settings)
 
     async def pause(self, seconds: float) -> None:
         """Free the line for another program."""

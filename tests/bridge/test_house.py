@@ -69,6 +69,8 @@ async def test_requests_that_only_read(mosquitto, tmp_path, meter):
         reply = await home.ask("meter/house/request/poll", {"keys": ["energy"]})
         assert set(reply["data"]["values"]) == {"energy"}
         assert (await home.ask("meter/house/request/poll", {"keys": ["none"]}))["error"]["code"] == "unknown-key"
+        reply = await home.ask("meter/house/request/dump")
+        assert reply["status"] == "ok" and "facts" in reply["data"]
         for verb in ("ping", "ports", "presets", "schema", "config"):
             assert (await home.ask(f"bridge/main/request/{verb}"))["status"] == "ok", verb
 

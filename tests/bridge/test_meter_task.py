@@ -60,13 +60,13 @@ class Rig:
         session = Session("h", settings, Line("memory"), self.new_client, store, clock, meter.attempts)
         self.task = MeterTask(meter, session, self.output, store, clock, VIENNA)
 
-    def new_client(self):
+    def new_client(self, settings):
         self.connections += 1
         near, far = memory_pair(**self.line)
         if not self.dead:
             server = serve_memory(self.simulated, far, "wrapper", faults=self.faults)
             self.starting = asyncio.ensure_future(self.stack.enter_async_context(server))
-        return DlmsClient(self.task.session.settings, transport=near, memory=self.memory, random=bytes)
+        return DlmsClient(settings, transport=near, memory=self.memory, random=bytes)
 
     @contextlib.asynccontextmanager
     async def run(self):
@@ -218,3 +218,25 @@ async def test_one_association_is_kept_or_closed_by_policy(clock, store):
     async with Rig(clock, store, {"every": "10m", "read": ["3/1.0.1.8.0.255"]}).run() as rig:
         await asyncio.sleep(1801)
         assert rig.connections in (3, 4)
+
+
+async def test_alarm_bits_are_events(clock, store):
+    rig = Rig(
+        clock,
+        store,
+        {"every": "30s", "read": [{"obis": "0.0.97.98.0.255", "class": 1, "bits": {0: "cover", 3: "magnet"}}]},
+    )
+    async with rig.run():
+        await asyncio.sleep(40)
+        from dlms_mqtt.protocol.data import Data, DataType
+        from dlms_mqtt.protocol.obis import Obis
+
+        register = rig.simulated.objects[1, Obis.parse("0.0.97.98.0.255")]
+        for value in (9, 8):
+            register.values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, value)
+            await asyncio.sleep(30)
+    events = [(m["event_type"], m["name"]) for topic, m in rig.publisher.messages if topic == "event"]
+    assert events == [("alarm", "cover"), ("alarm", "magnet"), ("alarm_cleared", "cover")]
+    key = next(iter(rig.task.plan.by_key))
+    assert rig.publisher.retained[f"value/{key}_magnet"] == "on"
+    assert rig.publisher.retained[f"value/{key}_cover"] == "off"

@@ -1,4 +1,4 @@
-"""Clock care, notifications to systemd, values to write, plans, readings and management: the pure parts."""
+"""Notifications to systemd, values to write, plans, readings and management: the pure parts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dlms_mqtt.bridge import management
-from dlms_mqtt.bridge.clock_care import ClockKeeper, crosses_edge
-from dlms_mqtt.bridge.config import ClockCare, Item, Meter, Read
+from dlms_mqtt.bridge.config import Item, Meter, Read
 from dlms_mqtt.bridge.notify import Notifier
 from dlms_mqtt.bridge.plan import PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.readings import Moment, bits_of, reading_json, reading_of
@@ -33,33 +32,6 @@ T = DataType
 
 def _at(*parts):
     return datetime(*parts, tzinfo=VIENNA)
-
-
-@pytest.mark.parametrize(
-    ("now", "drift", "crosses"),
-    [
-        (_at(2026, 6, 1, 12, 0), 40, False),
-        (_at(2026, 6, 1, 23, 59, 50), 40, True),  # the meter is past midnight, we are not
-        (_at(2026, 6, 2, 0, 0, 20), -40, True),
-        (_at(2026, 6, 1, 23, 59, 0), 0, True),  # midnight may pass while the question is on its way
-        (_at(2026, 6, 1, 12, 0), -86400, True),
-        (_at(2026, 3, 29, 1, 59, 30), 40, True),
-        (_at(2026, 10, 25, 2, 30), 40, False),
-        (_at(2026, 10, 25, 2, 59, 30, 0), 40, True),
-    ],
-)
-def test_edges_that_a_clock_is_not_set_across(now, drift, crosses):
-    assert crosses_edge(now, drift) is crosses
-
-
-def test_the_clock_is_set_when_it_is_wrong_and_not_too_often():
-    keeper, noon = ClockKeeper(ClockCare(sync=True, tolerance=30, per_day=1)), _at(2026, 6, 1, 12)
-    assert not keeper.should_set(30, noon)
-    assert keeper.should_set(-31, noon)
-    keeper.was_set(noon)
-    assert not keeper.should_set(500, noon)
-    assert keeper.should_set(500, _at(2026, 6, 2, 12, 0, 1))
-    assert not ClockKeeper(ClockCare()).should_set(500, noon)
 
 
 def test_systemd_is_told(tmp_path):
