@@ -98,7 +98,9 @@ def _no_confirmation(_random: Random, made: Mixture) -> None:
 
 
 def _eight_bits(_random: Random, made: Mixture) -> None:
+    """The port does 8N1 only; a meter that wants a parity bit behind eight would be out of its reach."""
     made.path = {"eight_bits": True}
+    made.bench.parity = "none"
 
 
 def _noise_first(_random: Random, made: Mixture) -> None:

@@ -315,6 +315,23 @@ async def test_a_meter_that_pushes(clock: FakeClock, entry: dict[str, Any], pari
     await far.close()
 
 
+async def test_a_meter_that_pushes_and_answers(clock: FakeClock) -> None:
+    bench = Bench(baud=2400, parity="even", station=(1, 80, 2))
+    octets = bytes.fromhex(entries("push_kamstrup", framing="hdlc")[0]["hex"])
+    async with on_line(bench, clock) as (open_line, near):
+        pushing = asyncio.create_task(push(near.peer, octets, 6.0))
+        found = await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=200))
+        pushing.cancel()
+        await asyncio.gather(pushing, return_exceptions=True)
+    assert found.complete, found
+    assert found.connection["physical"] == 80
+
+
+def test_another_master_on_the_bus_is_no_push() -> None:
+    answer = encode_frame(0x30, b"\x21", b"\x23", bytes.fromhex("e6e700c401c1001200e6"))
+    assert judge(b"", answer).evidence is Evidence.OTHER_STATION
+
+
 async def push(end: MemoryTransport, octets: bytes, every: float) -> None:
     while True:
         end.write(octets)

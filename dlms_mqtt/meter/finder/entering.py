@@ -101,6 +101,8 @@ class Entering:
 
     async def _without_password(self, options: Options) -> Attempt:
         attempt = await self.attempt(options)
+        if attempt.reason == "line":  # something broke on the way: that says nothing about the options
+            attempt = await self.attempt(options)
         tried = [options]
         for _ in range(len(_VARIATIONS["other"])):
             if not attempt.reason or self.facts.path_faults:

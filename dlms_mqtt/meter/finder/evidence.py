@@ -12,10 +12,9 @@ from enum import StrEnum
 
 from dlms_mqtt.meter.finder.repair import changed_echo, path_fault
 from dlms_mqtt.protocol.framing.detect import Message, StreamDecoder
-from dlms_mqtt.protocol.framing.hdlc import LLC
 from dlms_mqtt.protocol.framing.hdlc_address import decode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import Damaged, Frame, FrameParser, Kind
-from dlms_mqtt.protocol.framing.link import Side, Statistics
+from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.framing.seven_bit import has_parity, strip_parity
 from dlms_mqtt.protocol.framing.sign_on import find_identification
 
@@ -44,6 +43,8 @@ class Evidence(StrEnum):
 
 
 _READOUT = re.compile(rb"[0-9A-F]{1,3}(?:-\d+:)?\.?\d+\.\d+(?:[*&.]\d+)?\([^)\r\n]*\)")
+#: Tags that begin a push: data and event notifications, ciphered containers, general blocks.
+_PUSHED = (b"\x0f", b"\xc2", b"\xdb", b"\xdc", b"\xe0")
 _ANSWERS = {Kind.UA: Evidence.UA, Kind.DM: Evidence.DM, Kind.FRMR: Evidence.FRMR}
 
 
@@ -97,7 +98,7 @@ def _hdlc(_sent: bytes, received: bytes) -> Recognised:
         evidence = _ANSWERS.get(frame.kind)
         if evidence is not None and len(frame.destination) == 1:
             return evidence, frame
-        if frame.kind in (Kind.I, Kind.UI) and frame.information[:3] != LLC[Side.CLIENT]:
+        if frame.kind is Kind.UI or (frame.kind is Kind.I and frame.information[3:4] in _PUSHED):
             found = Evidence.PUSH, frame
         elif frame.kind is not Kind.UA and frame.encode() not in _sent:
             found = found or (Evidence.OTHER_STATION, frame)

@@ -39,6 +39,10 @@ class Probe:
         """Worth per second."""
         return self.weight / self.cost
 
+    def burst_of(self, client: int) -> bool:
+        """Are these quick questions of that client?"""
+        return self.wait == FAST and self.options.get("client") == client
+
 
 #: (options, weight where the port has a speed of its own, weight behind a converter that keeps its speed, seconds)
 _SIGN_ONS: tuple[tuple[dict[str, Any], float, float, float], ...] = (

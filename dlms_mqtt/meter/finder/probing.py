@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectionLost
@@ -73,10 +74,15 @@ class Probing:
             self.stage(self.spent, total, _words(probe))
             found = await self._try(probe)
             self.spent += probe.cost
-            if found is not None or self.pushed is not None:
+            if found is not None:
                 return found
-            left = self._reorder(left)
+            left = self._reorder(left) if self.pushed is None else self._at_that_speed(left)
         return None
+
+    def _at_that_speed(self, left: list[Probe]) -> list[Probe]:
+        """A meter pushes: it hardly answers questions, but the likeliest are asked at the speed of its pushes."""
+        speed = (self.pushed or {}).get("baud")
+        return [p for p in left if p.kind == "direct" and p.burst_of(PUBLIC_CLIENT) and p.options.get("baud") == speed]
 
     async def _try(self, probe: Probe) -> Options | None:
         try:
@@ -178,8 +184,9 @@ class Probing:
     def _learn(self, seen: Seen) -> None:
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
             self.facts.path_faults.add(str(seen.evidence))
-        if seen.evidence is Evidence.PUSH:
-            self.pushed = {}
+        if seen.evidence is Evidence.PUSH and self.line is not None and self.pushed is None:
+            form = self.line.transport.format
+            self.pushed = {"baud": form.baud, "parity": form.parity} if form else {}
 
     # -- sign-on ------------------------------------------------------------------------------------------------------
 
