@@ -175,7 +175,9 @@ class Connection:
         if state is not None:
             self.state = state
             return True
-        if self.side is Side.CLIENT and (not mine or self.state is State.READY):
+        # A late AARE or RLRE: over UDP the question was repeated and has been answered twice.
+        late = self.state is State.READY or getattr(type(message), "TAG", 0) in _ACSE_TAGS
+        if self.side is Side.CLIENT and (not mine or late):
             self.stale += 1
             return False
         raise RemoteProtocolError(f"the peer sent {type(message).__name__}, not allowed now ({self.state.value})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -64,11 +65,16 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    clock: FakeClock, *faults: str, framing: str = "hdlc", line: SerialFormat | None = None, **options: Any
+    clock: FakeClock,
+    *faults: str,
+    framing: str = "hdlc",
+    line: SerialFormat | None = None,
+    datagram: bool = False,
+    **options: Any,
 ) -> AsyncIterator[Bench]:
     trouble = Faults(faults)
     meter = household(clock=clock, faults=trouble)
-    near, far = memory_pair(line=line)
+    near, far = memory_pair(line=line, datagram=datagram)
     async with serve_memory(meter, far, framing, faults=trouble, **options):
         yield Bench(meter, near, framing, clock)
 
@@ -159,6 +165,23 @@ async def test_a_stream_cannot_recover(clock: FakeClock, fault: str, kind: type[
 async def test_a_stream_bears(clock: FakeClock, fault: str) -> None:
     async with bench(clock, fault, framing="wrapper") as bad, bad.client() as client:
         assert (await work(client))[1:] == (3, 83)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["lost", "lost,after=3", "doubled,times=1000", "cut", "merged", "late-answer", "late-answer:8,after=3", "deaf"],
+)
+async def test_datagrams_are_asked_for_again(clock: FakeClock, fault: str) -> None:
+    async with bench(clock, fault, framing="wrapper", datagram=True) as bad, bad.client() as client:
+        assert (await work(client))[1:] == (3, 83)
+
+
+async def test_nothing_runs_while_nobody_asks(clock: FakeClock) -> None:
+    loop = asyncio.get_running_loop()
+    async with bench(clock) as sound, sound.client() as client:
+        await client.get(ENERGY)
+        timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        assert not timers
 
 
 @pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
