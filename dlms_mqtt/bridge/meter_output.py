@@ -173,9 +173,7 @@ class MeterOutput:
         if online != self.online:
             self.online = online
             self._context.publisher.retain(self.topics.availability, "online" if online else "offline")
-            if not online:
-                return
-            self._publish_state()
+            self._publish_state()  # also at the start: what a killed bridge left there is stale
 
     def event(self, event_type: str, time: datetime, details: Mapping[str, Any]) -> None:
         """Publish an event, stored and forwarded."""
