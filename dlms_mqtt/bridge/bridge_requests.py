@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import identify, read_objects
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.preset import load_preset, preset_names
 from dlms_mqtt.meter.quantities import select
@@ -140,7 +140,7 @@ class BridgeRequests:
         running = self._app.meters.get(name)
         if running is not None and running.session.settings == settings:
             return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())
-        session: Session = self._app.new_session(f"{name} (trial)", settings)
+        session: Session = self._app.fleet.new_session(f"{name} (trial)", settings)
         try:
             return await session.run(Priority.COMMAND, work, keep=False)
         finally:
@@ -156,7 +156,7 @@ class BridgeRequests:
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}")
         given = management.remote_connection(line, self._app.seal)
         name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
-        shared = self._app.line_named(given)
+        shared = self._app.fleet.line(_only_line(given))
 
         async def nothing() -> None:
             return None
@@ -237,6 +237,13 @@ class BridgeRequests:
             raise RequestError(
                 "not-allowed", f"'{meter_id}' is in the bridge's own configuration file", hint="Change it there."
             )
+
+
+def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
+    try:
+        return parse_settings({key: given[key] for key in management.LINES if given.get(key)})
+    except ConfigError as error:
+        raise RequestError("invalid-value", error.message, hint=error.hint) from None
 
 
 def _preset_row(name: str) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""Who else is at the broker, and what earlier runs left there: ids claimed, leftovers cleared, topics put right."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from dlms_mqtt.bridge.claims import Claims
+from dlms_mqtt.bridge.commands import Message
+from dlms_mqtt.bridge.discovery import Device
+from dlms_mqtt.bridge.fleet import Fleet
+from dlms_mqtt.bridge.mqtt import Broker
+from dlms_mqtt.bridge.topics import Topics
+
+_LOG = logging.getLogger(__name__)
+_WAIT = 0.4  # s after the subscription: what is retained has arrived by then
+_FOR_EVER = 3600.0
+
+
+class Presence:
+    """``ready`` once the first look around is done. ``give_way`` ends the bridge, ``refuse`` one meter."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        started: str,
+        broker: Broker,
+        fleet: Fleet,
+        ghosts: set[str],
+        give_way: Callable[[str], None],
+        refuse: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
+        self._ghosts, self._give_way, self._refuse = ghosts, give_way, refuse
+        self.claims = Claims(topics, started, broker.send_now)
+        self.ready = False
+        self._asking: asyncio.Task[None] | None = None
+
+    async def look_around(self) -> None:
+        """After every connection, before anything is published."""
+        await self._broker.subscribe([*self.claims.filters, self._topics.birth, *self._leftovers()])
+        await asyncio.sleep(_WAIT)
+        if not self.ready:
+            await self._check_claims()
+        await self._broker.unsubscribe(self._leftovers())
+        self.ready = True
+        for name in self._fleet.running:
+            await self._broker.subscribe(self.filters(name))
+        await self._broker.subscribe(self._topics.commands)
+
+    def filters(self, name: str) -> list[str]:
+        """What is subscribed to on behalf of a meter."""
+        topics = self._topics.meter(name)
+        return [*topics.commands, topics.availability, self._topics.discovery(Device(name, "").identifier)]
+
+    def _leftovers(self) -> list[str]:
+        """Filters for what earlier runs may have left at the broker."""
+        names = [*self._fleet.running, *self._ghosts]
+        return [name for meter in names for name in self._topics.meter(meter).retained]
+
+    async def _check_claims(self) -> None:
+        if await self.claims.bridge_is_taken():
+            self._give_way(f"the bridge id '{self._topics.bridge}' is held by another bridge on this broker")
+            await asyncio.sleep(_FOR_EVER)  # until this connection is ended: nothing may be published
+        for name in list(self._fleet.running):
+            holder = await self.claims.holder(name)
+            if holder:
+                await self._refuse(name, holder)
+
+    def seen(self, message: Message) -> bool:
+        """Take a message that is about presence; False when it is a command, or nothing."""
+        if message.topic == self._topics.birth:
+            if message.payload == b"online":
+                self._broker.send_again()
+            return True
+        if self.claims.seen(message.topic, message.payload):
+            self._check_rival()
+        return self._is_overwritten(message) or self._is_leftover(message)
+
+    def _check_rival(self) -> None:
+        """Two instances started while the broker was away: the younger one gives way."""
+        rival = self.claims.rival_started()
+        if rival is not None and rival < self._started and self.ready and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_rival(), name="rival")
+
+    async def _ask_rival(self) -> None:
+        if await self.claims.bridge_is_taken():
+            self._give_way(f"the bridge id '{self._topics.bridge}' is held by an older bridge on this broker")
+        self._asking = None
+
+    def _is_overwritten(self, message: Message) -> bool:
+        """An old instance (or its last will) wrote to a topic of ours: put it right."""
+        ours = self._broker.retained(message.topic)
+        if ours is None or not self.ready:
+            return False
+        if message.payload.decode(errors="replace") != ours:
+            self._broker.send_again(message.topic)
+        return True
+
+    def _is_leftover(self, message: Message) -> bool:
+        if not message.retained or not message.payload:
+            return False
+        for name in self._ghosts:
+            if message.topic.startswith(f"{self._topics.meter(name).root}/"):
+                self._broker.retain(message.topic, "")
+                return True
+        for name, meter in self._fleet.meters.items():
+            if message.topic.startswith(self._topics.meter(name).value("")):
+                meter.output.clear_stranger(message.topic)
+                return True
+        return False
