@@ -14,9 +14,10 @@ from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import KEYS, household, serve_tcp, serve_udp
+from dlms_mqtt.simulator import KEYS, SignOnOptions, household, serve_memory, serve_tcp, serve_udp
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import Clock, FakeClock
+from dlms_mqtt.transport.memory import memory_pair
 from tests.line import PacedPty, Rfc2217Server
 from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
 from tests.meter.finder_mixtures import mixture
@@ -59,6 +60,16 @@ async def test_the_block_works_as_it_stands(clock: FakeClock) -> None:
         settings = parse_settings(found.json()["connection"])
         async with DlmsClient(settings, transport=open_line(settings)) as client:
             assert (await client.get(LOGICAL_DEVICE_NAME)).value
+
+
+async def test_a_meter_that_answers_to_several_addresses_is_left_in_peace(clock: FakeClock) -> None:
+    """Its links are all taken down, so that it falls back to the sign-on at once."""
+    near, far = memory_pair(line=SerialFormat(), latency=0.03)
+    async with serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions()):
+        found = await find({"serial": "bench"}, open_line=lambda _: near)
+    assert found.complete
+    assert found.seconds < 9
+    await near.close()
 
 
 async def test_the_progress_rises_and_names_the_stage(clock: FakeClock) -> None:

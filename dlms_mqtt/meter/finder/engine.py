@@ -222,6 +222,9 @@ class _Search:
         said = self.facts.identification
         if said is not None:
             learned |= {"identification": said.encode().decode("ascii").strip(), "manufacturer": said.manufacturer}
+        if len(self.facts.stations) > 1:
+            found = sorted(self.facts.stations, key=str)
+            learned["stations"] = [{"server": s, "physical": p, "address_size": size} for s, p, size in found]
         if self._clients:
             learned["clients"] = self._clients
         if self.facts.wants_password:

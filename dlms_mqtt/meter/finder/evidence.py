@@ -60,10 +60,13 @@ class Seen:
 
 def answer(received: bytes) -> Seen | None:
     """The answer of a meter to SNRM or DISC, as soon as it is whole; None: none has come yet."""
-    for frame in _frames(received) if received.count(0x7E) > 1 else ():
-        if frame.kind in _ANSWERS and len(frame.destination) == 1:
-            return Seen(_ANSWERS[frame.kind], received, frame)
-    return None
+    found = answers(received) if received.count(0x7E) > 1 else []
+    return Seen(_ANSWERS[found[0].kind], received, found[0]) if found else None
+
+
+def answers(received: bytes) -> list[Frame]:
+    """Every answer to SNRM or DISC in what came; a burst may get several."""
+    return [frame for frame in _frames(received) if frame.kind in _ANSWERS and len(frame.destination) == 1]
 
 
 def judge(sent: bytes, received: bytes) -> Seen:

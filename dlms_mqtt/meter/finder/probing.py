@@ -17,7 +17,7 @@ from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectionLost
 from dlms_mqtt.meter.finder import plan
 from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station, hints_of
-from dlms_mqtt.meter.finder.evidence import Evidence, Seen, judge, station
+from dlms_mqtt.meter.finder.evidence import Evidence, Seen, answers, judge, station
 from dlms_mqtt.meter.finder.line import Line
 from dlms_mqtt.meter.finder.plan import Probe
 from dlms_mqtt.meter.finder.results import Facts
@@ -163,16 +163,20 @@ class Probing:
             return None
         self.facts.linked = True
         self.facts.answered_late = self.facts.answered_late or not probe.stations
-        await self._leave(line, seen.frame)
+        await self._leave(line, seen)
         if seen.evidence is not Evidence.UA:
             # It had an old link, or none: a link that is made and ended properly lets it fall back to its start.
             self.facts.oddities.add(str(seen.evidence))
-            await line.ask(encode_frame(Kind.SNRM | POLL, seen.frame.source, seen.frame.destination), plan.SLOW)
-            await self._leave(line, seen.frame)
+            again = encode_frame(Kind.SNRM | POLL, seen.frame.source, seen.frame.destination)
+            await self._leave(line, await line.ask(again, plan.SLOW))
         return seen.frame
 
-    async def _leave(self, line: Line, frame: Frame) -> None:
-        await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.SLOW)
+    async def _leave(self, line: Line, seen: Seen) -> None:
+        """Take down every link that a burst has set up: a meter may answer to several of its addresses."""
+        late = await line.listen(plan.FAST)
+        for frame in {(frame.source, frame.destination): frame for frame in answers(seen.received + late)}.values():
+            self.facts.stations.add(station(frame))
+            await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.FAST)
 
     async def _first(self, line: Line, probes: list[Probe]) -> Frame | None:
         for probe in probes:

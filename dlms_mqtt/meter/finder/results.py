@@ -41,6 +41,7 @@ class Facts:
     path_faults: set[str] = field(default_factory=set)
     oddities: set[str] = field(default_factory=set)
     wants_password: list[int] = field(default_factory=list)
+    stations: set[tuple[int, int | None, int]] = field(default_factory=set)
     closed: int = 0
     out_of_time: bool = False
     failure: str = ""
