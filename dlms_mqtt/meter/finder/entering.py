@@ -33,6 +33,7 @@ from dlms_mqtt.transport.base import Transport
 Options = dict[str, Any]
 
 _TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily life
+_EXCHANGE = 30.0  # s for one question with all its blocks
 _BRIEF = 1.0
 _SHORTER = (64, 32)
 _ACCESS = {"": "open", "password": "password"}
@@ -202,7 +203,8 @@ class Entering:
 
     def _settings(self, options: Options) -> ConnectionSettings:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
-        base = replace(self.settings, **line, timeout=min(self.settings.timeout, _TIMEOUT), retries=1)
+        limits = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": 1, "exchange_timeout": _EXCHANGE}
+        base = replace(self.settings, **line, **limits)
         return replace(base, **options)
 
     async def _briefly(self, settings: ConnectionSettings) -> dict[str, Any]:
