@@ -22,6 +22,8 @@ _DEFAULT = "127.0.0.1:4059"
 _EPILOG = """
 Without a line: TCP wrapper on 127.0.0.1:4059. A fault is name[:value][,p=0.1][,after=5][,times=1]: how often it strikes
 is counted in answers, requests or blocks. The keys and passwords of the built-in clients are for tests and are printed.
+A description has kind, seed, name, zone, from, objects, remove, associations, oddities, faults and push, e.g.
+{objects: [{obis: 0.0.128.0.1.255, value: 5, type: unsigned, writable: [2]}], associations: [16, {client: 3}]}.
 """
 
 

@@ -1,6 +1,20 @@
 """A meter described in a short YAML file: what it is, its objects and values, its clients, oddities and faults.
 
-Every key is a row with the function that understands it; what is not said is that of the household meter.
+What is not said is that of the household meter::
+
+    kind: household                       # or bare: associations only
+    seed: 7
+    from: saved.json                      # objects of a real meter: `objects --values --json`
+    objects:                              # added, or in the place of others
+      - {obis: 1.0.1.8.0.255, class: 3, value: 4711, type: double-long-unsigned, scaler: 0, unit: Wh}
+      - {obis: 0.0.96.1.9.255, attributes: {2: [octet-string, "41424344"]}, writable: [2], see: public}
+    remove: [1.0.14.7.0.255]
+    associations:                         # a number alone: as the household meter has it
+      - 16
+      - {client: 32, authentication: low, password: "text:12345678", level: reader, faults: [refuse-lists]}
+    oddities: {profile_nulls: true}
+    faults: ["lost,p=0.05"]
+    push: ["tcp://127.0.0.1:4059,every=60"]
 """
 
 from __future__ import annotations

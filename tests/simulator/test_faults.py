@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -31,7 +31,18 @@ from dlms_mqtt.errors import (
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import FAULTS, KEYS, PASSWORD, Fault, Faults, Meter, SignOnOptions, household, serve_memory
+from dlms_mqtt.simulator import (
+    FAULTS,
+    KEYS,
+    PASSWORD,
+    Fault,
+    Faults,
+    Meter,
+    SignOnOptions,
+    household,
+    serve_memory,
+    serve_tcp,
+)
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
@@ -312,6 +323,49 @@ async def test_an_exception_to_one_request(clock: FakeClock) -> None:
 async def test_stray_octets_are_left_alone(clock: FakeClock) -> None:
     async with bench(clock, "stray-octets:4") as bad, bad.client() as client:
         assert (await work(client))[1:] == (3, 83)
+
+
+async def test_faults_of_one_association_are_not_the_others(clock: FakeClock) -> None:
+    async with bench(clock, framing="wrapper") as sound:
+        bad = replace(sound.meter.associations[33], faults=Faults(["refuse-lists"]))
+        sound.meter.associate(bad)
+        for options, most in ((READER, 0xFF), ({**READER, "client": 33, "password": Secret(b"87654321")}, 1)):
+            near, far = memory_pair()
+            async with (
+                serve_memory(sound.meter, far, "wrapper"),
+                Bench(sound.meter, near, "wrapper", clock).client(**options) as client,
+            ):
+                await work(client)
+                assert client.memory.max_list == most
+
+
+# The same on real sockets, where faults are those of one connection.
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("deaf,after=2", ResponseTimeout),
+        ("drop,after=2", ConnectionLost),
+        ("restart,after=2", ConnectionLost),
+        ("echo", None),
+        ("noise:9", None),
+        ("trickle:0.0001", None),
+        ("delay:0.001", None),
+    ],
+)
+async def test_faults_on_tcp(fault: str, kind: type[Exception] | None) -> None:
+    trouble = Faults([fault])
+    meter = household(clock=FakeClock(), faults=trouble)
+    async with serve_tcp(meter, faults=trouble) as server:
+        chosen = ConnectionSettings(tcp=("127.0.0.1", server.port), timeout=0.3, **READER)
+        async with DlmsClient(chosen) as client:
+            if kind is None:
+                assert (await client.get(ENERGY)).value > 0
+                return
+            with pytest.raises(kind):
+                for _ in range(4):
+                    await client.get(ENERGY)
 
 
 # -- in the meter ------------------------------------------------------------------------------------------------------

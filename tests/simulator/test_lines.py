@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import tty
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ from dlms_mqtt.simulator import (
 from dlms_mqtt.simulator.push import report, tell_clients
 from dlms_mqtt.simulator.pusher import Pusher, parse_push
 from dlms_mqtt.simulator.telnet import ComPort
+from dlms_mqtt.transport import make_transport
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
@@ -53,6 +56,23 @@ async def test_pseudo_terminal() -> None:
     async with serve_pty(meter) as line:
         assert await energy(serial=line.device) == await energy(serial=line.device)
         assert line.client_format.baud == 9600
+
+
+async def test_a_serial_device_on_both_sides() -> None:
+    """The meter opens a device as the client does; two pseudo-terminals make the cable."""
+    masters, slaves = zip(*(os.openpty() for _ in range(2)), strict=True)
+    loop = asyncio.get_running_loop()
+    for slave in slaves:
+        tty.setraw(slave)
+    for near, far in (masters, masters[::-1]):
+        loop.add_reader(near, lambda near=near, far=far: os.write(far, os.read(near, 4096)))
+    port = make_transport(os.ttyname(slaves[0]))
+    async with serve_memory(household(clock=FakeClock()), port):
+        assert await energy(serial=os.ttyname(slaves[1])) > 1_000_000
+    for master in masters:
+        loop.remove_reader(master)
+    for descriptor in (*slaves, *masters):
+        os.close(descriptor)
 
 
 async def test_a_pseudo_terminal_at_another_speed_gives_rubbish() -> None:

@@ -233,10 +233,12 @@ async def test_unknown_clients_and_wrong_contexts_are_refused(clock: FakeClock) 
                 pass
 
 
-async def test_a_wrong_secret_or_key_proves_nothing(clock: FakeClock) -> None:
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+async def test_a_wrong_secret_or_key_proves_nothing(clock: FakeClock, referencing: str) -> None:
     meter = household(clock=clock)
+    wrong: dict[str, Any] = {"client": 35, "authentication": "md5", "password": Secret(b"wrong")}
     with pytest.raises(AuthenticationRefused):
-        async with connected(meter, client=35, authentication="md5", password=Secret(b"wrong")):
+        async with connected(meter, **wrong, referencing=referencing):
             pass
     with pytest.raises(ServiceRefused, match="deciphering"):
         async with connected(meter, **GMAC | {"authentication_key": Secret(bytes(16))}):
