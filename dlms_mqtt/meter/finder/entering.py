@@ -203,7 +203,7 @@ class Entering:
 
     def _settings(self, options: Options) -> ConnectionSettings:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
-        limits = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": 1, "exchange_timeout": _EXCHANGE}
+        limits: Options = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": 1, "exchange_timeout": _EXCHANGE}
         base = replace(self.settings, **line, **limits)
         return replace(base, **options)
 
