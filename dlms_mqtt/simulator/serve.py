@@ -135,6 +135,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         session = self._sessions.get(addr)
         if session is None:
             session = self._sessions[addr] = self._new_session()
+            session.write = lambda data: self._transport.sendto(data, addr)
         if session.faults and session.faults.strike("deaf"):
             return
         try:
