@@ -12,17 +12,16 @@ from typing import Any
 
 from dlms_mqtt.bridge.demo import run_demo
 from dlms_mqtt.cli.output import note, say, table
-from dlms_mqtt.client.settings import parse_host
+from dlms_mqtt.transport.base import parse_address
 
+_MQTT_PORT = 1883
 _FOREIGN = ("amqtt", "transitions", "aiomqtt", "mqtt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``demo``."""
     parser.add_argument("--seconds", type=float, metavar="N", help="end after so many seconds (default: Ctrl-C)")
-    parser.add_argument(
-        "--broker", metavar="HOST:PORT", help="use this broker, below a base of its own"
-    )
+    parser.add_argument("--broker", metavar="HOST:PORT", help="use this broker, below a base of its own")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     screen = _Screen()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run_demo(screen, parse_host(args.broker) if args.broker else None, args.seconds))
+        asyncio.run(run_demo(screen, parse_address(args.broker, _MQTT_PORT) if args.broker else None, args.seconds))
     return 0 if screen.updates else 1
 
 

@@ -181,13 +181,14 @@ def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | N
     if answer.accepted:
         return
     code = answer.diagnostic.code if answer.diagnostic else 0
-    wrong = isinstance(code, ServiceUserDiagnostic) and code in _WRONG_SECRET and settings.authentication != "none"
+    ours = isinstance(code, ServiceUserDiagnostic)  # the provider counts its own diagnostics, which explain themselves
+    wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
     kind = AuthenticationRefused if wrong else AssociationRefused
     raise kind(
         f"the meter refused the association: {answer.text}{_explanation(answer, cipher)}",
         code=int(code),
         name=answer.diagnostic.text if answer.diagnostic else "",
-        hint=_HINTS.get(int(code), ""),
+        hint=_HINTS.get(int(code), "") if ours else "",
     )
 
 

@@ -1,284 +1,40 @@
-"""The client of one meter: ``async with DlmsClient(settings) as meter`` opens the line, the link and the association.
+"""The client of one meter: ``async with DlmsClient(settings) as meter``, then read, write, invoke.
 
-Leaving the block, by error or Ctrl-C too, releases the association, disconnects and closes the line: a meter whose
-association stays open refuses the next one for minutes.
+Reads go in as few turns of the line as the meter allows, and are repeated once where it dropped the link. Writes and
+actions are never repeated by themselves: nobody knows what became of the first.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from collections.abc import Sequence
 
-from dlms_mqtt.client.association import Association, associate, release_request
-from dlms_mqtt.client.ciphering import Ciphering
-from dlms_mqtt.client.exchange import Exchange, LinkLost
-from dlms_mqtt.client.logical_names import NULL, LogicalNames
-from dlms_mqtt.client.memory import Measured, Memory, scaler_of
-from dlms_mqtt.client.opening import open_line
-from dlms_mqtt.client.planner import QUESTION, Limits, halves, limits, plan
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.logical_names import NULL
+from dlms_mqtt.client.memory import Measured, scaler_of
+from dlms_mqtt.client.planner import QUESTION, halves, plan
+from dlms_mqtt.client.session import REPLY_TO_HLS, MeterSession
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AccessRefused,
-    ActionRefused,
-    AssociationRefused,
-    AuthenticationRefused,
     DlmsMqttError,
-    LocalProtocolError,
     MeterRefused,
     RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
 )
-from dlms_mqtt.protocol.acse import AssociationResult, Mechanism
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.data import Data, DataType, decode, encode
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
-from dlms_mqtt.protocol.framing.link import Link, LinkParameters, Side, Statistics
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
-from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
-from dlms_mqtt.protocol.layout import Apdu
-from dlms_mqtt.protocol.security import ManufacturerAlgorithm
-from dlms_mqtt.transport import Transport, transport_for
-
-if TYPE_CHECKING:
-    from dlms_mqtt.client.short_names import ShortNames
-    from dlms_mqtt.client.store import Store
+from dlms_mqtt.protocol.data import Data, decode, encode
 
 log = logging.getLogger("dlms_mqtt.client")
-T = TypeVar("T")
 
-_CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
-# Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
-_REPLY_TO_HLS = {"ln": (15, 1), "sn": (12, 8)}
 # Octets of one more attribute in a list.
 _QUESTION = {"ln": QUESTION, "sn": 3}
 
 
-class DlmsClient:
-    """One meter. ``store`` keeps invocation counters (to cipher), ``memory`` what was learned about the meter."""
-
-    def __init__(
-        self,
-        settings: ConnectionSettings,
-        *,
-        transport: Transport | None = None,
-        store: Store | None = None,
-        memory: Memory | None = None,
-        random: Callable[[int], bytes] = os.urandom,
-        on_notification: Callable[[Apdu], None] | None = None,
-        algorithm: ManufacturerAlgorithm | None = None,
-    ) -> None:
-        self.settings = settings
-        self.transport = transport or transport_for(settings)
-        self.memory = memory if memory is not None else Memory()
-        self.ciphering = Ciphering(settings, store, random, algorithm)
-        self.association = Association(Conformance(0), 0)
-        self.link_parameters: LinkParameters | None = None
-        self._random = random
-        self._on_notification = on_notification
-        self._exchange: Exchange | None = None
-        self._services: LogicalNames | ShortNames | None = None
-        self._limits = Limits(0xFFFF, 0xFFFF)
-        self._associated = False
-
-    # -- opening and closing ------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        """Open line, link and association. DlmsMqttError of every kind; the line is closed again then."""
-        try:
-            await self._open()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def _open(self) -> None:
-        await open_line(self.transport, self.settings)
-        if self.ciphering.counter_unknown:
-            await self._ask_counter()
-            await self._back_to_the_start()
-        self._exchange = self._new_exchange(self.settings)
-        await self._connect_link()
-        try:
-            await self._associate()
-        except ServiceRefused as error:
-            if not self.ciphering.adopt(error.invocation_counter):
-                raise
-            await self._start_over()
-        except AssociationRefused as error:
-            if not self._may_be_stuck(error):
-                raise
-            await self._start_over()
-
-    async def _start_over(self) -> None:
-        """Disconnect and associate once more (an association was left open, a counter was learned, a link was lost)."""
-        self._associated = False
-        if self.settings.link_framing == "hdlc":
-            await self._live.disconnect()
-            await self._back_to_the_start()
-        else:
-            await self.transport.close()
-            await open_line(self.transport, self.settings)
-        self._exchange = self._new_exchange(self.settings)
-        await self._connect_link()
-        await self._associate()
-
-    async def _back_to_the_start(self) -> None:
-        """After DISC a meter that was signed on to waits for the next sign-on, at its first speed."""
-        if self.settings.opening != "direct":
-            await self.transport.close()
-            await open_line(self.transport, self.settings)
-
-    def _may_be_stuck(self, error: AssociationRefused) -> bool:
-        """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
-        if isinstance(error, AuthenticationRefused) or self.settings.link_framing != "hdlc":
-            return False
-        return self.settings.authentication == "none" or AssociationResult.REJECTED_TRANSIENT.text in error.message
-
-    def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
-        connection = Connection(Side.CLIENT, _link(settings, self.transport.datagram))
-        return Exchange(connection, self.transport, settings, self._on_notification)
-
-    async def _connect_link(self) -> None:
-        parameters = await self._live.connect()
-        self.link_parameters = parameters if self.settings.link_framing == "hdlc" else None
-
-    async def _associate(self) -> None:
-        exchange, settings = self._live, self.settings
-        cipher = self.ciphering.new_cipher()
-        if settings.pre_established:
-            exchange.connection.pre_establish()
-        else:
-            self.association = await associate(
-                exchange,
-                settings,
-                self._random,
-                title=self.ciphering.title,
-                cipher=cipher,
-                dedicated_key=self.ciphering.dedicated_key,
-            )
-        self._associated = True
-        exchange.connection.cipher = cipher
-        self._negotiated()
-        if self.association.high:
-            await self._prove()
-
-    def _negotiated(self) -> None:
-        exchange, agreed = self._live, self.association
-        if agreed.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
-            exchange.connection.blocks = BlockTransfer(max_pdu=agreed.max_pdu, window=self.settings.gbt_window)
-        self._services = _services(self.settings, exchange, agreed, self.memory)
-        self._limits = limits(self.link_parameters, agreed.max_pdu, self.settings.max_pdu, exchange.overhead)
-
-    async def _prove(self) -> None:
-        """Passes 3 and 4: answer the meter's challenge and check its answer to ours."""
-        class_id, number = _REPLY_TO_HLS[self.settings.referencing]
-        answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
-        method = MethodDescriptor(class_id, self.settings.association, number)
-        # A manufacturer's answer may be no more than the password and the challenge added up.
-        self._live.hiding = self.association.mechanism == Mechanism.HLS
-        try:
-            reply = await self._live_services.invoke(method, answer)
-        except (ActionRefused, AccessRefused) as error:
-            raise AuthenticationRefused(
-                f"the meter did not accept our proof of the secret: {error.name}",
-                code=error.code,
-                name=error.name,
-                hint="The password or key is wrong. It is not tried again by itself: meters lock.",
-            ) from error
-        finally:
-            self._live.hiding = False
-        self.ciphering.verify(self.association, reply.value if reply is not None else b"")
-
-    async def _ask_counter(self) -> None:
-        """Read the invocation counter through the public client, which needs no key."""
-        public = self.ciphering.public_settings()
-        self._exchange = self._new_exchange(public)
-        try:
-            await self._exchange.connect()
-            agreed = await associate(self._exchange, public, self._random)
-            self._associated = True
-            services = _services(public, self._exchange, agreed, Memory())
-            value = decode(await services.get((self.ciphering.counter_attribute, None)))[0].value
-        except MeterRefused as error:
-            raise type(error)(
-                f"the invocation counter could not be read through the public client: {error.message}",
-                code=error.code,
-                name=error.name,
-                hint="Give invocation_counter a number, or the OBIS code of the meter's counter object.",
-            ) from error
-        finally:
-            await self._release(public)
-            self._exchange = None
-        if not isinstance(value, int):
-            raise RemoteProtocolError(f"the meter's invocation counter is not a number ({value!r})")
-        self.ciphering.start(value + 1)
-
-    async def close(self) -> None:
-        """Release, disconnect, close the line. Never raises for a dead line and never hangs on one."""
-        try:
-            async with asyncio.timeout(_CLOSING):
-                await self._release(self.settings)
-        except TimeoutError:
-            log.debug("%s: leaving took too long", self.transport.name)
-        finally:
-            self._exchange = self._services = None
-            self._associated = False
-            await self.transport.close()
-
-    async def _release(self, settings: ConnectionSettings) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        try:
-            if self._wants_release(settings):
-                self._associated = False
-                await exchange.ask(release_request(settings, exchange.connection.cipher))
-            if settings.link_framing == "hdlc":
-                await exchange.disconnect()
-        except DlmsMqttError as error:
-            # Not all meters implement the release, and the line may be what brought us here.
-            log.debug("%s: leaving without ceremony: %s", self.transport.name, error)
-
-    def _wants_release(self, settings: ConnectionSettings) -> bool:
-        """Without ciphering, DISC alone ends an HDLC association: two turns of the line less."""
-        ciphered = self._exchange is not None and self._exchange.connection.cipher is not None
-        return self._associated and not settings.no_release and (ciphered or settings.link_framing != "hdlc")
-
-    @property
-    def _live(self) -> Exchange:
-        if self._exchange is None:
-            raise LocalProtocolError("the client is not open: use it with `async with`")
-        return self._exchange
-
-    @property
-    def _live_services(self) -> LogicalNames | ShortNames:
-        if self._services is None:
-            raise LocalProtocolError("there is no association: use the client with `async with`")
-        return self._services
-
-    @property
-    def statistics(self) -> Statistics | None:
-        """What the link has counted: frames, errors, repeats. None while the client is closed."""
-        return self._exchange.connection.link.statistics if self._exchange else None
-
-    # -- services -----------------------------------------------------------------------------------------------------
+class DlmsClient(MeterSession):
+    """The services of one meter, with logical or short names alike."""
 
     async def get(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> Data:
         """The value of one attribute. AccessRefused, ServiceRefused."""
@@ -286,7 +42,7 @@ class DlmsClient:
 
     async def get_raw(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> bytes:
         """The value of one attribute as the meter encoded it (for long buffers that are decoded in one go)."""
-        return await self._again(lambda: self._live_services.get((attribute, access)))
+        return await self.again(lambda: self._live_services.get((attribute, access)))
 
     async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | MeterRefused]:
         """The values of many attributes in as few turns as the meter allows: data or refusal for each, in order."""
@@ -313,7 +69,7 @@ class DlmsClient:
         else:
             items = [(attributes[index], None) for index in group]
             try:
-                answers = await self._again(lambda: self._live_services.get_list(items))
+                answers = await self.again(lambda: self._live_services.get_list(items))
             except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
                 self._list_failed(error, len(group))
                 await self._get_halves(attributes, group, results)
@@ -408,48 +164,8 @@ class DlmsClient:
 
     async def keep_alive(self) -> None:
         """Ask for something small, so that the meter does not end an idle association."""
-        class_id, _ = _REPLY_TO_HLS[self.settings.referencing]
+        class_id, _ = REPLY_TO_HLS[self.settings.referencing]
         await self.get(AttributeDescriptor(class_id, self.settings.association, 1))
-
-    @property
-    def idle(self) -> float:
-        """Seconds since the meter was last asked something; 0 while the client is closed."""
-        return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
-
-    async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
-        """A read is repeated once when the meter dropped the link (DM, FRMR) in the middle."""
-        try:
-            return await call()
-        except LinkLost as error:
-            log.debug("%s: %s; the association is opened again", self.transport.name, error)
-            await self._start_over()
-            return await call()
 
 
 _NOT_READ = MeterRefused("not read")
-
-
-def _services(
-    settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory
-) -> LogicalNames | ShortNames:
-    if settings.referencing == "ln":
-        return LogicalNames(exchange, agreed.max_pdu)
-    from dlms_mqtt.client.short_names import ShortNames
-
-    return ShortNames(exchange, agreed.max_pdu, memory, settings.association)
-
-
-def _link(settings: ConnectionSettings, datagram: bool) -> Link:
-    if settings.link_framing == "wrapper":
-        return WrapperLink(Side.CLIENT, client=settings.client, server=settings.server, datagram=datagram)
-    return HdlcLink(
-        Side.CLIENT,
-        client=settings.client,
-        server=settings.server,
-        physical=settings.physical,
-        address_size=settings.address_size,
-        max_info_transmit=settings.info_length,
-        max_info_receive=settings.info_length,
-        window_transmit=settings.window,
-        window_receive=settings.window,
-    )

@@ -77,11 +77,10 @@ class LogicalNames:
     async def get(self, item: AttributeWithSelection) -> bytes:
         """One attribute, as encoded data (with whatever the meter put behind it). AccessRefused, ServiceRefused."""
         attribute, access = item
-        answer = await self._ask(
-            GetRequestNormal(self._invoke(), attribute, access), GetResponseNormal, GetResponseBlock
-        )
+        request = GetRequestNormal(self._invoke(), attribute, access)
+        answer = await self._ask(request, GetResponseNormal, GetResponseBlock)
         if type(answer) is GetResponseBlock:
-            return await self._join(answer, attribute)
+            return await self._join(answer, attribute, request.invoke)
         if answer.error is not None:
             raise access_refused(answer.error, attribute)
         octets: bytes = answer.data
@@ -89,11 +88,10 @@ class LogicalNames:
 
     async def get_list(self, items: Sequence[AttributeWithSelection]) -> list[Data | AccessRefused]:
         """Several attributes in one request: data or refusal for each, in order."""
-        answer = await self._ask(
-            GetRequestWithList(self._invoke(), tuple(items)), GetResponseWithList, GetResponseBlock, GetResponseNormal
-        )
+        request = GetRequestWithList(self._invoke(), tuple(items))
+        answer = await self._ask(request, GetResponseWithList, GetResponseBlock, GetResponseNormal)
         if type(answer) is GetResponseBlock:
-            results = decode_results(await self._join(answer, "a list"))
+            results = decode_results(await self._join(answer, "a list", request.invoke))
         elif type(answer) is GetResponseNormal:  # some meters refuse a whole list with one result
             raise access_refused(250 if answer.error is None else answer.error, "a list")
         else:
@@ -151,7 +149,7 @@ class LogicalNames:
         else:
             answer = await self._ask(request, ActionResponseNormal, ActionResponsePblock)
         if type(answer) is ActionResponsePblock:
-            return decode(await self._join_action(answer, method))[0]
+            return decode(await self._join_action(answer, method, request.invoke))[0]
         if answer.result:
             raise action_refused(answer.result, method)
         return _returned(answer.error if answer.data is None else answer.value, method)
@@ -172,7 +170,7 @@ class LogicalNames:
         else:
             answer = await self._ask(request, ActionResponseWithList, ActionResponsePblock, ActionResponseNormal)
         if type(answer) is ActionResponsePblock:
-            results = decode_outcomes(await self._join_action(answer, "a list"))
+            results = decode_outcomes(await self._join_action(answer, "a list", invoke))
         elif type(answer) is ActionResponseNormal:
             raise action_refused(answer.result, "a list")
         else:
@@ -215,8 +213,8 @@ class LogicalNames:
     async def _ask(self, request: Apdu, *expected: type[Any]) -> Any:
         return await self._exchange.request(request, *expected)
 
-    async def _join(self, block: Any, target: object) -> bytes:
-        """All blocks of a GET answer."""
+    async def _join(self, block: Any, target: object, invoke: int) -> bytes:
+        """All blocks of a GET answer. ``invoke`` is the question's own: some meters answer with other bits."""
         joined, number = bytearray(), 1
         while True:
             if block.error is not None:
@@ -225,22 +223,20 @@ class LogicalNames:
             joined += block.data
             if block.last:
                 return bytes(joined)
-            request = GetRequestNext(block.invoke, number)
-            block = await self._ask(request, GetResponseBlock, GetResponseNormal)
+            block = await self._ask(GetRequestNext(invoke, number), GetResponseBlock, GetResponseNormal)
             if type(block) is GetResponseNormal:  # refused on the way, or a meter that ends with a normal answer
                 raise access_refused(250 if block.error is None else block.error, target)
             number += 1
 
-    async def _join_action(self, block: Any, target: object) -> bytes:
+    async def _join_action(self, block: Any, target: object, invoke: int) -> bytes:
         joined, number = bytearray(), 1
         while True:
             _check_block(block.block_number, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
-            block = await self._ask(
-                ActionRequestNextPblock(block.invoke, number), ActionResponsePblock, ActionResponseNormal
-            )
+            request = ActionRequestNextPblock(invoke, number)
+            block = await self._ask(request, ActionResponsePblock, ActionResponseNormal)
             if type(block) is ActionResponseNormal:
                 raise action_refused(block.result, target)
             number += 1

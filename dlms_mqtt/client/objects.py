@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.cosem.catalogue import default_class
-from dlms_mqtt.cosem.object_list import ObjectInfo, decode_object_list, decode_object_list_sn
+from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.errors import AccessRefused, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.data import Data
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOGICAL_DEVICE_NAME = AttributeDescriptor(1, Obis((0, 0, 42, 0, 0, 255)), 2)
 FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
 _ASSOCIATION = {"ln": 15, "sn": 12}
+_ACCESS_RIGHTS_LIST = 3
+_FIRST_WITH_RIGHTS = 1  # version of Association SN
 _DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
 
 
@@ -72,12 +74,26 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
         return decoder(kept)
     if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
-        return tuple(client.memory.short_names.values())
+        return await _with_rights(client, tuple(client.memory.short_names.values()))
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
     objects = decoder(octets)
     if store is not None and key and key[0]:
         store.keep_object_list(*key, octets)
-    return objects
+    return await _with_rights(client, objects)
+
+
+async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Sequence[ObjectInfo]:
+    """With short names the rights are in an attribute of their own, which older associations do not have."""
+    if client.settings.referencing != "sn":
+        return objects
+    association = next((item for item in objects if item.class_id == _ASSOCIATION["sn"]), None)
+    if association is None or association.version < _FIRST_WITH_RIGHTS:
+        return objects
+    rights = AttributeDescriptor(_ASSOCIATION["sn"], client.settings.association, _ACCESS_RIGHTS_LIST)
+    try:
+        return add_access_rights_sn(objects, await client.get_raw(rights), association.version)
+    except MeterRefused:
+        return objects
 
 
 async def resolve(client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None) -> list[int]:

@@ -16,6 +16,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.transport.base import parse_address
 
 Parse = Callable[[Any], Any]
 
@@ -136,14 +137,7 @@ def parse_bool(value: Any) -> bool:
 
 def parse_host(value: Any) -> tuple[str, int]:
     """``HOST:PORT``; the port is 4059 (IANA: dlms-cosem) when left out."""
-    host, _, port = str(value).rpartition(":") if _has_port(str(value)) else (str(value), "", "4059")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigError(f"expected HOST:PORT, not {value!r}")
-    return host.strip("[]"), int(port)
-
-
-def _has_port(text: str) -> bool:
-    return ":" in text.rpartition("]")[2] if text.startswith("[") else text.count(":") == 1
+    return parse_address(str(value))
 
 
 def parse_counter(value: Any) -> int | Obis | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.keep_alive import KeepAlive
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.client.store import MEMORY, Store
@@ -443,20 +442,13 @@ async def test_the_counter_is_asked_for_through_the_public_client(clock: object)
 # -- idle sessions ----------------------------------------------------------------------------------------------------
 
 
-async def test_keep_alive_speaks_only_when_nobody_else_does(clock: Any) -> None:
+async def test_idle_says_when_a_keep_alive_is_due(clock: Any) -> None:
     async with OurMeter() as meter, meter.client() as client:
-        async with KeepAlive(client, asyncio.Lock(), 40.0):
-            before = meter.times(b"\xc0\x01")
-            for _ in range(10):
-                await asyncio.sleep(30)
-                await client.get(NAME)
-            assert meter.times(b"\xc0\x01") - before == 10
-            await asyncio.sleep(201)
-            assert meter.times(b"\xc0\x01") - before == 15
-            assert 0 <= client.idle <= 40
-            meter.faults.add("silence")
-            await asyncio.sleep(300)
-        assert client.idle > 0
+        before = meter.times(b"\xc0\x01")
+        await client.keep_alive()
+        await asyncio.sleep(30)
+        assert meter.times(b"\xc0\x01") - before == 1
+        assert 30 <= client.idle < 31
     assert client.idle == 0.0
 
 
