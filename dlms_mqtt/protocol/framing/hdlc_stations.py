@@ -28,7 +28,7 @@ class Stations:
         if self.side is Side.SERVER:
             return _same(destination, self._server_address) or is_broadcast(frame)
         if frame.source == self.own and frame.destination == self.peer:
-            return False  # our own frame, reflected: the numbers alone may be those of the meter (client 1, server 1/17)
+            return False  # our own frame, reflected: by number alone it may be the meter's (client 1, server 1/17)
         # Tolerated: an address of another size, and what a meter pushes to another client over the same line.
         return _same(source, self._server_address) and (destination.upper == self.client or frame.kind is Kind.UI)
 
