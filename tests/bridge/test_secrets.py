@@ -58,9 +58,9 @@ METERS = {
     "low": f'client: 32, authentication: low, password: "text:{LOW}"',
     "high": f'client: 38, authentication: sha256, password: "text:{HIGH}", framing: wrapper',
     "md5": f'client: 35, authentication: md5, password: "text:{HIGH}"',
-    "gmac": f"client: 1, authentication: gmac, invocation_counter: 1, security: authentication-encryption, {HEX_KEYS}",
+    "gmac": f"client: 1, authentication: gmac, invocation_counter: 1, security: both, {HEX_KEYS}",
     "both": f'client: 40, authentication: low, password: "text:{LOW}", invocation_counter: 1, '
-    f"security: authentication-encryption, {HEX_KEYS}",
+    f"security: both, {HEX_KEYS}",
     "refused": f'client: 32, authentication: low, password: "text:{WRONG}"',
     "unopened": f'client: 1, authentication: gmac, invocation_counter: 1, encryption_key: "hex:{SECRETS["wrong key"].hex()}", '
     f'authentication_key: "hex:{SECRETS["authentication key"].hex()}"',
