@@ -1,4 +1,5 @@
-"""A session that uses every password and key, with mistakes: none shows in MQTT traffic, logs or files, however spelled."""
+# ruff: noqa: E501, ASYNC240
+"""A session with every password and key, and mistakes: none shows in MQTT traffic, logs or files, however spelled."""
 
 from __future__ import annotations
 
