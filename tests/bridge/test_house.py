@@ -344,3 +344,32 @@ async def test_own_topics_are_put_right(mosquitto, tmp_path, meter):
         for topic in ("dlms_mqtt/bridge/main/state", "dlms_mqtt/meter/house/availability"):
             await home.seen.publish(topic, "offline", retain=True)
             await home.until(lambda topic=topic: home.seen.of(topic)[-2:] == ["offline", "online"])
+
+
+async def test_a_meter_that_pushes_on_its_own_line(mosquitto, tmp_path):
+    async def speak(reader, writer):
+        for power in (0, 750):
+            writer.write(_push(power))
+            await asyncio.sleep(0.3)
+        await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    text = f"\n  house:\n    connection: {{tcp: '127.0.0.1:{port}'}}\n    push: {{listen: connection, every: 10s}}\n"
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/value/power_import")[-2:] == ["0", "750"])
+        assert home.meter("availability") == "online"
+    server.close()
+
+
+async def test_a_meter_is_found(mosquitto, tmp_path, meter):
+    async with house(mosquitto, tmp_path, "", "management: true") as home:
+        body = {"line": {"tcp": f"127.0.0.1:{meter.port}"}}
+        reply = await home.ask("bridge/main/request/meter/find", body, 60)
+        assert reply["data"]["found"], reply
+        assert reply["data"]["connection"]["tcp"] == body["line"]["tcp"]
+        assert any('"progress"' in text for text in home.seen.of("dlms_mqtt/bridge/main/response/meter/find"))
+        for line in ({}, {"serial": "spy:///dev/x?file=/etc/passwd"}, {"tcp": "a:b:c", "udp": 5}):
+            reply = await home.ask("bridge/main/request/meter/find", {"line": line})
+            assert reply["error"]["code"] in ("bad-request", "not-allowed", "invalid-value"), reply
