@@ -119,6 +119,11 @@ class Inbox:
         """Why the line ended, if it did."""
         return self._error
 
+    @property
+    def empty(self) -> bool:
+        """Is there nothing to read, neither bytes nor an error?"""
+        return not self._chunks and self._error is None
+
     def discard(self) -> bytes:
         """Empty the box and return what was in it."""
         data = b"".join(self._chunks)

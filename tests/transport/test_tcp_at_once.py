@@ -1,0 +1,95 @@
+"""Bytes that are there already are read past the event loop, and nobody else goes short of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dlms_mqtt.errors import ConnectionLost
+from dlms_mqtt.transport.tcp import TcpTransport
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+
+
+@asynccontextmanager
+async def connected(serve: Serve) -> AsyncIterator[TcpTransport]:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)  # type: ignore[arg-type]
+    async with server:
+        transport = TcpTransport(*server.sockets[0].getsockname()[:2])
+        async with transport:
+            yield transport
+
+
+async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            writer.write(bytes(4096))
+            await writer.drain()
+    except ConnectionError:
+        writer.close()
+
+
+async def test_a_flood_starves_nobody() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with connected(flood) as transport:
+        task = asyncio.create_task(other())
+        for _ in range(200):
+            assert await transport.read(1)
+        task.cancel()
+    assert turns > 10
+
+
+async def test_a_flood_can_be_cancelled() -> None:
+    async def read_for_ever(transport: TcpTransport) -> None:
+        while True:
+            await transport.read(1)
+
+    async with connected(flood) as transport:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await read_for_ever(transport)
+
+
+async def test_octets_stay_in_order() -> None:
+    """Some are read by the loop, some at once."""
+
+    async def count(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(2000):
+            writer.write(number.to_bytes(2, "big"))
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+        writer.close()
+
+    async with connected(count) as transport:
+        received = b""
+        with pytest.raises(ConnectionLost):
+            while True:
+                received += await transport.read(1)
+                if len(received) % 7 == 0:
+                    await asyncio.sleep(0)
+    assert received == b"".join(number.to_bytes(2, "big") for number in range(2000))
+
+
+async def test_closing_ends_the_connection() -> None:
+    """Both descriptors are closed: the other end notices at once."""
+    ended = asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b""
+        ended.set()
+        writer.close()
+
+    async with connected(wait) as transport:
+        await transport.close()
+        async with asyncio.timeout(1):
+            await ended.wait()
