@@ -7,16 +7,18 @@ A client has ``gets(n)``, ``lists(n)``, ``profile()``, ``view()`` and ``close()`
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import resource
 import socket
 import time
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from benchmarks import names
 from benchmarks.names import FIRST, LAST, dotted
 
+Protection = dict[str, Any] | None  # key, authentication_key, title, counter, client
 HOST = "127.0.0.1"
 TIMEOUT = 5
 
@@ -24,18 +26,31 @@ TIMEOUT = 5
 class Ours:
     """dlms-mqtt."""
 
-    def __init__(self, framing: str, port: int, **options: Any) -> None:
+    def __init__(self, framing: str, port: int, protection: Protection = None) -> None:
         from dlms_mqtt.client.client import DlmsClient
         from dlms_mqtt.client.settings import ConnectionSettings
         from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
         from dlms_mqtt.protocol.obis import Obis
 
+        options = self._protected(protection) if protection else {}
         settings = ConnectionSettings(tcp=(HOST, port), framing=framing, max_info=128, **options)
         self._runner = asyncio.Runner()
         self._one = AttributeDescriptor(3, Obis(names.REGISTERS[0]), 2)
         self._twenty = [AttributeDescriptor(3, Obis(obis), 2) for obis in names.REGISTERS]
         self._view = AttributeDescriptor(15, Obis(names.VIEW), 2)
         self._client = self._run(self._open(DlmsClient, settings))
+
+    def _protected(self, protection: dict[str, Any]) -> dict[str, Any]:
+        from dlms_mqtt.protocol.secret import Secret
+
+        return {
+            "client": protection["client"],
+            "authentication": "gmac",
+            "encryption_key": Secret(protection["key"]),
+            "authentication_key": Secret(protection["authentication_key"]),
+            "system_title": protection["title"],
+            "invocation_counter": protection["counter"],
+        }
 
     async def _open(self, kind: Any, settings: Any) -> Any:
         client = kind(settings)
@@ -80,24 +95,41 @@ class Ours:
 class Gurux:
     """gurux-dlms: its client class with a plain socket under it."""
 
-    def __init__(self, framing: str, port: int, **security: Any) -> None:
-        from gurux_dlms.enums import Authentication, InterfaceType
-        from gurux_dlms.GXDLMSClient import GXDLMSClient
+    def __init__(self, framing: str, port: int, protection: Protection = None) -> None:
+        from gurux_dlms.enums import InterfaceType
 
         kind = InterfaceType.HDLC if framing == "hdlc" else InterfaceType.WRAPPER
         self._hdlc = framing == "hdlc"
         self._socket = _connected(port)
-        self._client = self._make(GXDLMSClient, kind, Authentication, **security)
-        self._connect()
+        self._client = self._protected(kind, protection) if protection else self._plain(kind)
+        with redirect_stdout(io.StringIO()):
+            self._connect()
 
-    def _make(self, kind: Any, interface: Any, authentication: Any) -> Any:
-        return kind(True, 16, 1, authentication.NONE, None, interface)
+    def _plain(self, kind: Any) -> Any:
+        from gurux_dlms.enums import Authentication
+        from gurux_dlms.GXDLMSClient import GXDLMSClient
+
+        return GXDLMSClient(True, 16, 1, Authentication.NONE, None, kind)
+
+    def _protected(self, kind: Any, protection: dict[str, Any]) -> Any:
+        from gurux_dlms.enums import Authentication, Security
+        from gurux_dlms.secure import GXDLMSSecureClient
+
+        client = GXDLMSSecureClient(True, protection["client"], 1, Authentication.HIGH_GMAC, None, kind)
+        client.ciphering.security = Security.AUTHENTICATION_ENCRYPTION
+        client.ciphering.systemTitle = protection["title"]
+        client.ciphering.blockCipherKey = protection["key"]
+        client.ciphering.authenticationKey = protection["authentication_key"]
+        client.ciphering.invocationCounter = protection["counter"]
+        return client
 
     def _connect(self) -> None:
         client = self._client
         if self._hdlc:
             client.parseUAResponse(self._ask(client.snrmRequest()).data)
         client.parseAareResponse(self._ask(client.aarqRequest()).data)
+        if client.isAuthenticationRequired:
+            client.parseApplicationAssociationResponse(self._ask(client.getApplicationAssociationRequest()).data)
 
     def _ask(self, requests: Any) -> Any:
         """Send a request (one message or several) and read the whole answer."""
@@ -126,8 +158,9 @@ class Gurux:
         from gurux_dlms.objects import GXDLMSRegister
 
         item = GXDLMSRegister(dotted(names.REGISTERS[0]))
-        for _ in range(count):
-            assert self._ask(self._client.read(item, 2)).value == FIRST
+        with redirect_stdout(io.StringIO()):  # it says on standard output that it deciphers
+            for _ in range(count):
+                assert self._ask(self._client.read(item, 2)).value == FIRST
         return count
 
     def lists(self, count: int) -> int:
@@ -169,17 +202,24 @@ def quiet_dlms_cosem() -> None:
 class DlmsCosem:
     """dlms-cosem, silenced: by default it writes every step to standard output."""
 
-    def __init__(self, framing: str, port: int, **options: Any) -> None:
+    def __init__(self, framing: str, port: int, protection: Protection = None) -> None:
         from dlms_cosem.client import DlmsClient
         from dlms_cosem.io import BlockingTcpIO, HdlcTransport, TcpTransport
-        from dlms_cosem.security import NoSecurityAuthentication
+        from dlms_cosem.security import HighLevelSecurityGmacAuthentication, NoSecurityAuthentication
 
         quiet_dlms_cosem()
         kind = HdlcTransport if framing == "hdlc" else TcpTransport
-        transport = kind(16, 1, BlockingTcpIO(HOST, port, timeout=TIMEOUT))
-        client = options.pop("client", 16)
-        transport.client_logical_address = client
-        options.setdefault("authentication", NoSecurityAuthentication())
+        client = protection["client"] if protection else 16
+        transport = kind(client, 1, BlockingTcpIO(HOST, port, timeout=TIMEOUT))
+        options: dict[str, Any] = {"authentication": NoSecurityAuthentication()}
+        if protection:
+            options = {
+                "authentication": HighLevelSecurityGmacAuthentication(challenge_length=16),
+                "encryption_key": protection["key"],
+                "authentication_key": protection["authentication_key"],
+                "client_system_title": protection["title"],
+                "client_initial_invocation_counter": protection["counter"],
+            }
         self._client = DlmsClient(transport=transport, **options)
         self._client.connect()
         self._client.associate()
@@ -233,11 +273,23 @@ class DlmsCosem:
 class Pydlms:
     """pydlms-client."""
 
-    def __init__(self, framing: str, port: int, **options: Any) -> None:
+    def __init__(self, framing: str, port: int, protection: Protection = None) -> None:
         from pydlms.client import DlmsClient
 
+        options = self._protected(protection) if protection else {}
         self._client = DlmsClient.tcp(HOST, port, hdlc=framing == "hdlc", timeout=TIMEOUT, **options)
         self._client.connect()
+
+    def _protected(self, protection: dict[str, Any]) -> dict[str, Any]:
+        from pydlms.security.context import SecurityContext
+
+        security = SecurityContext(
+            protection["key"],
+            protection["authentication_key"],
+            client_system_title=protection["title"],
+            invocation_counter=protection["counter"],
+        )
+        return {"client_sap": protection["client"], "mechanism": 5, "security": security}
 
     def gets(self, count: int) -> int:
         from pydlms.obis import ObisCode
@@ -274,10 +326,10 @@ def _connected(port: int) -> socket.socket:
     return connection
 
 
-def run(name: str, framing: str, port: int, pipe: Any) -> None:
+def run(name: str, framing: str, port: int, pipe: Any, protection: dict[str, Any] | None = None) -> None:
     """Do the jobs that come through the pipe: (method, arguments) -> (count, seconds, CPU seconds, max RSS in MB)."""
     logging.disable(logging.CRITICAL)
-    client = CLIENTS[name](framing, port)
+    client = CLIENTS[name](framing, port, protection)
     pipe.send("ready")
     while (job := pipe.recv()) is not None:
         method, *arguments = job

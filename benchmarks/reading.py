@@ -22,10 +22,10 @@ JOBS: dict[str, tuple[tuple[Any, ...], str]] = {
 class Contender:
     """A client in a process of its own."""
 
-    def __init__(self, name: str, framing: str, port: int) -> None:
+    def __init__(self, name: str, framing: str, port: int, protection: dict[str, Any] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=run, args=(name, framing, port, there), daemon=True)
+        self._process = context.Process(target=run, args=(name, framing, port, there, protection), daemon=True)
         self._process.start()
         there.close()
         self._pipe.recv()
