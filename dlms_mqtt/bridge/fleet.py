@@ -105,7 +105,7 @@ class Fleet:
     async def _listen(self, running: Running, config: Meter) -> None:
         url = config.push.listen if config.push else ""
         if url == "connection":
-            if not running.meter.polls:
+            if running.meter.only_speaks:
                 name = f"{running.meter.id} line"
                 running.tasks.append(self._supervise(name, lambda: read_connection(running.receiver)))
         elif url:

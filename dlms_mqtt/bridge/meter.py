@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge import replies
-from dlms_mqtt.bridge.config import Meter
+from dlms_mqtt.bridge.config import Meter, Read
 from dlms_mqtt.bridge.line import Priority
 from dlms_mqtt.bridge.lockout import LockedOut
 from dlms_mqtt.bridge.meter_output import MeterOutput
@@ -119,11 +119,16 @@ class MeterTask:
     @property
     def polls(self) -> bool:
         """Is this meter asked at all, or does it only push?"""
-        return (
-            bool(self.session.settings.line)
-            and (self.config.read.set != "none" or bool(self.config.read.also) or bool(self.config.profiles))
-            and not (self.config.push and self.config.push.listen == "connection" and self.config.read.set == "none")
-        )
+        read = self.config.read
+        wanted = read.set != "none" or bool(read.also) or bool(self.config.profiles)
+        return bool(self.session.settings.line) and wanted and not self.only_speaks
+
+    @property
+    def only_speaks(self) -> bool:
+        """Is its line only listened to (``listen: connection``, and nothing said about reading)?"""
+        push, read = self.config.push, self.config.read
+        said = (read != Read() and read.set != "none") or bool(read.also) or bool(self.config.profiles)
+        return push is not None and push.listen == "connection" and not said
 
     async def _clock_set(self) -> None:
         """No reading is stamped before the system's clock is set."""

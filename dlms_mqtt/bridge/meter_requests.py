@@ -312,7 +312,7 @@ class MeterRequests:
         repeat: bool = True,
         priority: Priority = Priority.COMMAND,
     ) -> Any:
-        if not self._meter.session.settings.line:
+        if not self._meter.session.settings.line or self._meter.only_speaks:
             raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
         return await self._meter.session.run(priority, work, keep=self._meter.keeps_open(), repeat=repeat)
 
