@@ -222,7 +222,7 @@ async def _ours() -> tuple[float, float]:
             path = _write_config(Path(name), port, [f'tcp: "127.0.0.1:{server.port}"'], made.codes, 5)
             begin = time.perf_counter()
             async with started("-m", "dlms_mqtt", "run", "--config", str(path)) as pid:
-                return await _first(port, "dlms_mqtt/meter/m0/reading", lambda: pid, begin, 6.0)
+                return await _first(port, "dlms_mqtt/meter/m0/reading", lambda: pid, begin, 4.0)
     raise AssertionError
 
 
