@@ -4,7 +4,8 @@
     python -m benchmarks decoding reading   only these sections
 
 Sections: decoding (the same bytes), reading (the same small fast meter over loopback TCP, wrapper and HDLC), ciphered
-(CPU of protected GETs), imports (time and memory of a fresh interpreter), line (9600 baud on a pseudo-terminal), bridge (needs Mosquitto).
+(CPU of protected GETs), imports (time and memory of a fresh interpreter), line (9600 baud on a pseudo-terminal), bridge
+(many meters through one process; needs Mosquitto).
 Contenders take turns; the best of several rounds counts. In brackets stands the ratio to the best other one: above 1
 means that this one is better. Absolute figures hold for this machine and this hour only.
 """
