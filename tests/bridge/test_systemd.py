@@ -1,0 +1,117 @@
+"""The systemd unit, and what a real ``dlms-mqtt run`` tells systemd: ready, alive, reloaded by a signal, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlms_mqtt.cli import COMMANDS
+from tests.bridge.conftest import free_port
+from tests.bridge.house import write_config
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "dlms_mqtt/bridge/dlms-mqtt.service"
+ANALYZE = shutil.which("systemd-analyze")
+
+
+class _Unit(configparser.RawConfigParser):
+    """Keys may repeat; the values are gathered."""
+
+    def optionxform(self, optionstr):
+        return optionstr
+
+
+def _rows():
+    parser = _Unit(strict=False)
+    parser.read(UNIT)
+    return parser
+
+
+async def _heard(server: socket.socket, wanted: str, seconds: float = 10.0) -> list[str]:
+    """Messages until one of them has the wanted line."""
+    loop, heard = asyncio.get_running_loop(), []
+    async with asyncio.timeout(seconds):
+        while not heard or wanted not in heard[-1].splitlines():
+            heard.append((await loop.sock_recv(server, 4096)).decode())
+    return heard
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+async def test_systemd_hears_of_a_real_bridge(tmp_path, abstract):
+    """There is no broker and no meter: the bridge is ready all the same."""
+    name = f"dlms-mqtt-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    path = write_config(tmp_path, free_port(), '  house: {connection: {tcp: "127.0.0.1:1"}}\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(f"\0{name}" if abstract else name)
+        server.setblocking(False)
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            "NOTIFY_SOCKET": f"@{name}" if abstract else name,
+            "WATCHDOG_USEC": "200000",
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "dlms_mqtt", "run", "--config", str(path),
+            env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert "STATUS=1 meters" in (await _heard(server, "READY=1"))[-1]
+            for _ in range(5):  # twice in each interval
+                await _heard(server, "WATCHDOG=1", 0.2 + 0.5)
+            process.send_signal(signal.SIGHUP)
+            await _heard(server, "WATCHDOG=1")
+            process.terminate()
+            await _heard(server, "STOPPING=1")
+            _, said = await asyncio.wait_for(process.communicate(), 10)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert process.returncode == 0
+    assert b"Traceback" not in said
+
+
+async def test_a_wrong_configuration_is_not_started_again_and_again(tmp_path):
+    (tmp_path / "config.yaml").write_text("bridge: {idd: x}\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dlms_mqtt", "run", "--config", str(tmp_path / "config.yaml"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await process.communicate()
+    assert str(process.returncode) == _rows()["Service"]["RestartPreventExitStatus"]
+
+
+def test_what_the_unit_says():
+    service = _rows()["Service"]
+    assert service["Type"] == "notify" and float(service["WatchdogSec"]) >= 30
+    program, command, *_ = service["ExecStart"].split()
+    assert program.endswith("/dlms-mqtt") and command in COMMANDS
+    assert service["ExecReload"].endswith("-HUP $MAINPID")
+    assert service["Restart"] == "on-failure"
+    assert f"/var/lib/{service['StateDirectory']}" == "/var/lib/dlms-mqtt"  # the default of bridge.state_dir
+    for name in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "MemoryDenyWriteExecute", "ProtectKernelModules"):
+        assert service[name] == "yes"
+    assert service["ProtectSystem"] == "strict" and service["CapabilityBoundingSet"] == ""
+    assert service["User"] != "root"
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
+def test_systemd_accepts_the_unit_and_calls_it_hardened(tmp_path):
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/dlms-mqtt", "/bin/true"))
+    verified = subprocess.run([ANALYZE, "verify", "--man=no", str(unit)], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stderr
+    assert UNIT.name not in verified.stderr  # it warns of other units of the machine too
+    security = [ANALYZE, "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
+    scored = subprocess.run(security, capture_output=True, text=True)
+    if "unrecognized option" in scored.stderr:
+        pytest.skip("systemd-analyze is too old to look at a file")
+    assert scored.returncode == 0, scored.stdout.splitlines()[-1]  # exposure at most 2.0 of 10
