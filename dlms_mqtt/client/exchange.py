@@ -14,7 +14,8 @@ from typing import Any
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectionLost, RemoteProtocolError, ResponseTimeout
-from dlms_mqtt.protocol.acse import Aarq
+from dlms_mqtt.protocol.acse import Aarq, Rlrq
+from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetRequestWithList
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, WriteRequest
 from dlms_mqtt.protocol.connection import Connection, Event
 from dlms_mqtt.protocol.framing.link import Activity, Broken, LinkDown, LinkParameters, LinkUp
@@ -30,6 +31,8 @@ _CIPHERING = (22, 31)  # octets: tag, length, control, counter, tag of 12; the g
 
 _KEPT = 512  # octets of an invalid answer, for a diagnosis
 
+# What may reach the meter twice without harm.
+_REPEATABLE = frozenset({GetRequestNormal, GetRequestNext, GetRequestWithList, ReadRequest, Rlrq})
 # Services without an invoke id: on a link that numbers nothing, a late answer looks like the next one.
 _UNPAIRED = frozenset({ReadRequest, WriteRequest})
 
@@ -113,7 +116,7 @@ class Exchange:
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
         try:
-            return await self._answer()
+            return await self._answer(self._repeats(message))
         except BaseException:
             self._owed = type(message) in _UNPAIRED and self.settings.link_framing != "hdlc"
             self.connection.abandon()
@@ -130,9 +133,14 @@ class Exchange:
         refused = service_refused(answer, unprotected=self.connection.unprotected)
         raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
 
-    async def _answer(self) -> Apdu:
+    def _repeats(self, message: Apdu) -> int:
+        """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
+        harmless = type(message) in _REPEATABLE or (isinstance(message, Aarq) and not message.authentication_value)
+        return 0 if self.transport.datagram and not harmless else self.settings.retries
+
+    async def _answer(self, repeats: int) -> Apdu:
         while True:
-            event = await self._event(self.settings.retries, self.settings.timeout)
+            event = await self._event(repeats, self.settings.timeout)
             kind = type(event)
             if kind is LinkDown:
                 raise LinkLost(_lost(event))

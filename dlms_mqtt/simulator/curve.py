@@ -131,25 +131,25 @@ class Curve:
         return found
 
     def within(self, kind: str, number: int, second: float) -> float:
-        """Watt-seconds of a day up to a second of it."""
+        """Thousandths of watt-seconds of a day up to a second of it."""
         model, factor = self.day(number)
         minute, rest = divmod(min(max(second, 0.0), DAY), 60)
         index = int(minute)
         energy = model.sums[kind][index] + (rest * model.power[kind][index] if rest else 0)
-        return energy * factor / 1000
+        return energy * factor
 
     def total(self, kind: str, number: int) -> int:
-        """Watt-seconds from the beginning up to the start of a day."""
+        """Thousandths of watt-seconds, exactly, from the beginning up to the start of a day."""
         sums = self._whole.setdefault(kind, [0])
         while len(sums) <= number - _START:
             model, factor = self.day(_START + len(sums) - 1)
-            sums.append(sums[-1] + model.sums[kind][MINUTES] * factor // 1000)
+            sums.append(sums[-1] + model.sums[kind][MINUTES] * factor)
         return sums[max(0, number - _START)]
 
     def energy(self, kind: str, true: float) -> float:
         """Watt-seconds up to a moment."""
         number, second = self.split(true)
-        return self.total(kind, number) + self.within(kind, number, second)
+        return (self.total(kind, number) + self.within(kind, number, second)) / 1000
 
     def power(self, kind: str, true: float) -> int:
         """W (var) at a moment."""
