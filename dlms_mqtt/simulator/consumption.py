@@ -100,7 +100,7 @@ class Consumption:
     def _day_energy(self, kind: str, true: float) -> float:
         """Watt-seconds of the day tariff up to a moment."""
         number, second = self.curve.split(true)
-        return self._day_total(kind, number) + self._day_within(kind, number, second)
+        return (self._day_total(kind, number) + self._day_within(kind, number, second)) / 1000
 
     def _day_within(self, kind: str, number: int, second: float) -> float:
         begin, end = self._window(number)
