@@ -12,6 +12,7 @@ from typing import Any
 from dlms_mqtt.protocol.obis import Obis
 
 MAX_REQUEST = 262_144  # octets; nobody has a longer honest request
+_DIGITS = 400  # more than a float64 can have before the point or zeros after it
 
 
 def number_text(value: Decimal | float) -> str:
@@ -61,12 +62,26 @@ def _no_constant(text: str) -> None:
     raise ValueError(text)
 
 
+def decimal_of(text: str) -> Decimal:
+    """The number; ValueError when it is none or written out would have hundreds of digits (1e999999999)."""
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        raise ValueError(text) from None
+    if value.is_finite() and abs(value.adjusted()) > _DIGITS:
+        raise ValueError("a number of too many digits")
+    return value
+
+
 def loads(payload: bytes | str) -> Any:
     """JSON with decimals kept exactly; ValueError when it is none, too long, too deep or not UTF-8."""
     if len(payload) > MAX_REQUEST:
         raise ValueError("too long")
     text = payload.decode() if isinstance(payload, bytes) else payload
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        value = json.loads(text, parse_float=decimal_of, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("too deep") from None
+    if "\\u" in text:
+        dumps(value).encode()  # half a surrogate pair is a text that could never be sent back
+    return value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from dlms_mqtt.bridge.payload import decimal_of
 from dlms_mqtt.bridge.plan import PlanItem
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.cosem.structures import ScalerUnit
@@ -50,9 +51,7 @@ def item_data(item: PlanItem, value: Any, text: str, kind: DataType, scaled: Sca
 
 
 def _number_of_word(words: Mapping[int, str], text: str) -> Decimal:
-    found = next((number for number, word in words.items() if word == text), None)
-    if found is None and text.lstrip("-").isdigit() and int(text) in words:
-        found = int(text)
+    found = next((number for number, word in words.items() if text in (word, str(number))), None)
     if found is None:
         raise RequestError("invalid-value", f"The value must be one of {', '.join(words.values())}")
     return Decimal(found)
@@ -60,8 +59,8 @@ def _number_of_word(words: Mapping[int, str], text: str) -> Decimal:
 
 def _number(value: Any, text: str) -> Decimal:
     try:
-        number = Decimal(text) if not isinstance(value, Decimal | int) or isinstance(value, bool) else Decimal(value)
-    except InvalidOperation:
+        number = decimal_of(text) if not isinstance(value, Decimal | int) or isinstance(value, bool) else Decimal(value)
+    except ValueError:
         raise RequestError("invalid-value", "The value must be a number") from None
     if not number.is_finite():
         raise RequestError("invalid-value", "The value must be a number")
