@@ -1,0 +1,111 @@
+"""Layouts of notifications where no capture shows the edge: what is no code, what is no unit, what is cut off."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.meter.push import PushValue, plain_tree, push_values
+from dlms_mqtt.meter.push_lists import listed_scaler
+from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.obis import Obis
+
+ENERGY = Obis((1, 0, 1, 8, 0, 255))
+POWER = Obis((1, 0, 1, 7, 0, 255))
+
+
+def code(obis: bytes) -> Data:
+    return Data(DataType.OCTET_STRING, bytes(obis))
+
+
+def u32(value: int) -> Data:
+    return Data(DataType.DOUBLE_LONG_UNSIGNED, value)
+
+
+def structure(*items: Data) -> Data:
+    return Data(DataType.STRUCTURE, items)
+
+
+UNIT = structure(Data(DataType.INTEGER, -3), Data(DataType.ENUM, 30))
+
+
+def values(*items: Data) -> list[PushValue]:
+    return push_values(encode(structure(*items)))
+
+
+def test_flat_with_and_without_units() -> None:
+    first, second, rest = values(code(ENERGY), u32(5), UNIT, code(POWER), u32(7), u32(9))
+    assert (first.obis, first.data.value, first.scaler_unit) == (ENERGY, 5, ScalerUnit(-3, 30))
+    assert (second.obis, second.data.value, second.scaler_unit) == (POWER, 7, None)
+    assert (rest.obis, rest.place, rest.data.value) == (None, 5, 9)
+
+
+def test_a_code_without_a_value_is_a_value() -> None:
+    found = values(code(ENERGY), code(POWER), u32(1))
+    assert [(value.obis, value.place) for value in found] == [(None, 0), (POWER, None)]
+    assert [(value.obis, value.place) for value in values(u32(1), code(ENERGY))] == [(None, 0), (None, 1)]
+
+
+def test_pairs_among_flat_values() -> None:
+    found = values(u32(1), structure(code(ENERGY), u32(2), UNIT), code(POWER), u32(3))
+    assert [(value.obis, value.data.value) for value in found] == [(None, 1), (ENERGY, 2), (POWER, 3)]
+    assert found[1].scaler_unit == ScalerUnit(-3, 30)
+
+
+def test_pairs_alone() -> None:
+    found = values(structure(code(ENERGY), u32(2)), structure(code(POWER), u32(3), UNIT))
+    assert [(value.obis, value.scaler_unit) for value in found] == [(ENERGY, None), (POWER, ScalerUnit(-3, 30))]
+
+
+def definition(class_id: int, obis: bytes, attribute: int) -> Data:
+    return structure(
+        Data(DataType.LONG_UNSIGNED, class_id),
+        code(obis),
+        Data(DataType.INTEGER, attribute),
+        Data(DataType.LONG_UNSIGNED, 0),
+    )
+
+
+def test_described_by_its_first_element() -> None:
+    head = Data(DataType.ARRAY, (definition(40, Obis((0, 0, 25, 9, 0, 255)), 2), definition(3, ENERGY, 2)))
+    _, energy = values(head, u32(8))
+    assert (energy.class_id, energy.obis, energy.attribute, energy.data.value) == (3, ENERGY, 2, 8)
+    # A list of another length describes something else.
+    assert [value.place for value in values(head, u32(8), u32(9))] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 17])
+def test_a_list_of_no_known_length(count: int) -> None:
+    name = Data(DataType.OCTET_STRING, b"KFM_001")
+    found = values(name, *[u32(1)] * (count - 1))
+    assert [value.place for value in found] == list(range(count))
+
+
+def test_single_values_have_no_layout() -> None:
+    assert push_values(encode(u32(1))) == []
+    assert values() == []
+
+
+def test_published_scalers() -> None:
+    assert listed_scaler("Kamstrup_V0001", Obis((1, 1, 31, 7, 0, 255))) == ScalerUnit(-2, 33)
+    assert listed_scaler("Kamstrup_V0001", Obis((0, 1, 31, 7, 0, 255))) is None
+    assert listed_scaler("AIDON_V0001", ENERGY) is None
+
+
+def test_cut_off() -> None:
+    whole = encode(structure(code(ENERGY), u32(5)))
+    for length in range(len(whole)):
+        with pytest.raises(DecodeError):
+            push_values(whole[:length])
+        assert plain_tree(whole[:length]) is None
+
+
+@given(st.binary(max_size=200))
+def test_any_octets(data: bytes) -> None:
+    try:
+        push_values(data)
+    except DecodeError:
+        assert plain_tree(data) is None
