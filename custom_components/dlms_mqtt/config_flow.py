@@ -156,7 +156,12 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             if await self._answers():
                 data = {CONF_BASE_TOPIC: self._base, CONF_BRIDGE: bridge}
-                return self.async_create_entry(title=bridge, data=data)
+                return self.async_create_entry(
+                    title=bridge,
+                    data=data,
+                    description="default" if self._info.get("management") else "read_only",
+                    description_placeholders={"bridge": bridge},
+                )
             errors["base"] = "no_reply"
         placeholders = {
             "bridge": bridge,
@@ -192,7 +197,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
         entry: DlmsMqttConfigEntry = self._get_reauth_entry()
         meter = self.context["title_placeholders"][CONF_METER]
         errors: dict[str, str] = {}
-        placeholders = {"meter": self.context["title_placeholders"]["name"], "message": "", "hint": "", "until": ""}
+        placeholders = {"meter": self.context["title_placeholders"]["name"], **details(ApiError(""))}
         if user_input is not None and not (errors := secret_errors(user_input)):
             try:
                 await _give_secrets(entry, meter, user_input)

@@ -81,11 +81,17 @@ def setup_error(error: ApiError) -> str:
 def details(error: ApiError) -> dict[str, str]:
     """Placeholders for the sentence."""
     until = error.detail.get("until") or error.detail.get("next_try")
-    return {"message": _whole(error.message), "hint": _whole(error.hint), "until": local_time(until)}
+    return {
+        "message": _whole(error.message),
+        "hint": _whole(error.hint),
+        "name": str(error.detail.get("name") or error.message or "?"),  # the standard's own words
+        "until": local_time(until),
+    }
 
 
 def _whole(text: str) -> str:
     """A sentence that another may follow."""
+    text = text[:1].upper() + text[1:]
     return f"{text}." if text and text[-1].isalnum() else text
 
 

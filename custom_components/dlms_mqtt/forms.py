@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import voluptuous as vol
+from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
@@ -20,13 +21,14 @@ from homeassistant.helpers.selector import (
 )
 
 from .api import Json
-from .meter_config import object_label, reference
+from .meter_config import CIPHERING, object_label, reference
 
 AUTHENTICATIONS = ("automatic", "none", "low", "hls", "md5", "sha1", "gmac", "sha256")
 SECURITIES = ("automatic", "none", "authentication", "encryption", "both")
 PASSWORD_FORMATS = ("text", "hex")
 REMOTE_PROTOCOLS = ("rfc2217", "socket")
 DLMS_PORT = 4059
+GENERIC = "generic"  # the preset that assumes nothing
 
 TEXT = TextSelector()
 PASSWORD = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD))
@@ -51,26 +53,33 @@ ADDRESS = number(0, 0x3FFF)
 PORT = number(1, 65535)
 INTERVAL = number(1, 86400, "s")
 
-_SECRETS = {
+_PASSWORD: dict[vol.Required | vol.Optional, Any] = {
     vol.Optional("password"): PASSWORD,
     vol.Required("password_format", default="text"): choice("password_format", PASSWORD_FORMATS),
-    vol.Optional("encryption_key"): PASSWORD,
-    vol.Optional("authentication_key"): PASSWORD,
 }
+_KEYS: dict[vol.Required | vol.Optional, Any] = {vol.Optional("encryption_key"): PASSWORD, vol.Optional("authentication_key"): PASSWORD}
 
-REAUTH_SCHEMA = vol.Schema(_SECRETS)
+REAUTH_SCHEMA = vol.Schema({**_PASSWORD, **_KEYS})
 
-ACCESS_SCHEMA = vol.Schema(
-    {
-        vol.Required("name"): TEXT,
-        vol.Optional("client"): ADDRESS,
-        vol.Optional("server"): ADDRESS,
-        vol.Required("authentication", default="automatic"): choice("authentication", AUTHENTICATIONS),
-        **_SECRETS,
+
+def access_schema(ciphered: bool) -> vol.Schema:
+    """Name, addresses and secrets; what only ciphered meters need is folded away unless this is one."""
+    ciphering: dict[vol.Required | vol.Optional, Any] = {
+        **_KEYS,
         vol.Required("security", default="automatic"): choice("security", SECURITIES),
         vol.Optional("system_title"): TEXT,
     }
-)
+    return vol.Schema(
+        {
+            vol.Required("name"): TEXT,
+            vol.Required("authentication", default="automatic"): choice("authentication", AUTHENTICATIONS),
+            **_PASSWORD,
+            vol.Optional("client"): ADDRESS,
+            vol.Optional("server"): ADDRESS,
+            vol.Required(CIPHERING): section(vol.Schema(ciphering), {"collapsed": not ciphered}),
+        }
+    )
+
 
 NETWORK_SCHEMA = vol.Schema({vol.Required("host"): TEXT, vol.Required("port", default=DLMS_PORT): PORT})
 
@@ -102,10 +111,12 @@ def _port_label(row: Mapping[str, Any]) -> str:
 
 
 def preset_schema(presets: Iterable[Mapping[str, Any]]) -> vol.Schema:
-    """The meter families that the bridge knows."""
-    options = [SelectOptionDict(value=str(row["id"]), label=_preset_label(row)) for row in presets if row.get("id")]
+    """The meter families that the bridge knows and can ask: those that only push cannot be tested from here."""
+    rows = [row for row in presets if row.get("id") and not row.get("push_only")]
+    rows.sort(key=lambda row: row["id"] != GENERIC)
+    options = [SelectOptionDict(value=str(row["id"]), label=_preset_label(row)) for row in rows]
     selector = SelectSelector(SelectSelectorConfig(options=options, mode=SelectSelectorMode.DROPDOWN))
-    return vol.Schema({vol.Required("preset"): selector})
+    return vol.Schema({vol.Required("preset", default=GENERIC): selector})
 
 
 def _preset_label(row: Mapping[str, Any]) -> str:
@@ -119,9 +130,9 @@ def items_schema(objects: Iterable[Json]) -> vol.Schema:
     several = SelectSelector(SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.DROPDOWN))
     return vol.Schema(
         {
-            vol.Required("items"): several,
             vol.Optional("every"): INTERVAL,
-            vol.Optional("fast_items"): several,
             vol.Optional("fast_every"): INTERVAL,
+            vol.Optional("fast_items"): several,
+            vol.Required("items"): several,
         }
     )

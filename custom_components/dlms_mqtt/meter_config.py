@@ -17,6 +17,8 @@ LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
 SECRET_KEYS = ("password", "encryption_key", "authentication_key")
 PLAIN_KEYS = ("client", "server", "authentication", "security", "system_title")
 HEX_LENGTHS = {"encryption_key": (32, 64), "authentication_key": (32, 64), "system_title": (16,)}
+CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
+_CIPHERING_KEYS = ("encryption_key", "authentication_key", "security", "system_title")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -67,6 +69,27 @@ def outgoing(config: Mapping[str, Any]) -> Json:
 # Access data
 
 
+def flat(fields: Mapping[str, Any]) -> Json:
+    """The form's fields without their section."""
+    return {**{key: value for key, value in fields.items() if key != CIPHERING}, **as_object(fields.get(CIPHERING))}
+
+
+def folded(fields: Mapping[str, Any]) -> Json:
+    """The fields as the form has them, with their section."""
+    inside = {key: value for key, value in fields.items() if key in _CIPHERING_KEYS}
+    return {**{key: value for key, value in fields.items() if key not in inside}, CIPHERING: inside}
+
+
+def is_ciphered(connection: Mapping[str, Any]) -> bool:
+    """Is there anything in the section to look at? A masked key says nothing: every meter may have one."""
+    return any(connection.get(key) not in (None, "none", MASKED) for key in _CIPHERING_KEYS)
+
+
+def shown_errors(errors: Mapping[str, str]) -> dict[str, str]:
+    """The errors where the frontend shows them: a field in a section has no place of its own."""
+    return {"base" if key in _CIPHERING_KEYS else key: error for key, error in errors.items()}
+
+
 def access_errors(fields: Mapping[str, Any], connection: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the access data, by field; a secret left empty is the one already given."""
     errors = {key: "not_hex" for key, lengths in HEX_LENGTHS.items() if not _is_hex(fields.get(key), lengths)}
@@ -102,6 +125,8 @@ def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: 
         value = fields.get(key)
         if value not in (None, "", "automatic"):
             result[key] = int(value) if isinstance(value, float) else value
+    if fields.get("authentication") == "automatic" and fields.get("password"):
+        result["authentication"] = "low"  # no family says otherwise, and without it the password would not be sent
     for key in SECRET_KEYS:
         if value := fields.get(key):
             as_hex = key != "password" or fields.get("password_format") == "hex"

@@ -20,9 +20,9 @@ from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import details, setup_error
 from .forms import (
-    ACCESS_SCHEMA,
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
+    access_schema,
     items_schema,
     preset_schema,
     serial_schema,
@@ -33,12 +33,16 @@ from .meter_config import (
     build_read,
     chosen,
     fast,
+    flat,
+    folded,
     host_port,
+    is_ciphered,
     masked,
     meter_id,
     normal_read,
     outgoing,
     seconds,
+    shown_errors,
     with_access,
     with_line,
     without_masked,
@@ -192,19 +196,21 @@ class MeterFlow(ConfigSubentryFlow):
         errors: dict[str, str] = {}
         if self._failure is not None and user_input is None:
             errors["base"] = setup_error(self._failure)
-        if user_input is not None and not (errors := access_errors(user_input, self._connection)):
+        fields = flat(user_input or {})
+        if user_input is not None and not (errors := shown_errors(access_errors(fields, self._connection))):
             try:
-                self._take_access(user_input)
+                self._take_access(fields)
             except ApiError as error:
                 self._failure, errors = error, {"base": setup_error(error)}
             else:
                 return await self.async_step_test()
         shown = {key: self._connection[key] for key in SHOWN if key in self._connection}
         shown |= {"name": self._config.get("name") or ""}
-        shown |= {key: value for key, value in (user_input or {}).items() if key in (*SHOWN, "name")}
+        shown |= {key: value for key, value in fields.items() if key in (*SHOWN, "name")}
+        schema = access_schema(is_ciphered(self._connection) or "base" in errors)
         return self.async_show_form(
             step_id="access",
-            data_schema=self.add_suggested_values_to_schema(ACCESS_SCHEMA, shown),
+            data_schema=self.add_suggested_values_to_schema(schema, folded(shown)),
             errors=errors,
             description_placeholders=details(self._failure or ApiError("")),
         )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlms_mqtt.bridge import answers, management, manual
+from dlms_mqtt.meter import answers, management, manual
 from dlms_mqtt.bridge.commands import Handler, Request
 from dlms_mqtt.bridge.config import Meter
 from dlms_mqtt.bridge.config_file import ConfigMistakes, managed_file, parse_meter
@@ -251,7 +251,12 @@ def _preset_row(name: str) -> dict[str, Any]:
         preset = load_preset(name)
     except ConfigError:
         preset = {}
-    return {"id": name, "name": str(preset.get("name") or name), "manufacturer": str(preset.get("manufacturer") or "")}
+    return {
+        "id": name,
+        "name": str(preset.get("name") or name),
+        "manufacturer": str(preset.get("manufacturer") or ""),
+        "push_only": "push" in preset and not preset.get("connection"),  # nothing is known of how to ask it
+    }
 
 
 def _json_connection(connection: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
     ),
     _BuiltIn(_health("last_success", "Last success", device_class="timestamp", category=DIAGNOSTIC), "Letzter Erfolg"),
     _BuiltIn(
-        _health("clock_drift", "Clock drift", device_class="duration", unit="s", precision=0, category=DIAGNOSTIC),
+        _health("clock_drift", "Clock drift", device_class="duration", unit="s", precision=1, category=DIAGNOSTIC),
         "Uhrenabweichung",
         "clock",
     ),

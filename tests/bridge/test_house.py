@@ -73,6 +73,9 @@ async def test_requests_that_only_read(mosquitto, tmp_path, meter):
         assert reply["status"] == "ok" and "facts" in reply["data"]
         for verb in ("ping", "ports", "presets", "schema", "config"):
             assert (await home.ask(f"bridge/main/request/{verb}"))["status"] == "ok", verb
+        presets = (await home.ask("bridge/main/request/presets"))["data"]["presets"]
+        push_only = {row["id"]: row["push_only"] for row in presets}
+        assert push_only["norway-han"] and not push_only["generic"] and not push_only["kaifa-tcp"]
 
 
 async def test_profiles_of_the_configuration(mosquitto, tmp_path, meter):

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from fake_bridge import FakeBridge, Message
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowHandler
+from homeassistant.data_entry_flow import FlowHandler, section
 from homeassistant.helpers import device_registry as dr
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
@@ -191,6 +191,16 @@ def _texts_exist(english: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def _fields(schema: Any, step: str) -> Iterator[str]:
+    """The texts of a form's fields, and of its sections with theirs."""
+    for key, field in (schema.schema if schema else {}).items():
+        if isinstance(field, section):
+            yield f"{step}.sections.{key}.name"
+            yield from _fields(field.schema, f"{step}.sections.{key}")
+        else:
+            yield from (f"{step}.{part}.{key}" for part in ("data", "data_description"))
+
+
 def _check(flow: Any, result: Any, texts: dict[str, Any]) -> None:
     root = "config_subentries.meter" if isinstance(flow.handler, tuple) else "config"
     if flow.handler == DOMAIN and hasattr(flow, "payload"):
@@ -199,11 +209,7 @@ def _check(flow: Any, result: Any, texts: dict[str, Any]) -> None:
     step = f"{root}.step.{result.get('step_id')}"
     wanted: list[str] = []
     if kind == "form":
-        fields = [str(key) for key in (result["data_schema"].schema if result["data_schema"] else {})]
-        wanted += [
-            f"{step}.title",
-            *(f"{step}.{part}.{field}" for field in fields for part in ("data", "data_description")),
-        ]
+        wanted += [f"{step}.title", *_fields(result["data_schema"], step)]
         wanted += [f"{root}.error.{error}" for error in (result["errors"] or {}).values()]
     elif kind == "menu":
         wanted += [f"{step}.title", *(f"{step}.menu_options.{option}" for option in result["menu_options"])]
@@ -211,7 +217,7 @@ def _check(flow: Any, result: Any, texts: dict[str, Any]) -> None:
         wanted += [f"{step}.title", f"{root}.progress.{result['progress_action']}"]
     elif kind == "abort":
         wanted.append(f"{root}.abort.{result['reason']}")
-    elif kind == "create_entry" and root != "config":
+    elif kind == "create_entry":
         wanted.append(f"{root}.create_entry.{result['description']}")
     for path in wanted:
         text = _lookup(texts, path)

@@ -174,7 +174,10 @@ class FakeBridge:
 
     def _on_presets(self, _request: dict[str, Any]) -> Iterator[Any]:
         generic = {"id": "generic", "name": "Generic", "manufacturer": "", "notes": ""}
-        yield _ok({"presets": [generic, {"id": "omnia", "name": "Omnia", "manufacturer": "Acme", "notes": ""}]})
+        acme = {"id": "acme", "name": "Acme", "manufacturer": "Acme", "push_only": False}
+        han = {"id": "han", "name": "Customer interface", "manufacturer": "", "push_only": True}
+        omnia = {"id": "omnia", "name": "Omnia", "manufacturer": "Acme"}
+        yield _ok({"presets": [acme, generic, han, omnia]})
 
     def _on_config(self, _request: dict[str, Any]) -> Iterator[Any]:
         meters = {meter: _public(config) for meter, config in (self.stored | self.yaml).items()}

@@ -27,7 +27,7 @@ ACCESS = {
     "authentication": "low",
     "password": "12345678",
     "password_format": "text",
-    "security": "automatic",
+    "ciphering": {"security": "automatic"},
 }
 ALL = [f"{row['obis']}:2" for row in OBJECTS]
 
@@ -148,7 +148,8 @@ async def test_find_it_for_me(hass: HomeAssistant, bridge: FakeBridge, entry: Mo
     assert result["step_id"] == "access"
     assert suggested(result)["client"] == 32
     with patch.object(bridge, "publish_discovery", return_value=Message("x", "")):
-        result = await go(hass, result, {**ACCESS, "name": "!!", "authentication": "automatic"})
+        fields = {**ACCESS, "name": "!!", "authentication": "automatic", "password": ""}
+        result = await go(hass, result, fields)
         result = await go(hass, result, {"items": ALL[:2]})
     assert result["description"] == "mqtt"  # no device yet
     connection = bridge.stored["meter"]["connection"]
@@ -264,10 +265,11 @@ async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, ent
     result = await go(hass, result, {**ACCESS, "password": "123", "password_format": "hex"})
     assert result["errors"] == {"password": "not_hex"}
     wrong = {"encryption_key": "00", "authentication_key": "x" * 32, "system_title": "4B"}
-    result = await go(hass, result, {**ACCESS, **wrong})
-    assert result["errors"] == dict.fromkeys(wrong, "not_hex")
+    result = await go(hass, result, {**ACCESS, "ciphering": {"security": "automatic", **wrong}})
+    assert result["errors"] == {"base": "not_hex"}  # the frontend shows no error within a section
     right = {"encryption_key": "00 11" * 8, "authentication_key": "aa:" * 16, "system_title": "4B414D0000000001"}
-    result = await go(hass, result, {**ACCESS, **right, "password": "31 32", "password_format": "hex"})
+    ciphering = {"security": "both", **right}
+    result = await go(hass, result, {**ACCESS, "ciphering": ciphering, "password": "31 32", "password_format": "hex"})
     assert result["step_id"] == "items"
     sent = next(request for verb, request in bridge.requests if verb == "meter/validate")["config"]["connection"]
     assert {key: bridge.open(sent[key]) for key in ("encryption_key", "authentication_key", "password")} == {
@@ -275,6 +277,37 @@ async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, ent
         "authentication_key": "hex:" + "aa" * 16,
         "password": "hex:3132",
     }
+
+
+async def test_a_password_is_sent_where_nothing_says_how(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    result = await go(hass, await to_access(hass, entry), {**ACCESS, "authentication": "automatic"})
+    assert result["step_id"] == "items"
+    sent = next(request for verb, request in bridge.requests if verb == "meter/validate")["config"]["connection"]
+    assert sent["authentication"] == "low"
+
+
+async def test_families_that_only_push_are_not_offered(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "h", "port": 4059})
+    result = await choose(hass, result, "preset")
+    (preset,) = result["data_schema"].schema
+    assert preset.default() == "generic"
+    options = [option["value"] for option in result["data_schema"].schema[preset].config["options"]]
+    assert options == ["generic", "acme", "omnia"]
+
+
+async def test_the_ciphering_section_opens_for_ciphered_meters(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    for security, collapsed in (("none", True), ("both", False)):
+        bridge.stored["house"]["connection"]["security"] = security
+        result = await choose(hass, await reconfigure(hass, house), "access")
+        assert result["data_schema"].schema["ciphering"].options["collapsed"] is collapsed
+        hass.config_entries.subentries.async_abort(result["flow_id"])
 
 
 async def test_a_bridge_with_a_broken_key(hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: Any) -> None:
@@ -421,7 +454,7 @@ async def test_change_the_line_of_a_meter_without_secrets(
     result = await choose(hass, await reconfigure(hass, house), "line")
     result = await choose(hass, result, "tcp")
     result = await go(hass, result, {"host": "10.0.0.6", "port": 4059})
-    result = await go(hass, result, {"name": "House", "authentication": "automatic"})
+    result = await go(hass, result, {"name": "House", "authentication": "automatic", "ciphering": {}})
     assert result["reason"] == "reconfigure_successful"
     assert bridge.stored["house"]["connection"] == {"tcp": "10.0.0.6:4059"}
 

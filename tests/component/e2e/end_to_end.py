@@ -34,7 +34,7 @@ ACCESS = {
     "authentication": "low",
     "password": SECRET,
     "password_format": "text",
-    "security": "automatic",
+    "ciphering": {"security": "automatic"},
 }
 CONFIGURATION = """\
 bridge:
@@ -186,7 +186,8 @@ class Story:
         step = await self.home.answer(flow, {"next_step_id": "preset"}, sub=True)
         step = await self.home.answer(flow, {"preset": "generic"}, sub=True)
         if not self.fake:
-            step = await self.home.answer(flow, {**ACCESS, "password": "00000000"}, sub=True)
+            wrong = {**ACCESS, "password": "00000000", "authentication": "automatic"}
+            step = await self.home.answer(flow, wrong, sub=True)
             _expect(step, "form", "access")
             if step["errors"] != {"base": "authentication_refused"}:
                 raise Failed(f"a wrong password was answered with {step['errors']}")
