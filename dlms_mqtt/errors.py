@@ -130,11 +130,12 @@ class ConnectionLost(TransportError):
 
 
 class ResponseTimeout(TransportError):
-    """Nothing valid came in time; ``received`` is what did come (for a diagnosis)."""
+    """Nothing valid came in time; ``received`` is what did come, ``reason`` a fixed word (for a diagnosis)."""
 
-    def __init__(self, message: str, *, received: bytes = b"", hint: str = "") -> None:
+    def __init__(self, message: str, *, received: bytes = b"", reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.received = received
+        self.reason = reason
 
 
 class StoreError(DlmsMqttError):

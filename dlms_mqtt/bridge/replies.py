@@ -50,6 +50,9 @@ def _service_code(error: errors.ServiceRefused) -> str:
     return next((code for word, code in _SERVICE.items() if word in error.name), "meter-refused")
 
 
+# what such an answer says of our own message, in the words of a SecurityError
+_REASONS = {"deciphering-error": "key", "invocation-counter-error": "counter"}
+
 _Code = str | Callable[[Any], str]
 
 #: The first row that fits counts.
@@ -106,14 +109,19 @@ def error_of(error: BaseException) -> dict[str, Any]:
 
 def _detail(error: BaseException) -> dict[str, Any]:
     detail = dict(error.detail) if isinstance(error, RequestError) else {}
-    if isinstance(error, errors.SecurityError):
-        detail["reason"] = error.reason
     if isinstance(error, errors.MeterRefused):
         facts = {"result": error.code, "name": error.name, "target": getattr(error, "target", "")}
         detail |= {key: value for key, value in facts.items() if value not in (None, "")}
-    if reason := getattr(error, "reason", ""):  # of a SecurityError or a sign-on that failed
+    if reason := _reason(error):
         detail["reason"] = reason
     return detail
+
+
+def _reason(error: BaseException) -> str:
+    """The finer word: of a SecurityError, an answer that did not come, or an exception about our message."""
+    if isinstance(error, errors.ServiceRefused):
+        return next((reason for word, reason in _REASONS.items() if word in error.name), "")
+    return str(getattr(error, "reason", ""))
 
 
 def ok(data: Any) -> dict[str, Any]:

@@ -235,6 +235,13 @@ class Exchange:
             log.warning("%s: pushes are dropped: they are not protected as this association is", self.transport.name)
 
     def _silence(self, received: bytes) -> ResponseTimeout:
+        if self._last and received and not received.replace(self._last, b""):
+            return ResponseTimeout(
+                f"only our own octets come back from {self.transport.name}, the meter does not answer",
+                received=received,
+                reason="echo",
+                hint="The head works but may sit the wrong way round; else `dlms-mqtt find` tries addresses.",
+            )
         if received:
             return ResponseTimeout(
                 f"{len(received)} octets came from {self.transport.name}, but no valid answer",

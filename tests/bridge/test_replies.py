@@ -58,6 +58,17 @@ def test_a_refusal_carries_the_standards_code():
     assert error_of(error)["detail"] == {"result": 3, "name": "read-write-denied", "target": "1.0.1.8.0.255:2"}
 
 
+@pytest.mark.parametrize(("word", "reason"), [("deciphering-error", "key"), ("invocation-counter-error", "counter")])
+def test_a_meter_that_cannot_decipher_says_why(word, reason):
+    error = E.ServiceRefused("no", code=5, name=f"service-not-allowed, {word}")
+    assert error_of(error)["detail"]["reason"] == reason
+
+
+def test_an_echo_is_told_from_silence():
+    assert error_of(E.ResponseTimeout("no", reason="echo"))["detail"] == {"reason": "echo"}
+    assert error_of(E.ResponseTimeout("no"))["detail"] == {}
+
+
 def test_a_fault_of_ours_shows_nothing_of_the_inside():
     assert "secret" not in str(error_of(ValueError("secret")))
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.client.store import MEMORY, Store
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -28,6 +30,7 @@ from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from dlms_mqtt.transport.memory import memory_pair
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
 from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
@@ -140,6 +143,15 @@ async def test_rubbish_is_told_from_silence(clock: object) -> None:
             await meter.client(timeout=1.0, retries=1).open()
         assert caught.value.received
         assert "parity" in caught.value.hint
+
+
+async def test_an_echo_and_nothing_else_is_named(clock: object) -> None:
+    near, _ = memory_pair()
+    near.echo = True
+    client = DlmsClient(parse_settings({"serial": "memory", "timeout": "1s", "retries": "1"}), transport=near)
+    with pytest.raises(ResponseTimeout, match="only our own octets") as caught:
+        await client.open()
+    assert caught.value.reason == "echo"
 
 
 async def test_a_whole_exchange_has_an_end(clock: Any) -> None:
