@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlms_mqtt.meter import answers, management, manual
+from dlms_mqtt.bridge import management, manual
 from dlms_mqtt.bridge.commands import Handler, Request
 from dlms_mqtt.bridge.config import Meter
 from dlms_mqtt.bridge.config_file import ConfigMistakes, managed_file, parse_meter
@@ -18,6 +18,7 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import identify, read_objects
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter import answers
 from dlms_mqtt.meter.preset import load_preset, preset_names
 from dlms_mqtt.meter.quantities import select
 from dlms_mqtt.transport.ports import list_ports

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dlms_mqtt.bridge import answers, writing
+from dlms_mqtt.bridge import writing
 from dlms_mqtt.bridge.commands import Handler, Request
 from dlms_mqtt.bridge.config import Action
 from dlms_mqtt.bridge.line import Priority
@@ -23,6 +23,7 @@ from dlms_mqtt.client.profile import Profile, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
+from dlms_mqtt.meter import answers
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis

@@ -8,12 +8,12 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
-from dlms_mqtt.cli.values import raw, readable
 from dlms_mqtt.cli.words import method_number, parse_object
 from dlms_mqtt.cli.write import parse_type
 from dlms_mqtt.client.objects import ObjectRef, resolve
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.answers import raw, readable
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.data import Data, DataType, parse_value
 

@@ -10,14 +10,13 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, print_json, say, table
-from dlms_mqtt.cli.values import error_json, meter_json, value_json
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import identify, read_objects
-from dlms_mqtt.cosem.classes import class_name, find
+from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import MeterRefused
-from dlms_mqtt.meter.names import object_name
+from dlms_mqtt.meter.answers import error_json, meter_json, object_json, value_json
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
@@ -56,32 +55,6 @@ async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, 
             if values:
                 document |= await _values(client, objects, progress, where)
     return document, objects
-
-
-def object_json(item: ObjectInfo) -> dict[str, Any]:
-    """One object with its rights."""
-    row = find(item.class_id, item.version)
-    return {
-        "class": item.class_id,
-        "class_name": class_name(item.class_id),
-        "version": item.version,
-        "obis": str(item.obis),
-        "name": object_name(item.obis, item.class_id),
-        "short_name": item.short_name,
-        "attributes": [
-            {"attribute": number, "name": _name(row, "attribute", number), "access": access.text}
-            for number, access in sorted(item.attribute_access.items())
-        ],
-        "methods": [
-            {"method": number, "name": _name(row, "method", number), "access": access.text}
-            for number, access in sorted(item.method_access.items())
-        ],
-    }
-
-
-def _name(row: Any, kind: str, number: int) -> str | None:
-    found = getattr(row, kind)(number) if row else None
-    return found.name if found else None
 
 
 async def _values(

@@ -11,11 +11,11 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import note, plain, print_json, say, table
-from dlms_mqtt.cli.values import meter_json, octets_text
 from dlms_mqtt.cli.words import parse_object, parse_time
 from dlms_mqtt.client.objects import identify
 from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.answers import cell_value, cells_json, meter_json
 from dlms_mqtt.meter.names import object_name
 from dlms_mqtt.protocol.obis import Obis
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     meter, profile, time = asyncio.run(_profile(where, reference.obis, selection))
     form = "json" if args.json else args.format
     if form == "json":
-        print_json({"meter": meter, "values": cells(profile, time), "errors": []})
+        print_json({"meter": meter, "values": cells_json(profile, time), "errors": []})
     elif form == "csv":
         _print_csv(profile)
     else:
@@ -81,51 +81,11 @@ def _head(column: Column) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def value_of(column: Column, raw: Any) -> Any:
-    """A cell in the meter's unit: scaled number, text, time."""
-    if isinstance(raw, bytes):
-        return octets_text(raw)
-    if column.scaler_unit and isinstance(raw, int | float) and not isinstance(raw, bool):
-        return column.scaler_unit.apply(raw)
-    return raw
-
-
 def _texts(profile: Profile, row: tuple[Any, ...]) -> list[str]:
-    return [str(plain(value_of(column, raw))) for column, raw in zip(profile.columns, row, strict=False)]
+    return [str(plain(cell_value(column, raw))) for column, raw in zip(profile.columns, row, strict=False)]
 
 
 def _print_csv(profile: Profile) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([_head(column) for column in profile.columns])
     writer.writerows(_texts(profile, row) for row in profile.rows)
-
-
-def cells(profile: Profile, fallback: datetime) -> list[dict[str, Any]]:
-    """One JSON value per cell, with the time of its row; the time column itself is not repeated."""
-    return [
-        _cell(column, raw, _time(profile, row, fallback))
-        for row in profile.rows
-        for index, (column, raw) in enumerate(zip(profile.columns, row, strict=False))
-        if index != profile.time_column
-    ]
-
-
-def _time(profile: Profile, row: tuple[Any, ...], fallback: datetime) -> str:
-    moment = row[profile.time_column] if profile.time_column is not None else fallback
-    return moment.isoformat() if hasattr(moment, "isoformat") else str(moment)
-
-
-def _cell(column: Column, raw: Any, time: str) -> dict[str, Any]:
-    source, scaled = column.source, column.scaler_unit
-    return {
-        "obis": str(source.obis),
-        "class": source.class_id,
-        "attribute": source.attribute,
-        "name": object_name(source.obis, source.class_id, source.attribute),
-        "raw": plain(raw),
-        "scaler": scaled.scaler if scaled else None,
-        "value": plain(value_of(column, raw)),
-        "unit": scaled.unit or None if scaled else None,
-        "type": column.type.text if column.type is not None else None,
-        "time": time,
-    }

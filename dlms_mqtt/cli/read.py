@@ -10,7 +10,7 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import complain, print_json
-from dlms_mqtt.cli.values import error_json, meter_json, print_values, value_json
+from dlms_mqtt.cli.values import print_values
 from dlms_mqtt.cli.words import attribute_number, parse_object
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.memory import Measured
@@ -18,6 +18,7 @@ from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME, Identity, ObjectRef, r
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
 from dlms_mqtt.errors import MeterRefused
+from dlms_mqtt.meter.answers import error_json, meter_json, value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 

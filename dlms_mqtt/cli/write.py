@@ -9,11 +9,11 @@ from typing import Any
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
 from dlms_mqtt.cli.read import attributes_of
-from dlms_mqtt.cli.values import raw, readable
 from dlms_mqtt.cli.words import parse_object
 from dlms_mqtt.client.objects import ObjectRef
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.errors import AccessRefused, ConfigError
+from dlms_mqtt.meter.answers import raw, readable
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
 from dlms_mqtt.protocol.data import Data, DataType, encode, parse_value

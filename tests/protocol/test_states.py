@@ -12,7 +12,7 @@ from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, UnconfirmedWriteRequest
 from dlms_mqtt.protocol.states import ANY_TIME, RULES, State, next_state
 
-ASKED = {State.GET, State.SET, State.SET_BLOCK, State.ACTION, State.ACTION_BLOCK, State.READ, State.WRITE, State.ACCESS}
+ASKED = [State.GET, State.SET, State.SET_BLOCK, State.ACTION, State.ACTION_BLOCK, State.READ, State.WRITE, State.ACCESS]
 
 
 def bare(kind: type, last: bool = True) -> object:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.cli import objects as command
-from dlms_mqtt.cli.values import value_json
+from dlms_mqtt.meter.answers import value_json
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile

@@ -1,4 +1,7 @@
-"""Replies with data of a meter, in the JSON shapes of the command line; decimals stay exact."""
+"""Data of a meter in the JSON shapes that other programs rely on: one for the command line and for MQTT replies.
+
+Numbers stay Decimal, octets bytes and times datetime: whoever writes the JSON writes them exactly.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import Identity
-from dlms_mqtt.client.profile import Profile
+from dlms_mqtt.client.profile import Column, Profile
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import MeterRefused
@@ -41,7 +44,7 @@ def raw(data: Data) -> Any:
     return tree if data.type in CONTAINERS else tree[1]
 
 
-def value_json(measured: Measured, time: datetime) -> dict[str, Any]:
+def value_json(measured: Measured, time: datetime | None) -> dict[str, Any]:
     """One value, in the meter's own unit."""
     attribute, scaled = measured.attribute, measured.scaler_unit
     return {
@@ -52,7 +55,7 @@ def value_json(measured: Measured, time: datetime) -> dict[str, Any]:
         "value": measured.value if scaled else readable(measured.data),
         "unit": measured.unit or None,
         "type": measured.data.type.text,
-        "time": time.isoformat(timespec="seconds"),
+        "time": time.isoformat(timespec="seconds") if time else None,
     }
 
 
@@ -68,28 +71,32 @@ def _address(attribute: AttributeDescriptor) -> dict[str, Any]:
 def cells_json(profile: Profile, fallback: datetime) -> list[dict[str, Any]]:
     """One value per cell, with the time of its row; the time column itself is not repeated."""
     return [
-        _cell_json(profile, index, row, fallback)
+        _cell_json(column, raw_value, row[profile.time_column] if profile.time_column is not None else fallback)
         for row in profile.rows
-        for index in range(min(len(row), len(profile.columns)))
+        for index, (column, raw_value) in enumerate(zip(profile.columns, row, strict=False))
         if index != profile.time_column
     ]
 
 
-def _cell_json(profile: Profile, index: int, row: tuple[Any, ...], fallback: datetime) -> dict[str, Any]:
-    column, value = profile.columns[index], row[index]
-    source, scaled = column.source, column.scaler_unit
+def cell_value(column: Column, value: Any) -> Any:
+    """A cell in the meter's unit: scaled number, text, time."""
+    if isinstance(value, bytes):
+        return readable(Data(DataType.OCTET_STRING, value))
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    return column.scaler_unit.apply(value) if column.scaler_unit and number else value
+
+
+def _cell_json(column: Column, value: Any, time: Any) -> dict[str, Any]:
+    source, scaled = column.source, column.scaler_unit
     return {
-        "obis": str(source.obis),
-        "class": source.class_id,
-        "attribute": source.attribute,
+        **_address(AttributeDescriptor(*source[:3])),
         "name": object_name(source.obis, source.class_id, source.attribute),
         "raw": value,
         "scaler": scaled.scaler if scaled else None,
-        "value": scaled.apply(value) if scaled and number else value,
+        "value": cell_value(column, value),
         "unit": (scaled.unit or None) if scaled else None,
         "type": column.type.text if column.type is not None else None,
-        "time": row[profile.time_column] if profile.time_column is not None else fallback,
+        "time": time,
     }
 
 
