@@ -153,7 +153,8 @@ async def load(meters: int, values: int, seconds: float) -> None:
                 await client.subscribe("dlms_mqtt/meter/+/reading", qos=0)
                 begin = time.perf_counter()
                 async with started("-m", "dlms_mqtt", "run", "--config", str(path), core=cores[0]) as pid:
-                    await _collect(client, made, meters * values)
+                    if len(await _collect(client, made, meters * values)) < meters * values:
+                        raise SystemExit("the bridge did not read every meter")
                     print(
                         f"all {meters} meters read for the first time: {time.perf_counter() - begin:.1f} s after start"
                     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Coroutine, Iterable
@@ -33,6 +35,7 @@ _QUIET = logging.getLogger(f"{__name__}.aiomqtt")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
+_STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 _ANSWER = 10.0  # s that the broker has for an answer
 _IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
 _REPLIES = 1000  # that wait for the broker to come back
@@ -186,16 +189,19 @@ class Broker:
             self._outbox.spill()
 
     async def _reconnect(self, context: ssl.SSLContext | None) -> None:
-        pause = _FIRST_PAUSE
+        pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
+            since = math.inf
             try:
                 async with self._new_client(context) as client:
-                    pause = _FIRST_PAUSE
+                    since = loop.time()
                     await self._serve(client)
             except (aiomqtt.MqttError, OSError, ValueError) as error:
                 self._broken(error)
             finally:
                 self.connected, self._client = False, None
+            if loop.time() - since > _STOOD:
+                pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -215,6 +221,7 @@ class Broker:
             clean_session=None if is_v5 else True,
             clean_start=True if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,
             max_inflight_messages=_IN_FLIGHT,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
             logger=_QUIET,
         )
         client.pending_calls_threshold = 2 * _IN_FLIGHT

@@ -1,0 +1,162 @@
+"""Brokers that drop us or show the wrong papers: told once, tried again with growing pauses, nothing lost or sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from dlms_mqtt.bridge import mqtt as bridge_mqtt
+from dlms_mqtt.bridge.config import Tls
+from tests.bridge.conftest import free_port
+from tests.bridge.test_mqtt import _put, _running, _until
+
+CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
+
+
+@contextlib.asynccontextmanager
+async def dropping(after: int) -> AsyncIterator[tuple[int, list[float]]]:
+    """A broker that accepts the connection and hangs up after so many more packets; when it was called."""
+    calls: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(asyncio.get_running_loop().time())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            connect = await reader.read(1000)
+            writer.write(CONNACK[connect[connect.index(b"MQTT") + 4]])
+            for _ in range(after):
+                await reader.read(1000)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], calls
+    finally:
+        server.close()
+
+
+@pytest.mark.expect_log("No line to the broker")
+@pytest.mark.parametrize("after", [1, 2])
+async def test_a_broker_that_accepts_and_drops(monkeypatch, after):
+    monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
+    async with dropping(after) as (port, calls), _running(port) as broker:
+        broker.retain("base/a", "1")
+        await broker.subscribe(["base/request/#"])
+        _put(broker.outbox, 1)
+        await _until(lambda: len(calls) >= 6)
+        pauses = [later - sooner for sooner, later in pairwise(calls)]
+        assert all(pause > 0.04 * 2**number for number, pause in enumerate(pauses)), pauses
+        assert len(broker.outbox) == 1
+
+
+class Authority:
+    """Signs certificates of servers and clients; files in ``folder``."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._own = self._sign(name, self._key.public_key(), None)
+        self.file = self._write(f"{name}.pem", self._own.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, *addresses: str) -> tuple[str, str]:
+        """Certificate and key as files."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(name, key.public_key(), addresses)
+        plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return (
+            self._write(f"{self.name}-{name}.pem", certificate.public_bytes(serialization.Encoding.PEM)),
+            self._write(f"{self.name}-{name}.key", key.private_bytes(*plain)),
+        )
+
+    def _write(self, name: str, data: bytes) -> str:
+        path = self.folder / name
+        path.write_bytes(data)
+        return str(path)
+
+    def _sign(self, name, public_key, addresses):
+        now, is_authority = datetime.now(UTC), addresses is None
+        subject, issuer = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, self.name))
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if is_authority:
+            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usage, critical=True)
+        else:
+            names = [x509.IPAddress(ip_address(address)) for address in addresses]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+@pytest.fixture
+def ours(tmp_path):
+    return Authority(tmp_path, "ours")
+
+
+def _secured(factory, authority, *addresses, clients=None):
+    """The port of a broker with a certificate of this authority for these addresses."""
+    port = free_port()
+    certificate, key = authority.issue("broker", *addresses)
+    rows = [f"listener {port} 127.0.0.1", f"certfile {certificate}", f"keyfile {key}", f"cafile {authority.file}"]
+    factory("\n".join(["allow_anonymous true", *rows, *(["require_certificate true"] if clients else [])]))
+    return port
+
+
+async def test_our_certificates(mosquitto_factory, ours):
+    port = _secured(mosquitto_factory, ours, "127.0.0.1", clients=True)
+    certificate, key = ours.issue("bridge")
+    async with _running(port, tls=Tls(ca=ours.file, certificate=certificate, key=key)) as broker:
+        broker.retain("base/a", "1")
+        await _until(lambda: broker.connected)
+        await broker.flush(5)
+
+
+PAPERS = {  # address in the broker's certificate; who signed ours (None: we show none); whom we trust
+    "other authority": ("127.0.0.1", "ours", "other"),
+    "other name": ("127.0.0.2", "ours", "ours"),
+    "none to show": ("127.0.0.1", None, "ours"),
+    "a stranger's": ("127.0.0.1", "other", "ours"),
+}
+
+
+@pytest.mark.expect_log("No line to the broker")
+@pytest.mark.parametrize("what", PAPERS)
+async def test_papers_that_are_not_in_order(mosquitto_factory, ours, tmp_path, monkeypatch, what):
+    monkeypatch.setattr(bridge_mqtt, "_ANSWER", 1.0)
+    authorities = {"ours": ours, "other": Authority(tmp_path, "other")}
+    address, signer, trusted = PAPERS[what]
+    port = _secured(mosquitto_factory, ours, address, clients=True)
+    certificate, key = authorities[signer].issue("bridge") if signer else ("", "")
+    tls = Tls(ca=authorities[trusted].file, certificate=certificate, key=key)
+    async with _running(port, tls=tls) as broker:
+        _put(broker.outbox, 1)
+        await _until(lambda: broker.trouble)
+        assert not broker.connected and broker.handler.connections == 0 and len(broker.outbox) == 1
+        if what.startswith("other"):
+            assert "certificate" in broker.trouble.lower()
+
+
+@pytest.mark.expect_log("No line to the broker")
+async def test_a_plain_broker_where_tls_is_wanted(mosquitto, ours):
+    async with _running(mosquitto.port, tls=Tls(ca=ours.file)) as broker:
+        await _until(lambda: broker.trouble)
+        assert not broker.connected
