@@ -57,7 +57,10 @@ _PASSWORD: dict[vol.Required | vol.Optional, Any] = {
     vol.Optional("password"): PASSWORD,
     vol.Required("password_format", default="text"): choice("password_format", PASSWORD_FORMATS),
 }
-_KEYS: dict[vol.Required | vol.Optional, Any] = {vol.Optional("encryption_key"): PASSWORD, vol.Optional("authentication_key"): PASSWORD}
+_KEYS: dict[vol.Required | vol.Optional, Any] = {
+    vol.Optional("encryption_key"): PASSWORD,
+    vol.Optional("authentication_key"): PASSWORD,
+}
 
 REAUTH_SCHEMA = vol.Schema({**_PASSWORD, **_KEYS})
 

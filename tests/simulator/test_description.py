@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.cli import objects as command
-from dlms_mqtt.meter.answers import value_json
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.errors import AccessRefused, ConfigError
+from dlms_mqtt.meter.answers import value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
