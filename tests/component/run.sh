@@ -41,7 +41,9 @@ unit() { # NAME TIERS EXTRA, then pytest's arguments
     fi
 }
 
-export COVERAGE_FILE=$CACHE/.coverage-component
+COVERAGE_FILE=$(mktemp) # its own: two runs side by side would count each other's files
+export COVERAGE_FILE
+trap 'rm -f "$COVERAGE_FILE"' EXIT
 [ $# -gt 0 ] && COVERAGE=0
 unit new "3.14.2 3.13.2" mypy "$@"
 unit old 3.13.0 "" "$@"
