@@ -13,10 +13,10 @@ from dlms_mqtt.bridge.replies import RequestError
 _LOG = logging.getLogger(__name__)
 
 
-def run_bridge(path: Path) -> None:
-    """Serve until a signal; ConfigError (also ConfigMistakes and BridgeTaken), StoreError."""
+def run_bridge(path: Path, verbose: int = 0) -> None:
+    """Serve until a signal; ConfigError (also BridgeTaken), StoreError. ``verbose`` goes before the file's level."""
     app = App(path)
-    _set_up_log(app.config.bridge.log_level)
+    _set_up_log((app.config.bridge.log_level, "info", "debug")[min(verbose, 2)])
     asyncio.run(_serve(app))
 
 

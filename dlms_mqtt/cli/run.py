@@ -15,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal; ends cleanly: associations released, ``offline`` published."""
-    run_bridge(args.config)
+    run_bridge(args.config, args.verbose)
     return 0

@@ -201,7 +201,7 @@ async def test_no_secret_shows_anywhere(mosquitto_factory, tmp_path, meter):
     push, log, number = free_port(), tmp_path / "bridge.log", [0]
     async with serve_tcp(meter) as server:
         user = f'username: dlms\npassword: "text:{SECRETS["broker"].decode()}"'
-        text = "management: true\nlog_level: debug\nwatch_files: false"
+        text = "management: true\nlog_level: warning\nwatch_files: false"  # -vv goes before it
         path = write_config(tmp_path / "run", secured, _meters(server.port, push), text, user)
         async with watching(broker.port) as seen, bridge(path, log):
             online = {f"dlms_mqtt/meter/{name}/availability" for name in GOOD}
