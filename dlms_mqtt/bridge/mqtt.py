@@ -31,9 +31,6 @@ from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
-_QUIET = logging.getLogger(f"{__name__}.aiomqtt")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 _ANSWER = 10.0  # s that the broker has for an answer
@@ -70,6 +67,18 @@ class _Reply:
     correlation: bytes | None
 
 
+class _Heard(logging.Handler):
+    """What paho-mqtt tells its log and nobody else: why TLS was refused."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the last one."""
+        self.last = record.getMessage()
+
+
 class Broker:
     """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
 
@@ -84,6 +93,7 @@ class Broker:
         self._client: aiomqtt.Client | None = None
         self._version = _V311 if config.protocol == "3.1.1" else _V5
         self._idle = asyncio.Event()
+        self._heard = _Heard()
         self.connected = self._silent = False
         self.trouble = ""
 
@@ -207,6 +217,8 @@ class Broker:
 
     def _new_client(self, context: ssl.SSLContext | None) -> aiomqtt.Client:
         config, is_v5 = self._config, self._version is _V5
+        quiet, self._heard.last = logging.Logger("aiomqtt"), ""
+        quiet.addHandler(self._heard)
         client = aiomqtt.Client(
             config.host,
             config.broker_port,
@@ -222,7 +234,7 @@ class Broker:
             clean_start=True if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,
             max_inflight_messages=_IN_FLIGHT,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
-            logger=_QUIET,
+            logger=quiet,
         )
         client.pending_calls_threshold = 2 * _IN_FLIGHT
         return client
@@ -233,7 +245,9 @@ class Broker:
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
             self._version = _V311 if self._version is _V5 else _V5
         words = (
-            "the broker refused user name or password" if code in _CREDENTIALS else str(error) or type(error).__name__
+            "the broker refused user name or password"
+            if code in _CREDENTIALS
+            else self._heard.last or str(error) or type(error).__name__
         )
         if words != self.trouble:
             _LOG.warning("No line to the broker %s:%d: %s", self._config.host, self._config.broker_port, words)
