@@ -169,7 +169,7 @@ def _voluptuous(kind: Kind) -> Convert:
         try:
             return kind.convert(value)
         except ConfigError as error:
-            raise vol.Invalid(f"{error.message} {error.hint}".strip()) from None
+            raise vol.Invalid(". ".join(filter(None, (error.message, error.hint)))) from None
 
     return validate
 
