@@ -84,11 +84,12 @@ class Commands:
         self._topics, self._find, self._send, self._clock = topics, find, send, clock
         self._known: dict[tuple[str, str], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def receive(self, message: Message) -> bool:
-        """Start a command; False when the message is none (another topic, retained or empty)."""
+        """Start a command; False when the message is none (another topic, retained or empty) or we are leaving."""
         address = self._topics.address(message.topic)
-        if address is None or message.retained or not message.payload:
+        if address is None or message.retained or not message.payload or self._closed:
             return False
         task = asyncio.get_running_loop().create_task(self._answer(address, message))
         self._tasks.add(task)
@@ -96,7 +97,8 @@ class Commands:
         return True
 
     async def close(self) -> None:
-        """Cancel what runs; each is still answered."""
+        """Take no more, and cancel what runs; each is still answered."""
+        self._closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
