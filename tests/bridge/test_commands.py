@@ -207,6 +207,12 @@ async def test_the_end_answers_what_still_runs(desk):
     assert [reply["error"]["code"] for reply in desk.replies] == ["cancelled", "cancelled"]
 
 
+async def test_nothing_is_taken_after_the_end(desk):
+    await desk.commands.close()
+    assert not await desk.ask("meter/house/request/read", {"id": 1})
+    assert not desk.calls and not desk.sent
+
+
 async def test_long_work_sends_progress(desk):
     await desk.ask("meter/h/request/objects", {"id": 1})
     assert [reply["status"] for reply in desk.replies] == ["progress", "ok"]
