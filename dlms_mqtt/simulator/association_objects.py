@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from dlms_mqtt.cosem.object_list import encode_access_rights_sn, encode_object_list, encode_object_list_sn
 from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, Context
-from dlms_mqtt.simulator.objects import CosemObject, named
+from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN
+from dlms_mqtt.simulator.objects import Context, CosemObject, named
 
 
 def object_list(context: Context) -> bytes:

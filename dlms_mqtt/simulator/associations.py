@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.classes import RESERVED_BASE_NAMES
-from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, ManufacturerAlgorithm, Security
 from dlms_mqtt.protocol.security.suites import NO_KEY
-from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, CosemObject
+from dlms_mqtt.simulator.faults import Faults
 
-if TYPE_CHECKING:
-    from dlms_mqtt.simulator.faults import Faults
-    from dlms_mqtt.simulator.meter import Meter
+PUBLIC, READER, MANAGER = 0, 1, 2
+"""Who may do what: levels of associations, and the least level that an object asks for."""
 
-View = dict[tuple[int, Obis], ObjectInfo]
+LEVELS = {"public": PUBLIC, "reader": READER, "manager": MANAGER}
 
 C = Conformance
 LN_SERVICES = (
@@ -85,62 +81,3 @@ class Association:
     def speaks(self, referencing: str) -> bool:
         """Does this client address objects so?"""
         return self.referencing in (referencing, "both")
-
-
-class Context:
-    """One association at work: what a value may depend on."""
-
-    __slots__ = ("association", "client_title", "meter", "referencing")
-
-    def __init__(self, meter: Meter, association: Association, referencing: str = "ln") -> None:
-        self.meter = meter
-        self.association = association
-        self.referencing = referencing
-        self.client_title = b""
-
-    @property
-    def current(self) -> tuple[int, Obis]:
-        """The association object of this association."""
-        return CURRENT_LN if self.referencing == "ln" else CURRENT_SN
-
-    @property
-    def view(self) -> View:
-        """What this client sees of the meter, with its rights; clients of one level share it."""
-        key = self.association.level, self.referencing
-        found = self.meter.views.get(key)
-        if found is None:
-            found = self.meter.views[key] = self._view()
-        return found
-
-    def _view(self) -> View:
-        other = CURRENT_SN if self.referencing == "ln" else CURRENT_LN
-        return {
-            key: _info(item, self.association.level, key == self.current)
-            for key, item in self.meter.objects.items()
-            if self.association.level >= item.see and key != other
-        }
-
-
-def _info(item: CosemObject, level: int, current: bool) -> ObjectInfo:
-    if item.rights is not None:
-        attributes, methods = item.rights
-    else:
-        writes, runs = level >= item.write, current or level >= item.run
-        attributes = {number: 3 if writes and number in item.writable else 1 for number in sorted(item.values)}
-        methods = dict.fromkeys(sorted(item.methods), 1 if runs else 0)
-    return ObjectInfo(
-        item.class_id,
-        item.version,
-        item.obis,
-        {number: AttributeAccess(mode, selectors=_selectors(item, number)) for number, mode in attributes.items()},
-        {number: MethodAccess(mode) for number, mode in methods.items()},
-        item.short_name or None,
-    )
-
-
-def _selectors(item: CosemObject, attribute: int) -> tuple[int, ...] | None:
-    found = item.selectors.get(attribute)
-    return tuple(found) if found else None
-
-
-__all__ = ["CURRENT_LN", "CURRENT_SN", "LN_SERVICES", "MANAGER", "SN_SERVICES", "Association", "Context", "View"]

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
 from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.timestamps import DateTime
-from dlms_mqtt.simulator.associations import Context
 from dlms_mqtt.simulator.meter import Meter
-from dlms_mqtt.simulator.objects import PUBLIC, CosemObject, Method, Outcome, make, named
+from dlms_mqtt.simulator.objects import PUBLIC, Context, CosemObject, Method, Outcome, make, named
 
 OK = Outcome()
 _MOST_SHIFT = 900

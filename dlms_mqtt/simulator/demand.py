@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.simulator.associations import Context
 from dlms_mqtt.simulator.consumption import Consumption
 from dlms_mqtt.simulator.meter import Meter
-from dlms_mqtt.simulator.objects import CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.objects import Context, CosemObject, Outcome, make, named
 
 PERIOD = 900
 _DAY = 86400

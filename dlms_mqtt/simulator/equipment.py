@@ -12,10 +12,10 @@ from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, Security, unwrap_key
-from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.associations import Association
 from dlms_mqtt.simulator.consumption import DAY_BEGINS, DAY_ENDS, Consumption
 from dlms_mqtt.simulator.meter import Code, Event, Meter
-from dlms_mqtt.simulator.objects import PUBLIC, CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.objects import PUBLIC, Context, CosemObject, Outcome, make, named
 
 OK = Outcome()
 REFUSED = Outcome(ActionResult.OTHER_REASON)

@@ -13,7 +13,7 @@ from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.association_objects import association_objects
-from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.associations import Association
 from dlms_mqtt.simulator.clients import household_associations
 from dlms_mqtt.simulator.clock_object import clock_object
 from dlms_mqtt.simulator.consumption import TARIFFS, Consumption
@@ -23,7 +23,7 @@ from dlms_mqtt.simulator.equipment import Builder, identification, ports, securi
 from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.image import Image, image_object
 from dlms_mqtt.simulator.meter import Code, Event, Meter
-from dlms_mqtt.simulator.objects import CosemObject, make
+from dlms_mqtt.simulator.objects import Context, CosemObject, make
 from dlms_mqtt.simulator.profiles import (
     CLOCK,
     Column,

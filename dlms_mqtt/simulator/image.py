@@ -8,9 +8,8 @@ from dlms_mqtt.cosem.structures import ImageInfo, array
 from dlms_mqtt.protocol.apdu.results import ActionResult
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator.associations import Context
 from dlms_mqtt.simulator.meter import Code, Meter
-from dlms_mqtt.simulator.objects import CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.objects import Context, CosemObject, Outcome, make, named
 
 FIRMWARE = (1, Obis((1, 0, 0, 2, 0, 255)))
 BLOCK_SIZE = 128

@@ -14,8 +14,7 @@ from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, DataType, decode, decode_whole
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.simulator import services
-from dlms_mqtt.simulator.associations import Context
-from dlms_mqtt.simulator.objects import Outcome
+from dlms_mqtt.simulator.objects import Context, Outcome
 
 R = DataAccessResult
 _HEAD = 14  # octets of a response with a block, around the block

@@ -9,20 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import PeerCounters
 from dlms_mqtt.protocol.timestamps import DateTime
-from dlms_mqtt.simulator.associations import CURRENT_SN, Association, View
-from dlms_mqtt.simulator.objects import CosemObject
+from dlms_mqtt.simulator.associations import CURRENT_SN, Association
+from dlms_mqtt.simulator.objects import CosemObject, View
 from dlms_mqtt.simulator.timeline import Timeline
 from dlms_mqtt.transport.clock import Clock
-
-if TYPE_CHECKING:
-    from dlms_mqtt.simulator.session import MeterServer
 
 Random = Callable[[int], bytes]
 LOCKED_FOR = 900.0
@@ -54,6 +51,13 @@ class Event:
 
     time: float
     code: int
+
+
+class Session(Protocol):
+    """An association that stands, as the meter knows it: a way to tell the client something."""
+
+    def push(self, octets: bytes) -> None:
+        """Send an APDU that was not asked for."""
 
 
 class ShiftedClock(Clock):
@@ -102,7 +106,7 @@ class Meter:
         self.events: list[Event] = []
         self.on_event: list[Callable[[Event], None]] = []
         self.on_push: list[Callable[[Obis], None]] = []
-        self.sessions: set[MeterServer] = set()
+        self.sessions: set[Session] = set()
         self.master_key = Secret(bytes(range(0x70, 0x80)))
         self.oddities: dict[str, str] = {}
         self.restarts = 0

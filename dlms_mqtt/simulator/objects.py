@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.classes import InterfaceClass, find
+from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator.associations import CURRENT_LN, CURRENT_SN, LEVELS, MANAGER, PUBLIC, READER, Association
 
-if TYPE_CHECKING:
-    from dlms_mqtt.simulator.associations import Context
-
-PUBLIC, READER, MANAGER = 0, 1, 2
-"""Who may do what: levels of associations, and the least level that an object asks for."""
-
-LEVELS = {"public": PUBLIC, "reader": READER, "manager": MANAGER}
-
+View = dict[tuple[int, Obis], ObjectInfo]
 Value = Data | bytes | Callable[["Context"], Data | bytes]
 Writer = Callable[["Context", Data], int]
 Check = Callable[[Any], bool]
@@ -99,6 +95,27 @@ class CosemObject:
         self.values[attribute] = value
         return DataAccessResult.SUCCESS
 
+    def info(self, level: int, current: bool) -> ObjectInfo:
+        """The object with the rights of a level; ``current``: it is the association that asks."""
+        attributes, methods = self.rights or self._rights(level, current)
+        return ObjectInfo(
+            self.class_id,
+            self.version,
+            self.obis,
+            {number: AttributeAccess(mode, selectors=self._selectors(number)) for number, mode in attributes.items()},
+            {number: MethodAccess(mode) for number, mode in methods.items()},
+            self.short_name or None,
+        )
+
+    def _rights(self, level: int, current: bool) -> tuple[dict[int, int], dict[int, int]]:
+        writes, runs = level >= self.write, current or level >= self.run
+        attributes = {number: 3 if writes and number in self.writable else 1 for number in sorted(self.values)}
+        return attributes, dict.fromkeys(sorted(self.methods), 1 if runs else 0)
+
+    def _selectors(self, attribute: int) -> tuple[int, ...] | None:
+        found = self.selectors.get(attribute)
+        return tuple(found) if found else None
+
     def _type_fits(self, context: Context, attribute: int, value: Data) -> bool:
         item = self.row.attribute(attribute) if self.row else None
         expected = item.type if item else None
@@ -110,6 +127,56 @@ class CosemObject:
 
 
 _TEXTS = {DataType.OCTET_STRING, DataType.DATE_TIME, DataType.DATE, DataType.TIME}
+
+
+class Device(Protocol):
+    """What values and services ask of the meter (``meter`` is it), which is built on top of them."""
+
+    title: bytes
+    objects: dict[tuple[int, Obis], CosemObject]
+    views: dict[tuple[int, str], View]
+    oddities: dict[str, str]
+    on_push: list[Callable[[Obis], None]]
+
+    def named(self, short_name: int) -> tuple[CosemObject, str, int] | None:
+        """What a variable name means."""
+
+    def client_counter(self) -> int:
+        """The highest invocation counter that any client has used."""
+
+
+class Context:
+    """One association at work: what a value may depend on."""
+
+    __slots__ = ("association", "client_title", "meter", "referencing")
+
+    def __init__(self, meter: Device, association: Association, referencing: str = "ln") -> None:
+        self.meter = meter
+        self.association = association
+        self.referencing = referencing
+        self.client_title = b""
+
+    @property
+    def current(self) -> tuple[int, Obis]:
+        """The association object of this association."""
+        return CURRENT_LN if self.referencing == "ln" else CURRENT_SN
+
+    @property
+    def view(self) -> View:
+        """What this client sees of the meter, with its rights; clients of one level share it."""
+        key = self.association.level, self.referencing
+        found = self.meter.views.get(key)
+        if found is None:
+            found = self.meter.views[key] = self._view()
+        return found
+
+    def _view(self) -> View:
+        other = CURRENT_SN if self.referencing == "ln" else CURRENT_LN
+        return {
+            key: item.info(self.association.level, key == self.current)
+            for key, item in self.meter.objects.items()
+            if self.association.level >= item.see and key != other
+        }
 
 
 def make(class_id: int, obis: str, *values: Value, version: int = 0, **options: Any) -> CosemObject:
@@ -126,3 +193,22 @@ def named(kind: str, value: Any) -> Data:
     if found is None:
         raise ConfigError(f"there is no type '{kind}'")
     return Data(found, value)
+
+
+__all__ = [
+    "LEVELS",
+    "MANAGER",
+    "PUBLIC",
+    "READER",
+    "Context",
+    "CosemObject",
+    "Device",
+    "Method",
+    "Outcome",
+    "Select",
+    "Value",
+    "View",
+    "Writer",
+    "make",
+    "named",
+]

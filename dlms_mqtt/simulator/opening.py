@@ -31,8 +31,9 @@ from dlms_mqtt.protocol.security import (
     check_password,
     verify_answer,
 )
-from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.associations import Association
 from dlms_mqtt.simulator.meter import Meter
+from dlms_mqtt.simulator.objects import Context
 
 D = ServiceUserDiagnostic
 _FORMS = (
@@ -204,9 +205,9 @@ def _acceptance(meter: Meter, opened: Opened, name: ApplicationContext, response
     )
 
 
-def prove(opened: Opened, answer: bytes) -> bytes:
+def prove(meter: Meter, opened: Opened, answer: bytes) -> bytes:
     """Pass 3 to pass 4: check the client's answer and give ours; SecurityError."""
-    row, meter = opened.context.association, opened.context.meter
+    row = opened.context.association
     hls = HlsContext(
         own_challenge=opened.challenge,
         peer_challenge=opened.client_challenge,
@@ -214,7 +215,7 @@ def prove(opened: Opened, answer: bytes) -> bytes:
         own_title=meter.title,
         peer_title=opened.context.client_title,
         suite=row.suite,
-        key=_gmac_cipher(opened).key if row.mechanism is Mechanism.HLS_GMAC else None,
+        key=_gmac_cipher(meter, opened).key if row.mechanism is Mechanism.HLS_GMAC else None,
         next_counter=meter.next_counter,
         algorithm=row.algorithm,
     )
@@ -231,11 +232,11 @@ def prove(opened: Opened, answer: bytes) -> bytes:
     return proof
 
 
-def _gmac_cipher(opened: Opened) -> Cipher:
+def _gmac_cipher(meter: Meter, opened: Opened) -> Cipher:
     """GMAC needs the keys of the association even where its messages are not ciphered."""
     if opened.cipher is not None:
         return opened.cipher
-    row, meter = opened.context.association, opened.context.meter
+    row = opened.context.association
     if row.keys is None:
         raise SecurityError("this association has no keys", reason="key")
     return Cipher(

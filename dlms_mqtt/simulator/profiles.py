@@ -19,10 +19,9 @@ from dlms_mqtt.protocol.buffer import encode_length
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.timestamps import DateTime
-from dlms_mqtt.simulator.associations import Context
 from dlms_mqtt.simulator.clock_object import moment_of
 from dlms_mqtt.simulator.meter import Code, Meter
-from dlms_mqtt.simulator.objects import CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.objects import Context, CosemObject, Outcome, make, named
 
 CLOCK = CaptureObject(8, Obis((0, 0, 1, 0, 0, 255)), 2, 0)
 _FIFO = 1

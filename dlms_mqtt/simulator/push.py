@@ -16,9 +16,9 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Cipher, Security
 from dlms_mqtt.protocol.timestamps import DateTime
 from dlms_mqtt.simulator import services
-from dlms_mqtt.simulator.associations import Association, Context
+from dlms_mqtt.simulator.associations import Association
 from dlms_mqtt.simulator.meter import Meter
-from dlms_mqtt.simulator.objects import CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.objects import Context, CosemObject, Outcome, make, named
 
 SCHEDULED, ON_EVENT = Obis((0, 0, 25, 9, 0, 255)), Obis((0, 4, 25, 9, 0, 255))
 _TCP, _A_XDR = 0, 0

@@ -9,8 +9,7 @@ from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescrip
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
 from dlms_mqtt.protocol.buffer import encode_length
 from dlms_mqtt.protocol.data import Data, DataType, encode
-from dlms_mqtt.simulator.associations import Context
-from dlms_mqtt.simulator.objects import CosemObject, Method, Outcome
+from dlms_mqtt.simulator.objects import Context, CosemObject, Method, Outcome
 
 R = DataAccessResult
 

@@ -25,10 +25,11 @@ from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.states import State
-from dlms_mqtt.simulator.associations import CURRENT_LN, Context
+from dlms_mqtt.simulator.associations import CURRENT_LN
 from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.logical_names import LogicalNames
 from dlms_mqtt.simulator.meter import Meter
+from dlms_mqtt.simulator.objects import Context
 from dlms_mqtt.simulator.opening import Opened, Refused, open_association, prove, refusal
 from dlms_mqtt.simulator.services import RequestRefused
 from dlms_mqtt.simulator.short_names import ShortNames
@@ -300,7 +301,7 @@ class MeterServer:
         """Check the client's answer to our challenge; our answer to his. SecurityError ends the association."""
         if self.opened is None or value.type is not DataType.OCTET_STRING:
             raise SecurityError("no answer to a challenge", reason="authentication")
-        return prove(self.opened, value.value)
+        return prove(self.meter, self.opened, value.value)
 
 
 def _is_proof(request: Any) -> bool:

@@ -28,7 +28,8 @@ from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, DataType, decode
 from dlms_mqtt.protocol.layout import VALUES, Apdu
 from dlms_mqtt.simulator import services
-from dlms_mqtt.simulator.associations import CURRENT_SN, SN_ASSOCIATION_NAME, Context
+from dlms_mqtt.simulator.associations import CURRENT_SN, SN_ASSOCIATION_NAME
+from dlms_mqtt.simulator.objects import Context
 
 R = DataAccessResult
 REPLY_TO_HLS = SN_ASSOCIATION_NAME + 0x58

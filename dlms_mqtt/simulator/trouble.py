@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dlms_mqtt.protocol.apdu import action, get
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.access import AccessRequest
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
+from dlms_mqtt.protocol.connection import Connection
+from dlms_mqtt.protocol.framing.link import Link
 from dlms_mqtt.simulator.faults import Faults
-
-if TYPE_CHECKING:
-    from dlms_mqtt.simulator.session import MeterServer
+from dlms_mqtt.simulator.meter import Meter
 
 _AHEAD = 100  # how far the counter that a fault names is ahead of the last one
 _LISTS = (
@@ -22,6 +22,21 @@ _LISTS = (
     action.ActionRequestWithListFirstPblock,
     AccessRequest,
 )
+
+
+class Session(Protocol):
+    """What a fault strikes: the session of one client."""
+
+    meter: Meter
+    link: Link
+    connection: Connection
+    restarts: int
+
+    def restarted(self) -> None:
+        """The meter has forgotten its link and association."""
+
+    def refuse(self, request: Any, state: int, service: int) -> None:
+        """Answer a request with an exception-response."""
 
 
 class Dropped(Exception):
@@ -37,7 +52,7 @@ _METER_FAULTS: dict[str, Any] = {
 }
 
 
-def in_spite_of_faults(session: MeterServer, faults: Faults, request: Any) -> bool:
+def in_spite_of_faults(session: Session, faults: Faults, request: Any) -> bool:
     """Let the faults of this association and the meter strike; False: the request is done with. Dropped."""
     for name, strike in _METER_FAULTS.items():
         if fault := faults.strike(name):
@@ -64,7 +79,7 @@ def _count_block(faults: Faults, request: Any) -> None:
         raise Dropped
 
 
-def refuse_counter(session: MeterServer, how: str) -> None:
+def refuse_counter(session: Session, how: str) -> None:
     """As if somebody else had used this client's key meanwhile."""
     session.connection.abandon()
     if how == "silence":
@@ -74,7 +89,7 @@ def refuse_counter(session: MeterServer, how: str) -> None:
     session.link.send(refusal.encode())
 
 
-def _refuse_list(session: MeterServer, request: Any, how: str) -> bool:
+def _refuse_list(session: Session, request: Any, how: str) -> bool:
     if how == "silence":
         session.connection.abandon()
     elif how == "error" and isinstance(request, get.GetRequestWithList):
