@@ -5,26 +5,52 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dlms_mqtt.bridge import management, manual
 from dlms_mqtt.bridge.commands import Handler, Request
-from dlms_mqtt.bridge.config import Meter
-from dlms_mqtt.bridge.config_file import ConfigMistakes, managed_file, parse_meter
+from dlms_mqtt.bridge.config import Config, Meter
+from dlms_mqtt.bridge.config_file import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
+from dlms_mqtt.bridge.fleet import Fleet
 from dlms_mqtt.bridge.line import Priority
+from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.session import Session
+from dlms_mqtt.bridge.seal import SealKey
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import identify, read_objects
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter import answers
 from dlms_mqtt.meter.preset import load_preset, preset_names
 from dlms_mqtt.meter.quantities import select
 from dlms_mqtt.transport.ports import list_ports
 
-if TYPE_CHECKING:
-    from dlms_mqtt.bridge.app import App
+
+class Bridge(Protocol):
+    """What the requests need of the bridge that they are asked of."""
+
+    version: str
+    started: str
+    presets: Presets
+    loaded: Loaded
+    store: Store
+    seal: SealKey
+    fleet: Fleet
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        ...
+
+    @property
+    def meters(self) -> Mapping[str, MeterTask]:
+        """The meters at work."""
+        ...
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again; what changed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +62,8 @@ class _Verb:
 class BridgeRequests:
     """The verbs of the bridge."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
         self._verbs: dict[str, _Verb] = {
             "ping": _Verb(self.ping),
             "ports": _Verb(self.ports),
@@ -65,7 +91,7 @@ class BridgeRequests:
         return verb.run
 
     def _need_management(self) -> None:
-        if not self._app.config.bridge.management:
+        if not self._bridge.config.bridge.management:
             raise RequestError(
                 "not-allowed", "Management over MQTT is off", hint="Set bridge.management: true in the configuration."
             )
@@ -74,11 +100,15 @@ class BridgeRequests:
 
     async def ping(self, request: Request) -> Any:
         """Are you there?"""
-        return {"bridge": self._app.config.bridge.id, "started": self._app.started, "version": self._app.version}
+        return {
+            "bridge": self._bridge.config.bridge.id,
+            "started": self._bridge.started,
+            "version": self._bridge.version,
+        }
 
     async def ports(self, request: Request) -> Any:
         """The serial ports of this machine."""
-        used = {meter.session.settings.serial: name for name, meter in self._app.meters.items()}
+        used = {meter.session.settings.serial: name for name, meter in self._bridge.meters.items()}
         return {
             "ports": [
                 {
@@ -101,7 +131,7 @@ class BridgeRequests:
 
     async def config(self, request: Request) -> Any:
         """The configuration in force, without secrets."""
-        return {"bridge": self._app.config.bridge.id, "meters": self._app.loaded.shown}
+        return {"bridge": self._bridge.config.bridge.id, "meters": self._bridge.loaded.shown}
 
     # -- meters -------------------------------------------------------------------------------------------------------
 
@@ -124,9 +154,9 @@ class BridgeRequests:
         request.progress(0, 1, "reading the object list")
 
         async def work(client: DlmsClient) -> Any:
-            found = await read_objects(client, self._app.store)
+            found = await read_objects(client, self._bridge.store)
             core = {item.quantity.key for item in select(found)}
-            language = self._app.config.mqtt.discovery.language
+            language = self._bridge.config.mqtt.discovery.language
             return {"objects": answers.value_rows(select(found, everything=True), core, language)}
 
         return await self._once(request, settings, work)
@@ -138,10 +168,10 @@ class BridgeRequests:
         if not settings.line:
             raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
         name = str(request.body.get("meter") or request.body.get("id") or "new")
-        running = self._app.meters.get(name)
+        running = self._bridge.meters.get(name)
         if running is not None and running.session.settings == settings:
             return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())
-        session: Session = self._app.fleet.new_session(f"{name} (trial)", settings)
+        session = self._bridge.fleet.new_session(f"{name} (trial)", settings)
         try:
             return await session.run(Priority.COMMAND, work, keep=False)
         finally:
@@ -155,9 +185,9 @@ class BridgeRequests:
         line = {"serial": line} if isinstance(line, str) else line
         if not line:
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}")
-        given = management.remote_connection(line, self._app.seal)
+        given = management.remote_connection(line, self._bridge.seal)
         name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
-        shared = self._app.fleet.line(_only_line(given))
+        shared = self._bridge.fleet.line(_only_line(given))
 
         async def nothing() -> None:
             return None
@@ -165,7 +195,7 @@ class BridgeRequests:
         async with shared.turn(f"search on {name}", Priority.COMMAND, nothing):
             found = await find(
                 given,
-                store=self._app.store,
+                store=self._bridge.store,
                 progress=lambda done, total, stage: request.progress(round(done), round(total), stage),
             )
         return {
@@ -180,12 +210,12 @@ class BridgeRequests:
 
     async def reload(self, request: Request) -> Any:
         """Read the configuration again."""
-        return {"changed": await self._app.reload()}
+        return {"changed": await self._bridge.reload()}
 
     async def add(self, request: Request) -> Any:
         """Add a managed meter."""
         meter_id, _, config = self._wanted(request)
-        if meter_id in self._app.config.meters:
+        if meter_id in self._bridge.config.meters:
             raise RequestError("invalid-value", f"There is a meter '{meter_id}' already", hint="Use meter/update.")
         return await self._write(meter_id, config)
 
@@ -200,41 +230,43 @@ class BridgeRequests:
         meter_id = management.meter_id_of(request.body)
         self._managed(meter_id)
         try:
-            management.remove_meter(self._app.config.bridge.state_dir, meter_id)
+            management.remove_meter(self._bridge.config.bridge.state_dir, meter_id)
         except OSError as error:
             raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
-        return {"changed": await self._app.reload()}
+        return {"changed": await self._bridge.reload()}
 
     async def _write(self, meter_id: str, config: Mapping[str, Any]) -> Any:
-        state_dir = self._app.config.bridge.state_dir
+        state_dir = self._bridge.config.bridge.state_dir
         try:
             await asyncio.to_thread(management.write_meter, state_dir, meter_id, config)
         except OSError as error:
             raise RequestError("internal", f"The meter cannot be kept: {error.strerror}") from error
-        return {"changed": await self._app.reload(), "file": managed_file(state_dir, meter_id).name}
+        return {"changed": await self._bridge.reload(), "file": managed_file(state_dir, meter_id).name}
 
     def _wanted(self, request: Request) -> tuple[str, ConnectionSettings, dict[str, Any]]:
         """Id, settings and configuration of a request; RequestError with every mistake."""
         meter_id = management.meter_id_of(request.body)
-        config = management.remote_config(request.body.get("config"), self._app.seal)
-        if meter_id in self._app.loaded.managed:
-            config = management.completed(config, management.stored_config(self._app.config.bridge.state_dir, meter_id))
+        config = management.remote_config(request.body.get("config"), self._bridge.seal)
+        if meter_id in self._bridge.loaded.managed:
+            config = management.completed(
+                config, management.stored_config(self._bridge.config.bridge.state_dir, meter_id)
+            )
         try:
-            parsed: tuple[Meter, ConnectionSettings] = parse_meter(meter_id, config, self._app.presets)
+            parsed: tuple[Meter, ConnectionSettings] = parse_meter(meter_id, config, self._bridge.presets)
         except ConfigMistakes as error:
             rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
             raise RequestError("invalid-value", error.message, detail={"mistakes": rows}) from None
         return meter_id, parsed[1], config
 
-    def _known(self, meter_id: str) -> Any:
-        if meter_id not in self._app.meters:
+    def _known(self, meter_id: str) -> MeterTask:
+        if meter_id not in self._bridge.meters:
             raise RequestError("unknown-meter", f"There is no meter '{meter_id}'")
-        return self._app.meters[meter_id]
+        return self._bridge.meters[meter_id]
 
     def _managed(self, meter_id: str) -> None:
-        if meter_id not in self._app.config.meters:
+        if meter_id not in self._bridge.config.meters:
             raise RequestError("unknown-meter", f"There is no meter '{meter_id}'")
-        if meter_id not in self._app.loaded.managed:
+        if meter_id not in self._bridge.loaded.managed:
             raise RequestError(
                 "not-allowed", f"'{meter_id}' is in the bridge's own configuration file", hint="Change it there."
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -22,6 +21,7 @@ from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.schedule import Every, Timetable
 from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.bridge.values import lifetime
+from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.clock import interpret, read_clock, set_clock
 from dlms_mqtt.client.memory import Measured
@@ -54,22 +54,6 @@ _STATUS = {
     "paused": "paused",
     "internal": "error",
 }
-
-
-@dataclass
-class Wellbeing:
-    """How a meter does, for ``health``."""
-
-    status: str = "waiting"
-    last_success: datetime | None = None
-    error: dict[str, Any] | None = None
-    failures: int = 0
-    failing_since: float = 0.0
-    read_duration: float | None = None
-    clock_drift: float | None = None
-    next_try: datetime | None = None
-    refused: dict[str, str] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
 
 
 class MeterTask:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Protocol
 
+from dlms_mqtt.bridge.config import Meter
 from dlms_mqtt.bridge.config import Profile as ProfileConfig
 from dlms_mqtt.bridge.line import Priority
+from dlms_mqtt.bridge.meter_output import MeterOutput
 from dlms_mqtt.bridge.plan import schedule_of
 from dlms_mqtt.bridge.schedule import Timetable
+from dlms_mqtt.bridge.session import Session
+from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
 from dlms_mqtt.client.store import Store, StoreError
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.meter.readings import convert
 from dlms_mqtt.protocol.obis import Obis
-
-if TYPE_CHECKING:
-    from dlms_mqtt.bridge.meter import MeterTask
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = timedelta(days=1)  # rows of one turn of the line
@@ -34,10 +35,26 @@ def profile_key(said: ProfileConfig) -> str:
     return said.key or "profile_" + "_".join(map(str, said.obis or b""))
 
 
+class Owner(Protocol):
+    """What the profiles need to know of the meter whose they are."""
+
+    id: str
+    config: Meter
+    session: Session
+    output: MeterOutput
+    zone: tzinfo
+    sense: int
+    well: Wellbeing
+
+    def now(self) -> datetime:
+        """Our time in the meter's zone."""
+        ...
+
+
 class ProfileReader:
     """The profiles of one meter."""
 
-    def __init__(self, meter: MeterTask, store: Store) -> None:
+    def __init__(self, meter: Owner, store: Store) -> None:
         self._meter, self._store = meter, store
 
     async def run(self) -> None:
