@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
@@ -14,7 +13,6 @@ from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.quantity import Kind, refine
 from dlms_mqtt.meter.readings import Quality, Reading, make_reading
-from dlms_mqtt.protocol.data import CONTAINERS, Data
 
 #: With these the value itself is worth nothing: the reading is sent, the topics keep what they have.
 UNUSABLE = frozenset((Quality.NOT_SPECIFIED, Quality.UNREADABLE))
@@ -97,13 +95,3 @@ def _value(reading: Reading) -> dict[str, Any]:
 def raw_text(raw: Any) -> str:
     """What the meter sent, as text."""
     return plain_text(raw)
-
-
-def is_nested(data: Data) -> bool:
-    """Values that get no topic of their own."""
-    return data.type in CONTAINERS
-
-
-def units_of(readings: Mapping[str, Reading]) -> dict[str, str]:
-    """The published unit by key, as the meter made it."""
-    return {key: reading.unit for key, reading in readings.items()}

@@ -318,11 +318,6 @@ class Store:
                 "INSERT INTO object_lists VALUES (?, ?, ?, ?, ?)", (meter, client, authentication, firmware, data)
             )
 
-    def forget_object_lists(self, meter: str) -> None:
-        """Forget every object list of a meter."""
-        with self.transaction() as db:
-            db.execute("DELETE FROM object_lists WHERE meter = ?", (meter,))
-
 
 def set_aside(path: Path | str) -> Path:
     """Rename a damaged state file (``.damaged-1`` and so on), so that a new one can begin; the new name.

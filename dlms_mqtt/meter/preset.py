@@ -19,7 +19,6 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.units import unit_code
 
 DIRECTORY = Path(__file__).parent / "presets"
-SURE = ("high", "medium", "low")
 
 #: What a preset file may hold, and of which type.
 _KEYS: dict[str, type] = {
