@@ -186,5 +186,7 @@ def _failed(url: str, error: OSError) -> ConnectFailed:
         return ConnectFailed(
             f"cannot listen on {url}: the name is unknown", hint="Write an IP address of this machine."
         )
-    words, hint = _WORDS.get(error.errno or 0, (error.strerror or str(error), ""))
+    # Since Python 3.13 an address that cannot be bound comes without its number.
+    number = error.errno or (errno.EADDRNOTAVAIL if "could not bind" in str(error) else 0)
+    words, hint = _WORDS.get(number, (error.strerror or str(error), ""))
     return ConnectFailed(f"cannot listen on {url}: {words}", hint=hint)

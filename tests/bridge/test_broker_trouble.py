@@ -129,6 +129,14 @@ async def test_our_certificates(mosquitto_factory, ours):
         await broker.flush(5)
 
 
+@pytest.mark.expect_log("No line to the broker")
+async def test_an_authority_that_the_system_does_not_know(mosquitto_factory, ours):
+    port = _secured(mosquitto_factory, ours, "127.0.0.1")
+    async with _running(port, tls=Tls()) as broker:
+        await _until(lambda: broker.trouble)
+        assert "certificate" in broker.trouble.lower()
+
+
 PAPERS = {  # address in the broker's certificate; who signed ours (None: we show none); whom we trust
     "other authority": ("127.0.0.1", "ours", "other"),
     "other name": ("127.0.0.2", "ours", "ours"),

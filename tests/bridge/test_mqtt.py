@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import subprocess
 
 import pytest
 
@@ -14,7 +13,7 @@ from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
-from tests.bridge.conftest import free_port, watching
+from tests.bridge.conftest import watching
 
 WILL = Will("base/bridge/main/state", "offline")
 
@@ -166,80 +165,6 @@ async def test_flush_gives_up(mosquitto):
         await _until(lambda: broker.connected)
         broker._idle.clear()
         await broker.flush(0.05)
-
-
-def _certificates(folder):
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/CN=ca",
-        "-days",
-        "2",
-    )
-    for name in ("server", "client"):
-        openssl(
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.csr",
-            "-subj",
-            f"/CN={name}",
-        )
-        (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{name}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            f"{name}.pem",
-            "-days",
-            "2",
-            "-extfile",
-            "san",
-        )
-    for file in folder.iterdir():
-        file.chmod(0o644)
-
-
-@pytest.mark.expect_log("No line to the broker")
-async def test_tls_with_client_certificates(mosquitto_factory, tmp_path):
-    _certificates(tmp_path)
-    port = free_port()
-    mosquitto_factory(
-        extra=f"allow_anonymous true\nlistener {port} 127.0.0.1\nrequire_certificate true\n"
-        + "\n".join(
-            f"{key}file {tmp_path}/{file}"
-            for key, file in (("ca", "ca.pem"), ("cert", "server.pem"), ("key", "server.key"))
-        )
-    )
-    names = {name: str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key")}
-    good = Tls(ca=names["ca.pem"], certificate=names["client.pem"], key=names["client.key"])
-    async with _running(port, tls=good) as broker:
-        await _until(lambda: broker.connected)
-    async with _running(port, tls=Tls(certificate=names["client.pem"], key=names["client.key"])) as broker:
-        await _until(lambda: broker.trouble)  # the broker's certificate is not one that the system knows
-        assert "certificate" in broker.trouble.lower()
 
 
 def test_tls_files_that_cannot_be_used(tmp_path):
