@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,47 @@ def test_every_import_points_down(path: Path) -> None:
         if room == "protocol":
             assert top not in NOT_IN_PROTOCOL, f"protocol may not import {name}"
         assert HOME.get(top, room) in (room, *(("cli",) if room == "cli" else ())), f"{room} may not import {name}"
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def needed(path: Path, known: set[str]) -> Iterator[str]:
+    """The package's modules that this one names; ``from room import file`` names the file, not the room."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ({name if name in known else str(node.module) for name in names} & known)
+
+
+def circle(files: dict[str, Path]) -> list[str]:
+    """The modules of one import circle, [] when there is none."""
+    try:
+        TopologicalSorter({name: set(needed(path, set(files))) - {name} for name, path in files.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_two_files_need_each_other() -> None:
+    """Imports for annotations and inside functions count: what both need belongs below both."""
+    assert circle({name_of(path): path for path in modules()}) == []
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    texts = {
+        "a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from b import B\n",
+        "b": "def f():\n    import c\n",
+        "c": "import a\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    files = {name: tmp_path / f"{name}.py" for name in texts}
+    assert circle({"a": files["a"], "b": files["b"]}) == []
+    assert set(circle(files)) == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize("path", modules(), ids=ids)
