@@ -23,36 +23,37 @@ KEYS_256 = Keys(
     broadcast=Secret(bytes(range(0x1F, -1, -1))),
 )
 M = Mechanism
+# Client number, name, level, mechanism, and what else an Association has.
+_ROWS: tuple[tuple[int, str, int, Mechanism, dict[str, object]], ...] = (
+    (1, "management", MANAGER, M.HLS_GMAC, {"keys": KEYS, "policy": Security.BOTH}),
+    (16, "public", PUBLIC, M.NONE, {}),
+    (17, "open", MANAGER, M.NONE, {}),
+    (18, "pre-established", READER, M.NONE, {"pre_established": True}),
+    (32, "reader", READER, M.LLS, {"secret": PASSWORD}),
+    (33, "installer", MANAGER, M.LLS, {"secret": Secret(b"87654321")}),
+    (34, "maker", MANAGER, M.HLS, {"secret": HLS_SECRET, "algorithm": MANUFACTURER_ALGORITHMS["aes"]}),
+    (35, "md5", MANAGER, M.HLS_MD5, {"secret": HLS_SECRET}),
+    (36, "sha1", MANAGER, M.HLS_SHA1, {"secret": HLS_SECRET}),
+    (37, "gmac", MANAGER, M.HLS_GMAC, {"keys": KEYS}),
+    (38, "sha256", MANAGER, M.HLS_SHA256, {"secret": HLS_SECRET}),
+    (39, "ciphered without a secret", MANAGER, M.NONE, {"keys": KEYS, "policy": Security.ENCRYPTION}),
+    (40, "ciphered reader", READER, M.LLS, {"secret": PASSWORD, "keys": KEYS, "policy": Security.AUTHENTICATION}),
+    (41, "suite 1", MANAGER, M.HLS_GMAC, {"keys": KEYS, "suite": 1, "policy": Security.BOTH}),
+    (42, "suite 2", MANAGER, M.HLS_GMAC, {"keys": KEYS_256, "suite": 2, "policy": Security.BOTH}),
+    (43, "ciphered sha256", MANAGER, M.HLS_SHA256, {"secret": HLS_SECRET, "keys": KEYS, "policy": Security.BOTH}),
+    (
+        48,
+        "coded",
+        MANAGER,
+        M.HLS,
+        {"secret": Secret(b"00000000"), "algorithm": MANUFACTURER_ALGORITHMS["landis-gyr"]},
+    ),
+)
 
 
 def household_associations(faults: Faults | None = None) -> tuple[Association, ...]:
     """One row per client number."""
-    rows: tuple[tuple[int, str, int, Mechanism, dict[str, object]], ...] = (
-        (1, "management", MANAGER, M.HLS_GMAC, {"keys": KEYS, "policy": Security.BOTH}),
-        (16, "public", PUBLIC, M.NONE, {}),
-        (17, "open", MANAGER, M.NONE, {}),
-        (18, "pre-established", READER, M.NONE, {"pre_established": True}),
-        (32, "reader", READER, M.LLS, {"secret": PASSWORD}),
-        (33, "installer", MANAGER, M.LLS, {"secret": Secret(b"87654321")}),
-        (34, "maker", MANAGER, M.HLS, {"secret": HLS_SECRET, "algorithm": MANUFACTURER_ALGORITHMS["aes"]}),
-        (35, "md5", MANAGER, M.HLS_MD5, {"secret": HLS_SECRET}),
-        (36, "sha1", MANAGER, M.HLS_SHA1, {"secret": HLS_SECRET}),
-        (37, "gmac", MANAGER, M.HLS_GMAC, {"keys": KEYS}),
-        (38, "sha256", MANAGER, M.HLS_SHA256, {"secret": HLS_SECRET}),
-        (39, "ciphered without a secret", MANAGER, M.NONE, {"keys": KEYS, "policy": Security.ENCRYPTION}),
-        (40, "ciphered reader", READER, M.LLS, {"secret": PASSWORD, "keys": KEYS, "policy": Security.AUTHENTICATION}),
-        (41, "suite 1", MANAGER, M.HLS_GMAC, {"keys": KEYS, "suite": 1, "policy": Security.BOTH}),
-        (42, "suite 2", MANAGER, M.HLS_GMAC, {"keys": KEYS_256, "suite": 2, "policy": Security.BOTH}),
-        (43, "ciphered sha256", MANAGER, M.HLS_SHA256, {"secret": HLS_SECRET, "keys": KEYS, "policy": Security.BOTH}),
-        (
-            48,
-            "coded",
-            MANAGER,
-            M.HLS,
-            {"secret": Secret(b"00000000"), "algorithm": MANUFACTURER_ALGORITHMS["landis-gyr"]},
-        ),
-    )
     return tuple(
         Association(client, name, level, mechanism, faults=faults, **options)  # type: ignore[arg-type]
-        for client, name, level, mechanism, options in rows
+        for client, name, level, mechanism, options in _ROWS
     )

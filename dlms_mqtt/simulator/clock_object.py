@@ -71,20 +71,17 @@ class ClockSetter:
         self.meter.set_clock(self.meter.now() + timedelta(seconds=seconds))
         return OK
 
+    def methods(self) -> dict[int, Method]:
+        """All methods by their numbers."""
+        rounders = (self.adjust(900), self.adjust(900), self.adjust(60))
+        return dict(enumerate((*rounders, self.use_preset, self.preset, self.shift), start=1))
+
 
 def clock_object(meter: Meter) -> CosemObject:
     """Class 8: writable, with all its methods."""
     standard, summer = _offsets(meter)
     saving = int((summer - standard).total_seconds() // 60)
     setter = ClockSetter(meter)
-    methods = (
-        setter.adjust(900),
-        setter.adjust(900),
-        setter.adjust(60),
-        setter.use_preset,
-        setter.preset,
-        setter.shift,
-    )
     return make(
         8,
         "0.0.1.0.0.255",
@@ -99,7 +96,7 @@ def clock_object(meter: Meter) -> CosemObject:
         see=PUBLIC,
         writable=(2, 3, 5, 6, 7, 8),
         writers={2: setter.write},
-        methods=dict(enumerate(methods, start=1)),
+        methods=setter.methods(),
     )
 
 

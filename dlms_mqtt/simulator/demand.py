@@ -62,6 +62,10 @@ class Demand:
             self._days[start] = found
         return self._days[start]
 
+    def begun(self, _context: Context) -> Data:
+        """When the quarter began, as a clock shows it."""
+        return self.meter.time_data(self._begun)
+
     def reset(self, _context: Context, _argument: Data | None) -> Outcome:
         """A new billing period begins."""
         self._since = self.meter.seconds()
@@ -71,31 +75,35 @@ class Demand:
 
 def demand_objects(demand: Demand, group: int, scaler_unit: Data) -> list[CosemObject]:
     """The demand register and the register of its maximum."""
-    meter = demand.meter
+    return [_register(demand, group, scaler_unit), _maximum(demand, group, scaler_unit)]
 
-    def watts(value: int) -> Data:
-        return named("double-long-unsigned", max(0, value))
 
-    return [
-        make(
-            5,
-            f"1.0.{group}.4.0.255",
-            lambda _context: watts(demand.current()),
-            lambda _context: watts(demand.last()),
-            scaler_unit,
-            named("unsigned", 0),
-            lambda _context: meter.time_data(demand._begun),
-            lambda _context: meter.time_data(demand._begun),
-            named("double-long-unsigned", PERIOD),
-            named("long-unsigned", 1),
-        ),
-        make(
-            4,
-            f"1.0.{group}.6.0.255",
-            lambda _context: watts(demand.highest()[0]),
-            scaler_unit,
-            named("unsigned", 0),
-            lambda _context: meter.time_data(demand.highest()[1]),
-            methods={1: demand.reset},
-        ),
-    ]
+def _register(demand: Demand, group: int, scaler_unit: Data) -> CosemObject:
+    return make(
+        5,
+        f"1.0.{group}.4.0.255",
+        lambda _context: _watts(demand.current()),
+        lambda _context: _watts(demand.last()),
+        scaler_unit,
+        named("unsigned", 0),
+        demand.begun,
+        demand.begun,
+        named("double-long-unsigned", PERIOD),
+        named("long-unsigned", 1),
+    )
+
+
+def _maximum(demand: Demand, group: int, scaler_unit: Data) -> CosemObject:
+    return make(
+        4,
+        f"1.0.{group}.6.0.255",
+        lambda _context: _watts(demand.highest()[0]),
+        scaler_unit,
+        named("unsigned", 0),
+        lambda _context: demand.meter.time_data(demand.highest()[1]),
+        methods={1: demand.reset},
+    )
+
+
+def _watts(value: int) -> Data:
+    return named("double-long-unsigned", max(0, value))

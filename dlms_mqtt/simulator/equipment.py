@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from dlms_mqtt.cosem.structures import SapAssignment, Script, ScriptAction, array
 from dlms_mqtt.errors import DlmsMqttError
@@ -21,6 +23,9 @@ OK = Outcome()
 REFUSED = Outcome(ActionResult.OTHER_REASON)
 DISCONNECT = (70, Obis((0, 0, 96, 3, 10, 255)))
 TARIFF_SCRIPTS = Obis((0, 0, 10, 0, 100, 255))
+_SWITCH_SCRIPTS = bytes((0, 0, 10, 0, 106, 255))
+_POWER_DRAWN = bytes((1, 0, 1, 7, 0, 255))
+_HOURS_BEFORE = 20_000  # of operation
 # What sets which bit of the alarm register.
 _ALARMS = {Code.WRONG_PASSWORD: 0x2000, Code.POWER_DOWN: 0x0100, Code.RESET: 0x4000, Code.CLOCK_ADJUSTED: 0x0001}
 
@@ -38,6 +43,11 @@ def structure(*items: Data) -> Data:
 def array_of(*items: Data) -> Data:
     """An array."""
     return Data(DataType.ARRAY, items)
+
+
+def typed(*rows: tuple[str, Any]) -> list[Data]:
+    """Values by the names of their types."""
+    return [named(kind, value) for kind, value in rows]
 
 
 def identification(meter: Meter, _use: Consumption) -> list[CosemObject]:
@@ -61,6 +71,18 @@ def identification(meter: Meter, _use: Consumption) -> list[CosemObject]:
 
 def status(meter: Meter, use: Consumption) -> list[CosemObject]:
     """Status, error and alarm words, counts of events, and parameters that may be written."""
+    return [
+        make(1, "0.0.96.10.1.255", named("unsigned", 0)),
+        make(1, "0.0.96.5.0.255", lambda _context: named("unsigned", 0x10 if use.connected else 0)),
+        make(1, "0.0.97.97.0.255", named("double-long-unsigned", 0)),
+        *_alarm_words(meter),
+        *_counts(meter),
+        *_parameters(),
+    ]
+
+
+def _alarm_words(meter: Meter) -> list[CosemObject]:
+    """The alarm register and its filter."""
     alarms = [0]
 
     def alarm(event: Event) -> None:
@@ -71,36 +93,42 @@ def status(meter: Meter, use: Consumption) -> list[CosemObject]:
         alarms[0] &= ~value.value
         return DataAccessResult.SUCCESS
 
-    def count(*codes: int) -> Callable[[Context], Data]:
-        return lambda _context: named("long-unsigned", sum(event.code in codes for event in meter.events))
+    def word(_context: Context) -> Data:
+        return named("double-long-unsigned", alarms[0])
 
     meter.on_event.append(alarm)
-    begun = meter.clock.time()
-    hours = 20_000
+    return [
+        make(1, "0.0.97.98.0.255", word, writable=(2,), writers={2: clear}),
+        make(1, "0.0.97.98.10.255", named("double-long-unsigned", 0xFFFF), writable=(2,)),
+    ]
+
+
+def _counts(meter: Meter) -> list[CosemObject]:
+    """Power failures, events, the last event, hours of operation, temperature."""
+    events, begun = meter.events, meter.clock.time()
+
+    def failures(_context: Context) -> Data:
+        return named("long-unsigned", sum(event.code == Code.POWER_DOWN for event in events))
 
     def operating(_context: Context) -> Data:
-        return named("double-long-unsigned", hours * 3600 + int(meter.clock.time() - begun))
+        return named("double-long-unsigned", _HOURS_BEFORE * 3600 + int(meter.clock.time() - begun))
 
     return [
-        make(1, "0.0.96.10.1.255", named("unsigned", 0)),
-        make(1, "0.0.96.5.0.255", lambda _c: named("unsigned", 0x10 if use.connected else 0)),
-        make(1, "0.0.97.97.0.255", named("double-long-unsigned", 0)),
-        make(
-            1,
-            "0.0.97.98.0.255",
-            lambda _c: named("double-long-unsigned", alarms[0]),
-            writable=(2,),
-            writers={2: clear},
-        ),
-        make(1, "0.0.97.98.10.255", named("double-long-unsigned", 0xFFFF), writable=(2,)),
-        make(1, "0.0.96.7.0.255", count(Code.POWER_DOWN)),
-        make(1, "0.0.96.15.0.255", lambda _c: named("long-unsigned", len(meter.events))),
-        make(1, "0.0.96.11.0.255", lambda _c: named("unsigned", meter.events[-1].code if meter.events else 0)),
+        make(1, "0.0.96.7.0.255", failures),
+        make(1, "0.0.96.15.0.255", lambda _context: named("long-unsigned", len(events))),
+        make(1, "0.0.96.11.0.255", lambda _context: named("unsigned", events[-1].code if events else 0)),
         make(3, "0.0.96.8.0.255", operating, structure(named("integer", 0), named("enum", 7))),
         make(3, "0.0.96.9.0.255", named("integer", 23), structure(named("integer", 0), named("enum", 9))),
+    ]
+
+
+def _parameters() -> list[CosemObject]:
+    """A message for the display, and the ratios of the transformers."""
+    ratio = named("long-unsigned", 1)
+    return [
         make(1, "0.0.96.13.0.255", text(""), writable=(2,), checks={2: lambda value: len(value) <= 128}),
-        make(1, "1.0.0.4.2.255", named("long-unsigned", 1), writable=(2,), checks={2: lambda v: 1 <= v <= 1000}),
-        make(1, "1.0.0.4.3.255", named("long-unsigned", 1), writable=(2,), checks={2: lambda v: 1 <= v <= 1000}),
+        make(1, "1.0.0.4.2.255", ratio, writable=(2,), checks={2: lambda value: 1 <= value <= 1000}),
+        make(1, "1.0.0.4.3.255", ratio, writable=(2,), checks={2: lambda value: 1 <= value <= 1000}),
     ]
 
 
@@ -109,20 +137,6 @@ def status(meter: Meter, use: Consumption) -> list[CosemObject]:
 
 def tariffs(meter: Meter, use: Consumption) -> list[CosemObject]:
     """The tariff in force, the calendar that says which, and the scripts that it runs."""
-
-    def force(_context: Context, value: Data) -> int:
-        meter.force_tariff(value.value)
-        return DataAccessResult.SUCCESS
-
-    def run(_context: Context, argument: Data | None) -> Outcome:
-        if argument is None or argument.value not in (1, 2):
-            return REFUSED
-        meter.force_tariff(argument.value)
-        return OK
-
-    scripts = [
-        Script(number, (ScriptAction(1, 6, Obis((0, 0, 14, 0, 0, 255)), 4, text(f"T{number}")),)) for number in (1, 2)
-    ]
     return [
         make(1, "0.0.96.14.0.255", lambda _context: text(f"T{use.tariff()}")),
         make(
@@ -130,13 +144,29 @@ def tariffs(meter: Meter, use: Consumption) -> list[CosemObject]:
             "0.0.94.34.11.255",
             lambda _context: named("unsigned", use.tariff()),
             writable=(2,),
-            writers={2: force},
+            writers={2: partial(_force_tariff, meter)},
             checks={2: lambda value: value in (0, 1, 2)},
         ),
-        make(9, str(TARIFF_SCRIPTS), array(scripts), methods={1: run}),
+        make(9, str(TARIFF_SCRIPTS), array([_script(1), _script(2)]), methods={1: partial(_run_script, meter)}),
         calendar(),
         make(11, "0.0.11.0.0.255", array_of(), writable=(2,)),
     ]
+
+
+def _force_tariff(meter: Meter, _context: Context, value: Data) -> int:
+    meter.force_tariff(value.value)
+    return DataAccessResult.SUCCESS
+
+
+def _run_script(meter: Meter, _context: Context, argument: Data | None) -> Outcome:
+    if argument is None or argument.value not in (1, 2):
+        return REFUSED
+    meter.force_tariff(argument.value)
+    return OK
+
+
+def _script(number: int) -> Script:
+    return Script(number, (ScriptAction(1, 6, Obis((0, 0, 14, 0, 0, 255)), 4, text(f"T{number}")),))
 
 
 def calendar() -> CosemObject:
@@ -192,38 +222,32 @@ def supply(meter: Meter, use: Consumption) -> list[CosemObject]:
         checks={4: lambda value: value <= 6},
     )
 
-    def switch(connected: bool) -> Callable[[Context, Data | None], Outcome]:
-        def run(context: Context, _argument: Data | None) -> Outcome:
-            if item.data(context, 4).value == 0:
-                return REFUSED
-            meter.connect(connected)
-            return OK
+    def switch(connected: bool, context: Context, _argument: Data | None) -> Outcome:
+        if item.data(context, 4).value == 0:
+            return REFUSED
+        meter.connect(connected)
+        return OK
 
-        return run
+    item.methods |= {1: partial(switch, False), 2: partial(switch, True)}
+    return [item, _limiter()]
 
-    item.methods |= {1: switch(False), 2: switch(True)}
-    monitored = structure(
-        named("long-unsigned", 3), named("octet-string", bytes((1, 0, 1, 7, 0, 255))), named("integer", 2)
-    )
-    watts = named("double-long-unsigned", 18_000)
-    action = structure(named("octet-string", bytes((0, 0, 10, 0, 106, 255))), named("long-unsigned", 1))
-    limiter = make(
+
+def _limiter() -> CosemObject:
+    """18 kW of power drawn for a minute: no emergency profile, and the switch as its action."""
+    monitored = structure(*typed(("long-unsigned", 3), ("octet-string", _POWER_DRAWN), ("integer", 2)))
+    watts, seconds = named("double-long-unsigned", 18_000), named("double-long-unsigned", 60)
+    emergency = structure(*typed(("long-unsigned", 0), ("octet-string", b""), ("double-long-unsigned", 0)))
+    action = structure(*typed(("octet-string", _SWITCH_SCRIPTS), ("long-unsigned", 1)))
+    values = (watts, watts, watts, seconds, seconds, emergency, array_of(), named("boolean", False))
+    return make(
         71,
         "0.0.17.0.0.255",
         monitored,
-        watts,
-        watts,
-        watts,
-        named("double-long-unsigned", 60),
-        named("double-long-unsigned", 60),
-        structure(named("long-unsigned", 0), text(""), named("double-long-unsigned", 0)),
-        array_of(),
-        named("boolean", False),
+        *values,
         structure(action, action),
         writable=(4, 5, 6, 7),
         checks={number: lambda value: 1000 <= value <= 100_000 for number in (4, 5)},
     )
-    return [item, limiter]
 
 
 # -- security ---------------------------------------------------------------------------------------------------------
@@ -234,37 +258,35 @@ _KEY_ENCRYPTING = 3
 
 def security(meter: Meter, _use: Consumption) -> list[CosemObject]:
     """Class 64: policy and suite of the association that asks, key transfer under the master key."""
-
-    def transfer(context: Context, argument: Data | None) -> Outcome:
-        old = context.association.keys
-        if old is None or argument is None:
-            return REFUSED
-        try:
-            keys = _new_keys(meter, old, context.association.suite, argument)
-        except (DlmsMqttError, ValueError, TypeError, KeyError):
-            return REFUSED
-        meter.associate(*[replace(row, keys=keys) for row in meter.associations.values() if row.keys == old])
-        return OK
-
-    def activate(_context: Context, argument: Data | None) -> Outcome:
-        return OK if argument is not None and argument.value in range(16) else REFUSED
-
-    def policy(context: Context) -> Data:
-        return named("enum", _POLICIES[context.association.policy])
-
     return [
         make(
             64,
             "0.0.43.0.0.255",
-            policy,
+            lambda context: named("enum", _POLICIES[context.association.policy]),
             lambda context: named("enum", context.association.suite),
             lambda context: named("octet-string", context.client_title),
             lambda context: named("octet-string", context.meter.title),
             array_of(),
             version=1,
-            methods={1: activate, 2: transfer},
+            methods={1: _activate, 2: partial(_transfer, meter)},
         )
     ]
+
+
+def _activate(_context: Context, argument: Data | None) -> Outcome:
+    return OK if argument is not None and argument.value in range(16) else REFUSED
+
+
+def _transfer(meter: Meter, context: Context, argument: Data | None) -> Outcome:
+    old = context.association.keys
+    if old is None or argument is None:
+        return REFUSED
+    try:
+        keys = _new_keys(meter, old, context.association.suite, argument)
+    except (DlmsMqttError, ValueError, TypeError, KeyError):
+        return REFUSED
+    meter.associate(*[replace(row, keys=keys) for row in meter.associations.values() if row.keys == old])
+    return OK
 
 
 _POLICIES = {
@@ -290,47 +312,33 @@ def _new_keys(meter: Meter, keys: Keys, suite: int, argument: Data) -> Keys:
 # -- ports ------------------------------------------------------------------------------------------------------------
 
 
+_HDLC = (
+    ("enum", 5),
+    ("unsigned", 1),
+    ("unsigned", 1),
+    ("long-unsigned", 128),
+    ("long-unsigned", 128),
+    ("long-unsigned", 30),
+    ("long-unsigned", 120),
+    ("long-unsigned", 16),
+)
+_HDLC_CHECKS = {5: lambda v: 32 <= v <= 2030, 6: lambda v: 32 <= v <= 2030, 8: lambda v: v <= 3600}
+_LOCAL_PORT = (("enum", 1), ("enum", 0), ("enum", 5), ("enum", 1), *[("octet-string", b"")] * 4)
+_TCP = (
+    ("long-unsigned", 4059),
+    ("octet-string", bytes((0, 0, 25, 1, 0, 255))),
+    ("long-unsigned", 1460),
+    ("unsigned", 8),
+    ("long-unsigned", 180),
+)
+
+
 def ports(_meter: Meter, _use: Consumption) -> list[CosemObject]:
     """Set-up objects of the lines."""
-    empty = text("")
     return [
-        make(
-            23,
-            "0.0.22.0.0.255",
-            named("enum", 5),
-            named("unsigned", 1),
-            named("unsigned", 1),
-            named("long-unsigned", 128),
-            named("long-unsigned", 128),
-            named("long-unsigned", 30),
-            named("long-unsigned", 120),
-            named("long-unsigned", 16),
-            version=1,
-            writable=(2, 3, 4, 5, 6, 7, 8),
-            checks={5: lambda v: 32 <= v <= 2030, 6: lambda v: 32 <= v <= 2030, 8: lambda v: v <= 3600},
-        ),
-        make(
-            19,
-            "0.0.20.0.0.255",
-            named("enum", 1),
-            named("enum", 0),
-            named("enum", 5),
-            named("enum", 1),
-            empty,
-            empty,
-            empty,
-            empty,
-            version=1,
-        ),
-        make(
-            41,
-            "0.0.25.0.0.255",
-            named("long-unsigned", 4059),
-            named("octet-string", bytes((0, 0, 25, 1, 0, 255))),
-            named("long-unsigned", 1460),
-            named("unsigned", 8),
-            named("long-unsigned", 180),
-        ),
+        make(23, "0.0.22.0.0.255", *typed(*_HDLC), version=1, writable=range(2, 9), checks=dict(_HDLC_CHECKS)),
+        make(19, "0.0.20.0.0.255", *typed(*_LOCAL_PORT), version=1),
+        make(41, "0.0.25.0.0.255", *typed(*_TCP)),
     ]
 
 
