@@ -98,6 +98,8 @@ class MeterServer:
         if self.restarts != self.meter.restarts:
             self.restarted()
         self.connection.receive(data)
+        if isinstance(self.link, WrapperLink) and self.opened is None and self.link.statistics.frames:
+            self._pre_establish()  # the wrapper has no connection: its first whole frame says who the client is
         while True:
             try:
                 event = self.connection.next_event()
@@ -146,6 +148,9 @@ class MeterServer:
     def _link_up(self) -> None:
         if self.opened is not None:
             self.close()
+        self._pre_establish()
+
+    def _pre_establish(self) -> None:
         row = self.meter.associations.get(self.client)
         if row is not None and row.pre_established:
             self._established(Opened(Context(self.meter, row), row.ln_services, 0, None))

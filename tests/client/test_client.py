@@ -45,8 +45,6 @@ FRAMINGS = pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
 @FRAMINGS
 @pytest.mark.parametrize("way", WAYS)
 async def test_every_client_of_our_meter(clock: object, way: str, framing: str) -> None:
-    if (way, framing) == ("pre-established", "wrapper"):
-        pytest.skip("the simulated meter knows its client only after the first frame of the wrapper")
     async with OurMeter(framing=framing) as meter:
         with Store(MEMORY) as store:
             async with meter.client(store, **WAYS[way]) as client:

@@ -252,9 +252,28 @@ async def test_nothing_before_the_proof(clock: FakeClock) -> None:
     assert isinstance(decode_apdu(answer[8:]), ExceptionResponse)
 
 
-async def test_pre_established(clock: FakeClock) -> None:
-    async with connected(household(clock=clock), "hdlc", client=18, pre_established=True) as client:
+@pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+async def test_pre_established(clock: FakeClock, framing: str) -> None:
+    async with connected(household(clock=clock), framing, client=18, pre_established=True) as client:
         assert (await client.get(ENERGY)).value > 1_000_000
+
+
+async def test_a_cut_frame_of_the_wrapper_does_not_say_yet_who_it_is(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    meter.associate(Association(16, "assumed", MANAGER, pre_established=True))
+    server = MeterServer(meter, make_link("wrapper", meter))
+    frame = encode_frame(GetRequestNormal(0xC1, ENERGY).encode(), 17, 1)
+    assert server.receive(frame[:10]) == b""
+    assert isinstance(decode_apdu(server.receive(frame[10:])[8:]), ExceptionResponse)
+
+
+async def test_a_pre_established_association_outlives_a_restart(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    server = MeterServer(meter, make_link("wrapper", meter))
+    frame = encode_frame(GetRequestNormal(0xC1, ENERGY).encode(), 18, 1)
+    before = server.receive(frame)
+    meter.restart()
+    assert before[8:12] == server.receive(frame)[8:12] == b"\xc4\x01\xc1\x00"
 
 
 async def test_only_agreed_services(clock: FakeClock) -> None:
