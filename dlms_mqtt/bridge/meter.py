@@ -18,7 +18,7 @@ from dlms_mqtt.bridge.plan import Plan, PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.profiles import ProfileReader
 from dlms_mqtt.bridge.readings import Moment, reading_of
 from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.schedule import Every, Timetable
+from dlms_mqtt.bridge.schedule import Every, Timetable, phase
 from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.bridge.values import lifetime
 from dlms_mqtt.bridge.wellbeing import Wellbeing
@@ -162,7 +162,7 @@ class MeterTask:
         self.plan = plan
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
         self._timetable = Timetable(schedules, self._clock.time())
-        self._start = self._clock.monotonic()
+        self._start = self._clock.monotonic() - phase(self.id, schedules.values())
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
         try:

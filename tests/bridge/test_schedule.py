@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.schedule import At, Every, Timetable
+from dlms_mqtt.bridge.schedule import At, Every, Timetable, phase
 from dlms_mqtt.bridge.values import MeterState, Value, lifetime
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -127,3 +127,11 @@ def test_state_holds_what_is_fresh_and_nothing_else():
     assert state.expire(120) == ["power"]
     state.drop("energy")
     assert state.fresh(0) == {}
+
+
+def test_meters_that_start_together_are_spread_a_little():
+    phases = [phase(f"meter_{n}", [Every(30), At(((0, 5),), VIENNA)]) for n in range(40)]
+    assert all(0 <= one < 1 for one in phases) and max(phases) - min(phases) > 0.8
+    assert phases[3] == phase("meter_3", [Every(60)])  # the same after every start
+    assert phase("meter_3", [Every(2), Every(60)]) < 0.1
+    assert phase("meter_3", [At(((0, 5),), VIENNA)]) == phase("meter_3", []) == 0
