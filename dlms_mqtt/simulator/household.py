@@ -19,7 +19,7 @@ from dlms_mqtt.simulator.clock_object import clock_object
 from dlms_mqtt.simulator.consumption import TARIFFS, Consumption
 from dlms_mqtt.simulator.curve import Curve
 from dlms_mqtt.simulator.demand import Demand, demand_objects
-from dlms_mqtt.simulator.equipment import Builder, identification, ports, security, status, supply, tariffs
+from dlms_mqtt.simulator.equipment import Builder, identification, ports, security, status, supply
 from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.image import Image, image_object
 from dlms_mqtt.simulator.meter import Code, Event, Meter
@@ -37,6 +37,7 @@ from dlms_mqtt.simulator.profiles import (
     time_cell,
 )
 from dlms_mqtt.simulator.push import push_objects
+from dlms_mqtt.simulator.tariffs import tariffs
 from dlms_mqtt.transport.clock import Clock
 
 ZONE = "Europe/Vienna"
