@@ -24,13 +24,13 @@ _NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``find``: the line, what the user happens to know, and limits."""
-    from dlms_mqtt.cli.options import _add_option
+    from dlms_mqtt.cli.options import add_option
 
     line = parser.add_argument_group("which line (without one, the serial ports are listed)")
     known = parser.add_argument_group("what you know (everything else is found out)")
     for row in fields(ConnectionSettings):
         if row.name not in _NOT_ASKED:
-            _add_option(line if row.name in _LINES else known, row)
+            add_option(line if row.name in _LINES else known, row)
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
     parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")

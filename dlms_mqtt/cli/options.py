@@ -25,10 +25,11 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--meter", metavar="ID", help="which meter of the configuration (not needed if there is one)")
     group.add_argument("--state", metavar="FILE", type=Path, help="state file (invocation counters, object lists)")
     for row in fields(ConnectionSettings):
-        _add_option(group, row)
+        add_option(group, row)
 
 
-def _add_option(group: argparse._ArgumentGroup, row: Any) -> None:
+def add_option(group: argparse._ArgumentGroup, row: Any) -> None:
+    """One connection option, from its row."""
     name, sentence, default = f"--{row.name.replace('_', '-')}", row.metadata["help"].replace("%", "%%"), row.default
     if row.name in _FLAGS:
         group.add_argument(name, dest=row.name, help=sentence, action="store_const", const="true")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from dlms_mqtt.cosem.structures import ImageTransferStatus as Status
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
@@ -44,24 +44,6 @@ _BUSY = "temporary-failure"
 
 Progress = Callable[[str, int, int], None]
 """Stage, blocks there, blocks in all."""
-
-
-class Status(IntEnum):
-    """image_transfer_status."""
-
-    NOT_INITIATED = 0
-    INITIATED = 1
-    VERIFICATION_INITIATED = 2
-    VERIFICATION_SUCCESSFUL = 3
-    VERIFICATION_FAILED = 4
-    ACTIVATION_INITIATED = 5
-    ACTIVATION_SUCCESSFUL = 6
-    ACTIVATION_FAILED = 7
-
-    @property
-    def text(self) -> str:
-        """The standard's word."""
-        return self.name.lower().replace("_", "-")
 
 
 class ImageInfo(NamedTuple):

@@ -6,6 +6,7 @@ Each is a named tuple with ``from_data`` and ``to_data``, so that the client and
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import IntEnum
 from types import UnionType
 from typing import Any, NamedTuple, Self
 
@@ -144,6 +145,24 @@ class Script(NamedTuple):
         """The structure of long-unsigned and array."""
         actions = tuple(action.to_data() for action in self.actions)
         return _structure((DataType.LONG_UNSIGNED, self.identifier), (_ARRAY, actions))
+
+
+class ImageTransferStatus(IntEnum):
+    """Attribute ``image_transfer_status`` of class 18."""
+
+    NOT_INITIATED = 0
+    INITIATED = 1
+    VERIFICATION_INITIATED = 2
+    VERIFICATION_SUCCESSFUL = 3
+    VERIFICATION_FAILED = 4
+    ACTIVATION_INITIATED = 5
+    ACTIVATION_SUCCESSFUL = 6
+    ACTIVATION_FAILED = 7
+
+    @property
+    def text(self) -> str:
+        """The standard's word."""
+        return self.name.lower().replace("_", "-")
 
 
 class ImageInfo(NamedTuple):

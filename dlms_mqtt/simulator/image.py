@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from dlms_mqtt.cosem.structures import ImageInfo, array
+from dlms_mqtt.cosem.structures import ImageTransferStatus as Status
 from dlms_mqtt.protocol.apdu.results import ActionResult
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -15,19 +14,6 @@ FIRMWARE = (1, Obis((1, 0, 0, 2, 0, 255)))
 BLOCK_SIZE = 128
 _MOST = 4 << 20  # octets of an image
 OK = Outcome()
-
-
-class Status(IntEnum):
-    """image_transfer_status."""
-
-    NOT_INITIATED = 0
-    INITIATED = 1
-    VERIFICATION_INITIATED = 2
-    VERIFICATION_SUCCESSFUL = 3
-    VERIFICATION_FAILED = 4
-    ACTIVATION_INITIATED = 5
-    ACTIVATION_SUCCESSFUL = 6
-    ACTIVATION_FAILED = 7
 
 
 class Image:
