@@ -195,7 +195,9 @@ class Item:
     )
     writable: bool = row(False, FLAG, "Let publishers set it by its set/<key> topic.")
     confirm: bool = row(False, FLAG, "A write needs confirm: <meter id> in the request.")
-    type: str = row("", TYPE, "Type to write; without it the one that was read.")
+    type: str = row(
+        "", TYPE, "Type to write; without it the one that was read. date-time, date and time also tell what octets are."
+    )
     min: float | None = row(None, NUMBER, "Lowest value that may be written.")
     max: float | None = row(None, NUMBER, "Highest value that may be written.")
     step: float | None = row(None, NUMBER, "Step of the number entity.")

@@ -152,13 +152,15 @@ def _availability(place: _Place, entity: Entity) -> list[dict[str, str]]:
 
 
 # A cleared topic is "unknown" to these; without the template Home Assistant warns of an empty time or option.
-_EMPTY_IS_NONE = frozenset({"sensor", "number", "select"})
+_EMPTY_IS_NONE = frozenset({"sensor", "number", "select", "datetime"})
 
 
 def _value_state(place: _Place, entity: Entity) -> Component:
     state: Component = {"state_topic": place.meter.value(entity.field or entity.key)}
     if entity.platform in _EMPTY_IS_NONE:
         state["value_template"] = "{{ value if value else None }}"
+    if entity.platform == "time":  # a part that is not specified is a star
+        state["value_template"] = "{{ value if value and '*' not in value else None }}"
     return state
 
 
@@ -205,7 +207,8 @@ _PLATFORMS: dict[str, Callable[[_Place, Entity], Component]] = {
     "button": lambda place, entity: {"payload_press": entity.payload},
     "switch": _switch,
     "event": lambda place, entity: {"event_types": list(entity.options)},
-    "datetime": lambda place, entity: {"command_template": '{"set": "{{ value }}"}'},
+    "datetime": lambda place, entity: {"command_template": entity.payload} if entity.payload else {},
+    "time": lambda place, entity: {},
 }
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dlms_mqtt.bridge.config import Action, Item
+from dlms_mqtt.bridge.plan import moment_of
 from dlms_mqtt.meter.quantity import Kind, Quantity
+from dlms_mqtt.protocol.data import DataType
 
 DIAGNOSTIC = "diagnostic"
 CONFIG = "config"
@@ -49,6 +51,7 @@ _UNITS: dict[str, frozenset[str]] = {
         "signal_strength": "dB dBm",
     }.items()
 } | {"power_factor": frozenset(("", "%"))}
+_MOMENTS = {DataType.DATE_TIME: "datetime", DataType.TIME: "time", DataType.DATE: "", None: ""}
 _TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
 
 
@@ -215,6 +218,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             key="clock_setting",
             name="Clock setting",
             command="request/clock",
+            payload='{"set": "{{ value }}"}',
             field="clock",
             category=CONFIG,
         ),
@@ -247,8 +251,10 @@ def action_entities(actions: Mapping[str, Action]) -> list[Entity]:
     ]
 
 
-def value_entities(quantity: Quantity, item: Item | None, language: str, *, reactive: bool = False) -> Iterator[Entity]:
-    """The entities of one value: one, and a binary sensor for each named bit."""
+def value_entities(
+    quantity: Quantity, item: Item | None, language: str, *, reactive: bool = False, moments: bool = False
+) -> Iterator[Entity]:
+    """The entities of one value: one, and a binary sensor for each named bit. ``moments``: datetime and time too."""
     name = item.name if item and item.name else quantity.name_in(language)
     words = (item.values if item else None) or quantity.words
     entity = Entity(
@@ -267,7 +273,8 @@ def value_entities(quantity: Quantity, item: Item | None, language: str, *, reac
     elif quantity.kind is Kind.NUMBER:
         yield _writable(_classes(entity, quantity, item, reactive), item)
     else:
-        yield _writable(replace(entity, device_class=quantity.device_class), item)
+        told = replace(entity, device_class=quantity.device_class)
+        yield _writable(told, item, _MOMENTS[moment_of(quantity, item)] if moments and item else "")
 
 
 def _bit_entity(entity: Entity, word: str) -> Entity:
@@ -295,10 +302,12 @@ def _allowed_class(device_class: str, unit: str, reactive: bool) -> str:
     return device_class if unit in _UNITS.get(device_class, {unit}) else ""
 
 
-def _writable(entity: Entity, item: Item | None) -> Entity:
+def _writable(entity: Entity, item: Item | None, moment: str = "") -> Entity:
+    """What it can be set by; ``moment`` is the platform of a date-time or time."""
     if item is None or not item.writable or item.confirm:
         return entity
     platform = "select" if entity.options else "number" if item.min is not None else "text" if item.max_length else ""
+    platform = moment or platform
     if not platform:
         return entity
     keep_class = entity.device_class if platform == "number" else ""

@@ -237,8 +237,10 @@ class MeterOutput:
             quantity = replace(quantity, unit=reading.unit)
             if isinstance(reading.value, str) and len(reading.value) > LONGEST_STATE:
                 return []
-        reactive = self._context.discovery.reactive_energy
-        return list(value_entities(quantity, item.said, language, reactive=reactive))
+        wanted = self._context.discovery
+        return list(
+            value_entities(quantity, item.said, language, reactive=wanted.reactive_energy, moments=wanted.datetime)
+        )
 
     def _device(self) -> Device:
         def text(*keys: str) -> str:

@@ -12,7 +12,7 @@ from dlms_mqtt.bridge.commands import Handler, Request
 from dlms_mqtt.bridge.config import Action
 from dlms_mqtt.bridge.line import Priority
 from dlms_mqtt.bridge.meter import MeterTask
-from dlms_mqtt.bridge.plan import PlanItem
+from dlms_mqtt.bridge.plan import PlanItem, moment_of
 from dlms_mqtt.bridge.profiles import profile_key
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.client.client import DlmsClient
@@ -112,9 +112,14 @@ class MeterRequests:
     async def _write_item(self, client: DlmsClient, item: PlanItem, request: Request) -> Measured | None:
         said, attribute = item.said, item.attribute
         assert said is not None  # noqa: S101
-        kind = DataType.from_text(said.type) if said.type else None
-        (scaled,) = await client.scalers([attribute])
-        data = writing.item_data(item, request.value, request.text, kind or await _type_of(client, attribute), scaled)
+        moment = moment_of(item.quantity, said)
+        if moment is not None:
+            held, meter = await _held(client, attribute), self._meter
+            data = writing.moment_data(request.text, moment, held, meter.zone, meter.sense)
+        else:
+            kind = DataType.from_text(said.type) or await _type_of(client, attribute)
+            (scaled,) = await client.scalers([attribute])
+            data = writing.item_data(item, request.value, request.text, kind, scaled)
         await client.set(attribute, data)
         (answer,) = await client.read([attribute])
         return answer if isinstance(answer, Measured) else None
@@ -338,21 +343,27 @@ def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:
 
 async def _type_of(client: DlmsClient, attribute: AttributeDescriptor) -> DataType:
     """The type of the value that is there, else the class's."""
-    try:
-        return (await client.get(attribute)).type
-    except AccessRefused:
+    held = await _held(client, attribute)
+    if held is None:
         row = find(attribute.class_id)
         fixed = row.attribute(attribute.attribute) if row else None
         if fixed is None or fixed.type is None:
-            raise RequestError("invalid-value", f"The type of {attribute} is not known", hint="Give 'type'.") from None
+            raise RequestError("invalid-value", f"The type of {attribute} is not known", hint="Give 'type'.")
         return fixed.type
+    return held.type
+
+
+async def _held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | None:
+    """The value that is there; None where the meter does not show it."""
+    try:
+        return await client.get(attribute)
+    except AccessRefused:
+        return None
 
 
 async def _read_back(client: DlmsClient, attribute: AttributeDescriptor) -> Any:
-    try:
-        return answers.readable(await client.get(attribute))
-    except AccessRefused:
-        return None
+    held = await _held(client, attribute)
+    return None if held is None else answers.readable(held)
 
 
 async def _invoke(client: DlmsClient, method: MethodDescriptor, value: Any, type_name: Any) -> Any:

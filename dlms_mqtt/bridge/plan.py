@@ -13,7 +13,10 @@ from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.meter.quantities import Derived, Item, derived, quantity, select
 from dlms_mqtt.meter.quantity import Kind, Quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.data import DataType
 from dlms_mqtt.protocol.obis import Obis
+
+_MOMENTS = {kind.text: kind for kind in (DataType.DATE_TIME, DataType.DATE, DataType.TIME)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,19 @@ def _said_quantity(found: Quantity, said: config.Item | None) -> Quantity:
         kind, words = Kind.BITS, said.bits
     elif said.values:
         kind, words = Kind.ENUM, said.values
-    elif said.max_length:
+    elif said.max_length or said.type in ("date", "time"):
         kind = Kind.TEXT
+    elif said.type == "date-time":
+        kind, found = Kind.TIMESTAMP, replace(found, unit="", device_class="timestamp", state_class="")
     name, german = (said.name, said.name) if said.name else (found.name, found.name_de)
     return replace(found, key=said.key or found.key, name=name, name_de=german, kind=kind, words=words)
+
+
+def moment_of(found: Quantity, said: config.Item | None) -> DataType | None:
+    """Which of date-time, date and time an item is; None for everything else."""
+    if found.kind is Kind.TIMESTAMP:
+        return DataType.DATE_TIME
+    return _MOMENTS.get(said.type) if said and found.kind is Kind.TEXT else None
 
 
 def schedule_of(said: config.Item | config.Profile | None, every: float, zone: tzinfo) -> Schedule:

@@ -8,14 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.payload import plain_text
-from dlms_mqtt.bridge.plan import PlanItem
+from dlms_mqtt.bridge.plan import PlanItem, moment_of
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.meter.quantity import Kind, refine
 from dlms_mqtt.meter.readings import Quality, Reading, make_reading
+from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.timestamps import Date, DateTime, Time
 
 #: With these the value itself is worth nothing: the reading is sent, the topics keep what they have.
 UNUSABLE = frozenset((Quality.NOT_SPECIFIED, Quality.UNREADABLE))
+_MOMENTS: dict[DataType, type[DateTime | Date | Time]] = {
+    DataType.DATE_TIME: DateTime,
+    DataType.DATE: Date,
+    DataType.TIME: Time,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
     quantity = refine(item.quantity, scaler_unit.unit if scaler_unit else "")
     reading = make_reading(
         quantity,
-        measured.data,
+        _as_moment(item, measured.data),
         moment.time,
         obis=attribute.obis,
         class_id=attribute.class_id,
@@ -46,6 +54,17 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
         sense=moment.sense,
     )
     return _as_said(item, reading)
+
+
+def _as_moment(item: PlanItem, data: Data) -> Data:
+    """Most meters keep dates and times as octets: the user's word says what they are."""
+    moment = moment_of(item.quantity, item.said) if item.said else None
+    if moment is None or not isinstance(data.value, bytes):
+        return data
+    try:
+        return Data(moment, _MOMENTS[moment].decode(data.value))
+    except DecodeError:
+        return data
 
 
 def _as_said(item: PlanItem, reading: Reading) -> Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,9 @@ from dlms_mqtt.bridge.plan import PlanItem
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.readings import convert
+from dlms_mqtt.meter.readings import convert, date_time_of
 from dlms_mqtt.protocol.data import Data, DataType, parse_value, to_data
+from dlms_mqtt.protocol.timestamps import DateTime
 
 _TEXTS = (DataType.OCTET_STRING, DataType.VISIBLE_STRING, DataType.UTF8_STRING)
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
@@ -48,6 +50,31 @@ def item_data(item: PlanItem, value: Any, text: str, kind: DataType, scaled: Sca
     if said.min is not None and said.max is not None and not said.min <= number <= said.max:
         raise RequestError("invalid-value", f"The value must be from {said.min} to {said.max}")
     return _checked(_unscaled(number, scaled, item), kind)
+
+
+def moment_data(text: str, moment: DataType, held: Data | None, zone: tzinfo, sense: int) -> Data:
+    """A date-time, date or time written as the meter writes what it holds: its zone, deviation and type.
+
+    ``zone``, ``sense``: of the meter's clock. A date-time without an offset is the meter's local time.
+    RequestError ``invalid-value``.
+    """
+    try:
+        data = _plain_moment(text.strip(), moment, held, zone, sense)
+    except (ValueError, OverflowError):  # perhaps with parts that are not specified
+        data = free_data(text, moment)
+    return Data(held.type, data.value.raw) if held and held.type is DataType.OCTET_STRING else data
+
+
+def _plain_moment(text: str, moment: DataType, held: Data | None, zone: tzinfo, sense: int) -> Data:
+    """A complete date-time on the meter's own clock, a complete date or time of day; else ValueError."""
+    if moment is DataType.DATE:
+        return to_data(date.fromisoformat(text), moment)
+    if moment is DataType.TIME:
+        return to_data(time.fromisoformat(text), moment)
+    told, known = datetime.fromisoformat(text), date_time_of(held) if held else None
+    local = told.astimezone(zone) if told.tzinfo else told.replace(tzinfo=zone)
+    stated = known is None or known.deviation is not None
+    return Data(moment, DateTime.from_datetime(local, deviation=stated, sense=sense))
 
 
 def _number_of_word(words: Mapping[int, str], text: str) -> Decimal:
