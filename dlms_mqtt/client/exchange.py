@@ -136,6 +136,8 @@ class Exchange:
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
         harmless = type(message) in _REPEATABLE or (isinstance(message, Aarq) and not message.authentication_value)
+        blocks = self.connection.blocks  # these have numbers
+        harmless = harmless or (blocks is not None and blocks.sending)
         return 0 if self.transport.datagram and not harmless else self.settings.retries
 
     async def _answer(self, repeats: int) -> Apdu:
@@ -218,12 +220,13 @@ class Exchange:
         return False
 
     def _flush(self) -> None:
-        data = self.connection.data_to_send()
-        if data:
+        while data := self.connection.data_to_send():
             if self._trace:
                 self._show(">", data)
             self._last = data
             self.transport.write(data)
+            if not self.transport.datagram:
+                return
 
     def _show(self, direction: str, data: bytes) -> None:
         shown = f"({len(data)} octets, not shown: a password is among them)" if self._hide else data.hex()

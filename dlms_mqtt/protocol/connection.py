@@ -97,13 +97,12 @@ class Connection:
         self.link.receive(data)
 
     def data_to_send(self) -> bytes:
-        """Bytes for the line: everything that is queued."""
+        """Bytes for the line: everything that is queued (where there are datagrams the next one, until b"")."""
         return self.link.data_to_send()
 
     def repeat(self) -> bool:
         """The response timer ran out: queue again what may be repeated. False: nothing may."""
-        # A link that numbers its frames loses no block; there a repeated block would be a second one.
-        again = [] if self.blocks is None or self.link.numbered else self.blocks.repeat()
+        again = self.blocks.repeat() if self.blocks is not None and self.link.drained else []
         for block in again:
             self.link.send(block.encode())
         return bool(again) or self.link.repeat()

@@ -12,7 +12,7 @@ from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer
 
 MAX_WHOLE = 16 << 20  # octets of one joined APDU: a peer must not fill our memory
 _OVERHEAD = 10  # tag, control, two numbers, length of the data (at most 4 octets)
-_RECOVERIES = 8  # lost or repeated blocks of one exchange, before it is given up
+_RECOVERIES = 8  # times that blocks are lost or repeated without any progress, before the exchange is given up
 
 
 class BlockTransfer:
@@ -39,8 +39,16 @@ class BlockTransfer:
         self._expected = 1  # the peer's next number
         self._first = b""  # of the peer's blocks: tells a repeated question from a new one
         self._receiving = False  # more blocks of the peer must come
-        self._recoveries = 0
         self._answer_in_blocks = False
+        self._progress()
+
+    def _progress(self) -> None:
+        self._recoveries = self._repeats = self._copies = 0
+
+    @property
+    def sending(self) -> bool:
+        """Is an APDU of ours under way in blocks, or at its end and not yet answered?"""
+        return bool(self._chunks)
 
     def needed(self, octets: bytes) -> bool:
         """Does this APDU go in blocks: too long for one, or the answer to one that came in blocks?"""
@@ -70,6 +78,10 @@ class BlockTransfer:
 
     def repeat(self) -> list[GeneralBlockTransfer]:
         """The peer went quiet: what it has not acknowledged, or what we have of its own; [] when nothing is open."""
+        self._repeats += 1
+        self._copies = 0
+        if self._repeats > _RECOVERIES:
+            return []
         if self._chunks:
             # Where all have arrived, the last one again lets the peer see that its answer has not.
             self._acked = min(self._acked, self._base + len(self._chunks) - 1)
@@ -104,6 +116,7 @@ class BlockTransfer:
             raise FramingError(f"the peer sends more than {MAX_WHOLE} octets in blocks")
         self._joined += block.data
         self._expected += 1
+        self._progress()
         if block.last:
             whole = bytes(self._joined)
             self._joined.clear()
@@ -114,6 +127,8 @@ class BlockTransfer:
     def _out_of_order(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
         if block.streaming and not block.last:
             return []  # the end of the window asks
+        if block.block_number < self._expected and self._is_copy():
+            return []
         if not block.window:
             raise FramingError("a block of an unconfirmed transfer is missing")
         self._recover("blocks lost or repeated")
@@ -128,7 +143,12 @@ class BlockTransfer:
             # An acknowledgement of ours was lost with its number; the peer has nothing of this message yet.
             self._base = self._number = block.block_number_ack
             self._recover("acknowledgements lost")
-        elif block.block_number_ack < self._number:
+        elif block.block_number_ack > self._acked:
+            self._progress()
+        elif self._copies and not self.follow:
+            return []
+        if block.block_number_ack < self._number:
+            self._copies += 1
             self._recover("blocks lost on the way to the peer")
         self._acked = block.block_number_ack
         return self._next_window() if self._acked < self._base + len(self._chunks) else []
@@ -159,6 +179,13 @@ class BlockTransfer:
             block_number_ack=self._expected - 1,
             data=b"",
         )
+
+    def _is_copy(self) -> bool:
+        """A block once more, out of a line that doubles or because our acknowledgement was lost: it is answered every
+        second time, so that doubled answers die out. The meter's side answers always: it has no timer of its own.
+        """
+        self._copies += 1
+        return not self.follow and self._copies % 2 == 1
 
     def _recover(self, what: str) -> None:
         self._recoveries += 1

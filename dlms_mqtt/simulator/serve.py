@@ -144,9 +144,11 @@ class _Datagrams(asyncio.DatagramProtocol):
             del self._sessions[addr]
             return
         delay = 0.0
-        for wait, piece in session.faults.shape(answer) or () if answer else ():
-            delay += wait
-            asyncio.get_running_loop().call_later(delay, self._transport.sendto, piece, addr)
+        while answer:
+            for wait, piece in session.faults.shape(answer) or ():
+                delay += wait
+                asyncio.get_running_loop().call_later(delay, self._transport.sendto, piece, addr)
+            answer = session.connection.data_to_send()  # the next datagram
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from dlms_mqtt.errors import ResponseTimeout, TransportError
 from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
-from dlms_mqtt.simulator.faults import Faults, rubbish
+from dlms_mqtt.simulator.faults import Faults, Piece, rubbish
 from dlms_mqtt.simulator.lines import PtyLine, Rfc2217Line
 from dlms_mqtt.simulator.links import make_link
 from dlms_mqtt.simulator.meter import Meter
@@ -115,9 +115,12 @@ async def serve_once(session: MeterServer, transport: Transport, timeout: float 
     if faults and faults.strike("echo"):
         transport.write(data)
     answer = session.receive(data)
-    if not answer:
-        return
-    pieces = faults.shape(answer)
+    while answer:
+        await _answer(transport, faults.shape(answer))
+        answer = session.connection.data_to_send()  # the next one, where there are datagrams
+
+
+async def _answer(transport: Transport, pieces: list[Piece] | None) -> None:
     if pieces is None:
         raise Dropped
     for delay, piece in pieces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
 from dlms_mqtt.transport.memory import memory_pair
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
@@ -37,6 +39,7 @@ from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
 
 NAME = attribute(1, "0.0.42.0.0.255")
 TIME = attribute(8, "0.0.1.0.0.255")
+LABEL = attribute(1, "0.0.96.1.1.255")
 NUMBER = Data(DataType.DOUBLE_LONG_UNSIGNED, 7)
 ANSWER = GetResponseNormal(0xC1, None, encode(NUMBER))
 FRAMINGS = pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
@@ -72,6 +75,23 @@ async def test_general_blocks_with_our_meter(clock: object, way: str, window: in
                 objects = await read_objects(client)
     assert len(objects) >= 8
     assert meter.times(b"\xe0") > 0
+
+
+@pytest.mark.parametrize("fault", ["", "lost,after=3,p=0.2", "doubled,after=3,p=0.3", "deaf,after=3,p=0.2"])
+@pytest.mark.parametrize("window", [1, 3, 8])
+async def test_general_blocks_over_datagrams(clock: object, window: int, fault: str) -> None:
+    """One block in a datagram, whatever the window; those that get lost on either way are sent again."""
+    text = Data(DataType.OCTET_STRING, b"a label" * 110)
+    asked = WAYS["public"] | {"client": 17, "gbt_window": window, "max_pdu": 100, "retries": 8}
+    async with OurMeter(*[fault] * bool(fault), framing="wrapper", datagram=True) as meter:
+        meter.meter.associate(replace(meter.meter.associations[17], max_pdu=100))
+        meter.meter.objects[LABEL.class_id, LABEL.obis].checks = {}
+        async with meter.client(**asked) as client:
+            await client.set(LABEL, text)
+            assert await client.get(LABEL) == text
+    heads = [WrapperHeader.decode(datagram) for datagram in meter.line.sent]
+    assert [head.length + 8 for head in heads] == [len(datagram) for datagram in meter.line.sent]
+    assert meter.times(b"\xe0") > 8
 
 
 async def test_lists_of_short_names_are_read_once_and_methods_written(clock: object) -> None:

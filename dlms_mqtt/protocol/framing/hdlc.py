@@ -57,8 +57,6 @@ class HdlcLink:
     A server link answers every client and takes its number from the SNRM.
     """
 
-    numbered = True
-
     def __init__(
         self,
         side: Side,
@@ -99,6 +97,7 @@ class HdlcLink:
         self._peer_busy = False
         self._polls = 0
         self._stalls = 0
+        self._asked_again = self.drained = False
 
     def _enter(self, state: LinkState) -> None:
         self.state = state
@@ -128,6 +127,7 @@ class HdlcLink:
         self._outgoing.queue(LLC[self.side] + apdu, self.parameters.max_info_transmit)
         self._answer_due = self.side is Side.CLIENT
         self._polls = 0
+        self._asked_again = self.drained = False
 
     def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
         """Queue one APDU as a UI frame, outside turn and link state; to ``client`` where given (push)."""
@@ -171,6 +171,7 @@ class HdlcLink:
             self._turn = True
             self._missed = True
             self._polls = 0
+            self._asked_again, self.drained = not self._outgoing, False
         else:
             self._commands.append(self._last_command)
         return True
@@ -289,6 +290,7 @@ class HdlcLink:
             self._acknowledge(control >> 5)
             self._expected = number + 1 & 7
             self._polls = self._stalls = 0
+            self._asked_again = self.drained = False
             self._collect(frame)
         elif 0 < (number - self._expected & 7) < self.parameters.window_receive:
             self._acknowledge(control >> 5)  # one before it was lost; it will be sent again
@@ -326,6 +328,7 @@ class HdlcLink:
 
     def _take_supervisory(self, frame: Frame) -> None:
         self._acknowledge(frame.receive_number)
+        self.drained = self._asked_again and not self._peer_busy
         self._turn = self._turn or frame.poll
         self._events.append(Activity())
 

@@ -91,8 +91,9 @@ class Link(Protocol):
     """The three doors of every link: bytes in, events out, bytes out."""
 
     statistics: Statistics
-    numbered: bool
-    """Are frames numbered, so that none is lost or taken twice?"""
+    drained: bool
+    """The peer may lack something of ours, or we of its, and repeating frames will not bring it. Where frames are
+    numbered that is known only when a repeated question brought nothing but "all has arrived, there is no more"."""
 
     def connect(self) -> None:
         """Begin the link (HDLC queues SNRM; the others report LinkUp at once)."""
@@ -110,7 +111,7 @@ class Link(Protocol):
         """The next event; None: more bytes are needed."""
 
     def data_to_send(self) -> bytes:
-        """Everything that may be sent now, once."""
+        """Everything that may be sent now, once. Datagram links: the next datagram, until there is none."""
 
     def repeat(self) -> bool:
         """The response timer ran out: queue again what must be sent again. False: there is nothing to repeat."""

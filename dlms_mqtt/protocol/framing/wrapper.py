@@ -56,7 +56,7 @@ def encode_frame(apdu: bytes, source: int, destination: int) -> bytes:
 class WrapperLink:
     """One association over TCP or UDP. ``datagram``: every ``receive`` is one datagram."""
 
-    numbered = False
+    drained = True
 
     def __init__(self, side: Side, *, client: int = 16, server: int = 1, datagram: bool = False) -> None:
         self.side = side
@@ -66,7 +66,7 @@ class WrapperLink:
         self._datagram = datagram
         self._buffer = b""
         self._events: deque[LinkEvent] = deque()
-        self._out: list[bytes] = []
+        self._out: deque[bytes] = deque()
         self._last_sent = b""
 
     def connect(self) -> None:
@@ -86,7 +86,9 @@ class WrapperLink:
         self._out.append(self._last_sent)
 
     def data_to_send(self) -> bytes:
-        """Everything queued, once."""
+        """Everything queued, once; of datagrams the next one: each carries one frame, as IEC 62056-47 has it."""
+        if self._datagram:
+            return self._out.popleft() if self._out else b""
         out = b"".join(self._out)
         self._out.clear()
         return out
