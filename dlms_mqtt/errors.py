@@ -77,7 +77,13 @@ class MeterRefused(DlmsMqttError):
 
 
 class AssociationRefused(MeterRefused):
-    """The association was refused (AARE result and diagnostic, or DM)."""
+    """The association was refused (AARE result and diagnostic, or DM); ``reason`` is a short fixed word or empty."""
+
+    def __init__(
+        self, message: str, *, code: int | None = None, name: str = "", reason: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, code=code, name=name, hint=hint)
+        self.reason = reason
 
 
 class AuthenticationRefused(AssociationRefused):

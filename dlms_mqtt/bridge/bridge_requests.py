@@ -16,6 +16,7 @@ from dlms_mqtt.bridge.line import Priority
 from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import SealKey
+from dlms_mqtt.bridge.trial import try_out
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import identify, read_objects
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
@@ -171,11 +172,7 @@ class BridgeRequests:
         running = self._bridge.meters.get(name)
         if running is not None and running.session.settings == settings:
             return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())
-        session = self._bridge.fleet.new_session(f"{name} (trial)", settings)
-        try:
-            return await session.run(Priority.COMMAND, work, keep=False)
-        finally:
-            await session.close()
+        return await try_out(self._bridge.fleet, name, settings, work)
 
     async def find_meter(self, request: Request) -> Any:
         """Find out how to talk to the meter on a line."""

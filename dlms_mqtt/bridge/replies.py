@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dlms_mqtt import errors
@@ -112,6 +113,8 @@ def _detail(error: BaseException) -> dict[str, Any]:
     if isinstance(error, errors.MeterRefused):
         facts = {"result": error.code, "name": error.name, "target": getattr(error, "target", "")}
         detail |= {key: value for key, value in facts.items() if value not in (None, "")}
+    if isinstance(error, LockedOut):
+        detail["until"] = datetime.fromtimestamp(error.until, UTC).isoformat(timespec="seconds")
     if reason := _reason(error):
         detail["reason"] = reason
     return detail

@@ -20,6 +20,7 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import Store, StoreError
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
+    AssociationRefused,
     AuthenticationRefused,
     DlmsMqttError,
     MeterRefused,
@@ -120,7 +121,8 @@ class Session:
         try:
             result = await work(await self._open())
         except MeterRefused as error:
-            if isinstance(error, ServiceRefused) or not self._keep:  # the association may be what is wrong
+            # The association may be what is wrong, or there is none any more.
+            if isinstance(error, ServiceRefused | AssociationRefused) or not self._keep:
                 await self.close()
             raise
         except BaseException:

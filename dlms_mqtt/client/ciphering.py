@@ -47,6 +47,23 @@ ADOPTION_BOUND = 1_000_000
 _TITLE_MAKER = b"DMQ"  # the first three octets name the maker of a system title; ours is not registered
 
 
+def public_settings(settings: ConnectionSettings) -> ConnectionSettings:
+    """The same line for the public client: no password, no key."""
+    return replace(
+        settings,
+        client=PUBLIC_CLIENT,
+        authentication="none",
+        password=None,
+        security="none",
+        encryption_key=None,
+        authentication_key=None,
+        dedicated_key=None,
+        broadcast_key=None,
+        pre_established=False,
+        gbt_window=0,
+    )
+
+
 class Ciphering:
     """Made once per client; a fresh cipher for each association."""
 
@@ -89,22 +106,6 @@ class Ciphering:
         """The meter's counter object."""
         wanted = self.settings.invocation_counter
         return AttributeDescriptor(1, wanted if isinstance(wanted, Obis) else COUNTER_OBIS, 2)
-
-    def public_settings(self) -> ConnectionSettings:
-        """The same line for the public client: no password, no key."""
-        return replace(
-            self.settings,
-            client=PUBLIC_CLIENT,
-            authentication="none",
-            password=None,
-            security="none",
-            encryption_key=None,
-            authentication_key=None,
-            dedicated_key=None,
-            broadcast_key=None,
-            pre_established=False,
-            gbt_window=0,
-        )
 
     def start(self, number: int) -> None:
         """Go on from the meter's own counter."""

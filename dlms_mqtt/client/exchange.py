@@ -13,7 +13,7 @@ from typing import Any
 
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import ConnectionLost, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import AssociationRefused, ConnectionLost, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.acse import Aarq, Rlrq
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetRequestWithList
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, WriteRequest
@@ -28,6 +28,11 @@ log = logging.getLogger("dlms_mqtt.client")
 _DISCONNECT_WAIT = 1.5  # s: a meter that does not answer DISC has nothing to release
 
 _CIPHERING = (22, 31)  # octets: tag, length, control, counter, tag of 12; the general form adds the system title
+
+_ELSEWHERE = (
+    "Check the server address (1, 16 and the last digits of the serial number are common), the client address and the "
+    "physical address; `dlms-mqtt find` tries them."
+)
 
 _KEPT = 512  # octets of an invalid answer, for a diagnosis
 
@@ -65,6 +70,7 @@ class Exchange:
         self._trace = log.isEnabledFor(logging.DEBUG)
         self.hiding = False  # set by the caller while what is said would give a password away
         self._hide = False  # the same for this question, which the line may reflect: trace lengths only
+        self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._warned = False
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
@@ -80,8 +86,12 @@ class Exchange:
         cipher = self.connection.cipher
         return 0 if cipher is None else _CIPHERING[cipher.form.startswith("general")]
 
-    async def connect(self) -> LinkParameters:
-        """Set the link up. Silence, DM and FRMR are met with DISC and another SNRM, as often as ``retries`` says."""
+    async def connect(self, *, signed_on: bool = False) -> LinkParameters:
+        """Set the link up. Silence, DM and FRMR are met with DISC and another SNRM, as often as ``retries`` says.
+
+        ``signed_on``: the meter has answered a sign-on, so silence now is about the address.
+        """
+        self._signed_on = signed_on
         failure: Exception | None = None
         for attempt in range(self.settings.retries + 1):
             if attempt:
@@ -93,9 +103,10 @@ class Exchange:
             except ResponseTimeout as error:
                 failure = error
                 continue
-            if type(event) is LinkUp:
+            if isinstance(event, LinkUp):
+                self._signed_on = False
                 return event.parameters
-            failure = LinkLost(_lost(event))
+            failure = LinkLost(_lost(event)) if event.reason != "dm" else _link_refused(self.transport.name)
         raise failure or ResponseTimeout("the meter does not answer")
 
     async def disconnect(self) -> None:
@@ -162,18 +173,18 @@ class Exchange:
     def _start_timer(self) -> None:
         self._deadline = self._loop.time() + self.settings.exchange_timeout
 
-    async def _link_event(self, repeats: int, wait: float | None = None) -> Event:
+    async def _link_event(self, repeats: int, wait: float | None = None) -> LinkUp | LinkDown:
         while True:
             event = await self._event(
                 repeats, self.settings.timeout if wait is None else min(wait, self.settings.timeout)
             )
-            if type(event) in (LinkUp, LinkDown):
+            if isinstance(event, LinkUp | LinkDown):
                 return event
 
     async def _event(self, repeats: int, timeout: float) -> Event:
         """The next event that is more than a sign of life; frames are repeated on silence."""
         connection, transport = self.connection, self.transport
-        received = bytearray()
+        received, elsewhere = bytearray(), False
         left, wait = repeats, timeout
         self._flush()
         while True:
@@ -187,13 +198,14 @@ class Exchange:
                 return event
             self._flush()
             if event is not None:
+                elsewhere |= isinstance(event, Broken) and event.reason == "address"
                 continue
             patience = self._patience(wait)
             try:
                 data = await transport.read(patience)
             except ResponseTimeout:
                 if not left or not self._repeat():
-                    raise self._silence(bytes(received)) from None
+                    raise self._silence(bytes(received), elsewhere) from None
                 left, wait = left - 1, timeout
                 continue
             if self._trace:
@@ -237,8 +249,14 @@ class Exchange:
             self._warned = True
             log.warning("%s: pushes are dropped: they are not protected as this association is", self.transport.name)
 
-    def _silence(self, received: bytes) -> ResponseTimeout:
-        if self._last and received and not received.replace(self._last, b""):
+    def _silence(self, received: bytes, elsewhere: bool) -> ResponseTimeout:
+        echo = bool(self._last and received and not received.replace(self._last, b""))
+        if elsewhere or (self._signed_on and (echo or not received)):
+            seen = "answers from another address" if elsewhere else "answers the sign-on, but not at this address"
+            return ResponseTimeout(
+                f"a meter on {self.transport.name} {seen}", received=received, reason="wrong-address", hint=_ELSEWHERE
+            )
+        if echo:
             return ResponseTimeout(
                 f"only our own octets come back from {self.transport.name}, the meter does not answer",
                 received=received,
@@ -255,6 +273,15 @@ class Exchange:
             f"no answer from {self.transport.name}",
             hint="Check wiring, addresses (client, server, physical) and opening; `dlms-mqtt find` tries them all.",
         )
+
+
+def _link_refused(line: str) -> AssociationRefused:
+    return AssociationRefused(
+        f"the meter on {line} answers, but refuses the link for this address (DM)",
+        name="disconnected-mode",
+        reason="wrong-address",
+        hint=f"{_ELSEWHERE} Another client that the meter serves now is also met with DM.",
+    )
 
 
 def _lost(event: Any) -> str:

@@ -14,15 +14,18 @@ log = logging.getLogger("dlms_mqtt.client")
 DIRECT_BAUD = 9600
 
 
-async def open_line(transport: Transport, settings: ConnectionSettings) -> None:
-    """Open the transport and bring the line to where HDLC or the wrapper can begin. TransportError."""
+async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
+    """Open the transport and bring the line to where HDLC or the wrapper can begin. TransportError.
+
+    True where a sign-on was answered: then there is a meter at the other end.
+    """
     await transport.open()
     await transport.lines(settings.dtr, settings.rts)
     if settings.opening_delay:
         await asyncio.sleep(settings.opening_delay)
     if settings.opening == "direct":
         await _direct(transport, settings)
-        return
+        return False
     from dlms_mqtt.client.sign_on import sign_on
 
     try:
@@ -32,6 +35,8 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> None:
             raise
         log.debug("%s: no answer to the sign-on (%s); trying without one", transport.name, error)
         await _direct(transport, settings)
+        return False
+    return True
 
 
 async def _direct(transport: Transport, settings: ConnectionSettings) -> None:

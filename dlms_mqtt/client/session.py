@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from dlms_mqtt.client.association import Association, associate, release_request
-from dlms_mqtt.client.ciphering import Ciphering
+from dlms_mqtt.client.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.exchange import Exchange, LinkLost
 from dlms_mqtt.client.logical_names import LogicalNames
 from dlms_mqtt.client.memory import Memory
@@ -82,7 +82,7 @@ class MeterSession:
         self._exchange: Exchange | None = None
         self._services: LogicalNames | ShortNames | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
-        self._associated = False
+        self._associated = self._signed_on = False
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class MeterSession:
             raise
 
     async def _open(self) -> None:
-        await open_line(self.transport, self.settings)
+        await self._open_line()
         if self.ciphering.counter_unknown:
             await self._ask_counter()
             await self._back_to_the_start()
@@ -129,7 +129,7 @@ class MeterSession:
             await self._back_to_the_start()
         else:
             await self.transport.close()
-            await open_line(self.transport, self.settings)
+            await self._open_line()
         self._exchange = self._new_exchange(self.settings)
         await self._connect_link()
         await self._associate()
@@ -138,7 +138,10 @@ class MeterSession:
         """After DISC a meter that was signed on to waits for the next sign-on, at its first speed."""
         if self.settings.opening != "direct":
             await self.transport.close()
-            await open_line(self.transport, self.settings)
+            await self._open_line()
+
+    async def _open_line(self) -> None:
+        self._signed_on = await open_line(self.transport, self.settings)
 
     def _may_be_stuck(self, error: AssociationRefused) -> bool:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
@@ -151,7 +154,7 @@ class MeterSession:
         return Exchange(connection, self.transport, settings, self._on_notification)
 
     async def _connect_link(self) -> None:
-        parameters = await self._live.connect()
+        parameters = await self._live.connect(signed_on=self._signed_on)
         self.link_parameters = parameters if self.settings.link_framing == "hdlc" else None
 
     async def _associate(self) -> None:
@@ -203,10 +206,10 @@ class MeterSession:
 
     async def _ask_counter(self) -> None:
         """Read the invocation counter through the public client, which needs no key."""
-        public = self.ciphering.public_settings()
+        public = public_settings(self.settings)
         self._exchange = self._new_exchange(public)
         try:
-            await self._exchange.connect()
+            await self._exchange.connect(signed_on=self._signed_on)
             agreed = await associate(self._exchange, public, self._random)
             self._associated = True
             services = _services(public, self._exchange, agreed, Memory())

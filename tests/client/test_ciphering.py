@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.ciphering import ADOPTION_BOUND, Ciphering
+from dlms_mqtt.client.ciphering import ADOPTION_BOUND, Ciphering, public_settings
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.client.store import MEMORY, Store
 from dlms_mqtt.errors import ConfigError, SecurityError
@@ -76,7 +76,9 @@ def test_a_counter_is_adopted_upwards_and_within_a_bound() -> None:
 
 
 def test_the_public_client_knows_no_secret() -> None:
-    public = ciphering(password=Secret(b"x"), dedicated_key=KEY, broadcast_key=KEY, **CIPHERED).public_settings()
+    public = public_settings(
+        ciphering(password=Secret(b"x"), dedicated_key=KEY, broadcast_key=KEY, **CIPHERED).settings
+    )
     assert public.secrets == ()
     assert [row.name for row in fields(public) if row.metadata["secret"] and getattr(public, row.name)] == []
     assert (public.client, public.authentication, public.protection) == (16, "none", "none")

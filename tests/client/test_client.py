@@ -30,12 +30,16 @@ from dlms_mqtt.protocol.acse import AssociationResult, Diagnostic, ServiceUserDi
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from dlms_mqtt.protocol.framing.mode_e import SignOnServer
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
-from dlms_mqtt.transport.memory import memory_pair
+from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
 from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
+from tests.line import SIGN_ON, sign_on_as_meter
 
 NAME = attribute(1, "0.0.42.0.0.255")
 TIME = attribute(8, "0.0.1.0.0.255")
@@ -170,6 +174,57 @@ async def test_an_echo_and_nothing_else_is_named(clock: object) -> None:
     with pytest.raises(ResponseTimeout, match="only our own octets") as caught:
         await client.open()
     assert caught.value.reason == "echo"
+
+
+class AnswersFrom(OurMeter):
+    """A meter whose answers bear another address than the one that was called."""
+
+    async def _serve(self, far: MemoryTransport) -> None:
+        write = far.write
+        far.write = lambda data: write(self._moved(data))  # type: ignore[method-assign]
+        await super()._serve(far)
+
+    def _moved(self, data: bytes) -> bytes:
+        if self.framing == "wrapper":
+            return data[:2] + b"\x00\x11" + data[4:]
+        return encode_frame(Kind.UA | POLL, encode_address(16), encode_address(17))
+
+
+@FRAMINGS
+async def test_an_answer_from_another_address_is_named(clock: object, framing: str) -> None:
+    async with AnswersFrom(framing=framing) as meter:
+        with pytest.raises(ResponseTimeout, match="from another address") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+    assert caught.value.reason == "wrong-address"
+    assert "find" in caught.value.hint
+
+
+async def test_a_link_that_is_refused_is_about_the_address(clock: object) -> None:
+    class Disconnected(OurMeter):
+        async def _serve(self, far: MemoryTransport) -> None:
+            while True:
+                await far.read(60.0)
+                far.write(frame(Kind.DM))
+
+    async with Disconnected() as meter:
+        with pytest.raises(AssociationRefused, match=r"refuses the link .* \(DM\)") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+    assert caught.value.reason == "wrong-address"
+
+
+@pytest.mark.parametrize("echo", [False, True])
+async def test_silence_after_a_sign_on_is_about_the_address(clock: object, echo: bool) -> None:
+    """The meter is there, the head sits well: what is left is the address."""
+    near, far = memory_pair(line=SIGN_ON)
+    await far.open()
+    meter = asyncio.create_task(sign_on_as_meter(far, SignOnServer(Identification("ISK", "5", ("2",), "ME371"))))
+    near.echo = echo
+    settings = parse_settings({"serial": "memory", "opening": "sign-on", "timeout": "1s", "retries": "1", "server": 17})
+    with pytest.raises(ResponseTimeout, match="answers the sign-on, but not at this address") as caught:
+        await DlmsClient(settings, transport=near).open()
+    assert caught.value.reason == "wrong-address"
+    meter.cancel()
+    await asyncio.gather(meter, return_exceptions=True)
 
 
 async def test_a_whole_exchange_has_an_end(clock: Any) -> None:

@@ -149,6 +149,8 @@ class HdlcLink:
                 action = self._rules.get(KINDS[frame.control])
                 if action is not None:
                     action(frame)
+            elif self._stations.is_from_elsewhere(frame):
+                self._events.append(Broken("address"))
 
     def next_event(self) -> LinkEvent | None:
         """The next event; None: more bytes are needed."""

@@ -32,6 +32,13 @@ class Stations:
         # Tolerated: an address of another size, and what a meter pushes to another client over the same line.
         return _same(source, self._server_address) and (destination.upper == self.client or frame.kind is Kind.UI)
 
+    def is_from_elsewhere(self, frame: Frame) -> bool:
+        """Whether another station than the one we call answers us (client)."""
+        if self.side is Side.SERVER or frame.source == self.own:
+            return False
+        source, destination = decode_address(frame.source), decode_address(frame.destination)
+        return destination.upper == self.client and not _same(source, self._server_address)
+
     def adopt(self, frame: Frame) -> None:
         """A meter answers whoever called it, with the very octets it was called by."""
         self.peer, self.own = frame.source, frame.destination

@@ -1,0 +1,95 @@
+"""A configuration that is tried out over MQTT: each failure has the reason that a page needs for its sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dlms_mqtt.bridge.seal import seal
+from dlms_mqtt.simulator import KEYS, Faults, household, serve_tcp
+from tests.bridge.house import house
+
+
+@pytest.fixture
+async def home(mosquitto, tmp_path):
+    async with house(mosquitto, tmp_path, "", "management: true") as home:
+        await home.until(lambda: "dlms_mqtt/bridge/main/info" in home.seen.latest)
+        yield home
+
+
+@contextlib.asynccontextmanager
+async def meter_with(*faults, framing="wrapper"):
+    """A household on TCP."""
+    own = Faults()
+    for fault in faults:
+        own.add(fault)
+    meter = household(1, faults=own)
+    async with serve_tcp(meter, framing=framing, faults=own) as server:
+        meter.port = server.port
+        yield meter
+
+
+async def tried(home, meter, secrets=None, **connection):
+    """The error of the reply to meter/validate; {} for a good one."""
+    key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
+    sealed = {name: seal(secret, key, os.urandom) for name, secret in (secrets or {}).items()}
+    config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "1s", "retries": 0, **sealed, **connection}}
+    reply = await home.ask("bridge/main/request/meter/validate", {"meter": "new", "config": config}, 20)
+    return reply.get("error", {})
+
+
+def told(error):
+    return error.get("code"), error.get("detail", {}).get("reason")
+
+
+PASSWORD = {"password": "text:12345678"}
+LOW = {"client": 32, "authentication": "low"}
+CIPHERED = {"client": 1, "authentication": "gmac", "invocation_counter": 1, "system_title": "5453540000000007"}
+RIGHT = {"encryption_key": f"hex:{KEYS.encryption.hex()}", "authentication_key": f"hex:{KEYS.authentication.hex()}"}
+SWAPPED = {"encryption_key": RIGHT["authentication_key"], "authentication_key": RIGHT["encryption_key"]}
+
+
+async def test_a_good_one(home):
+    async with meter_with() as meter:
+        assert await tried(home, meter, PASSWORD, **LOW) == {}
+        assert await tried(home, meter, RIGHT, **CIPHERED) == {}
+
+
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_silence_where_the_line_carries_a_meter_is_a_wrong_address(home, framing):
+    async with meter_with(framing=framing) as meter:
+        error = await tried(home, meter, PASSWORD, **LOW, server=17, framing=framing)
+    assert told(error) == ("no-answer", "wrong-address")
+    assert "server address 1" in error["hint"]
+    assert not meter.failures  # no password went anywhere
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"), [(["silence"], None), (["echo", "silence"], "echo")], ids=["silence", "echo"]
+)
+async def test_silence_and_echo(home, faults, reason):
+    async with meter_with(*faults, framing="hdlc") as meter:
+        assert told(await tried(home, meter, PASSWORD, **LOW, framing="hdlc")) == ("no-answer", reason)
+        assert told(await tried(home, meter, framing="hdlc")) == ("no-answer", reason)  # as common as can be
+
+
+async def test_the_same_wrong_password_is_not_sent_twice(home):
+    wrong = {"password": "text:00000000"}
+    async with meter_with() as meter:
+        assert told(await tried(home, meter, wrong, **LOW)) == ("authentication-refused", None)
+        error = await tried(home, meter, wrong, **LOW)
+        assert told(error) == ("locked-out", None)
+        until = datetime.fromisoformat(error["detail"]["until"])
+        assert timedelta(minutes=10) < until - datetime.now(UTC) < timedelta(minutes=20)
+        assert meter.failures == {32: 1}
+        assert await tried(home, meter, PASSWORD, **LOW) == {}  # another one is another matter
+
+
+async def test_keys_and_counters(home):
+    async with meter_with("counter-refused:untold") as meter:
+        assert told(await tried(home, meter, RIGHT, **CIPHERED)) == ("security-error", "counter")
+    async with meter_with() as meter:
+        assert told(await tried(home, meter, SWAPPED, **CIPHERED)) == ("security-error", "key")
