@@ -49,8 +49,8 @@ class ApiError(Exception):
 
     @property
     def reason(self) -> str:
-        """The finer word inside the code, such as ``counter`` within ``security-error``."""
-        return str(self.detail.get("reason") or self.detail.get("cause") or "")
+        """The finer word inside the code, such as ``counter`` within ``security-error``; else the standard's own."""
+        return str(self.detail.get("reason") or self.detail.get("name") or "")
 
 
 def as_object(value: Any) -> Json:

@@ -29,7 +29,7 @@ from .const import (
     TEST_TIMEOUT,
 )
 from .coordinator import DlmsMqttConfigEntry
-from .errors import details, setup_error
+from .errors import details, sentence
 from .forms import REAUTH_SCHEMA
 from .meter_config import outgoing, secret_errors, with_access
 from .meter_flow import MeterFlow
@@ -202,7 +202,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
             try:
                 await _give_secrets(entry, meter, user_input)
             except ApiError as error:
-                errors, placeholders = {"base": setup_error(error)}, placeholders | details(error)
+                errors, placeholders = {"base": sentence(error)}, placeholders | details(error)
             else:
                 return self.async_abort(reason="reauth_successful")
         return self.async_show_form(

@@ -31,6 +31,7 @@ from .const import (
     SETUP_WAIT,
     SUBENTRY_METER,
 )
+from .errors import details
 from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
 
@@ -214,8 +215,8 @@ class BridgeCoordinator:
             if error.code == "unknown-meter":
                 self.forget(meter)
             else:
-                reason = error.message or error.code
-                self.problems.note(Problem("removal_failed", meter, {"meter": name, "reason": reason}))
+                placeholders = {"meter": name, "detail": details(error)["detail"]}
+                self.problems.note(Problem("removal_failed", meter, placeholders))
         finally:
             self.busy.discard(meter)
             self.refresh()

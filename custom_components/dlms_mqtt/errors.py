@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_get_translations
 from homeassistant.util import dt as dt_util
 
 from .api import ApiError
@@ -57,42 +59,42 @@ USER_MISTAKES = frozenset(
     }
 )
 
-# While a meter is being set up the cause within the code decides what to try next.
-SETUP_CAUSES: dict[tuple[str, str], str] = {
+# The cause within the code decides what to try next.
+CAUSES: dict[tuple[str, str], str] = {
     ("no-answer", "echo"): "echo_only",
-    ("no-answer", "address"): "wrong_address",
-    ("association-refused", "address"): "wrong_address",
+    ("no-answer", "wrong-address"): "wrong_address",
+    ("association-refused", "wrong-address"): "wrong_address",
+    ("association-refused", "authentication-required"): "password_required",
+    ("no-answer", "silent"): "no_sign_on",
+    ("no-answer", "parity"): "parity",
+    ("no-answer", "garbled"): "garbled",
+    ("no-answer", "clear-text"): "clear_text",
     ("security-error", "counter"): "counter_refused",
     ("security-error", "key"): "key_wrong",
     ("security-error", "tag"): "key_wrong",
 }
 
 
-def sentence(code: str) -> str:
-    """The translation key of a code; a code of a newer bridge is an internal error."""
-    return (code if code in CODES else "internal").replace("-", "_")
-
-
-def setup_error(error: ApiError) -> str:
-    """The form error for a failed test."""
-    return SETUP_CAUSES.get((error.code, error.reason), sentence(error.code))
+def sentence(error: ApiError) -> str:
+    """The translation key of an error; a code of a newer bridge is an internal error."""
+    code = error.code if error.code in CODES else "internal"
+    return CAUSES.get((code, error.reason), code.replace("-", "_"))
 
 
 def details(error: ApiError) -> dict[str, str]:
-    """Placeholders for the sentence."""
-    until = error.detail.get("until") or error.detail.get("next_try")
+    """Placeholders for the sentence. The bridge speaks English only, so its words are an addition and no more."""
+    message = error.message.rstrip(".")
     return {
-        "message": _whole(error.message),
-        "hint": _whole(error.hint),
+        "detail": f" ({message})" if message else "",
         "name": str(error.detail.get("name") or error.message or "?"),  # the standard's own words
-        "until": local_time(until),
+        "until": local_time(error.detail.get("until")),
     }
 
 
-def _whole(text: str) -> str:
-    """A sentence that another may follow."""
-    text = text[:1].upper() + text[1:]
-    return f"{text}." if text and text[-1].isalnum() else text
+async def in_words(hass: HomeAssistant, path: str, fallback: str) -> str:
+    """A text of our translations where a page shows what it is given; in the language of Home Assistant."""
+    texts = await async_get_translations(hass, hass.config.language, path.partition(".")[0], {DOMAIN})
+    return texts.get(f"component.{DOMAIN}.{path}", fallback)
 
 
 def local_time(value: Any) -> str:
@@ -106,6 +108,6 @@ def to_exception(error: ApiError, meter: str) -> HomeAssistantError:
     kind = ServiceValidationError if error.code in USER_MISTAKES else HomeAssistantError
     return kind(
         translation_domain=DOMAIN,
-        translation_key=sentence(error.code),
+        translation_key=sentence(error),
         translation_placeholders={"meter": meter, **details(error)},
     )

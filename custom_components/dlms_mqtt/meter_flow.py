@@ -18,7 +18,7 @@ from homeassistant.helpers import device_registry as dr
 from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
-from .errors import details, setup_error
+from .errors import details, in_words, sentence
 from .forms import (
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
@@ -158,9 +158,7 @@ class MeterFlow(ConfigSubentryFlow):
             "meter/find", {"line": line}, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
         if not found.get("found"):
-            causes = found.get("causes")
-            facts = [str(found.get("diagnosis") or ""), *map(str, causes if isinstance(causes, list) else ())]
-            raise ApiError("no-answer", "\n- ".join(filter(None, facts)))
+            raise ApiError("no-answer", str(found.get("diagnosis") or ""), detail=found)
         self._config["connection"] = with_line(as_object(found.get("connection")), line)
 
     async def async_step_find_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -169,8 +167,18 @@ class MeterFlow(ConfigSubentryFlow):
         return self.async_show_menu(
             step_id="find_failed",
             menu_options=["find", "preset", "user"],
-            description_placeholders=details(self._failure),
+            description_placeholders={"causes": await self._causes(self._failure)},
         )
+
+    async def _causes(self, failure: ApiError) -> str:
+        """Why nothing was found, the likeliest first; else why the search failed."""
+        names, causes = failure.detail.get("names"), failure.detail.get("causes")
+        rows = list(zip(names, causes, strict=False)) if isinstance(names, list) and isinstance(causes, list) else []
+        if not rows:
+            text = await in_words(self.hass, f"config_subentries.meter.error.{sentence(failure)}", failure.message)
+            return text.format_map(details(failure))
+        told = [await in_words(self.hass, f"selector.find_cause.options.{name}", str(cause)) for name, cause in rows]
+        return "\n".join(f"- {text}" for text in told)
 
     async def async_step_preset(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Choose the meter's family."""
@@ -181,7 +189,7 @@ class MeterFlow(ConfigSubentryFlow):
         try:
             presets = as_rows((await self._bridge.api.request("presets")).get("presets"))
         except ApiError as error:
-            presets, errors = [], {"base": setup_error(error)}
+            presets, errors = [], {"base": sentence(error)}
         return self.async_show_form(
             step_id="preset",
             data_schema=preset_schema(presets),
@@ -195,13 +203,13 @@ class MeterFlow(ConfigSubentryFlow):
         """Name, addresses and secrets; comes back with the reason when the test failed."""
         errors: dict[str, str] = {}
         if self._failure is not None and user_input is None:
-            errors["base"] = setup_error(self._failure)
+            errors["base"] = sentence(self._failure)
         fields = flat(user_input or {})
         if user_input is not None and not (errors := shown_errors(access_errors(fields, self._connection))):
             try:
                 self._take_access(fields)
             except ApiError as error:
-                self._failure, errors = error, {"base": setup_error(error)}
+                self._failure, errors = error, {"base": sentence(error)}
             else:
                 return await self.async_step_test()
         shown = {key: self._connection[key] for key in SHOWN if key in self._connection}
@@ -286,7 +294,7 @@ class MeterFlow(ConfigSubentryFlow):
             return self.async_show_form(
                 step_id="save",
                 data_schema=vol.Schema({}),
-                errors={"base": setup_error(error)},
+                errors={"base": sentence(error)},
                 description_placeholders=details(error),
             )
 

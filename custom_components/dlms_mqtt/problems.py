@@ -60,8 +60,7 @@ def _locked_out(health: Json) -> Placeholders | None:
 
 def _counter_refused(health: Json) -> Placeholders | None:
     error = _error(health)
-    refused = error.code == "security-error" and error.reason == "counter"
-    return details(error) if refused else None
+    return {} if error.code == "security-error" and error.reason == "counter" else None
 
 
 def _line_failing(health: Json) -> Placeholders | None:
@@ -69,7 +68,7 @@ def _line_failing(health: Json) -> Placeholders | None:
     failures = health.get("consecutive_failures") or 0
     if error.code not in ("link-down", "no-answer", "timeout") or failures < LINE_FAILURES:
         return None
-    return {"failures": str(failures), **details(error)}
+    return {"failures": str(failures), "detail": details(error)["detail"]}
 
 
 def _clock_drift(health: Json) -> Placeholders | None:

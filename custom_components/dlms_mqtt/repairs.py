@@ -41,12 +41,8 @@ class ConfirmFlow(RepairsFlow):
             if await self.repair(entry):
                 return self.async_create_entry(data={})
             errors["base"] = "failed"
-        return self.async_show_form(
-            step_id="confirm",
-            data_schema=vol.Schema({}),
-            errors=errors,
-            description_placeholders={"meter": self.meter, "bridge": self.bridge},
-        )
+        # The page fills the text from the repair's own placeholders.
+        return self.async_show_form(step_id="confirm", data_schema=vol.Schema({}), errors=errors)
 
     @abstractmethod
     async def repair(self, entry: DlmsMqttConfigEntry) -> bool:

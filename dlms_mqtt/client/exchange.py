@@ -267,6 +267,7 @@ class Exchange:
             return ResponseTimeout(
                 f"{len(received)} octets came from {self.transport.name}, but no valid answer",
                 received=received,
+                reason="garbled",
                 hint="Check speed, parity and the position of the optical head; `dlms-mqtt find` tries them all.",
             )
         return ResponseTimeout(

@@ -164,6 +164,7 @@ async def test_rubbish_is_told_from_silence(clock: object) -> None:
         with pytest.raises(ResponseTimeout, match="octets came from memory, but no valid answer") as caught:
             await meter.client(timeout=1.0, retries=1).open()
         assert caught.value.received
+        assert caught.value.reason == "garbled"
         assert "parity" in caught.value.hint
 
 

@@ -160,7 +160,7 @@ async def test_a_removal_the_bridge_refuses_comes_back(
     hass.config_entries.async_remove_subentry(entry, subentry_id)
     await settle(hass)
     assert subentries(entry) == {"house": "House"}
-    assert issues(hass)["removal_failed_main_house"].translation_placeholders["reason"] == "Management is off"
+    assert issues(hass)["removal_failed_main_house"].translation_placeholders["detail"] == " (Management is off)"
 
     bridge.refuse["meter/remove"] = Refusal("unknown-meter")
     (subentry_id,) = entry.subentries
@@ -179,14 +179,14 @@ async def test_a_removal_the_bridge_refuses_comes_back(
         ({"status": "locked_out", "next_try": "21:00"}, "locked_out", ("until", "21:00")),
         ({"error": {"code": "locked-out", "detail": {"until": "22:00"}}}, "locked_out", ("until", "22:00")),
         (
-            {"error": {"code": "security-error", "hint": "Raise it", "detail": {"reason": "counter"}}},
+            {"error": {"code": "security-error", "message": "Too low", "detail": {"reason": "counter"}}},
             "counter_refused",
-            ("hint", "Raise it."),
+            ("meter", "House"),
         ),
         (
             {"error": {"code": "no-answer", "message": "Silence"}, "consecutive_failures": 3},
             "line_failing",
-            ("message", "Silence."),
+            ("detail", " (Silence)"),
         ),
         ({"status": "ok", "clock_drift": -75.4}, "clock_drift", ("seconds", "-75")),
         ({"status": "ok", "held": {"energy_import": {"value": 1}}}, "energy_held", ("keys", "energy_import")),

@@ -13,8 +13,9 @@ from component_fixtures import COMPONENT
 from homeassistant.helpers.selector import validate_selector
 from homeassistant.util.yaml import load_yaml
 
+from custom_components.dlms_mqtt.api import ApiError
 from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, MINIMUM_BRIDGE
-from custom_components.dlms_mqtt.errors import CODES, SETUP_CAUSES, sentence
+from custom_components.dlms_mqtt.errors import CAUSES, CODES, sentence
 from custom_components.dlms_mqtt.problems import METER_RULES
 from custom_components.dlms_mqtt.repairs import FLOWS
 from custom_components.dlms_mqtt.services import ACTIONS
@@ -67,13 +68,25 @@ def test_translations_are_translated(language: str) -> None:
 
 
 def test_every_error_has_its_sentence() -> None:
-    for code in CODES:
+    for key in {sentence(ApiError(code)) for code in CODES} | set(CAUSES.values()):
         for root in ("config.error.", "config_subentries.meter.error."):
-            assert f"{root}{sentence(code)}" in ENGLISH
-        assert f"exceptions.{sentence(code)}.message" in ENGLISH
-    for cause in SETUP_CAUSES.values():
-        assert f"config.error.{cause}" in ENGLISH
-        assert f"config_subentries.meter.error.{cause}" in ENGLISH
+            assert f"{root}{key}" in ENGLISH
+        assert f"exceptions.{key}.message" in ENGLISH
+
+
+def test_every_cause_of_a_search_has_its_sentence() -> None:
+    """Those of the finder; a password is never sent by a search that Home Assistant asked for."""
+    source = (ROOT / "dlms_mqtt" / "meter" / "finder" / "diagnosis.py").read_text()
+    causes = re.findall(r'Case\(\s*"([a-z0-9-]+)"', source.partition("REMARKS:")[0])
+    assert len(causes) > 15
+    assert {f"selector.find_cause.options.{name}" for name in causes if name != "password-refused"} <= set(ENGLISH)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_hangs_on_the_words_of_the_bridge(language: str) -> None:
+    """They are English: a sentence says what happened and what to do without them."""
+    for path, text in texts(language).items():
+        assert not re.search("{(message|hint)}", text), path
 
 
 def test_every_translation_key_in_the_code_exists() -> None:

@@ -159,25 +159,39 @@ async def test_find_it_for_me(hass: HomeAssistant, bridge: FakeBridge, entry: Mo
     assert bridge.stored["meter"]["read"] == {"set": "core", "except": [], "also": []}
 
 
-@pytest.mark.parametrize("reply", ["not found", "odd", "refused"])
+FOUND_NOTHING = {
+    "not found": (
+        {"names": ["echo", "brand-new"], "causes": ["Only echo.", "Something else."]},
+        "en",
+        "- Only our own",
+    ),
+    "auf Deutsch": ({"names": ["echo", "brand-new"], "causes": ["Only echo.", "Something else."]}, "de", "- Nur die"),
+    "odd": ({"names": ["echo"], "causes": None}, "en", "No answer from the meter."),
+    "refused": (None, "en", "could not be opened, or was lost (The port is in use). Check it"),
+}
+
+
+@pytest.mark.parametrize("reply", FOUND_NOTHING)
 async def test_what_was_seen_on_the_line_is_said(
     hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, reply: str
 ) -> None:
+    facts, hass.config.language, expected = FOUND_NOTHING[reply]
+
     def find(_request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"status": "progress", "data": {"done": 1, "total": 0}}
         yield {"status": "progress", "data": {"stage": "x"}}
-        if reply == "refused":
-            raise Refusal("link-down", "The port is in use", "Pause the other program")
-        found = {"found": False, "diagnosis": "Only echo", "causes": ["Head turned"] if reply == "not found" else None}
-        yield {"status": "ok", "data": found}
+        if facts is None:
+            raise Refusal("link-down", "The port is in use.", "Pause the other program")
+        yield {"status": "ok", "data": {"found": False, "diagnosis": "Only echo", **facts}}
 
     result = await choose(hass, await start(hass, entry), "udp")
     result = await go(hass, result, {"host": "fe80::1", "port": 4059})
     with patch.object(bridge, "_on_meter_find", find):
         result = await choose(hass, result, "find")
     assert result["step_id"] == "find_failed"
-    expected = {"not found": "Only echo\n- Head turned.", "odd": "Only echo.", "refused": "The port is in use."}
-    assert result["description_placeholders"]["message"] == expected[reply]
+    causes = result["description_placeholders"]["causes"]
+    assert expected in causes
+    assert (facts is not None and bool(facts["causes"])) == causes.endswith("\n- Something else.")
     result = await choose(hass, result, "find")
     assert result["step_id"] == "access"
     assert [request["line"] for verb, request in bridge.requests if verb == "meter/find"] == [
@@ -228,8 +242,12 @@ async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: Moc
     [
         (Refusal("no-answer"), "no_answer"),
         (Refusal("no-answer", reason="echo"), "echo_only"),
-        (Refusal("no-answer", reason="address"), "wrong_address"),
-        (Refusal("association-refused", cause="address"), "wrong_address"),
+        (Refusal("no-answer", reason="wrong-address"), "wrong_address"),
+        (Refusal("association-refused", reason="wrong-address", name="disconnected-mode"), "wrong_address"),
+        (Refusal("association-refused", name="authentication-required"), "password_required"),
+        (Refusal("association-refused", name="no-reason-given"), "association_refused"),
+        (Refusal("no-answer", reason="silent"), "no_sign_on"),
+        (Refusal("no-answer", reason="clear-text"), "clear_text"),
         (Refusal("authentication-refused"), "authentication_refused"),
         (Refusal("locked-out", until="2026-11-22T21:00:00+01:00"), "locked_out"),
         (Refusal("security-error", reason="tag"), "key_wrong"),
@@ -463,7 +481,7 @@ async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: 
     bridge.refuse["config"] = Refusal("internal", "Broken")
     result = await reconfigure(hass, house)
     assert result["reason"] == "no_configuration"
-    assert result["description_placeholders"]["message"] == "Broken."
+    assert result["description_placeholders"]["detail"] == " (Broken)"
 
 
 # Removing

@@ -58,7 +58,7 @@ def test_every_action_is_documented_with_its_fields() -> None:
 
 def beginning(text: str) -> str:
     """What of a sentence is the same for everybody: up to the first placeholder, or its first sentence."""
-    return re.split(r"(?<=\.) | \(?{", text)[0].strip()
+    return re.split(r"(?<=\.) | ?\(?{", text)[0].strip()
 
 
 @pytest.mark.parametrize("root", [TEXTS["config"], METER], ids=["bridge", "meter"])
