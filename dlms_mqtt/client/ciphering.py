@@ -87,10 +87,12 @@ class Ciphering:
         self._peer_counters = PeerCounters()
         self.dedicated_key: Secret | None = None
         self._cipher: Cipher | None = None
+        self._traffic: Counter | None = None
         self.active = bool(settings.encryption_key)
         needs_title = self.active or settings.authentication in ("sha256", "gmac")
         store = store or (_store_in_memory() if needs_title else None)
         self.title = settings.system_title or (_kept_title(store, random) if store is not None and needs_title else b"")
+        self._store = store
         self.counter: Counter | None = None
         if self.active and store is not None and settings.encryption_key:
             start = settings.invocation_counter if isinstance(settings.invocation_counter, int) else None
@@ -112,13 +114,20 @@ class Ciphering:
         if self.counter is not None:
             self.counter.raise_to(number)
 
-    def adopt(self, number: int | None) -> bool:
-        """Take over the counter that a refusal names: only upwards and within a bound. False: there is none to take."""
-        if number is None or self.counter is None or number <= self.counter.value:
+    def adopt(self, number: int | None, *, traffic: bool = False) -> bool:
+        """Take over the counter that a refusal names: only upwards and within a bound. True: ours is higher now.
+
+        ``traffic``: what was refused is no AARQ, so a dedicated key may have protected it.
+        """
+        counter = self._traffic if traffic else self.counter
+        if number is None or counter is None:
             return False
-        self.counter.adopt(number, ADOPTION_BOUND)
-        log.info("invocation counter adopted from the meter's refusal: %d", number)
-        return True
+        before = counter.value
+        counter.refresh()  # another process may have used higher numbers since, in an association of its own
+        if number > counter.value:
+            counter.adopt(number, ADOPTION_BOUND)
+            log.info("invocation counter adopted from the meter's refusal: %d", number)
+        return counter.value > before
 
     def new_cipher(self) -> Cipher | None:
         """The cipher of a new association; None where nothing is ciphered."""
@@ -127,8 +136,9 @@ class Ciphering:
             self._cipher = None
             return None
         counter.refresh()
+        self._traffic = counter
         dedicated = settings.ciphering.endswith("dedicated") and self.security
-        self.dedicated_key = self._dedicated() if dedicated else None
+        self.dedicated_key = self._dedicated(counter) if dedicated else None
         keys = Keys(
             settings.encryption_key,
             settings.authentication_key or Secret(),
@@ -141,6 +151,7 @@ class Ciphering:
             keys=keys,
             system_title=self.title,
             next_counter=counter.next,
+            next_dedicated=self._traffic.next,
             form=settings.ciphering,
             accept_unauthenticated=settings.accept_unauthenticated,
             peer_counters=self._memory(),
@@ -152,8 +163,16 @@ class Ciphering:
         """Meters may count anew in each association. Only a fresh challenge tells that from an old one played back."""
         return PeerCounters() if self.settings.authentication in _WITH_CHALLENGE else self._peer_counters
 
-    def _dedicated(self) -> Secret:
-        return self.settings.dedicated_key or Secret(self._random(SUITES[self.settings.suite].key_length))
+    def _dedicated(self, counter: Counter) -> Secret:
+        """A new key for each association may share the global key's numbers; a given one outlives them: its own."""
+        given = self.settings.dedicated_key
+        if not given or self._store is None:
+            return Secret(self._random(SUITES[self.settings.suite].key_length))
+        self._traffic = self._store.counter(given, self.title)
+        if not self._traffic.known:
+            self._traffic.raise_to(counter.value)
+        self._traffic.refresh()
+        return given
 
     def answer(self, agreed: Association) -> bytes:
         """Pass 3: our answer to the meter's challenge."""

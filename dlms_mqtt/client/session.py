@@ -43,6 +43,7 @@ from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import ManufacturerAlgorithm
+from dlms_mqtt.protocol.security.gcm import MAX_COUNTER
 from dlms_mqtt.transport import Transport, transport_for
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")
 
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
+_RELEASING = 4.0  # s: so long an answer to the release is awaited before the link is taken down
 # Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
 REPLY_TO_HLS = {"ln": (15, 1), "sn": (12, 8)}
 
@@ -224,8 +226,8 @@ class MeterSession:
         finally:
             await self._release(public)
             self._exchange = None
-        if not isinstance(value, int):
-            raise RemoteProtocolError(f"the meter's invocation counter is not a number ({value!r})")
+        if not isinstance(value, int) or not 0 <= value < MAX_COUNTER - 1:
+            raise RemoteProtocolError(f"the meter's invocation counter is no number that can be counted on: {value!r}")
         self.ciphering.start(value + 1)
 
     async def close(self) -> None:
@@ -244,14 +246,18 @@ class MeterSession:
         exchange = self._exchange
         if exchange is None:
             return
+        if self._wants_release(settings):
+            self._associated = False
+            await self._leave(lambda: exchange.ask(release_request(settings, exchange.connection.cipher)))
+        if settings.link_framing == "hdlc":
+            await self._leave(exchange.disconnect)
+
+    async def _leave(self, goodbye: Callable[[], Awaitable[object]]) -> None:
+        """Not all meters implement the release, and the line may be what brought us here: we go all the same."""
         try:
-            if self._wants_release(settings):
-                self._associated = False
-                await exchange.ask(release_request(settings, exchange.connection.cipher))
-            if settings.link_framing == "hdlc":
-                await exchange.disconnect()
-        except DlmsMqttError as error:
-            # Not all meters implement the release, and the line may be what brought us here.
+            async with asyncio.timeout(_RELEASING):
+                await goodbye()
+        except (DlmsMqttError, TimeoutError) as error:
             log.debug("%s: leaving without ceremony: %s", self.transport.name, error)
 
     def _wants_release(self, settings: ConnectionSettings) -> bool:
@@ -281,9 +287,21 @@ class MeterSession:
         """Seconds since the meter was last asked something; 0 while the session is closed."""
         return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
 
-    async def again(self, call: Callable[[], Awaitable[T]]) -> T:
-        """A read is repeated once when the meter dropped the link (DM, FRMR) in the middle."""
+    async def once(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
+            return await call()
+        except ServiceRefused as error:
+            self.ciphering.adopt(error.invocation_counter, traffic=True)
+            raise
+
+    async def again(self, call: Callable[[], Awaitable[T]]) -> T:
+        """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter."""
+        try:
+            return await call()
+        except ServiceRefused as error:
+            if not self.ciphering.adopt(error.invocation_counter, traffic=True):
+                raise
             return await call()
         except LinkLost as error:
             log.debug("%s: %s; the association is opened again", self.transport.name, error)

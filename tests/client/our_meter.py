@@ -16,6 +16,7 @@ from dlms_mqtt.simulator import (
     PASSWORD,
     Dropped,
     Faults,
+    Meter,
     MeterServer,
     household,
     make_link,
@@ -72,9 +73,12 @@ class OurMeter:
             self.faults.add(fault)
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self.meter = household(clock=loop.clock if isinstance(loop, FakeLoop) else FakeClock(), faults=self.faults)
+        self.meter = self.make_meter()
         return self
+
+    def make_meter(self) -> Meter:
+        loop = asyncio.get_running_loop()
+        return household(clock=loop.clock if isinstance(loop, FakeLoop) else FakeClock(), faults=self.faults)
 
     async def __aexit__(self, *_: object) -> None:
         await self.line.close()

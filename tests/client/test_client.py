@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.ciphering import COUNTER_OBIS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
@@ -35,8 +37,11 @@ from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.mode_e import SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import Keys, key_id
+from dlms_mqtt.simulator.objects import CosemObject
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
-from tests.client.our_meter import CIPHERED, WAYS, OurMeter, wrong
+from tests.client.our_meter import CIPHERED, KEYS, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
 from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
 from tests.line import SIGN_ON, sign_on_as_meter
@@ -523,6 +528,69 @@ async def test_the_counter_is_asked_for_through_the_public_client(clock: object)
                     assert isinstance(await client.get(NAME), Data)
                 async with meter.client(store, **CIPHERED | {"invocation_counter": None}) as client:
                     assert isinstance(await client.get(NAME), Data)
+
+
+@pytest.mark.parametrize("number", [0xFFFFFFFF, -1], ids=str)
+async def test_a_counter_that_cannot_be_counted_on_is_refused(clock: object, number: int) -> None:
+    async with OurMeter() as meter:
+        kind = DataType.DOUBLE_LONG_UNSIGNED if number > 0 else DataType.DOUBLE_LONG
+        meter.meter.add(CosemObject(1, COUNTER_OBIS, 0, {2: Data(kind, number)}, see=0))
+        with Store(MEMORY) as store, pytest.raises(RemoteProtocolError, match="counted on"):
+            await meter.client(store, **CIPHERED | {"invocation_counter": None}).open()
+
+
+@pytest.mark.parametrize("ciphering", ["global", "dedicated", "general-dedicated"])
+async def test_command_line_and_bridge_on_one_store_at_the_same_time(tmp_path: Path, ciphering: str) -> None:
+    """The open association of the bridge has lower numbers reserved than the command line uses: it goes above them."""
+    way = CIPHERED | {"ciphering": ciphering}
+    if ciphering == "dedicated":
+        way["dedicated_key"] = Secret(b"dedicated-key-16")
+    async with OurMeter(framing="wrapper") as meter, OurMeter(framing="wrapper") as second_line:
+        second_line.meter = meter.meter
+        with Store(tmp_path / "s") as first, Store(tmp_path / "s") as second:
+            bridge, command = meter.client(first, **way), second_line.client(second, **way)
+            async with bridge:
+                for _ in range(3):
+                    async with command:
+                        await command.get(NAME)
+                        await command.set(TIME, (await command.get(TIME)))
+                    if ciphering != "general-dedicated":  # there each association has a key of its own
+                        with pytest.raises(ServiceRefused):
+                            await bridge.set(LABEL, Data(DataType.OCTET_STRING, b"x"))
+                    await bridge.set(LABEL, Data(DataType.OCTET_STRING, b"x"))
+                    assert all(isinstance(answer, Data) for answer in await bridge.get_many([NAME, TIME, LABEL]))
+            assert bridge.memory.max_list > 1, "a refused counter says nothing about lists"
+
+
+async def test_a_dedicated_key_has_a_counter_of_its_own(clock: object) -> None:
+    """The global key is replaced and counts anew; the dedicated key that stayed must not."""
+    kept = Secret(b"dedicated-key-16")
+    way = CIPHERED | {"ciphering": "dedicated", "dedicated_key": kept}
+    with Store(MEMORY) as store:
+        for keys in (KEYS, Keys(Secret(b"another key-16.."), KEYS.authentication)):
+            async with OurMeter(framing="wrapper") as meter:
+                meter.meter.associate(replace(meter.meter.associations[1], keys=keys))
+                async with meter.client(store, **way | {"encryption_key": keys.encryption}) as client:
+                    for _ in range(5):
+                        await client.get(NAME)
+                numbers = [int.from_bytes(data[11:15], "big") for data in meter.line.sent if data[8] == 0xD0]
+                assert len(numbers) == 5
+                assert client.ciphering.counter is not None
+            if keys is KEYS:
+                first = numbers
+        assert min(numbers) > max(first)
+        used = {KEYS.encryption, keys.encryption, kept}
+        assert {row.key_id for row in store.counters()} == set(map(key_id, used))
+
+
+async def test_the_link_goes_even_when_the_release_is_not_answered(clock: Any) -> None:
+    async with OurMeter("refuse-release:silence") as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED) as client:
+                await client.get(NAME)
+                began = clock.monotonic()
+    assert Kind.DISC | POLL in [data[5] for data in meter.line.sent if len(data) == 9]
+    assert clock.monotonic() - began < 6
 
 
 # -- idle sessions ----------------------------------------------------------------------------------------------------

@@ -70,7 +70,11 @@ def test_vectors_both_ways(vector):
     assert (opened.verified, opened.invocation_counter) == (None if accept else True, expected["invocation_counter"])
     assert len(warnings) == accept
     sender = cipher(
-        keys=keys, system_title=title, security=security, next_counter=lambda: expected["invocation_counter"]
+        keys=keys,
+        system_title=title,
+        peer_title=None,
+        security=security,
+        next_counter=lambda: expected["invocation_counter"],
     )
     method = sender.protect_initiate if whole[0] in (33, 40) else sender.protect_apdu
     assert method(opened.plaintext) == whole
@@ -259,6 +263,23 @@ def test_a_flipped_bit_of_an_answer(form):
     reasons = {refused(client, flipped(whole, bit)).reason for bit in range(len(whole) * 8)}
     assert {"tag", "key", "cut", "compression", "suite", "unprotected"} <= reasons
     assert client.unprotect_apdu(whole) == ANSWER
+
+
+@pytest.mark.parametrize("role", ["client", "meter"])
+@pytest.mark.parametrize("security", [Security.AUTHENTICATION, Security.BOTH])
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_every_flipped_bit_of_every_service_on_both_sides(form, security, role):
+    """And the message itself, as it was sent, is still taken after all those."""
+    makers = (meter, cipher) if role == "client" else (cipher, meter)
+    sender, receiver = makers[0](form=form, security=security), makers[1](security=security)
+    for tag in sorted(set(GLO_TAGS) | {0x0F, 0xD9, 0xDA}):
+        apdu = bytes((tag,)) + b"content"
+        whole = sender.protect_apdu(apdu)
+        for bit in range(len(whole) * 8):
+            with pytest.raises(SecurityError):
+                receiver.open(flipped(whole, bit))
+        assert receiver.unprotect_apdu(whole) == apdu
+        assert refused(receiver, whole).reason == "counter"
 
 
 @pytest.mark.parametrize("tag", sorted(GLO_TAGS))
@@ -474,6 +495,8 @@ def test_titles_are_learned_once():
         assert caught.value.reason == "title"
     with pytest.raises(SecurityError):
         cipher(peer_title=None).learn_title(b"short")
+    with pytest.raises(SecurityError, match="our own system title"):
+        cipher(peer_title=None).learn_title(CLIENT)
 
 
 def test_settings_that_can_not_be():

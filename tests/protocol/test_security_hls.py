@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
@@ -110,6 +111,13 @@ def test_a_reflected_or_missing_challenge_is_not_answered(mechanism):
         with pytest.raises(SecurityError) as caught:
             answer_challenge(mechanism, client)
         assert caught.value.reason == "challenge"
+
+
+@pytest.mark.parametrize("mechanism", HIGH)
+def test_nothing_is_answered_to_who_calls_himself_as_we_do(mechanism):
+    client, _ = sides(mechanism, b"c" * 16, b"s" * 16)
+    with pytest.raises(SecurityError, match="our own system title"):
+        answer_challenge(mechanism, replace(client, peer_title=client.own_title))
 
 
 def test_challenges():

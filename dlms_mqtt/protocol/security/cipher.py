@@ -30,6 +30,7 @@ _GENERAL_DED = 0xDC
 _LATER = {0xDD: "general-ciphering", 0xDF: "general-signing"}
 # Refusals that a meter may send in plain, because it may have been unable to decipher the question.
 _MAY_BE_PLAIN = frozenset({_CONFIRMED_SERVICE_ERROR, _EXCEPTION_RESPONSE})
+_LONGEST_REFUSAL = 16  # octets: a longer one is a ciphered message whose tag was altered
 # What general-glo and general-ded may carry besides the services with tags of their own: DataNotification and ACCESS.
 _WITHOUT_OWN_TAG = frozenset({0x0F, 0xD9, 0xDA})
 # A P1 telegram of Luxembourg is text in general-glo and starts with a slash.
@@ -144,6 +145,12 @@ class Cipher:
             )
         if len(title) != 8:
             raise SecurityError(f"a system title has 8 octets, the peer's has {len(title)}", reason="title")
+        if title == self.system_title:
+            raise SecurityError(
+                "the peer calls itself by our own system title: our messages played back, or one title for two",
+                reason="title",
+                hint="Configure another system title for this program than the meter has.",
+            )
         self.peer_title = bytes(title)
 
     # -- sending ------------------------------------------------------------------------------------------------------
@@ -217,7 +224,8 @@ class Cipher:
         tag = apdu[0]
         if tag in _LATER:
             raise SecurityError(f"{_LATER[tag]} is not supported yet", reason="unsupported")
-        if (self.security or self.minimum) and tag not in _MAY_BE_PLAIN:
+        refusal = tag in _MAY_BE_PLAIN and len(apdu) <= _LONGEST_REFUSAL
+        if (self.security or self.minimum) and not refusal:
             raise SecurityError(
                 f"the peer sent a plain message (tag {tag:02x}) where ciphered ones were agreed", reason="unprotected"
             )

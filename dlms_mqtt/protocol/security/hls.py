@@ -193,6 +193,9 @@ def _check_challenge(hls: HlsContext) -> None:
         raise SecurityError("the peer sent no challenge", reason="challenge")
     if hmac.compare_digest(hls.peer_challenge, hls.own_challenge):
         raise SecurityError("the peer sent our own challenge back", reason="challenge")
+    if hls.own_title and hls.own_title == hls.peer_title:
+        # What we answer could be played back in another association as that peer's answer.
+        raise SecurityError("the peer calls itself by our own system title", reason="title")
 
 
 def aes_ecb(secret: bytes, challenge: bytes) -> bytes:
