@@ -191,7 +191,7 @@ class App:
         config = self.config.meters[name]
         if not config.enabled or name in self._refused:
             return
-        await self.fleet.start(name, config, self.loaded.connections[name])
+        await self.fleet.start(name, config, self.loaded.connections[name], self.loaded.scalers[name])
         if self.presence.ready:
             await self.broker.subscribe(self.presence.filters(name))
 
@@ -376,7 +376,8 @@ class App:
 
 
 def _differs(name: str, old: Loaded, fresh: Loaded) -> bool:
-    return (old.config.meters.get(name), old.connections.get(name)) != (
-        fresh.config.meters.get(name),
-        fresh.connections.get(name),
+    before, after = (
+        (loaded.config.meters.get(name), loaded.connections.get(name), loaded.scalers.get(name))
+        for loaded in (old, fresh)
     )
+    return before != after

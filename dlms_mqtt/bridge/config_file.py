@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from dlms_mqtt.bridge import yaml_loader
 from dlms_mqtt.bridge.config import CONFIG, METER, Config, Meter
 from dlms_mqtt.bridge.yaml_loader import Document, KeyPath
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.preset import is_own, preset_scalers
+from dlms_mqtt.protocol.obis import Obis
 
 #: name or path of a preset -> what it puts below ``connection:``; ConfigError when there is none.
 Presets = Callable[[str], Mapping[str, Any]]
+Scalers = Mapping[Obis, ScalerUnit]
 
 
 class ConfigMistakes(ConfigError):
@@ -41,6 +45,7 @@ class Loaded:
 
     config: Config
     connections: Mapping[str, ConnectionSettings]
+    scalers: Mapping[str, Scalers]  # of pushed values, as presets state them
     managed: frozenset[str] = frozenset()
     shown: Mapping[str, Any] = field(default_factory=dict)  # meters as written, without secrets
     files: frozenset[Path] = frozenset()
@@ -57,9 +62,11 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         managed = {key: meter for key, meter in managed.items() if key not in config.meters}
         config = replace(config, meters={**config.meters, **managed})
     connections = _connections(config, presets, document) if config else {}
+    scalers = _scalers(config, document) if config else {}
     if document.mistakes or config is None:
         raise ConfigMistakes(sorted(document.mistakes, key=lambda item: (item.file, item.line)))
-    return Loaded(config, connections, frozenset(managed), shown, frozenset(document.files), tuple(document.warnings))
+    files = frozenset((*document.files, *_own_presets(config)))
+    return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
 
 
 def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, ConnectionSettings]:
@@ -133,6 +140,21 @@ def _connections(config: Config, presets: Presets, document: Document) -> dict[s
         for meter_id, meter in config.meters.items()
     }
     return {meter_id: settings for meter_id, settings in made.items() if settings}
+
+
+def _scalers(config: Config, document: Document) -> dict[str, Scalers]:
+    found: dict[str, Scalers] = {}
+    for meter_id, meter in config.meters.items():
+        try:
+            found[meter_id] = preset_scalers(meter.preset) if meter.push else {}
+        except ConfigError as error:
+            _note(document, ("meters", meter_id, "preset"), error.message)
+    return found
+
+
+def _own_presets(config: Config) -> Iterator[Path]:
+    """Preset files of the user's own: a change of one is a change of the configuration."""
+    return (Path(meter.preset) for meter in config.meters.values() if is_own(meter.preset))
 
 
 def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath) -> ConnectionSettings | None:

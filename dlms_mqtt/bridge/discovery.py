@@ -44,7 +44,7 @@ def meter_payload(
 ) -> dict[str, Any]:
     """The device message of one meter; ``removed`` are component names of before that are taken away."""
     place = _Place(topics, topics.meter(device.id), device.identifier, device.id)
-    components = {_name(entity): _component(place, entity) for entity in entities}
+    components = {component_name(entity): _component(place, entity) for entity in entities}
     return {
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
         "device": _device(topics, device),
@@ -60,7 +60,9 @@ def bridge_payload(topics: Topics, name: str, version: str, language: str) -> di
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
         "device": {"identifiers": [identifier], "name": name, "model": "dlms-mqtt", "sw_version": version},
         "components": {
-            _name(entity): _bridge_component(place, entity, template, (language == "de" and german) or entity.name)
+            component_name(entity): _bridge_component(
+                place, entity, template, (language == "de" and german) or entity.name
+            )
             for entity, german, template in _BRIDGE
         },
     }
@@ -71,7 +73,8 @@ def _removals(removed: Iterable[str], components: Mapping[str, Component]) -> di
     return {name: {"platform": _platform(name)} for name in gone}
 
 
-def _name(entity: Entity) -> str:
+def component_name(entity: Entity) -> str:
+    """Its key among the components of a device message."""
     return f"{entity.platform}_{entity.key}"
 
 

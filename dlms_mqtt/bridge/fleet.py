@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dlms_mqtt.bridge.config import Bridge, Meter
+from dlms_mqtt.bridge.config_file import Scalers
 from dlms_mqtt.bridge.line import Line
 from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.meter_output import Context, MeterOutput
@@ -80,14 +81,14 @@ class Fleet:
 
         return make
 
-    async def start(self, name: str, config: Meter, settings: ConnectionSettings) -> None:
-        """Start a meter that does not run."""
-        running = self._make(name, config, settings)
+    async def start(self, name: str, config: Meter, settings: ConnectionSettings, scalers: Scalers) -> None:
+        """Start a meter that does not run; ``scalers`` are those of its pushes."""
+        running = self._make(name, config, settings, scalers)
         self.running[name] = running
         running.tasks.append(self._supervise(name, running.meter.run))
         await self._listen(running, config)
 
-    def _make(self, name: str, config: Meter, settings: ConnectionSettings) -> Running:
+    def _make(self, name: str, config: Meter, settings: ConnectionSettings, scalers: Scalers) -> Running:
         context = self._context
         output = MeterOutput(name, config, context, _features(config, settings))
         holder: list[PushReceiver] = []
@@ -95,7 +96,7 @@ class Fleet:
         line = self.line(settings)
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config))
-        holder.append(PushReceiver(meter))
+        holder.append(PushReceiver(meter, scalers))
         return Running(meter, MeterRequests(meter, self._pause), holder[0])
 
     def _zone(self, config: Meter) -> tzinfo:

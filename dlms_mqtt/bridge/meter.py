@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Container, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,7 @@ from dlms_mqtt.client.store import Store, StoreError
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.clock_care import ClockKeeper, ClockRules
-from dlms_mqtt.meter.quantities import Derived
+from dlms_mqtt.meter.quantities import DERIVED, Derived, derived
 from dlms_mqtt.meter.quantity import Kind
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.timestamps import DateTime
@@ -39,6 +39,7 @@ from dlms_mqtt.transport.clock import Clock
 _LOG = logging.getLogger(__name__)
 #: Sense of the clock's deviation by the word in the configuration; None compares.
 SENSES: dict[str, int | None] = {"auto": None, "standard": -1, "inverted": 1}
+Readings = dict[str, tuple[PlanItem, Reading, float]]  # by key: what it is, what was read, how long it lives (s)
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
@@ -75,6 +76,7 @@ class MeterTask:
         self.profiles = ProfileReader(self, store)
         self._wake = asyncio.Event()
         self._heard = 0.0
+        self._unscaled: set[str] = set()
         self.changed = asyncio.Event()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -195,6 +197,17 @@ class MeterTask:
         else:
             self.well.reasons.pop("slow", None)
 
+    def _judge_scalers(self, readings: Readings) -> None:
+        """Numbers without scaler and unit are sent as they came; this says so."""
+        for key, (_, reading, _) in readings.items():
+            (self._unscaled.add if reading.quality == Quality.UNSCALED else self._unscaled.discard)(key)
+        if self._unscaled:
+            names = ", ".join(sorted(self._unscaled))
+            sentence = f"no scaler and unit is known of {names}; state them in read.also or in a preset of your own"
+            self.well.reasons["unscaled"] = sentence
+        else:
+            self.well.reasons.pop("unscaled", None)
+
     def keeps_open(self) -> bool:
         """Is the association left open after an exchange now?"""
         if self.config.session != "auto":
@@ -203,7 +216,7 @@ class MeterTask:
 
     def _take(self, due: Sequence[PlanItem], answers: dict[Any, Measured | MeterRefused]) -> None:
         moment = Moment(self.now(), self.zone, self.sense)
-        readings: dict[str, tuple[PlanItem, Reading, float]] = {}
+        readings: Readings = {}
         for item in due:
             answer = answers[item.attribute]
             if isinstance(answer, Measured):
@@ -214,7 +227,9 @@ class MeterTask:
             elif item.key not in self.well.refused:
                 self.well.refused[item.key] = answer.name or answer.message
                 _LOG.info("%s: %s is not read: %s", self.id, item.key, answer.message)
-        self._derive(readings, moment)
+        assert self.plan is not None  # noqa: S101
+        self._derive(readings, self.plan.derived, self.plan.by_key)
+        self._judge_scalers(readings)
         self.output.publish(readings.values())
         self.output.announce(self.plan)
 
@@ -228,11 +243,12 @@ class MeterTask:
             self.well.refused[item.key] = error.message
             return None
 
-    def _derive(self, readings: dict[str, tuple[PlanItem, Reading, float]], moment: Moment) -> None:
-        assert self.plan is not None  # noqa: S101
-        values = {key: row[1].value for key, row in readings.items() if isinstance(row[1].value, Decimal)}
-        for row in self.plan.derived:
-            value = row.value({k: v for k, v in values.items() if isinstance(v, Decimal)}, self.plan.by_key)
+    @staticmethod
+    def _derive(readings: Readings, rows: Iterable[Derived], offered: Container[str]) -> None:
+        values = {key: row[1].value for key, row in readings.items()}
+        numbers = {key: value for key, value in values.items() if isinstance(value, Decimal)}
+        for row in rows:
+            value = row.value(numbers, offered)
             if value is not None:
                 item, reading, life = readings[row.plus]
                 readings[row.key] = (_derived_item(row, item), _derived_reading(row, reading, value), life)
@@ -321,15 +337,22 @@ class MeterTask:
         """A push arrived: publish its values; the meter is there."""
         if self._clock.time() < CLOCK_SET:
             return
-        readings = {}
+        readings: Readings = {}
         for item, measured in rows:
             reading = self._reading(item, measured, moment)
             if reading:
                 readings[item.key] = (item, reading, max(lifetime(item.schedule), self._push_lifetime))
+        self._derive(readings, self._derived_of_push(readings), {row.minus for row in DERIVED})
+        self._judge_scalers(readings)
         self.output.publish(readings.values())
-        self.output.announce(self.plan or Plan(()))
+        self.output.announce(self.plan if self.polls else Plan(()))
         self._heard = self._clock.monotonic()
         self._succeeded(None)
+
+    def _derived_of_push(self, readings: Readings) -> list[Derived]:
+        """One list of a meter may have the import alone, so both parts must be in this push."""
+        offered = {*readings, *(self.plan.by_key if self.plan else ())}
+        return [row for row in derived(offered) if row.plus in readings and row.key not in self.config.read.except_]
 
     @property
     def _push_lifetime(self) -> float:
@@ -404,5 +427,5 @@ def _derived_item(row: Derived, item: PlanItem) -> PlanItem:
 
 def _derived_reading(row: Derived, part: Reading, value: Decimal) -> Reading:
     return Reading(
-        part.obis, part.class_id, part.attribute, row.key, value, part.scaler, value, part.unit, part.time, Quality.GOOD
+        part.obis, part.class_id, part.attribute, row.key, value, part.scaler, value, part.unit, part.time, part.quality
     )

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
+from zlib import crc32
 
 from dlms_mqtt.bridge.config import Discovery, Meter
-from dlms_mqtt.bridge.discovery import Device, meter_payload
+from dlms_mqtt.bridge.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.guard import EnergyGuard
 from dlms_mqtt.bridge.payload import dumps, plain_text
@@ -66,6 +67,7 @@ class MeterOutput:
         self._entities: dict[str, tuple[PlanItem, str]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
         self._announced = ""
+        self._said = crc32(repr((config.read, config.push)).encode())
         self._guard_kept = context.clock.monotonic()
         self.online: bool | None = None
         self._restore_guard()
@@ -196,17 +198,26 @@ class MeterOutput:
         if not discovery.enabled:
             return
         entities = self._all_entities(plan)
-        before: dict[str, Any] = self._remembered()
-        removed = [] if plan is None else list(before.get("components", {}))
+        before = self._remembered()
+        pushed = self._pushed_before(before)
+        # a meter that is silent after a restart keeps what it had, and so does a list that is pushed but now and then
+        known: dict[str, Any] = before.get("components", {})
+        kept = {name: known[name] for name in known if plan is None or name in pushed}
+        removed = [name for name in known if name not in kept]
         payload = meter_payload(self._context.topics, self._device(), entities, self._context.version, removed)
-        if plan is None:  # a meter that is silent after a restart keeps what it had
-            payload["components"] = {**before.get("components", {}), **payload["components"]}
+        payload["components"] = {**kept, **payload["components"]}
+        if kept:
             payload["device"] = {**before.get("device", {}), **payload["device"]}
         text = dumps(payload)
         if text != self._announced:
             self._announced = text
             self._context.publisher.retain(self._discovery_topic, text)
-            self._remember(payload, before)
+            pushed |= {component_name(entity) for entity in self._pushed_entities(plan)}
+            self._remember({**payload, "pushed": sorted(pushed), "said": self._said}, before)
+
+    def _pushed_before(self, before: Mapping[str, Any]) -> set[str]:
+        """Components that a push brought, also in an earlier run, unless the configuration changed since."""
+        return set(before.get("pushed", ())) if before.get("said") == self._said else set()
 
     @property
     def _discovery_topic(self) -> str:
@@ -220,15 +231,15 @@ class MeterOutput:
         if "clock" in features and self._context.discovery.datetime:
             features = (*features, "datetime")
         entities = [*built_in(features, language), *action_entities(self.config.actions)]
-        for item in self._plan_items(plan):
+        for item in plan.items if plan else ():
             entities += self._entities_of(item, language)
+        entities += self._pushed_entities(plan)
         return list({(entity.platform, entity.key): entity for entity in entities}.values())
 
-    def _plan_items(self, plan: Plan | None) -> list[PlanItem]:
-        """What is planned, and what a push brought."""
-        planned = plan.items if plan else ()
-        pushed = [item for key, (item, _) in self._entities.items() if plan is None or key not in plan.by_key]
-        return [*planned, *pushed]
+    def _pushed_entities(self, plan: Plan | None) -> list[Entity]:
+        planned, language = plan.by_key if plan else {}, self._context.discovery.language
+        items = [item for key, (item, _) in self._entities.items() if key not in planned]
+        return [entity for item in items for entity in self._entities_of(item, language)]
 
     def _entities_of(self, item: PlanItem, language: str) -> list[Entity]:
         reading = self._readings.get(item.key)

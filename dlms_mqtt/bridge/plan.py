@@ -59,12 +59,12 @@ def make_plan(meter: config.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) 
     chosen = _chosen(meter.read, objects)
     said = {_address(item, classes): item for item in meter.read.also}
     items = [
-        _plan_item(AttributeDescriptor(item.class_id, item.obis, item.attribute), item.quantity, None, meter, zone)
+        plan_item(AttributeDescriptor(item.class_id, item.obis, item.attribute), item.quantity, None, meter.every, zone)
         for item in chosen
         if (item.class_id, item.obis, item.attribute) not in said
     ]
     items += [
-        _plan_item(AttributeDescriptor(class_id, obis, number), quantity(obis, class_id, number), row, meter, zone)
+        plan_item(AttributeDescriptor(class_id, obis, number), quantity(obis, class_id, number), row, meter.every, zone)
         for (class_id, obis, number), row in said.items()
         if class_id is not None
     ]
@@ -96,10 +96,11 @@ def _address(said: config.Item, classes: Mapping[Obis, int]) -> tuple[int | None
     return _class_of(said, classes), said.obis, said.attribute
 
 
-def _plan_item(
-    attribute: AttributeDescriptor, found: Quantity, said: config.Item | None, meter: config.Meter, zone: tzinfo
+def plan_item(
+    attribute: AttributeDescriptor, found: Quantity, said: config.Item | None, every: float, zone: tzinfo
 ) -> PlanItem:
-    return PlanItem(attribute, _said_quantity(found, said), schedule_of(said, meter.every, zone), said)
+    """One value, as the user's own row says it where there is one."""
+    return PlanItem(attribute, _said_quantity(found, said), schedule_of(said, every, zone), said)
 
 
 def _said_quantity(found: Quantity, said: config.Item | None) -> Quantity:

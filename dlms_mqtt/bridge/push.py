@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dlms_mqtt.bridge.config import Push as PushConfig
 from dlms_mqtt.bridge.meter import MeterTask
-from dlms_mqtt.bridge.plan import PlanItem
+from dlms_mqtt.bridge.plan import PlanItem, plan_item
 from dlms_mqtt.bridge.readings import Moment
-from dlms_mqtt.bridge.schedule import Every
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import StoreError
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout
 from dlms_mqtt.meter.push_readings import identity, measured, taken_at
 from dlms_mqtt.meter.quantities import Item, quantity, unique
+from dlms_mqtt.meter.quantity import Quantity
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import EventNotification
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Keys, PeerCounters
 from dlms_mqtt.transport import Transport, transport_for
 from dlms_mqtt.transport.listen import Listener, listen
@@ -42,9 +45,12 @@ def keys_of(settings: ConnectionSettings) -> Keys | None:
 class PushReceiver:
     """The pushes of one meter; ``receive`` takes bytes of any origin and says whether they were its own."""
 
-    def __init__(self, meter: MeterTask) -> None:
+    def __init__(self, meter: MeterTask, scalers: Mapping[Obis, ScalerUnit] | None = None) -> None:
+        """``scalers``: what the preset states for values that come without; what a poll taught goes before."""
         self.meter = meter
+        self._scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = dict((scalers or {}).items())
         self._config = meter.config.push or PushConfig()
+        self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
         self._readers: dict[str, PushReader] = {}
         self._counters = self._stored_counters()
 
@@ -107,7 +113,7 @@ class PushReceiver:
         """A notification of this meter, however it came."""
         meter, now = self.meter, self.meter.now()
         try:
-            rows = measured(notification, scalers=meter.session.scalers)
+            rows = measured(notification, scalers={**self._scalers, **meter.session.scalers})
             moment = Moment(taken_at(notification, now, zone=meter.zone, sense=meter.sense), meter.zone, meter.sense)
         except DecodeError as error:
             _LOG.info("%s: a push could not be understood: %s", meter.id, error.message)
@@ -122,9 +128,12 @@ class PushReceiver:
         """The plan's items where it has them, so that pushes and polls end in the same entities."""
         found = {(item.obis, item.attribute): item.quantity for item in unique(map(_catalogued, rows))}
         planned = self.meter.plan.by_key if self.meter.plan else {}
-        schedule = Every(self._config.every or _EVERY)
-        items = (PlanItem(row.attribute, found[row.attribute.obis, row.attribute.attribute], schedule) for row in rows)
+        items = [self._item(row.attribute, found[row.attribute.obis, row.attribute.attribute]) for row in rows]
         return [planned.get(item.key, item) for item in items]
+
+    def _item(self, attribute: AttributeDescriptor, found: Quantity) -> PlanItem:
+        said = self._said.get((attribute.obis, attribute.attribute))
+        return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
 
 
 def _says_device(push: Push, device: str) -> bool:

@@ -40,10 +40,14 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
 
 
+def is_own(name: str) -> bool:
+    """Is this the path of a user's own preset file?"""
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
 def load_preset(name: str) -> dict[str, Any]:
     """A preset by name, or by the path of the user's own file. ConfigError."""
-    own = "/" in name or name.endswith((".yaml", ".yml"))
-    path = Path(name) if own else DIRECTORY / f"{name}.yaml"
+    path = Path(name) if is_own(name) else DIRECTORY / f"{name}.yaml"
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,7 @@ billing period: ``_billing_1`` behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -122,7 +122,7 @@ class Derived(NamedTuple):
     plus: str
     minus: str
 
-    def value(self, values: Mapping[str, Decimal], offered: Iterable[str]) -> Decimal | None:
+    def value(self, values: Mapping[str, Decimal], offered: Container[str]) -> Decimal | None:
         """The difference; None when a part that the meter offers was not read."""
         minus = values.get(self.minus, None if self.minus in offered else Decimal(0))
         return values[self.plus] - minus if self.plus in values and minus is not None else None
