@@ -251,6 +251,7 @@ class Exchange:
 
     def _silence(self, received: bytes, elsewhere: bool) -> ResponseTimeout:
         echo = bool(self._last and received and not received.replace(self._last, b""))
+        elsewhere = elsewhere and not echo  # a reflected wrapper frame comes from our own address
         if elsewhere or (self._signed_on and (echo or not received)):
             seen = "answers from another address" if elsewhere else "answers the sign-on, but not at this address"
             return ResponseTimeout(

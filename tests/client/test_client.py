@@ -173,10 +173,12 @@ async def test_rubbish_is_told_from_silence(clock: object) -> None:
         assert "parity" in caught.value.hint
 
 
-async def test_an_echo_and_nothing_else_is_named(clock: object) -> None:
+@FRAMINGS
+async def test_an_echo_and_nothing_else_is_named(clock: object, framing: str) -> None:
     near, _ = memory_pair()
     near.echo = True
-    client = DlmsClient(parse_settings({"serial": "memory", "timeout": "1s", "retries": "1"}), transport=near)
+    settings = parse_settings({"serial": "memory", "framing": framing, "timeout": "1s", "retries": "1"})
+    client = DlmsClient(settings, transport=near)
     with pytest.raises(ResponseTimeout, match="only our own octets") as caught:
         await client.open()
     assert caught.value.reason == "echo"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -16,17 +17,27 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from home_assistant import SUBFLOW, Failed, HomeAssistant, eventually, free_port
+from failures import provoke
+from home_assistant import Failed, HomeAssistant, eventually, free_port
 from processes import Program, wait_for_port
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPONENT = ROOT / "custom_components" / "dlms_mqtt"
 METER = "house"
 SECRET = "87654321"  # of the simulated meter's installer
+NEW_SECRET = "24682468"  # after the grid operator has changed it
+ATTEMPTS = 2  # that the bridge makes with a refused password before it waits
+OTHER_METER = f"""\
+associations:
+  - 16
+  - {{client: 33, authentication: low, password: "text:{NEW_SECRET}", faults: ["lock-out:4"]}}
+"""
+WRONG_PASSWORD = 46  # in the simulated meter's event log
 ACCESS = {
     "name": "House",
     "client": 33,
@@ -58,6 +69,7 @@ class Story:
         self.home = HomeAssistant(directory)
         self.broker: Program | None = None
         self.bridge: Program | None = None
+        self.meter: Program | None = None
         self.began = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -86,14 +98,21 @@ class Story:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.bridge = await Program.start("bridge", command, self.directory, environment)
 
-    async def start_meter(self) -> None:
+    async def start_meter(self, *options: str) -> None:
         """The simulated meter on TCP."""
         if self.fake:
             return
-        command = [self.bridge_python, "-m", "dlms_mqtt", "simulate", "--tcp", f"127.0.0.1:{self.meter_port}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        await Program.start("meter", command, self.directory, environment)
+        self.meter = await self.simulate("meter", ["--tcp", f"127.0.0.1:{self.meter_port}", *options])
         await wait_for_port(self.meter_port)
+
+    async def simulate(self, name: str, options: list[str]) -> Program:
+        """A simulated meter; where it has a TCP port, that is open at the end."""
+        command = [self.bridge_python, "-u", "-m", "dlms_mqtt", "simulate", *options]
+        program = await Program.start(name, command, self.directory, {**os.environ, "PYTHONPATH": str(ROOT)})
+        for option, value in itertools.pairwise(options):
+            if option == "--tcp":
+                await wait_for_port(int(value.rpartition(":")[2]))
+        return program
 
     async def retained(self) -> dict[str, str]:
         """What the broker keeps now."""
@@ -174,7 +193,7 @@ class Story:
         _expect(step, "form", "access")
         if "client" not in _suggested(step):
             raise Failed(f"nothing was found: {_suggested(step)}")
-        await self.home.rest("DELETE", f"{SUBFLOW}/{flow}")
+        await self.home.close_subflow(flow)
 
     async def add_the_meter(self) -> None:
         """Line, preset, a wrong password with its own sentence, the right one, items; the last page and its link."""
@@ -336,6 +355,53 @@ class Story:
             raise Failed(f"reconfigure ended with {step}")
         await self.energy()
 
+    async def each_failure_has_its_sentence(self) -> None:
+        """No answer, echo, wrong address, password, lock, keys, counter: from the meter to the page."""
+        if not self.fake:
+            await provoke(self.home, (await self.bridge_entry())["entry_id"], self.simulate)
+
+    async def the_password_is_changed(self) -> None:
+        """The meter refuses; Home Assistant asks for the password; no attempt is burnt; the new one works."""
+        if self.fake:
+            return
+        assert self.meter
+        await self.meter.stop()
+        description = self.directory / "meter.yaml"
+        description.write_text(OTHER_METER)
+        began = datetime.now(UTC)
+        await self.start_meter("--meter", str(description))
+        flow = await eventually(self._asked, "the question for the new password", 60)
+        await eventually(self._locked_out, "the repair of a meter that is locked out", 60)
+        await asyncio.sleep(5)  # two intervals: no attempt is made in them
+        step = await self.home.answer(flow, {"password": "11111111", "password_format": "text"})
+        if step.get("errors") != {"base": "authentication_refused"}:
+            raise Failed(f"another wrong password: {step.get('errors')}")
+        step = await self.home.answer(flow, {"password": NEW_SECRET, "password_format": "text"})
+        if step.get("reason") != "reauth_successful":
+            raise Failed(f"the new password: {step}")
+        await self.answers()
+        await eventually(self._content, "no repair and no question any more")
+        await self._attempts_since(began, ATTEMPTS + 1)
+
+    async def _asked(self) -> Any:
+        flows = await self.home.discovered("dlms_mqtt")
+        return next((flow["flow_id"] for flow in flows if flow["context"]["source"] == "reauth"), None)
+
+    async def _locked_out(self) -> bool:
+        return "locked_out" in await self.home.issues()
+
+    async def _content(self) -> bool:
+        return not await self.home.issues() and not await self._asked()
+
+    async def _attempts_since(self, began: datetime, expected: int) -> None:
+        """The meter's own event log counts the wrong passwords."""
+        log = await self.home.action(
+            "get_profile", device_id=await self.device_id(), obis="0.0.99.98.0.255", start=began.isoformat()
+        )
+        codes = [row["value"] for row in log["values"] if row["value"] == WRONG_PASSWORD]
+        if len(codes) != expected:
+            raise Failed(f"{len(codes)} wrong attempts, not {expected}: {log['values']}")
+
     async def diagnostics(self) -> None:
         """Useful, without the password."""
         entry = await self.bridge_entry()
@@ -373,10 +439,12 @@ class Story:
         complaints = self.home.complaints()
         if complaints:
             raise Failed("Home Assistant complains:\n" + "\n".join(complaints))
-        logs = [path for path in self.directory.glob("*.log") if path.name != "meter.log"]  # the meter prints its own
+        # the meters print their own
+        logs = [path for path in self.directory.glob("*.log") if not path.name.startswith("meter")]
         for path in (*self.home.config.rglob("*"), *logs):
-            if path.is_file() and SECRET.encode() in path.read_bytes():
-                raise Failed(f"the password is in {path}")
+            for secret in (SECRET, NEW_SECRET):
+                if path.is_file() and secret.encode() in path.read_bytes():
+                    raise Failed(f"the password is in {path}")
 
     CHAPTERS = (
         start,
@@ -390,6 +458,8 @@ class Story:
         restart_the_bridge,
         delete_and_add_again,
         reconfigure,
+        each_failure_has_its_sentence,
+        the_password_is_changed,
         remove_the_meter,
         nothing_was_said_wrong,
     )

@@ -218,6 +218,15 @@ class HomeAssistant:
         step: dict[str, Any] = await self.rest("POST", SUBFLOW, body)
         return step
 
+    async def close_subflow(self, flow_id: str) -> None:
+        """Close a subentry's flow without an end."""
+        await self.rest("DELETE", f"{SUBFLOW}/{flow_id}")
+
+    async def issues(self) -> set[str]:
+        """The repairs of the component that are shown, by translation key."""
+        found = (await self.ws(type="repairs/list_issues"))["issues"]
+        return {issue["translation_key"] for issue in found if issue["domain"] == "dlms_mqtt"}
+
     async def entries(self, domain: str) -> list[dict[str, Any]]:
         """The config entries of a domain."""
         found: list[dict[str, Any]] = await self.rest("GET", f"/api/config/config_entries/entry?domain={domain}")
