@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from dlms_mqtt import __version__
 from dlms_mqtt.cli.output import complain, note
+from dlms_mqtt.cli.process import give_up_output, prepare
 from dlms_mqtt.errors import ConfigError, DlmsMqttError
 
 DONE, REFUSED, WRONG_USAGE = 0, 1, 2
@@ -37,30 +37,45 @@ COMMANDS: dict[str, str] = {
     "dump": "save a replayable, anonymised capture of a session",
 }
 _MODULES = {"profile": "profile_"}
+_UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."""
+    prepare()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
-    args = parser.parse_args(arguments)
-    if args.command is None:
-        parser.print_help(sys.stderr)
-        return WRONG_USAGE
-    _start_logging(args.verbose)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
-        status = int(args.run(args))
+        status = _run(arguments, chosen)
         sys.stdout.flush()
     except DlmsMqttError as error:
         complain(error)
         return WRONG_USAGE if isinstance(error, ConfigError) else REFUSED
     except KeyboardInterrupt:
-        note("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away (`| head`); the interpreter must not flush into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE if chosen in _UNTIL_INTERRUPTED else _interrupted()
+    except BrokenPipeError:  # the reader of our output went away (`| head`)
+        give_up_output()
         return DONE
+    except OSError as error:
+        give_up_output()
+        note(f"dlms-mqtt: {error.filename or 'input or output failed'}: {error.strerror or error}.")
+        return REFUSED
     return status
+
+
+def _run(arguments: list[str], chosen: str | None) -> int:
+    parser = _parser(chosen)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    _start_logging(args.verbose)
+    return int(args.run(args))
+
+
+def _interrupted() -> int:
+    note("interrupted")
+    return INTERRUPTED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -60,25 +60,32 @@ def keys_of(args: argparse.Namespace) -> Keys | None:
 
 
 def _octets(words: list[str]) -> bytes:
-    """The octets that were meant: standard input, a file, or the words themselves."""
+    """The octets that were meant: standard input, a file (also a pipe, as of ``<(...)``), or the words themselves."""
     text = " ".join(words)
     if text == "-":
         return _from_bytes(sys.stdin.buffer.read())
-    if len(words) == 1 and _is_file(words[0]):
-        return _from_bytes(Path(words[0]).read_bytes())
+    if len(words) == 1 and _exists(words[0]):
+        return _from_file(Path(words[0]))
     octets = _from_hex(text)
-    if octets is None:
+    if not octets:
         raise ConfigError(
             "that is neither hexadecimal octets nor a file", hint="Write 7ea0..., a file name, or - for input."
         )
     return octets
 
 
-def _is_file(name: str) -> bool:
+def _exists(name: str) -> bool:
     try:
-        return Path(name).is_file()
+        return bool(name) and Path(name).exists()
     except (OSError, ValueError):
         return False
+
+
+def _from_file(file: Path) -> bytes:
+    try:
+        return _from_bytes(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _from_bytes(content: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.cli.decode import KEY_OPTIONS, keys_of, print_message
-from dlms_mqtt.cli.output import note, plain, say, table
+from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, ResponseTimeout
@@ -110,7 +109,7 @@ class Printer:
             return False
         if self._json:
             document["readings"] = [_reading_json(reading, self._zone) for reading in readings]
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, default=plain) + "\n")
+            print_json(document, indent=None)
         else:
             _print_push(document, readings)
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, print_json, say, table
+from dlms_mqtt.cli.values import shown
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import identify, read_objects
@@ -89,14 +90,14 @@ def _print(document: dict[str, Any]) -> None:
     values: dict[str, str] = {}
     for value in document.get("values", ()):
         if value["attribute"] == 2:
-            values[value["obis"]] = f"{value['value']} {value['unit'] or ''}".strip()
+            values[value["obis"]] = f"{shown(value['value'])} {value['unit'] or ''}".strip()
     rows = [
         (o["class"], o["obis"], o["name"], _rights(o), values.get(o["obis"], ""))
         for o in sorted(document["objects"], key=lambda o: (o["class"], o["obis"]))
     ]
     head = ("CLASS", "OBIS", "NAME", "ACCESS", "VALUE")
-    shown = [row if "values" in document else row[:4] for row in rows]
-    say(table(shown, head if "values" in document else head[:4], right=(0,)))
+    columns = 5 if "values" in document else 4
+    say(table([row[:columns] for row in rows], head[:columns], right=(0,)))
 
 
 def _rights(item: dict[str, Any]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TextIO
@@ -13,23 +15,30 @@ from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: numbers exact, octets in hex, times in ISO 8601."""
-    if isinstance(value, Decimal):
-        whole = value == value.to_integral_value()
-        return int(value) if whole else float(value)
+    """A value as JSON can hold it: octets in hex, times in ISO 8601; null for what is no number (NaN, infinity)."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal | float):
+        return _number(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def print_json(document: Any) -> None:
+def _number(value: Decimal | float) -> int | float | None:
+    if not math.isfinite(value):
+        return None
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else float(value)
+
+
+def print_json(document: Any, indent: int | None = 2) -> None:
     """One document on standard output."""
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=plain)
-    sys.stdout.write("\n")
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(json.dumps(plain(document), ensure_ascii=ascii_only, indent=indent, allow_nan=False) + "\n")
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[int] = ()) -> str:
@@ -90,12 +99,12 @@ class Progress:
             self._stream.write("\r" + " " * len(self._shown) + "\r")
 
     def update(self, done: int, total: int, stage: str = "") -> None:
-        """Show how far it is."""
+        """Show how far it is, on one line of the terminal."""
         if not self._stream.isatty():
             return
         share = done / total if total else 0.0
         bar = "#" * int(share * 30)
-        text = f"{self._what} [{bar:<30}] {share:4.0%} {stage}"
+        text = f"{self._what} [{bar:<30}] {share:4.0%} {stage}"[: shutil.get_terminal_size().columns - 1]
         self._stream.write("\r" + text.ljust(len(self._shown)))
         self._stream.flush()
         self._shown = text

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
-from dlms_mqtt.cli.output import note, plain, print_json, say, table
+from dlms_mqtt.cli.output import note, print_json, say, table
+from dlms_mqtt.cli.values import shown
 from dlms_mqtt.cli.words import parse_object, parse_time
 from dlms_mqtt.client.objects import identify
 from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
@@ -82,7 +83,7 @@ def _head(column: Column) -> str:
 
 
 def _texts(profile: Profile, row: tuple[Any, ...]) -> list[str]:
-    return [str(plain(cell_value(column, raw))) for column, raw in zip(profile.columns, row, strict=False)]
+    return [shown(cell_value(column, raw)) for column, raw in zip(profile.columns, row, strict=False)]
 
 
 def _print_csv(profile: Profile) -> None:

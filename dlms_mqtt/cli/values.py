@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.cli.output import plain, say, table
+from dlms_mqtt.meter.readings import number_text
 
 
 def print_values(values: Sequence[dict[str, Any]]) -> None:
     """The table for people."""
-    rows = [(v["obis"], v["attribute"], v["name"], _shown(plain(v["value"])), v["unit"] or "") for v in values]
+    rows = [(v["obis"], v["attribute"], v["name"], shown(v["value"]), v["unit"] or "") for v in values]
     if rows:
         say(table(rows, ("OBIS", "ATTR", "NAME", "VALUE", "UNIT"), right=(3,)))
 
 
-def _shown(value: Any) -> str:
-    return ", ".join(_shown(item) for item in value) if isinstance(value, list) else "" if value is None else str(value)
+def shown(value: Any) -> str:
+    """A value in one line: numbers without exponent, nothing for nothing."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return number_text(value)
+    return "" if plain(value) is None else str(plain(value))

@@ -24,7 +24,9 @@ _INVOKE = 0xC1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``write``."""
     parser.add_argument("object", metavar="OBIS:ATTRIBUTE", help="[CLASS/]OBIS:ATTRIBUTE")
-    parser.add_argument("value", metavar="VALUE", help="a number, text, hex octets, a time, or a JSON tree")
+    parser.add_argument(
+        "value", metavar="VALUE", help="a number, true, hex octets, text:..., 2026-12-31T08:30:00, or JSON"
+    )
     parser.add_argument("--type", metavar="TYPE", help="DLMS type, such as long-unsigned (default: the object's own)")
     parser.add_argument("--dry-run", action="store_true", help="show the bytes and write nothing")
     parser.add_argument("--json", action="store_true", help="one JSON document")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dlms_mqtt.errors import DecodeError, ProtocolError, RemoteProtocolError, SecurityError
+from dlms_mqtt.errors import DecodeError, LocalProtocolError, ProtocolError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.acse import Aarq, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu import action, get
 from dlms_mqtt.protocol.apdu import set as set_
@@ -20,6 +20,7 @@ from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.data import Data, DataType, decode_whole
 from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc_states import LinkState
 from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
@@ -108,7 +109,15 @@ class MeterServer:
                 continue
             if event is None:
                 return self.connection.data_to_send()
+            self._take_while_linked(event)
+
+    def _take_while_linked(self, event: Any) -> None:
+        """A client that asks and hangs up in one breath gets no answer: the link is down before it is made."""
+        try:
             self._take(event)
+        except LocalProtocolError:
+            if not isinstance(self.link, HdlcLink) or self.link.state is LinkState.CONNECTED:
+                raise
 
     def _take(self, event: Any) -> None:
         kind = type(event)

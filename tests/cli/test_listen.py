@@ -279,9 +279,9 @@ def test_ctrl_c(process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["framing"] == "hdlc"
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) in (0, 130)
+        assert process.wait(5) == 0  # being interrupted is how it is done
     assert process.stderr is not None
-    assert process.stderr.read() == "interrupted\n"
+    assert process.stderr.read() == ""
 
 
 async def test_idle_listening_costs_nothing(clock: FakeClock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,13 +15,19 @@ from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import AccessRefused, ActionRefused, AssociationRefused, AuthenticationRefused, ServiceRefused
+from dlms_mqtt.protocol.acse import Aarq, ApplicationContext
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetResponseBlock
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.link import LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import encode_frame
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
@@ -369,3 +375,22 @@ async def test_two_hundred_associations_on_tcp() -> None:
         assert len(set(values)) == 1
         await asyncio.sleep(0.05)
         assert not server.connections
+
+
+def test_a_client_that_asks_and_hangs_up_in_one_breath() -> None:
+    """The meter answers the DISC; that the question cannot be answered any more does not end it."""
+    meter = household(clock=FakeClock())
+    server = MeterServer(meter, make_link("hdlc", meter))
+    client = Connection(Side.CLIENT, HdlcLink(Side.CLIENT, client=16, server=1))
+    client.connect()
+    client.receive(server.receive(client.data_to_send()))
+    assert isinstance(client.next_event(), LinkUp)
+    initiate = InitiateRequest(conformance=Conformance.GET)
+    client.send(Aarq(ApplicationContext.LN, user_information=initiate.encode()))
+    client.receive(server.receive(client.data_to_send()))
+    client.next_event()
+    client.send(GetRequestNormal(0xC1, NAME))
+    question = client.data_to_send()
+    client.link.disconnect()
+    assert server.receive(question + client.data_to_send())
+    assert not server.linked

@@ -1,0 +1,148 @@
+"""Real processes whose standard streams are closed, full or narrow, and that are told to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from dlms_mqtt.cli.output import plain
+from dlms_mqtt.cli.values import shown
+
+PUSH = "7ea027010201105a87e6e7000f40000000090c07e7031603031c2aff800000020106000008e580bb7e"
+COMMAND = [sys.executable, "-m", "dlms_mqtt"]
+FULL = Path("/dev/full")
+
+
+def shell(words: str, redirection: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command as a shell starts it."""
+    line = f'exec "$0" -m dlms_mqtt {words} {redirection}'
+    return subprocess.run(
+        ["sh", "-c", line, sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **variables},
+    )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [f"decode {PUSH}", f"decode {PUSH} --json", "presets", "simulate --list-faults"])
+def test_output_on_a_full_disk(words: str) -> None:
+    result = shell(words, f"> {FULL}")
+    assert result.returncode == 1
+    assert result.stderr == "dlms-mqtt: input or output failed: No space left on device.\n"
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "status"), [(f"decode {PUSH}", 0), ("decode -", 1), ("read nothing", 2)])
+def test_streams_that_are_closed(words: str, status: int, stream: str) -> None:
+    result = shell(words, stream + (" </dev/null" if "<" not in stream else ""))
+    assert result.returncode == status
+    assert "Traceback" not in result.stderr
+
+
+def test_letters_that_the_terminal_does_not_have() -> None:
+    for words in ("presets", "presets --json"):
+        result = shell(words, "", PYTHONIOENCODING="ascii")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.isascii()
+    assert json.loads(result.stdout)["presets"]
+
+
+def test_numbers_that_json_does_not_have() -> None:
+    values = [float("nan"), Decimal("Infinity"), Decimal("0.1"), Decimal(7), (b"\x01", True)]
+    assert plain({"values": values}) == {"values": [None, None, 0.1, 7, ["01", True]]}
+    assert shown(Decimal("0.00000100")) == "0.000001"
+    assert shown([None, 1, Decimal("2.50")]) == ", 1, 2.5"
+
+
+def test_a_pipe_instead_of_a_file() -> None:
+    result = subprocess.run(
+        ["bash", "-c", f'"$0" -m dlms_mqtt decode <(echo {PUSH})', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0
+    assert "1.0.1.7.0.255" in result.stdout
+
+
+def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
+    result = subprocess.run([*COMMAND, "decode", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == f"dlms-mqtt: {tmp_path} cannot be read: Is a directory\n"
+
+
+@pytest.fixture
+def meter() -> Iterator[list[str]]:
+    """A meter that lets nobody in for a minute after an association that was not released."""
+    words = [*COMMAND, "simulate", "--pty", "--fault", "stuck:60"]
+    with subprocess.Popen([*words, "--fault", "delay:0.05"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"/dev/pts/\d+", process.stdout.readline())
+        assert found
+        yield ["--serial", found[0], "--timeout", "10"]
+        process.terminate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_releases_the_meter(meter: list[str], tmp_path: Path, number: signal.Signals) -> None:
+    words = [*COMMAND, "objects", "--values", *meter, "--state", str(tmp_path / "state.sqlite"), "-vv"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = 0
+        while seen < 8:  # well inside the session
+            seen += " > 7ea0" in process.stderr.readline()
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in errors
+    assert errors.endswith("interrupted\n")
+    again = [*COMMAND, "read", "0.0.42.0.0.255", *meter, "--state", str(tmp_path / "state.sqlite")]
+    result = subprocess.run(again, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_progress_fits_a_narrow_terminal(meter: list[str], tmp_path: Path) -> None:
+    """On a terminal of 40 columns nothing on standard error is longer than a line of it."""
+    leader, follower = pty.openpty()
+    os.environ["COLUMNS"] = "40"
+    words = [*COMMAND, "objects", "--values", *meter, "--state", str(tmp_path / "state.sqlite")]
+    try:
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=follower) as process:
+            os.close(follower)
+            shown_there = _everything(leader)
+        assert process.returncode == 0
+    finally:
+        del os.environ["COLUMNS"]
+        os.close(leader)
+    lines = re.split(r"[\r\n]+", shown_there)
+    assert any("#" in line for line in lines)
+    assert max(map(len, lines)) < 40
+
+
+def _everything(leader: int) -> str:
+    """What is written to a terminal until its last writer is gone."""
+    found, deadline = b"", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not part:
+            break
+        found += part
+    return found.decode()
