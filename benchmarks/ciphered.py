@@ -1,24 +1,16 @@
-"""CPU of protected GETs: HLS with GMAC, authenticated and encrypted, over the wrapper. The meter is our simulator."""
+"""CPU of protected GETs: HLS with GMAC, authenticated and encrypted, over the wrapper. The meter is pydlms-client's."""
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
-import os
+import threading
 from typing import Any
 
 from benchmarks.clients import CLIENTS
 from benchmarks.contest import Table
-from benchmarks.names import FIRST, REGISTERS
+from benchmarks.names import FIRST, REGISTERS, dotted
 from benchmarks.reading import Contender
 from dlms_mqtt.protocol.acse import Mechanism
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.protocol.security import Keys, Security
-from dlms_mqtt.simulator import Association, Meter, serve_tcp
-from dlms_mqtt.simulator.objects import READER, CosemObject
-from dlms_mqtt.transport.clock import Clock
 
 KEY, AUTHENTICATION_KEY = bytes(range(16)), bytes(range(0xD0, 0xE0))
 TITLE = b"HOM\x00\x00\x00\x00\x07"
@@ -64,19 +56,13 @@ def protection(name: str, turn: int) -> dict[str, Any]:
 
 
 def serve(ready: Any) -> None:
-    """The meter: our own simulator, which is quick enough to keep a client busy."""
+    """The meter: a peer's, so that nobody reads out of his own hands."""
+    from pydlms.simulator import ClientProfile, DlmsData, MeterSimulator
+    from pydlms.simulator import serve as serve_tcp
 
-    async def run() -> None:
-        meter = Meter(clock=Clock(), random=os.urandom)
-        keys = Keys(Secret(KEY), Secret(AUTHENTICATION_KEY))
-        mechanism = Mechanism.HLS_GMAC
-        meter.associations[CLIENT] = Association(
-            CLIENT, "reader", READER, mechanism=mechanism, keys=keys, policy=Security.BOTH
-        )
-        meter.associations[16] = Association(16, "public", READER)
-        meter.add(CosemObject(3, Obis(REGISTERS[0]), values={2: Data(DataType.DOUBLE_LONG_UNSIGNED, FIRST)}))
-        async with serve_tcp(meter) as server:
-            ready.send(server.port)
-            await asyncio.Event().wait()
-
-    asyncio.run(run())
+    meter = MeterSimulator(encryption_key=KEY, authentication_key=AUTHENTICATION_KEY, max_pdu=1024)
+    public = ClientProfile()
+    meter.clients[CLIENT] = ClientProfile(mechanism=type(public.mechanism)(Mechanism.HLS_GMAC), ciphered=True)
+    meter.add_object(3, dotted(REGISTERS[0]), {2: DlmsData.uint32(FIRST)})
+    ready.send(serve_tcp(meter).server_address[1])
+    threading.Event().wait()

@@ -48,6 +48,8 @@ class State(Enum):
     ACCESS = "ACCESS asked"
     RELEASING = "RLRQ sent"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python and runs twice for each question
+
 
 Cell = State | tuple[State, State]
 

@@ -103,6 +103,9 @@ class Inbox:
         self._datagram = datagram
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._timeout: float | None = None
+        self._expires = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
         """Add bytes and wake the reader."""
@@ -146,22 +149,37 @@ class Inbox:
             raise RuntimeError("two tasks read the same transport")
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = None if timeout is None else loop.call_later(timeout, _expire, waiter, timeout)
+        self._set_timer(loop, timeout)
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:
+        """One timer serves read after read: one for each would cost more than to decipher an answer."""
+        self._timeout = timeout
+        if timeout is None:
+            return
+        self._expires = loop.time() + timeout
+        if self._timer is not None:
+            if self._timer.when() <= self._expires:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(self._expires, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The timer that was set for an earlier read moves on to the end of this one."""
+        self._timer = None
+        if self._timeout is None or self._waiter is None or self._waiter.done():
+            return
+        if self._expires > loop.time():
+            self._timer = loop.call_at(self._expires, self._ring, loop)
+        else:
+            self._waiter.set_exception(ResponseTimeout(f"nothing came within {self._timeout:g} s"))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(ResponseTimeout(f"nothing came within {timeout:g} s"))
 
 
 def repeated(error: TransportError) -> TransportError:

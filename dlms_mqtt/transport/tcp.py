@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import sys
 from typing import cast
@@ -16,6 +17,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
 #: Reads in a row that are served without the event loop: after these every other task has its turn.
 _AT_ONCE = 16
+#: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
+_QUICK = 1
 _CHUNK = 65536
 _CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
@@ -82,6 +85,9 @@ class _Connection(asyncio.Protocol):
         self._gone = asyncio.Event()
         self._direct: socket.socket | None = None
         self._in_a_row = 0
+        self._asked = 0.0
+        self._quick = False
+        self._now = asyncio.get_running_loop().time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -89,23 +95,27 @@ class _Connection(asyncio.Protocol):
         _tune(transport.get_extra_info("socket"))
         if sys.platform != "win32":  # whose loop reads ahead by itself
             self._direct = transport.get_extra_info("socket").dup()
+            self._poll = select.poll()
+            self._poll.register(self._direct, select.POLLIN)
 
     def at_once(self) -> bytes:
-        """What is there already, past the event loop, which takes longer than a quick meter; empty where nothing is.
+        """What a quick meter says, past the event loop, which takes longer than such a meter; empty where nothing is.
 
         An end or an error shows empty too: the loop finds it and says it.
         """
-        if self._direct is None or not self.inbox.empty or self._in_a_row >= _AT_ONCE:
+        if self._direct is None or not self._quick or not self.inbox.empty or self._in_a_row >= _AT_ONCE:
             self._in_a_row = 0
             return b""
         try:
-            data = self._direct.recv(_CHUNK)
+            data = self._direct.recv(_CHUNK) if self._poll.poll(_QUICK) else b""
         except OSError:
             data = b""
-        self._in_a_row = self._in_a_row + 1 if data else 0
+        self._quick = bool(data)
+        self._in_a_row += 1
         return data
 
     def data_received(self, data: bytes) -> None:
+        self._quick = self._now() - self._asked < _QUICK / 1000
         self.inbox.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,6 +134,7 @@ class _Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         if self.inbox.error is not None or self._transport.is_closing():
             raise ConnectionLost(f"{self.name} closed the connection", hint=_CLOSED_HINT)
+        self._asked = self._now()
         self._transport.write(data)
 
     def _close_direct(self) -> None:

@@ -93,3 +93,32 @@ async def test_closing_ends_the_connection() -> None:
         await transport.close()
         async with asyncio.timeout(1):
             await ended.wait()
+
+
+async def test_a_quick_meter_is_waited_for_in_place_and_a_slow_one_in_the_loop() -> None:
+    delay = 0.0
+    turns = 0
+
+    async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1):
+            await asyncio.sleep(delay)
+            writer.write(data)
+        writer.close()
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    async with connected(meter) as transport:
+        for delay in (0.0, 0.05, 0.0):
+            for number in range(20):
+                transport.write(bytes((number,)))
+                assert await transport.read(5) == bytes((number,))
+        task = asyncio.create_task(other())
+        delay = 0.1
+        transport.write(b"?")
+        assert await transport.read(5) == b"?"
+        task.cancel()
+    assert turns > 20, "the loop stood still while a slow meter was waited for"
