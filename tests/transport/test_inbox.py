@@ -1,4 +1,4 @@
-"""The box that every transport reads from: one timer serves all reads, and each still waits exactly as long as it said."""
+"""The box that every transport reads from: one timer serves all reads, and each waits as long as it said."""
 
 from __future__ import annotations
 
