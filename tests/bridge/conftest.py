@@ -107,7 +107,7 @@ class Watcher:
     def json(self, topic: str) -> Any:
         return json.loads(self.latest[topic])
 
-    async def until(self, condition: Any, seconds: float = 8.0) -> None:
+    async def until(self, condition: Any, seconds: float = 30.0) -> None:
         """Wait until ``condition()`` is true of what was seen."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -119,7 +119,7 @@ class Watcher:
         text = payload if isinstance(payload, str | bytes) else json.dumps(payload)
         await self.client.publish(topic, text, qos=1, **more)
 
-    async def ask(self, topic: str, payload: dict[str, Any], seconds: float = 8.0) -> dict[str, Any]:
+    async def ask(self, topic: str, payload: dict[str, Any], seconds: float = 30.0) -> dict[str, Any]:
         """Send a request (with an id) and wait for its last reply."""
         response = topic.replace("/request/", "/response/").replace("/set/", "/response/set/")
         response = response.replace("/do/", "/response/do/")

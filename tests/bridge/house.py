@@ -37,14 +37,14 @@ class House:
     def __init__(self, app: App, seen: Watcher, path: Path) -> None:
         self.app, self.seen, self.path = app, seen, path
 
-    async def ask(self, topic: str, payload: dict[str, Any] | None = None, seconds: float = 8.0) -> dict[str, Any]:
+    async def ask(self, topic: str, payload: dict[str, Any] | None = None, seconds: float = 30.0) -> dict[str, Any]:
         self.numbers = getattr(self, "numbers", 0) + 1
         return await self.seen.ask(f"dlms_mqtt/{topic}", {"id": f"t{self.numbers}", **(payload or {})}, seconds)
 
     def meter(self, name: str, meter: str = "house") -> str:
         return self.seen.latest.get(f"dlms_mqtt/meter/{meter}/{name}", "")
 
-    async def until(self, condition: Any, seconds: float = 8.0) -> None:
+    async def until(self, condition: Any, seconds: float = 30.0) -> None:
         await self.seen.until(condition, seconds)
 
 
@@ -55,7 +55,7 @@ async def running(app: App) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         app.stop()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await asyncio.gather(task, return_exceptions=True)
 
 

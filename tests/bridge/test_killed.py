@@ -41,7 +41,7 @@ async def test_a_killed_bridge_loses_no_more_than_five_seconds(mosquitto, tmp_pa
         async with watching(mosquitto.port) as seen:
             process = await _bridge(path)
             topic = "dlms_mqtt/meter/house/reading"
-            await seen.until(lambda: len(seen.of(topic)) >= 6, 15)
+            await seen.until(lambda: len(seen.of(topic)) >= 6)
             process.terminate()
             assert await process.wait() == 0
             assert seen.latest["dlms_mqtt/bridge/main/state"] == "offline"

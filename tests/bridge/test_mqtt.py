@@ -154,7 +154,7 @@ async def test_a_broker_that_knows_only_3_1_1():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with _running(port) as broker:
-        await _until(lambda: broker.connected, 15)
+        await _until(lambda: broker.connected, 30)
     server.close()
     assert versions == [5, 4]
 

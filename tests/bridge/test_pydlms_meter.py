@@ -47,7 +47,7 @@ async def meters(request):
 
 async def test_first_reading_write_action_refused_write_and_profile(mosquitto, tmp_path, meters):
     async with house(mosquitto, tmp_path, meters) as home:
-        await home.until(lambda: home.meter("availability") == "online" and home.meter("value/energy_import"), 15)
+        await home.until(lambda: home.meter("availability") == "online" and home.meter("value/energy_import"))
         assert json.loads(home.meter("state"))["energy_import"] > 0
         reply = await home.ask("meter/house/set/volts", {"value": 231})
         assert reply["data"]["read_back"] == 231, reply

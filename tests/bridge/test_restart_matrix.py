@@ -141,7 +141,7 @@ class Eyes:
     def last_value(self) -> int:
         return max((reading["value"] for reading in self.readings), default=0)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 12.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 self._changed.clear()
@@ -178,7 +178,7 @@ class Cell:
             await happen()
             return
         self.gate.hold()
-        await asyncio.wait_for(self.gate.asked.wait(), 5)
+        await asyncio.wait_for(self.gate.asked.wait(), 30)
         if phase == "during":
             await happen()
             self.gate.release()

@@ -98,7 +98,7 @@ async def bridge(path: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Proc
     try:
         yield process
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -126,7 +126,7 @@ def _meters(port: int, push: int) -> str:
 
 async def _ask(seen: Watcher, topic: str, body: Any, number: list[int]) -> dict[str, Any]:
     number[0] += 1
-    return await seen.ask(f"dlms_mqtt/{topic}", {"id": f"s{number[0]}", **body}, 15)
+    return await seen.ask(f"dlms_mqtt/{topic}", {"id": f"s{number[0]}", **body})
 
 
 async def _manage(seen: Watcher, port: int, number: list[int]) -> None:
@@ -205,7 +205,7 @@ async def test_no_secret_shows_anywhere(mosquitto_factory, tmp_path, meter):
         path = write_config(tmp_path / "run", secured, _meters(server.port, push), text, user)
         async with watching(broker.port) as seen, bridge(path, log):
             online = {f"dlms_mqtt/meter/{name}/availability" for name in GOOD}
-            await seen.until(lambda: all(seen.latest.get(topic) == "online" for topic in online), 20)
+            await seen.until(lambda: all(seen.latest.get(topic) == "online" for topic in online))
             with socket.create_connection(("127.0.0.1", push)) as sock:
                 apdu = notification(meter, client=1, ciphered=True)
                 sock.sendall(bytes.fromhex("000100010066") + len(apdu).to_bytes(2, "big") + apdu)
@@ -214,7 +214,7 @@ async def test_no_secret_shows_anywhere(mosquitto_factory, tmp_path, meter):
             await _manage(seen, server.port, number)
             await _mistakes(seen, path, number)
             await seen.publish("dlms_mqtt/meter/low/request/read", b'{"password": "text:' + SECRETS["misplaced"])
-            await seen.until(lambda: seen.latest.get("dlms_mqtt/meter/sealed/availability") == "online", 15)
+            await seen.until(lambda: seen.latest.get("dlms_mqtt/meter/sealed/availability") == "online")
             health = seen.json("dlms_mqtt/bridge/main/health")["meters"]
             assert health["refused"]["status"] in ("password_refused", "locked_out")
     said = [(topic, payload) for topic, payload, _ in seen.all if "/request/" not in topic]

@@ -37,7 +37,7 @@ async def tried(home, meter, secrets=None, **connection):
     key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
     sealed = {name: seal(secret, key, os.urandom) for name, secret in (secrets or {}).items()}
     config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "1s", "retries": 0, **sealed, **connection}}
-    reply = await home.ask("bridge/main/request/meter/validate", {"meter": "new", "config": config}, 20)
+    reply = await home.ask("bridge/main/request/meter/validate", {"meter": "new", "config": config})
     return reply.get("error", {})
 
 

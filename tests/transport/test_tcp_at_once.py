@@ -91,7 +91,7 @@ async def test_closing_ends_the_connection() -> None:
 
     async with connected(wait) as transport:
         await transport.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await ended.wait()
 
 
