@@ -51,9 +51,20 @@ def example() -> str:
     return _HEAD + "\n".join(_section(Config, 0, live=True)) + "\n"
 
 
+_REFERENCE_HEAD = """\
+# Every key of the configuration
+
+How the keys fit together is shown by [config.example.yaml](../config.example.yaml). `[]` is an item of a list.
+
+| key | default | what it is |
+|---|---|---|
+"""
+
+
 def reference() -> str:
-    """One line per key: path, default, sentence."""
-    return "\n".join(f"{path}  ({default})  {help_text}" for path, default, help_text in _walk(Config, ""))
+    """The text of docs/configuration.md: one line per key."""
+    rows = (f"| `{path}` | {default} | {text} |\n" for path, default, text in _walk(Config, ""))
+    return _REFERENCE_HEAD + "".join(rows)
 
 
 def schema() -> dict[str, Any]:
@@ -72,8 +83,8 @@ def _walk(cls: type, above: str) -> Iterator[tuple[str, str, str]]:
 def _default_text(item: Field[Any]) -> str:
     value = default_of(item)
     if kind_of(item).section or value in _UNSET:
-        return "unset" if value in _UNSET else "a section"
-    return f"default {_yaml(value, item)}"
+        return "" if value in _UNSET else "a section"
+    return f"`{_yaml(value, item)}`"
 
 
 def _section(cls: type, depth: int, *, live: bool) -> list[str]:

@@ -306,11 +306,13 @@ def test_the_example_shows_every_key_and_loads(tmp_path):
         assert f"{field.name.rstrip('_')}:" in manual.example()
 
 
-def test_the_reference_names_every_key():
+def test_the_reference_is_current():
+    """As the example is made, with ``manual.reference()``."""
     text = manual.reference()
-    assert "meters.<id>.read.also[].transform" in text
-    assert "meters.<id>.connection.max_baud" in text
-    assert text.count("\n") + 1 == len(list(_rows(Config)))
+    assert (ROOT / "docs/configuration.md").read_text() == text
+    assert "`meters.<id>.read.also[].transform`" in text
+    assert "`meters.<id>.connection.max_baud`" in text
+    assert text.count("\n| `") == len(list(_rows(Config)))
 
 
 def test_the_schema_is_json():
