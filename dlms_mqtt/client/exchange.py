@@ -93,13 +93,15 @@ class Exchange:
         """
         self._signed_on = signed_on
         failure: Exception | None = None
-        for attempt in range(self.settings.retries + 1):
+        # A DISC may end more than the link: a meter that signed on falls back to its sign-on. So SNRM alone comes first.
+        again = int(self.settings.opening != "direct" and self.settings.retries > 0)
+        for attempt in range(self.settings.retries + 1 - again):
             if attempt:
                 await self.disconnect()
             self.connection.connect()
             self._start_timer()
             try:
-                event = await self._link_event(repeats=0)
+                event = await self._link_event(repeats=again if not attempt else 0)
             except ResponseTimeout as error:
                 failure = error
                 continue

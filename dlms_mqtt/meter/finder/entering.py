@@ -33,6 +33,7 @@ from dlms_mqtt.transport.base import Transport
 Options = dict[str, Any]
 
 _TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily life
+_RETRIES = 2  # the first frame after a sign-on may be lost on deaf ears, the second on a bad line
 _EXCHANGE = 30.0  # s for one question with all its blocks
 _BRIEF = 1.0
 _SHORTER = (64, 32)
@@ -203,7 +204,7 @@ class Entering:
 
     def _settings(self, options: Options) -> ConnectionSettings:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
-        limits: Options = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": 1, "exchange_timeout": _EXCHANGE}
+        limits: Options = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": _RETRIES, "exchange_timeout": _EXCHANGE}
         base = replace(self.settings, **line, **limits)
         return replace(base, **options)
 

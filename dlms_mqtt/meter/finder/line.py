@@ -38,7 +38,7 @@ class Line:
 
     async def ask(self, question: bytes, wait: float) -> Seen:
         """Send octets and judge what comes; returns as soon as an answer is whole."""
-        received = self.transport.discard()
+        received = await self._said_before()
         self._keep_unasked(received)
         if (late := answer(received)) is not None:
             return self._record(late)  # a slow meter answers the question before this one
@@ -57,6 +57,17 @@ class Line:
             if received != question:
                 deadline = max(deadline, self._loop.time() + self._quiet)
         return self._record(judge(question, received))
+
+    async def _said_before(self) -> bytes:
+        """What came unasked; who is still speaking is heard out, because a late answer may be cut in two else."""
+        received = self.transport.discard()
+        latest = self._loop.time() + _LONGEST
+        while received and self._loop.time() < latest and answer(received) is None:
+            try:
+                received += await self.transport.read(self._quiet)
+            except ResponseTimeout:
+                break
+        return received
 
     @property
     def _quiet(self) -> float:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
 from dlms_mqtt.meter.finder.candidates import NO_HINTS, SPEEDS, Fixed, Hints, Speed, Station, clients, scan, stations
 
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
 _FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
-_LEAST = 2e-5
+_LEAST = 8e-6  # worth per second below which nothing is tried
 BURST, SCAN_BURST = 5, 14  # stations asked at once: only one of them is there
 _AT_ONCE, _LATE, _ALONE = 0.86, 0.12, 0.02  # how meters answer: in a burst, late, only when asked alone
 _SCANNED = 0.12  # of the meters, say, have an address that is not among the common ones
+_AGAIN = 0.1  # of the frames, on a bad line, are lost: what was asked once is asked once more
 WAKE_UP = b"\0" * 66
 """Zero octets for 2.2 s at 300 baud: the wake-up of battery meters in IEC 62056-21."""
 
@@ -129,8 +129,8 @@ def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), h
     for speed in speeds:
         for client, likely in clients(fixed, hints).items():
             found += _asked(speed, client, wanted, speed.weight * likely)
-        found += _scanned(speed, fixed)
-    return ordered(probe for probe in found if probe.weight >= _LEAST)
+            found += _scanned(speed, client, fixed, speed.weight * likely)
+    return ordered(probe for probe in found if probe.ratio >= _LEAST)
 
 
 def _asked(speed: Speed, client: int, wanted: Sequence[Station], weight: float) -> Iterator[Probe]:
@@ -147,15 +147,16 @@ def _asked(speed: Speed, client: int, wanted: Sequence[Station], weight: float) 
         yield Probe("direct", options, weight * station.weight * _ALONE, 2 * frame + SLOW, (station,), SLOW)
 
 
-def _scanned(speed: Speed, fixed: Fixed) -> Iterator[Probe]:
-    """Every address of a bounded range, where the user did not say which."""
+def _scanned(speed: Speed, client: int, fixed: Fixed, weight: float) -> Iterator[Probe]:
+    """Every address of a bounded range, twice, where the user did not say which."""
     if fixed.server is not None or fixed.physical is not None:
         return
-    options = _options(speed, fixed.client if fixed.client is not None else PUBLIC_CLIENT)
     for size in (2, 4):
         if fixed.address_size in (None, 0, size):
-            share = speed.weight * _SCANNED / (size - 1)
-            yield _sweep(options, list(scan(size)), share, _frame_time(speed), SCAN_BURST)
+            once = _sweep(
+                _options(speed, client), list(scan(size)), weight * _SCANNED / (size - 1), _frame_time(speed), SCAN_BURST
+            )
+            yield from (once, replace(once, weight=once.weight * _AGAIN))
 
 
 def _sweep(options: Mapping[str, Any], wanted: Sequence[Station], weight: float, frame: float, burst: int) -> Probe:
