@@ -1,6 +1,6 @@
 """Line seconds that the finder needs: random mixtures in memory on a fake clock, told nothing but the port.
 
-``python benchmarks/find.py [SEEDS]``: median and worst, and the real time of one search.
+``python benchmarks/find.py [SEEDS [FIRST]]``: median and worst, and the real time of one search.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def search(made: Mixture) -> Found:
 def main() -> None:
     """Print a line per seed and the sums."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     began, seconds, lost = time.perf_counter(), [], []
-    for seed in range(count):
+    for seed in range(first, first + count):
         made = mixture(seed)
         found = search(made)
         seconds.append(found.seconds)

@@ -93,7 +93,7 @@ class Exchange:
         """
         self._signed_on = signed_on
         failure: Exception | None = None
-        # A DISC may end more than the link: a meter that signed on falls back to its sign-on. So SNRM alone comes first.
+        # A DISC may end more than the link: a meter that signed on goes back to its sign-on. So SNRM alone goes first.
         again = int(self.settings.opening != "direct" and self.settings.retries > 0)
         for attempt in range(self.settings.retries + 1 - again):
             if attempt:

@@ -29,6 +29,7 @@ from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.transport.base import SerialFormat, Transport
 
 _ANSWER_TIME = 2.0  # s: the standard gives the meter 1.5 s to begin
+_PAUSE = 0.1  # s between two octets: three characters at 300 baud
 _KEPT = 1024  # octets of the last attempt, for the diagnosis
 
 _DIAGNOSES: dict[str, tuple[str, str]] = {
@@ -81,7 +82,7 @@ async def _try_in_turn(
     transport: Transport, first: SignOnSettings, others: list[SignOnSettings]
 ) -> Identification | None:
     try:
-        return await run_sign_on(transport, first)
+        return (await run_sign_on(transport, first)).identification
     except SignOnFailed as error:
         if not others or error.reason == "clear-text":
             raise
@@ -115,14 +116,14 @@ def _runs(transport: Transport, plan: SignOnSettings) -> list[SignOnSettings]:
     return [replace(plan, attempts=plan.attempts - later), replace(plan, attempts=later, software_parity=True)]
 
 
-async def run_sign_on(transport: Transport, plan: SignOnSettings) -> Identification | None:
+async def run_sign_on(transport: Transport, plan: SignOnSettings) -> Done:
     """One run of the machine, with all its attempts. SignOnFailed, TransportError."""
     machine = SignOn(plan)
     seen = _Seen()
     while True:
         action = machine.next_action()
         if isinstance(action, Done):
-            return action.identification
+            return replace(action, notes=action.notes | seen.notes)
         if isinstance(action, Failed):
             raise SignOnFailed(seen.reason(action), action.received or bytes(seen.received), transport.name)
         if isinstance(action, Listen):
@@ -138,6 +139,7 @@ class _Seen:
     def __init__(self) -> None:
         self.sent = b""
         self.received = bytearray()
+        self.notes: set[str] = set()
 
     def note(self, action: object) -> None:
         if isinstance(action, Discard):
@@ -153,11 +155,15 @@ class _Seen:
 
 
 async def _listen(transport: Transport, machine: SignOn, action: Listen, seen: _Seen) -> None:
+    loop = asyncio.get_running_loop()
+    began, within = loop.time(), machine.within_confirmation
     try:
         data = await transport.read(action.seconds)
     except ResponseTimeout:
         machine.timeout()
     else:
+        if within and loop.time() - began > _PAUSE:
+            seen.notes.add("confirmation-in-pieces")
         seen.received = (seen.received + data)[-_KEPT:]
         machine.receive(data)
 

@@ -47,7 +47,7 @@ class MeterLine(Transport):
 
     def heard(self, data: bytes) -> None:
         """Octets that the client sent, as they arrive here."""
-        wire = on_the_wire(data, self.client_format, self._format)
+        wire = on_the_wire(data, self.client_format, self._format, checked=True)
         if wire:
             self._inbox.feed(wire)
 

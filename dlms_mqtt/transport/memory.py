@@ -38,13 +38,17 @@ class LineCount:
 
 
 class MemoryTransport(Transport):
-    """One end of a pair. ``fault`` shapes what this end sends; ``echo`` gives this end its own bytes back."""
+    """One end of a pair. ``fault`` shapes what this end sends; ``echo`` gives this end its own bytes back.
+
+    ``checks_parity``: characters with a wrong parity bit are lost here, as in meters; a computer's port hands them on.
+    """
 
     def __init__(self, name: str, index: int, count: LineCount, line: SerialFormat | None, latency: float) -> None:
         self.name = name
         self.count = count
         self.peer: MemoryTransport
         self.fault: Fault | None = None
+        self.checks_parity = index == 1
         self.echo = False
         self.dtr = self.rts = True
         self.breaks = 0
@@ -118,7 +122,7 @@ class MemoryTransport(Transport):
 
     def _receive(self, data: bytes, sent: SerialFormat | None) -> None:
         self._heard_at = asyncio.get_running_loop().time()
-        if self._inbox is not None and (heard := on_the_wire(data, sent, self.format)):
+        if self._inbox is not None and (heard := on_the_wire(data, sent, self.format, self.checks_parity)):
             self._inbox.feed(heard)
 
     def _end(self) -> None:
@@ -180,14 +184,22 @@ def memory_pair(
     return client, meter
 
 
-def on_the_wire(data: bytes, sent: SerialFormat | None, heard: SerialFormat | None) -> bytes:
-    """What an end with the format ``heard`` makes of bytes sent with ``sent``."""
+def on_the_wire(data: bytes, sent: SerialFormat | None, heard: SerialFormat | None, checked: bool = False) -> bytes:
+    """What an end with the format ``heard`` makes of bytes sent with ``sent``.
+
+    ``checked``: characters whose parity bit is wrong are dropped (pyserial's ports hand them on, meters do not).
+    """
     if sent is None or heard is None:
         return data
     if sent.baud != heard.baud or sent.bits != heard.bits:
         return _rubbish(data, sent, heard)
+    if sent.data_bits == heard.data_bits == 8:
+        return b"" if checked and sent.parity != heard.parity else data
     wire = _with_parity(data, sent.parity) if sent.data_bits == 7 else data
-    return bytes(octet & 0x7F for octet in wire) if heard.data_bits == 7 else wire
+    if heard.data_bits == 8:
+        return wire
+    right = _with_parity(wire, heard.parity)
+    return bytes(octet & 0x7F for octet, good in zip(wire, right, strict=True) if not checked or octet == good)
 
 
 def _with_parity(data: bytes, parity: str) -> bytes:

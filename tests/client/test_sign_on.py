@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, sign_on
 from dlms_mqtt.errors import ConnectionLost, ResponseTimeout
 from dlms_mqtt.protocol.framing.mode_e import Action, Send, SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import BREAK, Identification, OptionSelect, encode_readout
+from dlms_mqtt.simulator import SignOnOptions, household, serve_memory
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
@@ -271,6 +274,25 @@ async def test_on_a_pseudo_terminal() -> None:
         assert pty.baud == 9600
         pty.meter.write(b"\x7e\xff\x00")
         assert await read(line, 3) == b"\x7e\xff\x00"
+
+
+async def test_a_lost_ua_does_not_cost_the_sign_on(clock: FakeClock) -> None:
+    """A DISC would send the meter back to its sign-on, so the link is asked for once more first."""
+    near, far = memory_pair(line=SerialFormat(), latency=0.03)
+    answers: list[bytes] = []
+
+    def loses_the_first_ua(data: bytes) -> list[tuple[float, bytes]]:
+        answers.append(data)
+        lost = data[:1] == b"\x7e" and sum(answer[:1] == b"\x7e" for answer in answers) == 1
+        return [] if lost else [(0.0, data)]
+
+    far.fault = loses_the_first_ua
+    known = settings(serial="memory", retries=1, timeout=2)
+    meter = serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions())
+    async with meter, DlmsClient(known, transport=near) as client:
+        assert (await client.get(LOGICAL_DEVICE_NAME)).value
+    assert sum(answer[:1] == b"/" for answer in answers) == 1
+    await near.close()
 
 
 async def test_over_rfc2217_parity_is_changed_with_the_speed() -> None:

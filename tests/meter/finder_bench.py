@@ -65,6 +65,7 @@ class Bench:
     frmr_first: int = 0
     breaks_frames_over: int = 0
     stuck: bool = False
+    powered_by: tuple[bool, bool] | None = None
     latency: float = 0.03
     seed: int = 1
     server_options: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +101,8 @@ class Bench:
         if self.stuck:
             for row in self.clients:
                 self._meter.left_open(row)
+        if self.powered_by is not None:
+            end = _Powered(end, self.powered_by)
         while True:
             if self.opening == "direct":
                 await end.configure(baud=self.baud, data_bits=8, parity=self.parity)
@@ -197,6 +200,26 @@ class Bench:
         aarq = decode_apdu(apdu)
         if isinstance(aarq, Aarq) and aarq.mechanism is Mechanism.LLS:
             self.passwords.append((decode_address(frame.source).upper, bytes(aarq.authentication_value or b"")))
+
+
+class _Powered:
+    """A head that hears and speaks only while DTR and RTS are as it needs them; it takes 0.3 s to wake up."""
+
+    def __init__(self, inner: Any, wanted: tuple[bool, bool]) -> None:
+        self.inner, self.wanted = inner, wanted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    @property
+    def on(self) -> bool:
+        return (self.inner.peer.dtr, self.inner.peer.rts) == self.wanted
+
+    async def read(self, timeout: float | None) -> bytes:
+        while True:
+            data: bytes = await self.inner.read(timeout)
+            if self.on:
+                return data
 
 
 class _Readout(SignOnServer):

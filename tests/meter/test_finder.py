@@ -22,7 +22,8 @@ from tests.line import PacedPty, Rfc2217Server
 from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
 from tests.meter.finder_mixtures import mixture
 
-SEEDS = range(48)
+#: The last ones were lost once: late answers cut in two or taken for another speed's, frames lost where it hurts.
+SEEDS = (*range(48), 165, 183, 1022, 1031, 1044, 1075, 1119, 2219, 2236)
 PATIENT = Limits(seconds=1200)
 
 
@@ -108,6 +109,43 @@ async def test_a_second_run_remembers(clock: FakeClock) -> None:
             other = await find({"serial": "bench"}, open_line=open_line, store=store)
         assert other.complete
         assert other.connection["opening"] == "sign-on"
+
+
+async def test_a_second_run_with_the_password_goes_straight_there(clock: FakeClock) -> None:
+    """The first run ends with "wants a password"; the second one asks without it first, which proves the link."""
+    bench = Bench(baud=2400, station=(1, 80, 2), clients=(reader(32),))
+    own = {"password": Secret(PASSWORD), "authentication": "low"}
+    with Store() as store:
+        async with on_line(bench, clock) as (open_line, _):
+            first = await find({"serial": "bench"}, open_line=open_line, store=store)
+            assert first.found
+            assert not first.complete
+            second = await find({"serial": "bench", "client": 32}, open_line=open_line, store=store, credentials=own)
+    assert second.complete, second
+    assert second.seconds < 12
+    assert bench.passwords == [(32, PASSWORD)]
+
+
+async def test_a_remembered_place_where_another_meter_sits_now_gets_no_password(clock: FakeClock) -> None:
+    own = {"password": Secret(PASSWORD), "authentication": "low"}
+    other = Bench(baud=9600, clients=(reader(32),), station=(1, 17, 2))
+    with Store() as store:
+        async with on_line(Bench(baud=2400, clients=(reader(32),)), clock) as (open_line, _):
+            assert (await find({"serial": "bench"}, open_line=open_line, store=store)).found
+        async with on_line(other, clock) as (open_line, _):
+            found = await find({"serial": "bench", "client": 32}, open_line=open_line, store=store, credentials=own)
+    assert found.complete, found
+    assert other.passwords == [(32, PASSWORD)]
+    assert other.astray(PASSWORD) == 0
+
+
+async def test_a_wrong_password_is_sent_once_over_the_wrapper_too() -> None:
+    meter = household()
+    own = {"password": Secret(b"wrong"), "authentication": "low"}
+    async with serve_tcp(meter) as server:
+        found = await find({"tcp": f"127.0.0.1:{server.port}", "client": 32}, credentials=own)
+    assert "password-refused" in found.names
+    assert meter.failures == {32: 1}
 
 
 async def test_what_the_user_knows_is_not_searched(clock: FakeClock) -> None:

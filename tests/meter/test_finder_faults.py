@@ -20,13 +20,15 @@ from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
 from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
 from dlms_mqtt.protocol.framing.link import LinkParameters
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
-from dlms_mqtt.simulator import Faults, household, make, opening, serve_tcp, session
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import Security
+from dlms_mqtt.simulator import KEYS, Faults, household, make, opening, serve_tcp, session
 from dlms_mqtt.simulator.objects import PUBLIC
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.frames_data import entries
-from tests.meter.finder_bench import Bench, on_line, public, reader
+from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
 
 QUICK = Limits(seconds=150, patience=20)
 READOUT = b"1-0:1.8.0(000123.4*kWh)\r\n1-0:2.8.0(000001.0*kWh)\r\n"
@@ -34,7 +36,8 @@ READOUT = b"1-0:1.8.0(000123.4*kWh)\r\n1-0:2.8.0(000001.0*kWh)\r\n"
 
 async def search(bench: Bench, clock: FakeClock, limits: Limits = QUICK, **options: Any) -> Found:
     path, given = options.pop("path", {}), options.pop("given", {})
-    async with on_line(bench, clock, **path) as (open_line, _):
+    async with on_line(bench, clock, **path) as (open_line, near):
+        near.peer.fault = options.pop("shape", None)
         return await find({"serial": "bench", **given}, open_line=open_line, limits=limits)
 
 
@@ -52,9 +55,17 @@ async def test_1_the_meter_waits_for_a_sign_on(clock: FakeClock) -> None:
     assert "sign-on at 300 baud 7E1" in found.diagnosis
 
 
+async def test_1_a_sign_on_at_another_speed(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(initial_baud=2400), clock)
+    assert found.connection["baud"] == 2400
+    assert "sign-on-speed" in found.names
+    assert "300 baud 7E1" not in found.diagnosis
+
+
 async def test_2_parity_is_read_as_data(clock: FakeClock) -> None:
     found = await search(sign_on_meter(), clock, path={"eight_bits": True})
     assert found.complete
+    assert found.connection["parity"] == "none"
     assert "parity" in found.names
     assert judge(b"", add_parity(b"/ISK5 nothing that ends")).evidence is Evidence.PARITY
 
@@ -80,7 +91,34 @@ async def test_5_the_first_frame_after_the_switch_is_lost(clock: FakeClock) -> N
 
 
 async def test_6_the_acknowledgement_is_not_confirmed(clock: FakeClock) -> None:
-    assert (await search(sign_on_meter(confirm=False), clock)).complete
+    found = await search(sign_on_meter(confirm=False), clock)
+    assert found.complete
+    assert "unconfirmed" in found.names
+    assert "does not confirm the acknowledgement" in found.diagnosis
+
+
+def in_pieces(data: bytes) -> list[tuple[float, bytes]]:
+    """The confirmation comes octet by octet, with pauses."""
+    return [(0.15, bytes((octet,))) for octet in data] if data[:1] == b"\x06" else [(0.0, data)]
+
+
+async def test_6_the_confirmation_comes_in_pieces(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(), clock, shape=in_pieces)
+    assert found.complete
+    assert "confirmation-in-pieces" in found.names
+    assert "comes in pieces" in found.diagnosis
+    assert "unconfirmed" not in found.names
+
+
+async def test_6_the_confirmation_breaks_off(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(), clock, shape=lambda data: [(0.0, data[:3] if data[:1] == b"\x06" else data)])
+    assert found.complete
+    assert "unconfirmed" in found.names
+
+
+async def test_6_a_whole_confirmation_is_no_remark(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(), clock)
+    assert not {"unconfirmed", "confirmation-in-pieces", "noise-before-identification", "odd-ua"} & set(found.names)
 
 
 @pytest.mark.parametrize("kind", ["direct", "sign-on"])
@@ -120,12 +158,46 @@ async def test_7_a_mangled_echo(clock: FakeClock) -> None:
 async def test_8_rubbish_before_the_identification(clock: FakeClock) -> None:
     found = await search(sign_on_meter(sign_on_faults=("noise-before-identification:4",)), clock)
     assert found.complete
+    assert "noise-before-identification" in found.names
+    assert "rubbish comes before the /" in found.diagnosis.lower()
 
 
 async def test_9_a_sleeping_meter_is_woken(clock: FakeClock) -> None:
     found = await search(sign_on_meter(asleep=True), clock)
     assert found.complete
     assert found.connection["wake_up"].strip(b"\0") == b""
+    assert "asleep" in found.names
+    assert "sleeps" in found.diagnosis
+
+
+async def test_9_the_first_request_is_not_heard(clock: FakeClock) -> None:
+    bench = sign_on_meter(sign_on_faults=("deaf,times=1",))
+    found = await search(bench, clock, given={"opening": "sign-on"})
+    assert found.complete
+    assert "request-lost" in found.names
+    assert "opening_delay" in found.diagnosis
+
+
+@pytest.mark.parametrize("kind", ["direct", "sign-on"])
+@pytest.mark.parametrize("lines", [(True, False), (False, True)])
+async def test_9_the_head_takes_its_power_from_one_modem_line(
+    clock: FakeClock, kind: str, lines: tuple[bool, bool]
+) -> None:
+    found = await search(Bench(opening=kind, powered_by=lines), clock)
+    assert found.complete
+    assert (found.connection.get("dtr", True), found.connection.get("rts", True)) == lines
+    assert "modem-lines" in found.names
+
+
+async def test_9_modem_lines_that_the_user_set_stay(clock: FakeClock) -> None:
+    bench = Bench(powered_by=(True, False))
+    given = {"rts": True}
+    found = await search(bench, clock, Limits(seconds=60), given=given)
+    assert not found.found
+    found = await search(Bench(powered_by=(True, False)), clock, given={"rts": False})
+    assert found.complete
+    assert found.seconds < 8
+    assert "modem-lines" not in found.names
 
 
 async def test_9_nothing_at_all(clock: FakeClock) -> None:
@@ -182,6 +254,12 @@ async def test_14_the_address_is_none_of_the_common_ones(clock: FakeClock) -> No
     assert "--number" in found.diagnosis
 
 
+async def test_14_nor_does_silence_tell_a_wrong_address_from_a_dead_head(clock: FakeClock) -> None:
+    found = await search(Bench(station=(1, 9000, 4)), clock, Limits(seconds=100))
+    assert found.names[0] == "silent"
+    assert "--physical and --address-size" in found.diagnosis
+
+
 async def test_15_an_association_was_left_open(clock: FakeClock) -> None:
     clients = (public(faults=Faults(["stuck:40,times=1"])),)
     found = await search(Bench(clients=clients, stuck=True), clock, Limits(seconds=200, patience=60))
@@ -218,7 +296,10 @@ async def test_18_a_refusal_without_user_information(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("odd", ["empty", "short", "long", "window-only", "reversed"])
 async def test_19_odd_ua(clock: FakeClock, odd: str) -> None:
-    assert (await search(Bench(faults=(f"odd-ua:{odd}",)), clock)).complete
+    found = await search(Bench(faults=(f"odd-ua:{odd}",)), clock)
+    assert found.complete
+    assert "odd-ua" in found.names
+    assert "window in one octet" in found.diagnosis
 
 
 async def test_20_octets_without_end(clock: FakeClock) -> None:
@@ -257,6 +338,7 @@ async def test_22_logical_devices(clock: FakeClock, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Bench, "meter", with_devices)
     found = await search(Bench(), clock)
     assert found.learned["logical_devices"] == [{"server": 2, "name": "GAS"}]
+    assert "logical-devices" in found.names
 
 
 async def test_23_the_largest_message_must_be_unlimited(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +354,46 @@ async def test_23_the_largest_message_must_be_unlimited(clock: FakeClock, monkey
     assert found.complete
     assert found.connection["max_pdu"] == 0
     assert "max-pdu" in found.names
+
+
+async def test_21_every_client_wants_ciphering(clock: FakeClock) -> None:
+    found = await search(Bench(clients=(public(keys=KEYS, policy=Security.BOTH),)), clock)
+    assert not found.complete
+    assert found.names[0] == "keys"
+    assert "--encryption-key" in found.diagnosis
+
+
+async def test_the_answer_to_a_password_is_lost(clock: FakeClock) -> None:
+    """That is no refusal, and it is not tried again either."""
+    bench = Bench(clients=(reader(32),))
+    own = {"password": Secret(PASSWORD), "authentication": "low"}
+
+    def without_acceptance(data: bytes) -> list[tuple[float, bytes]]:
+        return [] if bench.passwords and b"\xe6\xe7\x00\x61" in data else [(0.0, data)]
+
+    async with on_line(bench, clock) as (open_line, near):
+        near.peer.fault = without_acceptance
+        found = await find({"serial": "bench", "client": 32}, open_line=open_line, limits=QUICK, credentials=own)
+    assert len(set(bench.passwords)) == 1
+    assert "password-unanswered" in found.names
+    assert "password-refused" not in found.names
+
+
+async def test_only_other_devices_speak(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SerialFormat())
+    await far.open()
+    question = encode_frame(0x10, b"\x23", b"\x21", bytes.fromhex("e6e600c001c100"))
+
+    async def chatter() -> None:
+        while True:
+            far.write(question)
+            await asyncio.sleep(0.3)
+
+    async with background(chatter()):
+        found = await find({"serial": "bench", "baud": 9600}, open_line=lambda _: near, limits=Limits(seconds=60))
+    assert "other-station" in found.names, found
+    assert "silent" not in found.names
+    await far.close()
 
 
 async def test_short_names_only(clock: FakeClock) -> None:

@@ -173,3 +173,27 @@ def test_the_published_request_with_parity() -> None:
 def test_rubbish_is_bounded(data: bytes, baud: int) -> None:
     heard = on_the_wire(data, SerialFormat(2400), SerialFormat(baud))
     assert len(heard) <= 4 * len(data)
+
+
+def test_a_meter_drops_characters_with_a_wrong_parity_bit() -> None:
+    """Odd is told from even, and seven bits without parity from seven bits with it, at the end that checks."""
+    even, odd = SerialFormat(9600, 8, "even"), SerialFormat(9600, 8, "odd")
+    assert on_the_wire(b"abc", even, odd, checked=True) == b""
+    assert on_the_wire(b"abc", odd, odd, checked=True) == b"abc"
+    assert on_the_wire(b"abc", even, odd) == b"abc"
+    eight = SerialFormat(300)
+    assert on_the_wire(b"/?!\r\n", eight, SIGN_ON, checked=True) == b"?!\n"
+    assert on_the_wire(bytes.fromhex("af3f218d0a"), eight, SIGN_ON, checked=True) == b"/?!\r\n"
+    assert on_the_wire(b"/?!", SerialFormat(300, 7, "odd"), SIGN_ON, checked=True) == b""
+
+
+async def test_the_far_end_checks_and_the_near_end_does_not() -> None:
+    near, far = memory_pair(line=SerialFormat(9600, 8, "even"))
+    await near.open()
+    await far.open()
+    await far.configure(baud=9600, data_bits=8, parity="odd")
+    near.write(b"question")
+    far.write(b"answer")
+    assert await near.read(1) == b"answer"
+    await asyncio.sleep(0.05)
+    assert far.discard() == b""

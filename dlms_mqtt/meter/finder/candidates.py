@@ -85,7 +85,10 @@ _SCAN_WEIGHT = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What the user said: None leaves it open. ``numbers``: meter numbers that may hide an address."""
+    """What the user said: None leaves it open. ``numbers``: meter numbers that may hide an address.
+
+    ``lines``: which of dtr and rts the user has set.
+    """
 
     baud: int | None = None
     parity: str | None = None
@@ -95,6 +98,7 @@ class Fixed:
     physical: int | None = None
     address_size: int | None = None
     numbers: tuple[str, ...] = ()
+    lines: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "damaged",
-        lambda f: not f.associated and f.seen[Evidence.DAMAGED] > 0,
+        lambda f: not f.associated and not f.wants_password and f.seen[Evidence.DAMAGED] > 0,
         "frames arrive, but their check sequences are wrong",
         "Check parity and light: the head may have moved, or the sun or a lamp shines on it.",
     ),
@@ -118,15 +118,31 @@ CAUSES: tuple[Case, ...] = (
         "Check it, its kind (text: or hex:) and the client it belongs to; ask the grid operator.",
     ),
     Case(
+        "password-unanswered",
+        lambda f: "unanswered" in f.refusals,
+        "the password or key was sent once, and no answer came; it is not tried again, because meters lock",
+        "Nothing says whether it is right (some meters fall silent at a wrong key): check it and the line, then run "
+        "again.",
+    ),
+    Case(
         "password",
-        lambda f: not f.associated and bool(f.wants_password) and "refused" not in f.refusals,
+        lambda f: not f.associated and bool(f.wants_password) and not {"refused", "unanswered"} & set(f.refusals),
         "the meter answers and wants a password or key",
         "Ask the grid operator for it and for its client address, then run again with --client, --authentication and "
         "--password (or the keys).",
     ),
     Case(
+        "keys",
+        lambda f: f.linked and not f.associated and not f.wants_password and "context" in f.refusals,
+        "the meter answers, but takes plain messages neither with logical nor with short names: it wants ciphered ones",
+        "Ask the grid operator for the keys and for the client they belong to, then run again with --client, "
+        "--encryption-key, --authentication-key and --authentication.",
+    ),
+    Case(
         "no-rights",
-        lambda f: f.linked and not f.associated and not f.wants_password and "other" in f.refusals,
+        lambda f: (
+            f.linked and not f.associated and not f.wants_password and bool({"other", "proposal"} & set(f.refusals))
+        ),
         "the meter refuses the association without a usable reason",
         "An earlier association may still be open (wait for the meter's inactivity time, often two minutes), or it "
         "knows none of the client addresses that were tried: give --client.",
@@ -141,14 +157,22 @@ CAUSES: tuple[Case, ...] = (
         "echo",
         lambda f: _silent(f) and (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
         "only our own octets come back",
-        "The head works but does not see the meter: turn it by 180 degrees, move it; on two wires check A and B.",
+        "The head works but does not see the meter: turn it by 180 degrees, move it; on two wires check A and B. If "
+        "it sits well, the address may be none of the common ones (--number, or --physical and --address-size).",
     ),
     Case(
         "silent",
         lambda f: _silent(f) and not f.closed and not (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
         "nothing at all comes back",
         "Is the head in its place and powered (--dtr, --rts)? Some meters sleep until a key is pressed or light shines "
-        "on them; on wires check A and B; a meter on a bus may want its --iec-address.",
+        "on them; on wires check A and B; a meter on a bus may want its --iec-address. If all is well, its address "
+        "may be none of the common ones (--number, or --physical and --address-size): no meter answers to a wrong one.",
+    ),
+    Case(
+        "other-station",
+        lambda f: not f.linked and f.seen[Evidence.OTHER_STATION] > 0,
+        "frames of other devices are on this line, but none of them answers us",
+        "Another master may be asking its meters here: stop it while you search, or give --physical or --iec-address.",
     ),
     Case(
         "time",
@@ -158,12 +182,63 @@ CAUSES: tuple[Case, ...] = (
     ),
 )
 
+_UNCLEAR = Case(
+    "unclear",
+    lambda _: True,
+    "something answers, but nothing that this search knows",
+    "Try `dlms-mqtt listen` on this line, and `dlms-mqtt decode` for what it prints.",
+)
+
 #: What was special about a search that ended well: told after the result.
 REMARKS: tuple[Case, ...] = (
     Case(
         "sign-on",
-        lambda f: f.identification is not None,
+        lambda f: f.identification is not None and "sign-on-speed" not in f.oddities,
         "the meter wants the IEC 62056-21 sign-on at 300 baud 7E1 before HDLC",
+        "",
+    ),
+    Case(
+        "sign-on-speed",
+        lambda f: "sign-on-speed" in f.oddities,
+        "the meter wants the IEC 62056-21 sign-on before HDLC, and begins it at another speed than 300 (baud)",
+        "",
+    ),
+    Case(
+        "asleep",
+        lambda f: "asleep" in f.oddities,
+        "the meter sleeps until it is woken by the octets of wake_up",
+        "",
+    ),
+    Case(
+        "modem-lines",
+        lambda f: "modem-lines" in f.oddities,
+        "the head gets its power only with DTR and RTS set as in the block",
+        "",
+    ),
+    Case(
+        "request-lost",
+        lambda f: "request-lost" in f.oddities,
+        "the first sign-on request was not heard: the head may need time after the port opens (opening_delay)",
+        "",
+    ),
+    Case(
+        "noise-before-identification",
+        lambda f: "noise-before-identification" in f.oddities,
+        "rubbish comes before the / of the identification (noise while the head gets its power); it is skipped",
+        "",
+    ),
+    Case(
+        "unconfirmed",
+        lambda f: bool({"unconfirmed", "confirmation-cut"} & f.oddities),
+        "the meter does not confirm the acknowledgement of the sign-on, or only in part: the speed changes by time "
+        "(programs that insist on a confirmation fail here)",
+        "",
+    ),
+    Case(
+        "confirmation-in-pieces",
+        lambda f: "confirmation-in-pieces" in f.oddities,
+        "the confirmation of the sign-on comes in pieces, with pauses, and is put together (programs that want it in "
+        "one piece fail here)",
         "",
     ),
     Case("echo", lambda f: "echo" in f.oddities, "the line gives back what we send, which is filtered out", ""),
@@ -176,14 +251,26 @@ REMARKS: tuple[Case, ...] = (
     Case(
         "first-frame-lost",
         lambda f: "first-frame-lost" in f.oddities,
-        "the first frame after the change of speed was lost; repeats make up for it",
+        "the first frame after the change of speed was lost, because the meter needs time then; repeats make up for it",
         "",
     ),
-    Case("dm", lambda f: "dm" in f.oddities, "the meter was in disconnected mode (DM) first", ""),
+    Case(
+        "dm",
+        lambda f: "dm" in f.oddities,
+        "the meter answered in disconnected mode (DM) first, as after a link that was not ended; it was started over",
+        "",
+    ),
     Case(
         "frmr",
         lambda f: "frmr" in f.oddities,
-        "the meter rejected the first frame (FRMR): it still had an old link",
+        "the meter rejected the first frame (FRMR): it still had an old link; it was started over",
+        "",
+    ),
+    Case(
+        "odd-ua",
+        lambda f: "odd-ua" in f.oddities,
+        "its UA carries no parameters, or some of unusual length (a window in one octet, for example): what is missing "
+        "counts as the standard's default",
         "",
     ),
     Case("slow", lambda f: f.answered_late, "the meter takes its time to answer", ""),
@@ -196,7 +283,12 @@ REMARKS: tuple[Case, ...] = (
         "an earlier association was still open and had to time out",
         "",
     ),
-    Case("max-pdu", lambda f: "max_pdu" in f.oddities, "the meter wants another largest message (max_pdu)", ""),
+    Case(
+        "max-pdu",
+        lambda f: "max_pdu" in f.oddities,
+        "the meter refuses the largest message that is usually proposed and wants another (max_pdu; 0: no limit)",
+        "",
+    ),
     Case("short-names", lambda f: "referencing" in f.oddities, "the meter uses short names (referencing: sn)", ""),
     Case("conformance", lambda f: "conformance" in f.oddities, "the meter refuses to hear of newer services", ""),
     Case(
@@ -212,6 +304,12 @@ REMARKS: tuple[Case, ...] = (
         "",
     ),
     Case(
+        "logical-devices",
+        lambda f: "logical-devices" in f.oddities,
+        "it holds several logical devices, each with an address (server) of its own",
+        "",
+    ),
+    Case(
         "more-clients",
         lambda f: bool(f.wants_password) and f.associated,
         "other clients of this meter want a password",
@@ -222,8 +320,7 @@ REMARKS: tuple[Case, ...] = (
 
 def causes(facts: Facts) -> list[Case]:
     """Every cause that the facts speak for, the surest first; never none."""
-    found = [case for case in CAUSES if case.when(facts)]
-    return found or [CAUSES[-2]]
+    return [case for case in CAUSES if case.when(facts)] or [_UNCLEAR]
 
 
 def remarks(facts: Facts) -> list[Case]:

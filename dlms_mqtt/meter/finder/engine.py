@@ -76,7 +76,8 @@ class _Search:
         self.limits = limits
         self.facts = Facts(network="tcp" in given or "udp" in given)
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
-        self.fixed = Fixed(**{key: given.get(key) for key in _SEARCHED}, numbers=limits.numbers)
+        lines = frozenset({"dtr", "rts"} & set(given))
+        self.fixed = Fixed(**{key: given.get(key) for key in _SEARCHED}, numbers=limits.numbers, lines=lines)
         if "client" in credentials or self.fixed.client is None:
             return
         if credentials:
@@ -96,9 +97,13 @@ class _Search:
         except TimeoutError:
             self.facts.out_of_time = True
         found = self._result(attempt)
-        if found.complete and self.store is not None:
+        if found.found and self.store is not None:
             self.store.set(NAMESPACE, self.settings.line, self._kept(found))
         return Found(**{**_fields(found), "seconds": loop.time() - began})
+
+    def _stage(self, done: float, total: float, stage: str) -> None:
+        """The estimate: all that may be tried, as far as the time limit lets it."""
+        self.progress(min(done, self.limits.seconds), min(total, self.limits.seconds), stage)
 
     async def _search(self) -> Attempt | None:
         remembered = await self._remembered()
@@ -109,7 +114,7 @@ class _Search:
             self.open_line,
             self.fixed,
             self.facts,
-            self.progress,
+            self._stage,
             self._wrapper_answers,
         )
         self._link = await self._probing.run()
@@ -147,14 +152,21 @@ class _Search:
         return self._entering
 
     async def _remembered(self) -> Attempt | None:
-        """What worked last time on this line, if it still does; without secrets, which are not kept."""
+        """What worked last time on this line, if it still does; without secrets, which are not kept.
+
+        A meter that wanted a password then is asked without one first: that proves the link anew.
+        """
         kept = self.store.get(NAMESPACE, self.settings.line) if self.store is not None else None
         if not kept:
             return None
         self.progress(0, 1, "as last time")
-        options = parse_options(kept) | {key: value for key, value in self.given.items() if key not in _LINE}
-        attempt = await self._enter().attempt({"client": 16} | options)
-        if attempt.reason:
+        options = {"client": 16} | parse_options(kept) | {k: v for k, v in self.given.items() if k not in _LINE}
+        entering = self._enter()
+        attempt = await entering.attempt(options)
+        if attempt.reason == "password" or (not attempt.reason and self.credentials):
+            self._link = options
+            attempt = await entering.run(options)
+        elif attempt.reason:
             self._entering = None
             self.facts.refusals.clear()
             return None
@@ -192,6 +204,11 @@ class _Search:
         )
 
     def _success(self, attempt: Attempt) -> Found:
+        if {"dtr", "rts"} & set(attempt.options) - self.fixed.lines:
+            self.facts.oddities.add("modem-lines")
+        here = attempt.options.get("server", 1)
+        if any(device["server"] != here for device in attempt.learned.get("logical_devices", ())):
+            self.facts.oddities.add("logical-devices")
         notes = diagnosis.remarks(self.facts)
         connection = self._connection(attempt.options)
         words = f"The meter answers{_where(connection)}."
@@ -246,7 +263,8 @@ def _sentence(text: str) -> str:
 
 def _where(connection: Options) -> str:
     opening = " after a sign-on" if connection.get("opening") == "sign-on" else ""
-    speed = f" at {connection['baud']} baud" if connection.get("baud") and not opening else ""
+    parity = connection.get("parity", "none")[0].upper()
+    speed = f" at {connection['baud']} baud 8{parity}1" if connection.get("baud") and not opening else ""
     address = f"server {connection.get('server', 1)}"
     if connection.get("physical") is not None:
         address += f"/{connection['physical']}"

@@ -7,7 +7,8 @@ asked for one (or that the user named), and only once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from dlms_mqtt.errors import (
     MeterRefused,
     ResponseTimeout,
     ServiceRefused,
+    TransportError,
 )
 from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.learning import learn
@@ -36,6 +38,7 @@ _TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily l
 _RETRIES = 2  # the first frame after a sign-on may be lost on deaf ears, the second on a bad line
 _EXCHANGE = 30.0  # s for one question with all its blocks
 _BRIEF = 1.0
+_SILENT = 3  # clients that are asked again after silence
 _SHORTER = (64, 32)
 _ACCESS = {"": "open", "password": "password"}
 _RELEASE_SLOW = 2.0  # s: leaving took so long that the release was not answered
@@ -144,15 +147,25 @@ class Entering:
         return known
 
     async def _other_clients(self, link: Options) -> Attempt | None:
-        """Who else may come in? Nobody is asked twice, and never with a password."""
-        for client in list(self.clients)[: self.max_clients]:
-            if any(attempt.options["client"] == client for attempt in self.attempts):
-                continue
+        """Who else may come in? Who was met with silence is asked once more; nobody ever with a password."""
+        asked = {attempt.options["client"] for attempt in self.attempts}
+        others = [client for client in list(self.clients)[: self.max_clients] if client not in asked]
+        opened = await self._first_open(link, others) or await self._first_open(link, self._silent_ones())
+        return opened or next((attempt for attempt in self.attempts if attempt.reason == "password"), None)
+
+    def _silent_ones(self) -> list[int]:
+        """Clients that were asked once and got no answer: the frame may have been lost."""
+        times = Counter(attempt.options["client"] for attempt in self.attempts)
+        silent = [a.options["client"] for a in self.attempts if a.reason in ("silence", "line")]
+        return [client for client in silent if times[client] == 1][:_SILENT]
+
+    async def _first_open(self, link: Options, clients: Iterable[int]) -> Attempt | None:
+        for client in clients:
             self.stage(0.9, 1.0, f"client {client}")
             attempt = await self.attempt(link | {"client": client})
             if not attempt.reason:
                 return attempt
-        return next((attempt for attempt in self.attempts if attempt.reason == "password"), None)
+        return None
 
     async def _with_credentials(self, link: Options, opened: Attempt | None) -> Attempt | None:
         """The one attempt with the user's own secret; None: nobody can be told to whom it belongs."""
@@ -183,7 +196,8 @@ class Entering:
         try:
             learned = await (self._briefly(settings) if briefly else self._patiently(settings, options))
         except DlmsMqttError as error:
-            made = Attempt(options, "refused" if secret else reason_of(error), error)
+            answered = "unanswered" if isinstance(error, TransportError) else "refused"
+            made = Attempt(options, answered if secret else reason_of(error), error)
             self._note(made)
         else:
             self.facts.associated = True
@@ -204,7 +218,11 @@ class Entering:
 
     def _settings(self, options: Options) -> ConnectionSettings:
         line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
-        limits: Options = {"timeout": min(self.settings.timeout, _TIMEOUT), "retries": _RETRIES, "exchange_timeout": _EXCHANGE}
+        limits: Options = {
+            "timeout": min(self.settings.timeout, _TIMEOUT),
+            "retries": _RETRIES,
+            "exchange_timeout": _EXCHANGE,
+        }
         base = replace(self.settings, **line, **limits)
         return replace(base, **options)
 

@@ -188,6 +188,19 @@ _RECOGNISERS: tuple[Callable[[bytes, bytes], Recognised], ...] = (
 )
 
 
+def odd_parameters(ua: Frame) -> bool:
+    """Are the parameters of this UA missing, or not in the four fields and lengths that most meters use?"""
+    body = ua.information
+    fields, at = [], 3
+    while at + 1 < len(body):
+        fields.append((body[at], body[at + 1]))
+        at += 2 + body[at + 1]
+    usual = [number for number, _ in fields] == [5, 6, 7, 8] and all(
+        size == 4 if number in (7, 8) else size in (1, 2) for number, size in fields
+    )
+    return ua.kind is Kind.UA and not (usual and at == len(body))
+
+
 def station(frame: Frame) -> tuple[int, int | None, int]:
     """Logical and physical number of the meter that sent a frame, and the octets of its address."""
     address = decode_address(frame.source)

@@ -34,7 +34,12 @@ class Line:
         """Change speed and parity, where the line has them and they differ."""
         now = self.transport.format
         if now is not None and (now.baud, now.parity, now.data_bits) != (baud, parity, data_bits):
+            self.forget()
             await self.transport.configure(baud=baud, parity=parity, data_bits=data_bits)
+
+    def forget(self) -> None:
+        """What came under other settings answers no question under new ones."""
+        self._keep_unasked(self.transport.discard())
 
     async def ask(self, question: bytes, wait: float) -> Seen:
         """Send octets and judge what comes; returns as soon as an answer is whole."""

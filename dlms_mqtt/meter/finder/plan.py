@@ -51,12 +51,19 @@ _SIGN_ONS: tuple[tuple[dict[str, Any], float, float, float], ...] = (
     ({"parity": "none"}, 0.03, 0.05, 2.1),
     ({"wake_up": WAKE_UP}, 0.03, 0.01, 5.8),
     ({"baud": 9600}, 0.02, 0.0, 2.0),
+    ({"rts": False}, 0.02, 0.0, 2.6),
+    ({"dtr": False}, 0.004, 0.0, 2.6),
     ({"baud": 2400}, 0.01, 0.0, 2.0),
     ({"baud": 4800}, 0.006, 0.0, 2.0),
     ({"baud": 1200}, 0.004, 0.0, 2.0),
     ({"baud": 19200}, 0.004, 0.0, 2.0),
     ({"baud": 600}, 0.003, 0.0, 2.0),
 )
+
+#: Heads that take their power from one modem line, or from the two with opposite signs: asked directly, at
+#: the likeliest speed: (options, weight).
+_POWERED: tuple[tuple[dict[str, Any], float], ...] = (({"rts": False}, 0.01), ({"dtr": False}, 0.002))
+WARM_UP = 0.5  # s after a change of the modem lines
 
 #: Customer interfaces push: (speed, weight, seconds to wait for one).
 _LISTENING: tuple[tuple[Speed, float, float], ...] = (
@@ -77,13 +84,24 @@ def serial_plan(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
         found += [
             Probe("sign-on", {"opening": "sign-on", **options}, weight, cost)
             for options, weight, _, cost in _SIGN_ONS
-            if fixed.baud in (None, options.get("baud")) or "baud" not in options
+            if (fixed.baud in (None, options.get("baud")) or "baud" not in options) and not set(options) & fixed.lines
         ]
+    if fixed.opening != "sign-on":
+        found += _powered(speeds[0], fixed, numbers)
     found += [
         Probe("listen", {"baud": speed.baud, "parity": speed.parity}, weight, seconds, wait=seconds)
         for speed, weight, seconds in _LISTENING
     ]
     return ordered(found)
+
+
+def _powered(speed: Speed, fixed: Fixed, numbers: Iterable[str]) -> Iterator[Probe]:
+    client = next(iter(clients(fixed)))
+    wanted = tuple(stations(fixed, numbers)[:BURST])
+    for lines, weight in _POWERED:
+        if not set(lines) & fixed.lines:
+            cost = _frame_time(speed) * (len(wanted) + 1) + FAST + WARM_UP
+            yield Probe("direct", _options(speed, client) | lines, weight, cost, wanted)
 
 
 def _speeds(fixed: Fixed) -> list[Speed]:
@@ -154,7 +172,11 @@ def _scanned(speed: Speed, client: int, fixed: Fixed, weight: float) -> Iterator
     for size in (2, 4):
         if fixed.address_size in (None, 0, size):
             once = _sweep(
-                _options(speed, client), list(scan(size)), weight * _SCANNED / (size - 1), _frame_time(speed), SCAN_BURST
+                _options(speed, client),
+                list(scan(size)),
+                weight * _SCANNED / (size - 1),
+                _frame_time(speed),
+                SCAN_BURST,
             )
             yield from (once, replace(once, weight=once.weight * _AGAIN))
 

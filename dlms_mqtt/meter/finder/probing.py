@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
-from dlms_mqtt.errors import ConnectionLost
+from dlms_mqtt.errors import ConnectFailed, ConnectionLost
 from dlms_mqtt.meter.finder import plan
 from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station, hints_of
-from dlms_mqtt.meter.finder.evidence import Evidence, Seen, answers, judge, station
+from dlms_mqtt.meter.finder.evidence import Evidence, Seen, answers, judge, odd_parameters, station
 from dlms_mqtt.meter.finder.line import Line
 from dlms_mqtt.meter.finder.plan import Probe
 from dlms_mqtt.meter.finder.results import Facts
@@ -33,7 +33,9 @@ Stage = Callable[[float, float, str], None]
 _HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
 _CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
+_ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _SETTLE = 1.0
+_LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
 
 @dataclass(slots=True)
@@ -49,6 +51,15 @@ class Probing:
     line: Line | None = None
     pushed: Options | None = None
     spent: float = 0.0
+    _lines: tuple[bool, ...] = ()
+    _history: list[tuple[float, Options]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lines = self._usual_lines
+
+    @property
+    def _usual_lines(self) -> tuple[bool, ...]:
+        return self.settings.dtr is not False, self.settings.rts is not False
 
     async def run(self) -> Options | None:
         """The connection options that reach a station; None: nothing answered."""
@@ -86,6 +97,8 @@ class Probing:
 
     async def _try(self, probe: Probe) -> Options | None:
         try:
+            if not await self._powered(probe.options):
+                return None
             found: Options | None = await _KINDS[probe.kind](self, probe)
         except ConnectionLost:
             self.facts.closed += 1
@@ -93,6 +106,21 @@ class Probing:
             await asyncio.sleep(_SETTLE)
             return None
         return found
+
+    async def _powered(self, options: Mapping[str, Any]) -> bool:
+        """Set the modem lines as a probe wants them; False: this line has none that could be set."""
+        wanted = tuple(options.get(name, getattr(self.settings, name)) is not False for name in ("dtr", "rts"))
+        if wanted == self._lines:
+            return True
+        line = await self._open()
+        try:
+            await line.transport.lines(*wanted)
+        except ConnectFailed:
+            return False
+        self._lines = wanted
+        await asyncio.sleep(plan.WARM_UP)
+        line.forget()
+        return True
 
     def _reorder(self, left: list[Probe]) -> list[Probe]:
         """Octets that nobody asked for: the meter may be one that pushes, so listening comes earlier."""
@@ -118,6 +146,7 @@ class Probing:
             except BaseException:
                 await transport.close()
                 raise
+            self._lines = self._usual_lines
             self.line = Line(transport)
             self.line.seen = self.facts.seen
         return self.line
@@ -136,12 +165,36 @@ class Probing:
         line = await self._open()
         if probe.options.get("baud"):
             await line.set_speed(probe.options["baud"], probe.options["parity"])
+        earlier = self._earlier(probe)
         frame = await self._asked(line, probe)
         if frame is None:
             return None
+        options = await self._settings_of(line, frame, earlier) if earlier else dict(probe.options)
         # A meter that has signed on and not yet fallen back answers directly; next time it wants the sign-on again.
-        way = {"opening": "sign-on"} if self.facts.identification is not None else dict(probe.options)
+        way = {"opening": "sign-on"} if self.facts.identification is not None else options
         return way | _address(frame) | _framing(line)
+
+    def _earlier(self, probe: Probe) -> list[Options]:
+        """Other settings under which somebody was asked so lately that an answer may still come."""
+        now = asyncio.get_running_loop().time()
+        own = _settings(probe.options)
+        recent = {tuple(asked.items()): asked for at, asked in self._history if now - at < _LATEST and asked != own}
+        self._history = [*self._history[-_REMEMBERED:], (now, own)]
+        return list(recent.values())[::-1]
+
+    async def _settings_of(self, line: Line, frame: Frame, earlier: list[Options]) -> Options:
+        """Under which settings this station really answers: its answer may be a late one to an earlier question."""
+        question = encode_frame(Kind.SNRM | POLL, frame.source, frame.destination)
+        own = self._history[-1][1]
+        for options in (own, *earlier):
+            await self._powered(options)
+            await line.set_speed(options["baud"], options["parity"])
+            seen = await line.ask(question, plan.SLOW)
+            if seen.evidence in _ANSWERED:
+                self.facts.answered_late = self.facts.answered_late or options != own
+                await self._leave(line, seen)
+                return options
+        return own
 
     async def _asked(self, line: Line, probe: Probe) -> Frame | None:
         """Ask the stations of a probe, burst by burst; a sweep waits at its end for whoever is late."""
@@ -159,10 +212,12 @@ class Probing:
         if seen.evidence in _CONFUSED and len(probe.stations) > 1:
             singles = [replace(probe, stations=(station,)) for station in probe.stations]
             return await self._first(line, singles)
-        if seen.frame is None or seen.evidence not in (Evidence.UA, Evidence.DM, Evidence.FRMR):
+        if seen.frame is None or seen.evidence not in _ANSWERED:
             return None
         self.facts.linked = True
         self.facts.answered_late = self.facts.answered_late or not probe.stations
+        if odd_parameters(seen.frame):
+            self.facts.oddities.add("odd-ua")
         await self._leave(line, seen)
         if seen.evidence is not Evidence.UA:
             # It had an old link, or none: a link that is made and ended properly lets it fall back to its start.
@@ -198,6 +253,8 @@ class Probing:
         found = await self._sign_on_once(probe.options)
         if found is None:
             return None
+        if self.facts.sign_on["silent"] and set(probe.options) <= {"opening", "framing"}:
+            self.facts.oddities.add("request-lost")
         self.facts.identification = found
         asked = _behind_sign_on(found, self.fixed)
         total = sum(candidate.cost for candidate in asked)
@@ -213,8 +270,12 @@ class Probing:
 
     async def _signed_on(self, probe: Probe, frame: Frame) -> Options:
         said = self.facts.identification
-        if said is not None and said.parity_seen:
-            self.facts.oddities.add("parity")
+        found = {
+            "parity": said is not None and said.parity_seen,
+            "sign-on-speed": "baud" in probe.options,
+            "asleep": "wake_up" in probe.options,
+        }
+        self.facts.oddities |= {name for name, holds in found.items() if holds}
         return dict(probe.options) | _address(frame) | _framing(await self._open())
 
     async def _while_it_waits(self, asked: list[Probe], baud: int) -> Frame | None:
@@ -241,13 +302,15 @@ class Probing:
         software = machine.software_parity
         await line.set_speed(machine.initial_baud, "none" if software else "even", 8 if software else 7)
         try:
-            return await run_sign_on(line.transport, _once(machine, options))
+            done = await run_sign_on(line.transport, _once(machine, options))
         except SignOnFailed as error:
             self.facts.sign_on[error.reason] += 1
             line.seen[Evidence.ECHO if error.reason == "echo" else judge(b"", error.received).evidence] += 1
             if error.reason == "clear-text":
                 self.facts.oddities.add("readout")
             return None
+        self.facts.oddities |= done.notes
+        return done.identification
 
     def _with(self, **values: Any) -> ConnectionSettings:
         return replace(self.settings, **values)
@@ -275,6 +338,10 @@ class Probing:
 
 def _once(machine: Any, options: Mapping[str, Any]) -> Any:
     return replace(machine, attempts=1, response_timeout=_SIGN_ON_WAIT, opening_delay=0.0)
+
+
+def _settings(options: Mapping[str, Any]) -> Options:
+    return {key: value for key, value in options.items() if key in ("baud", "parity", "dtr", "rts")}
 
 
 def _speed(found: Identification) -> Speed:

@@ -68,10 +68,14 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The port is ready for HDLC. ``identification`` None (meter side): not known there."""
+    """The port is ready for HDLC. ``identification`` None (meter side): not known there.
+
+    ``notes``: what was odd on the way: noise-before-identification, unconfirmed, confirmation-cut.
+    """
 
     identification: Identification | None
     baud: int
+    notes: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ class SignOn:
         self._echo = EchoFilter()
         self._received = b""
         self._choice = OptionSelect(HDLC_PROTOCOL, "0", HDLC_PROTOCOL)
+        self._notes: set[str] = set()
         self._begin()
 
     def next_action(self) -> Action:
@@ -145,6 +150,11 @@ class SignOn:
         """Nothing (more) came in time."""
         self._received += self._echo.flush()
         _ON_TIMEOUT[self._phase](self)
+
+    @property
+    def within_confirmation(self) -> bool:
+        """Has the confirmation of our acknowledgement begun to come?"""
+        return self._phase is Phase.CONFIRMING and bool(self._received)
 
     def _do(self, *actions: Action) -> None:
         self._actions = deque(actions)
@@ -178,6 +188,9 @@ class SignOn:
                 self._not_identified()
             return
         self.identification, end = found
+        heard = strip_parity(self._received[:end])
+        if heard[: heard.rfind(b"/")].strip(b"\0"):
+            self._notes.add("noise-before-identification")
         self._received = self._received[end:]
         self._parity = self._parity or self.identification.parity_seen
         self._acknowledge(self.identification)
@@ -199,11 +212,15 @@ class SignOn:
         elif find_option_select(self._received):
             self._switch()
 
+    def _go_by_time(self) -> None:
+        self._notes.add("confirmation-cut" if self._received else "unconfirmed")
+        self._switch()
+
     def _switch(self) -> None:
         self._phase = Phase.OVER
         baud = BAUD_RATES[self._choice.baud_character]
-        speed = SetSpeed(baud, 8, "none")
-        self._do(speed, Wait(self.settings.settle_delay), Discard(), Done(self.identification, baud))
+        done = Done(self.identification, baud, frozenset(self._notes))
+        self._do(SetSpeed(baud, 8, "none"), Wait(self.settings.settle_delay), Discard(), done)
 
     def _not_identified(self) -> None:
         # What came without its line end may still be one, for meters that leave it out.
@@ -232,7 +249,7 @@ _ON_OCTETS = {
 }
 _ON_TIMEOUT = {
     Phase.IDENTIFYING: SignOn._not_identified,
-    Phase.CONFIRMING: SignOn._switch,
+    Phase.CONFIRMING: SignOn._go_by_time,
     Phase.OVER: SignOn._stay,
 }
 
