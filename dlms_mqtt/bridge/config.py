@@ -168,6 +168,27 @@ class Supply:
         return self.phases * self.amperes * self.volts * 1.25
 
 
+# Of the entities that every meter has (`entities.BUILT_IN`): a value of that key would take their place.
+RESERVED_KEYS = frozenset(
+    [
+        "status",
+        "last_success",
+        "clock_drift",
+        "set_clock",
+        "read_duration",
+        "line_errors",
+        "line_quality",
+        "invocation_counter",
+        "held_value",
+        "accept_energy",
+        "read_now",
+        "pause",
+        "event",
+        "clock_setting",
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """``meters.<id>.read.also[]:``"""
@@ -208,6 +229,8 @@ class Item:
         """Mistakes that need more than one key."""
         if self.obis is None:
             yield "", "an item needs an obis"
+        if self.key in RESERVED_KEYS:
+            yield "key", f"'{self.key}' is the bridge's own entity of every meter; choose another key"
         if self.every is not None and self.at:
             yield "at", "every and at exclude each other"
         if (self.values or self.bits) and self.transform:

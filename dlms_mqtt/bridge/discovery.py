@@ -139,7 +139,31 @@ def _common(place: _Place, entity: Entity) -> Component:
         component["enabled_by_default"] = False
     if entity.device_class:
         component["device_class"] = entity.device_class
+    if entity.key in _ICONS:
+        component["icon"] = _ICONS[entity.key]
     return component
+
+
+# Where no device class brings one: Home Assistant would show an eye.
+_ICONS: dict[str, str] = {
+    "accept_energy": "mdi:check-circle-outline",
+    "alarm": "mdi:bell-alert-outline",
+    "error": "mdi:alert-circle-outline",
+    "event": "mdi:calendar-alert",
+    "firmware_version": "mdi:chip",
+    "invocation_counter": "mdi:counter",
+    "line_errors": "mdi:alert-outline",
+    "line_quality": "mdi:signal",
+    "logical_device_name": "mdi:identifier",
+    "operating_status": "mdi:list-status",
+    "pause": "mdi:pause-circle-outline",
+    "read_now": "mdi:refresh",
+    "serial_number": "mdi:identifier",
+    "set_clock": "mdi:clock-check-outline",
+    "status": "mdi:meter-electric-outline",
+    "supply_state": "mdi:power-plug-outline",
+    "tariff": "mdi:label-percent-outline",
+}
 
 
 def _availability(place: _Place, entity: Entity) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -52,6 +53,18 @@ _UNITS: dict[str, frozenset[str]] = {
     }.items()
 } | {"power_factor": frozenset(("", "%"))}
 _MOMENTS = {DataType.DATE_TIME: "datetime", DataType.TIME: "time", DataType.DATE: "", None: ""}
+# Home Assistant's pages show some twenty characters of a name, and what tells tariffs apart stands at its end.
+_SHORTER: dict[str, str] = {
+    "Active energy": "Energy",
+    "Active power": "Power",
+    "Maximum active demand": "Max. demand",
+    "Present active demand": "Demand",
+    "Last active demand": "Last demand",
+    "Wirkenergie": "Energie",
+    "Wirkleistung": "Leistung",
+}
+_TARIFF = re.compile(r" [Tt]arif+ (?=\d)")
+_OF_A_TARIFF = re.compile(r"_t\d+$")
 _TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
 
 
@@ -255,7 +268,7 @@ def value_entities(
     quantity: Quantity, item: Item | None, language: str, *, reactive: bool = False, moments: bool = False
 ) -> Iterator[Entity]:
     """The entities of one value: one, and a binary sensor for each named bit. ``moments``: datetime and time too."""
-    name = item.name if item and item.name else quantity.name_in(language)
+    name = item.name if item and item.name else _short_name(quantity, language)
     words = (item.values if item else None) or quantity.words
     entity = Entity(
         platform="sensor",
@@ -275,6 +288,14 @@ def value_entities(
     else:
         told = replace(entity, device_class=quantity.device_class)
         yield _writable(told, item, _MOMENTS[moment_of(quantity, item)] if moments and item else "")
+
+
+def _short_name(quantity: Quantity, language: str) -> str:
+    name = quantity.name_in(language)
+    for long, short in _SHORTER.items():
+        if name.startswith(long):
+            name = short + name[len(long) :]
+    return _TARIFF.sub(" T", name) if _OF_A_TARIFF.search(quantity.key) else name
 
 
 def _bit_entity(entity: Entity, word: str) -> Entity:

@@ -275,8 +275,8 @@ ROWS: tuple[Row, ...] = (
     Row("0.*.96.4.0.255", "control_signals", "Control signals", "Steuersignale", "number", _BITS),
     Row("0.*.96.4.1-4.255", "control_signals_{e}", "Control signals {e}", "Steuersignale {e}", "number", _BITS),
     # status, errors, alarms
-    Row("0-1.*.96.5.0.255", "status", "Operating status", "Betriebsstatus", "number", _BITS, core=True),
-    Row("0-1.*.96.5.1-9.255", "status_{e}", "Operating status {e}", "Betriebsstatus {e}", "number", _BITS),
+    Row("0-1.*.96.5.0.255", "operating_status", "Operating status", "Betriebsstatus", "number", _BITS, core=True),
+    Row("0-1.*.96.5.1-9.255", "operating_status_{e}", "Operating status {e}", "Betriebsstatus {e}", "number", _BITS),
     Row("0.*.96.10.0-9.255", "status_word_{e}", "Status word {e}", "Statuswort {e}", "number", _BITS),
     Row("0.*.97.97.0.255", "error", "Error register", "Fehlerregister", "number", _BITS, core=True),
     Row("0.*.97.97.1-9.255", "error_{e}", "Error register {e}", "Fehlerregister {e}", "number", _BITS),

@@ -157,6 +157,11 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
         ),
         ("meters: {h: {preset: unknown, connection: {tcp: a}}}", "meters.h.preset", "no preset"),
         ("meters: {h: {connection: {tcp: a}, read: {also: [{key: a}]}}}", "meters.h.read.also[0]", "needs an obis"),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, key: status}]}}}",
+            "meters.h.read.also[0].key",
+            "own entity",
+        ),
         ("meters: {h: {connection: {tcp: a}, actions: {a: {}}}}", "meters.h.actions.a", "needs an obis"),
         ("meters: {h: {connection: {tcp: a}, profiles: [{}]}}", "meters.h.profiles[0]", "needs an obis"),
         (

@@ -3,16 +3,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.bridge.config import Action, Item
+from dlms_mqtt.bridge.config import RESERVED_KEYS, Action, Item
 from dlms_mqtt.bridge.discovery import Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.topics import Topics
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.protocol.obis import Obis
 
+KEYS = Path(__file__).parents[1] / "meter" / "keys.txt"
 TOPICS = Topics("dlms_mqtt", "main")
 HOUSE = Device("my-house", "House meter", "123", "KAM", "Omnipower", "1.2")
 FEATURES = ("clock", "ciphering", "guard", "poll", "events")
@@ -130,6 +132,9 @@ def test_the_device():
             Item(precision=0, name="Zähler", enabled=False),
             {"name": "Zähler", "enabled_by_default": False, "suggested_display_precision": 0},
         ),
+        ("1.0.1.8.1.255", 3, None, {"name": "Energy import T1"}),
+        ("1.0.1.6.0.255", 4, None, {"name": "Max. demand import"}),
+        ("0.0.96.14.1.255", 1, None, {"name": "Active tariff 1"}),
         (
             "0.0.94.34.11.255",
             1,
@@ -218,6 +223,12 @@ def test_what_explains_a_failure_depends_on_the_bridge_alone():
         assert components[name]["entity_category"] == "diagnostic"
     assert components["event_event"]["event_types"]
     assert components["button_set_clock"]["payload_press"] == '{"set": true}'
+
+
+def test_no_value_takes_the_place_of_a_built_in_entity():
+    """Both would have one unique id, and the later one would win."""
+    assert {row.entity.key for row in BUILT_IN} == RESERVED_KEYS
+    assert not {line.split()[1] for line in KEYS.read_text().splitlines()} & RESERVED_KEYS
 
 
 def test_features_that_are_missing_bring_no_entity():
