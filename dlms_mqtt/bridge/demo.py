@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import secrets
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,8 +61,8 @@ class Screen(Protocol):
     def introduce(self, lines: Sequence[tuple[str, str]]) -> None:
         """Where broker, topics and meter are."""
 
-    def update(self, state: dict[str, Any]) -> None:
-        """A new state of the meter, as it was published."""
+    def update(self, state: dict[str, Any], units: Mapping[str, str]) -> None:
+        """A new state of the meter, as it was published, and the units of its keys."""
 
 
 async def run_demo(screen: Screen, address: tuple[str, int] | None = None, seconds: float | None = None) -> None:
@@ -102,7 +103,8 @@ def _where(host: str, port: int, base: str, meter_port: int) -> list[tuple[str, 
         ("MQTT broker", f"{host}:{port}"),
         ("topics", f"{base}/#"),
         ("simulated meter", f"127.0.0.1:{meter_port}"),
-        ("try", f"dlms-mqtt objects {access}"),
+        ("try", f"dlms-mqtt objects {access} --values"),
+        ("or", f"mosquitto_sub -h {host} -p {port} -t '{base}/#' -v"),
     ]
 
 
@@ -157,14 +159,26 @@ async def _watch(app: App, screen: Screen, host: str, port: int, base: str, seco
 
 
 async def _show(host: str, port: int, base: str, screen: Screen) -> None:
+    """What any other program sees: the state of the meter, and the units that its readings tell."""
+    units: dict[str, str] = {}
+    state = f"{base}/meter/{_METER}/state"
     try:
         async with aiomqtt.Client(host, port) as client:
-            await client.subscribe(f"{base}/meter/{_METER}/state")
+            await client.subscribe([(state, 0), (f"{base}/meter/{_METER}/reading", 0)])
             async for message in client.messages:
-                if isinstance(message.payload, bytes) and message.payload:
-                    screen.update(json.loads(message.payload))
+                if not isinstance(message.payload, bytes) or not message.payload:
+                    continue
+                content = json.loads(message.payload)
+                if str(message.topic) == state:
+                    screen.update(content, units)
+                else:
+                    units[content["key"]] = content["unit"]
     except aiomqtt.MqttError as error:
-        raise ConnectFailed(f"the broker at {host}:{port} cannot be used: {error}") from error
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
+        raise ConnectFailed(
+            f"the broker at {host}:{port} cannot be used: {reason}",
+            hint="Is it running, and may everybody in? Without --broker the demo brings its own.",
+        ) from error
 
 
 async def _clean_up(host: str, port: int, base: str, prefix: str, bridge: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
 import sys
@@ -65,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], chosen: str | None) -> int:
     parser = _parser(chosen)
+    if chosen is not None and chosen not in COMMANDS:
+        near = difflib.get_close_matches(chosen, COMMANDS, 1)
+        parser.error(f"there is no command '{chosen}'" + (f"; did you mean '{near[0]}'?" if near else ""))
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help(sys.stderr)
@@ -83,7 +87,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
-        self.exit(WRONG_USAGE, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
+        self.exit(
+            WRONG_USAGE, f"{self.prog}: {message}{'' if message.endswith('?') else '.'} See `{self.prog} --help`.\n"
+        )
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dlms_mqtt.cli.options import add_connection, target
+from dlms_mqtt.cli.options import add_connection, option, target
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.client.ciphering import Ciphering
 from dlms_mqtt.client.settings import parse_int
 from dlms_mqtt.client.store import Store, default_path
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.security import key_id
+
+_NUMBER = parse_int(0, 0xFFFFFFFE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show all, or raise one and show it. No meter is asked."""
-    rows = _show(args) if args.number is None else _raise(args, parse_int(0, 0xFFFFFFFE)(args.number))
+    rows = _show(args) if args.number is None else _raise(args, option(args, "number", "--raise", _NUMBER))
     if args.json:
         print_json({"counters": rows})
     elif rows:

@@ -6,8 +6,11 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import re
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.demo import run_demo
@@ -15,6 +18,7 @@ from dlms_mqtt.cli.output import note, say, table
 from dlms_mqtt.transport.base import parse_address
 
 _MQTT_PORT = 1883
+_FIRST = ("power", "energy", "voltage", "current")
 _FOREIGN = ("amqtt", "transitions", "aiomqtt", "mqtt")
 
 
@@ -45,28 +49,47 @@ class _Screen:
         self._lines = 0
 
     def introduce(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Where everything is."""
+        """Where everything is; our own name as it was typed, because it need not be on the path."""
         for name, text in lines:
-            note(f"{name:<18} {text}")
+            note(f"{name:<18} {re.sub('^dlms-mqtt', _program(), text)}")
 
-    def update(self, state: dict[str, Any]) -> None:
+    def update(self, state: dict[str, Any], units: Mapping[str, str]) -> None:
         """A new state of the meter."""
         times = state.pop("_time", {})
         if not state:
             return
         self.updates += 1
-        rows = [(key, value, times.get(key, "")[11:19]) for key, value in sorted(state.items())]
+        rows = [(key, state[key], units.get(key, ""), times.get(key, "")[11:19]) for key in sorted(state, key=_order)]
         if sys.stdout.isatty():
             self._draw(rows)
         else:
-            for key, value, time in rows:
+            for key, value, unit, time in rows:
                 if self._before.get(key) != value:
-                    say(f"{time} {key} = {value}")
+                    say(f"{time} {key} = {value} {unit}".rstrip())
         sys.stdout.flush()
         self._before = state
 
-    def _draw(self, rows: Sequence[tuple[str, Any, str]]) -> None:
-        text = table(rows, ("KEY", "VALUE", "TIME"), right=(1,))
+    def _draw(self, rows: Sequence[tuple[str, Any, str, str]]) -> None:
+        lines = fitted(table(rows, ("KEY", "VALUE", "UNIT", "TIME"), right=(1,)), *shutil.get_terminal_size())
         up = f"\x1b[{self._lines}A\x1b[J" if self._lines else ""
-        sys.stdout.write(f"{up}{text}\n")
-        self._lines = text.count("\n") + 1
+        sys.stdout.write(up + "\n".join(lines) + "\n")
+        self._lines = len(lines)
+
+
+def _order(key: str) -> tuple[int, str]:
+    """What people look for first; it is what a small terminal shows."""
+    return next((number for number, word in enumerate(_FIRST) if key.startswith(word)), len(_FIRST)), key
+
+
+def _program() -> str:
+    own = Path(sys.argv[0]).name == "dlms-mqtt" and shutil.which("dlms-mqtt") is None
+    return sys.argv[0] if own else "dlms-mqtt"
+
+
+def fitted(text: str, columns: int, height: int) -> list[str]:
+    """The lines that fit a terminal, which draws anew only what has not left it."""
+    lines = [line[: columns - 1] for line in text.splitlines()]
+    room = max(height - 2, 2)
+    if len(lines) <= room:
+        return lines
+    return [*lines[: room - 1], f"... and {len(lines) - room + 1} more; a taller window shows them"[: columns - 1]]

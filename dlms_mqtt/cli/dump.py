@@ -31,13 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record and write; 1 when the session failed (the capture is written all the same)."""
+    """Record and write; 1 when the session failed (what was said until then is written all the same)."""
     if args.output is not None and args.output.exists():
         raise ConfigError(f"{args.output} exists already", hint="Give --output another name.")
     if args.output is not None and not args.output.parent.is_dir():
         raise ConfigError(f"{args.output.parent} is no folder", hint="Give --output a file in a folder that is there.")
     document = asyncio.run(_dump(target(args), args))
-    _write(document, args)
+    if document["exchanges"] or args.json:
+        _write(document, args)
     if "error" in document["facts"]:
         note(f"the session ended early: {document['facts']['error']}")
         return 1

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.cli.decode import KEY_OPTIONS, keys_of, print_message
+from dlms_mqtt.cli.options import option
 from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_choice, parse_hex, parse_host, parse_int
-from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, ResponseTimeout
+from dlms_mqtt.errors import ConnectionLost, DecodeError, ResponseTimeout
 from dlms_mqtt.meter.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.push_readings import push_readings
 from dlms_mqtt.meter.readings import Reading, number_text
@@ -57,12 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _option(args: argparse.Namespace, name: str, parse: Callable[[Any], Any]) -> Any:
-    """The value of an option, None where it was not given. ConfigError names the option."""
-    text = getattr(args, name)
-    try:
-        return None if text is None else parse(text)
-    except ConfigError as error:
-        raise ConfigError(f"--{name.replace('_', '-')}: {error.message}", hint=error.hint) from None
+    return option(args, name, f"--{name.replace('_', '-')}", parse)
 
 
 class Printer:

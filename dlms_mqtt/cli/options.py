@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
@@ -38,6 +38,15 @@ def add_option(group: argparse._ArgumentGroup, row: Any) -> None:
     shown = "" if default in (None, "", b"", ()) else f" (default {default})"
     metavar = row.metadata["metavar"] or "|".join(choices or ("VALUE",))
     group.add_argument(name, dest=row.name, help=sentence + shown, metavar=metavar, choices=choices)
+
+
+def option(args: argparse.Namespace, name: str, flag: str, parse: Callable[[Any], Any]) -> Any:
+    """The value of an option of another kind, None where it was not given. ConfigError names the option."""
+    text = getattr(args, name)
+    try:
+        return None if text is None else parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{flag}: {error.message}", hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)

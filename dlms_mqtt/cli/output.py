@@ -78,7 +78,7 @@ def complain(error: DlmsMqttError) -> None:
 def _place(error: DlmsMqttError) -> str:
     if isinstance(error, ProtocolError):
         return "protocol error: "
-    if not isinstance(error, ConfigError) or not error.file or error.message.startswith(error.file):
+    if not isinstance(error, ConfigError) or not error.file or error.file in error.message:
         return ""
     return f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -36,9 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lines.add_argument("--pty", action="store_true", help="make a pseudo-terminal and print its name")
     lines.add_argument("--rfc2217", action="append", default=[], metavar="HOST:PORT", help="serve a port over RFC 2217")
     lines.add_argument(
-        "--framing", choices=("hdlc", "wrapper"), help="of TCP and lines (default wrapper on TCP, else hdlc)"
+        "--framing",
+        choices=("hdlc", "wrapper"),
+        metavar="hdlc|wrapper",
+        help="default: wrapper on TCP, else hdlc",
     )
-    lines.add_argument("--opening", choices=("direct", "sign-on"), default="direct", help="of serial lines")
+    lines.add_argument(
+        "--opening", choices=("direct", "sign-on"), default="direct", metavar="direct|sign-on", help="of serial lines"
+    )
     lines.add_argument("--baud", type=int, default=9600, metavar="N", help="speed of a serial port (default 9600)")
     lines.add_argument("--max-info", type=int, default=128, metavar="N", help="HDLC information field (default 128)")
     lines.add_argument("--window", type=int, default=1, metavar="N", help="HDLC window (default 1)")
@@ -63,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_replay(args) if args.replay is not None else _serve(args, _described(args)))
     except OSError as error:
-        raise ConnectFailed(f"the line cannot be served: {error.strerror or error}") from error
+        hint = "Another program has that port: give another, as in --tcp 127.0.0.1:4060."
+        in_use = error.errno == errno.EADDRINUSE
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise ConnectFailed(f"the line cannot be served: {reason}", hint=hint if in_use else "") from error
     return 0
 
 

@@ -28,6 +28,8 @@ def parse_object(text: str) -> tuple[ObjectRef, str]:
     numeric = number.lstrip("-").isdigit()
     class_id = int(match["class"]) if match["class"] else None
     reference = ObjectRef(class_id, Obis.parse(match["obis"]), int(number) if numeric else None)
+    if (class_id or 0) > 0xFFFF or not -128 <= (reference.number or 0) <= 127:
+        raise ConfigError(f"'{text}' is no object", hint="Classes go up to 65535, attributes and methods up to 127.")
     return reference, "" if numeric else number
 
 

@@ -275,7 +275,7 @@ class Exchange:
             )
         return ResponseTimeout(
             f"no answer from {self.transport.name}",
-            hint="Check wiring, addresses (client, server, physical) and opening; `dlms-mqtt find` tries them all.",
+            hint="Check wiring, speed, opening, addresses (client, server, physical); `dlms-mqtt find` tries them all.",
         )
 
 

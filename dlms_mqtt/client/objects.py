@@ -70,9 +70,10 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     settings = client.settings
     identity = await identify(client) if store is not None else None
     decoder = _DECODERS[settings.referencing]
-    key = (identity.name, settings.client, settings.authentication, identity.firmware) if identity else None
+    access = settings.authentication + ("" if settings.referencing == "ln" else f" {settings.referencing}")
+    key = (identity.name, settings.client, access, identity.firmware) if identity else None
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
-        return decoder(kept)
+        return await _with_rights(client, decoder(kept))
     if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
         return await _with_rights(client, tuple(client.memory.short_names.values()))
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))

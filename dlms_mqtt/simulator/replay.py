@@ -53,7 +53,9 @@ class Capture:
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"the capture {path} cannot be read: {error}", file=str(path)) from None
+            raise ConfigError(
+                f"the capture {path} cannot be read: {getattr(error, 'strerror', None) or 'it is none'}", file=str(path)
+            ) from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ConfigError(f"{path} is no capture of `dlms-mqtt dump`", file=str(path))
         return cls(document)

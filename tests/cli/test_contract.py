@@ -97,7 +97,12 @@ def test_a_command_that_talks_has_the_connection_options(cli: Cli, command: str)
 
 WRONG = [
     ((), "COMMAND"),
-    (("nonsense",), "nonsense"),
+    (("nonsense",), "there is no command 'nonsense'. See `dlms-mqtt --help`."),
+    (("red", "1.0.1.8.0"), "there is no command 'red'; did you mean 'read'? See"),
+    (("read", "70000/1.0.1.8.0", "--tcp", "h"), "up to 65535"),
+    (("read", "1.0.1.8.0:999", "--tcp", "h"), "up to 127"),
+    (("counter", "--raise", "x"), "--raise: expected a whole number"),
+    (("simulate", "--replay", "/nowhere/capture.yaml"), ": the capture /nowhere/capture.yaml cannot be read: No such"),
     (("read",), "OBIS"),
     (("read", "1.0.1.8.0"), "which meter? Give --serial PORT, --tcp HOST:PORT or --config FILE."),
     (("read", "1.0.1.8", "--tcp", "h"), "'1.0.1.8' is no object"),

@@ -13,6 +13,8 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from dlms_mqtt.cli.demo import fitted
+
 DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
 
@@ -75,6 +77,26 @@ async def test_demo_serves_discovery_state_and_replies() -> None:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def test_the_live_table_fits_the_terminal() -> None:
+    text = "\n".join(["KEY", *(f"key {number} = " + "x" * 90 for number in range(40))])
+    lines = fitted(text, 80, 24)
+    assert len(lines) == 22  # and the line of the cursor
+    assert max(map(len, lines)) == 79
+    assert lines[-1] == "... and 20 more; a taller window shows them"
+    assert fitted("KEY\na", 80, 24) == ["KEY", "a"]
+
+
+async def test_a_broker_that_is_away_is_told() -> None:
+    process = await _start("demo", "--broker", "127.0.0.1:1", "--seconds", "20")
+    out, error = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert (
+        error.decode()
+        .splitlines()[-1]
+        .startswith("dlms-mqtt: the broker at 127.0.0.1:1 cannot be used: Connection refused. Is it running")
+    )
 
 
 async def test_run_without_a_broker_ends_on_sigterm(tmp_path: Path) -> None:

@@ -12,16 +12,19 @@ import sys
 from collections import Counter as Count
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlms_mqtt.client import store as store_module
+from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.store import BLOCK, FIRST, LIMIT, Store, StoreError, default_path, set_aside
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 from tests.client import killed
+from tests.client.our_meter import OurMeter
 
 KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 TITLE = b"DMQ00001"
@@ -410,3 +413,17 @@ def test_where_the_command_line_keeps_it():
     assert default_path({"XDG_STATE_HOME": "/s"}) == Path("/s/dlms-mqtt/state.sqlite")
     assert default_path({"HOME": "/home/a"}) == Path("/home/a/.local/state/dlms-mqtt/state.sqlite")
     assert default_path().name == "state.sqlite"
+
+
+async def test_object_lists_by_both_references_are_kept_apart(tmp_path: Path) -> None:
+    """The same client of one meter by logical and by short names; also the kept list has its rights."""
+    found: dict[str, list[Any]] = {"ln": [], "sn": []}
+    async with OurMeter(framing="wrapper") as meter:
+        with Store(tmp_path / "state.sqlite") as store:
+            for referencing in ("ln", "sn", "sn", "ln"):
+                async with meter.client(store, client=17, referencing=referencing) as client:
+                    found[referencing].append(await read_objects(client, store))
+    assert [item.short_name is None for item in found["ln"][0]].count(False) == 0
+    for first, again in found.values():
+        assert first == again
+        assert any(item.attribute_access for item in again)
