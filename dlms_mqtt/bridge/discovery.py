@@ -148,9 +148,10 @@ def _common(place: _Place, entity: Entity) -> Component:
 _ICONS: dict[str, str] = {
     "accept_energy": "mdi:check-circle-outline",
     "alarm": "mdi:bell-alert-outline",
+    "disconnect_state": "mdi:power-plug-outline",
     "error": "mdi:alert-circle-outline",
     "event": "mdi:calendar-alert",
-    "firmware_version": "mdi:chip",
+    "firmware": "mdi:chip",
     "invocation_counter": "mdi:counter",
     "line_errors": "mdi:alert-outline",
     "line_quality": "mdi:signal",
@@ -161,7 +162,6 @@ _ICONS: dict[str, str] = {
     "serial_number": "mdi:identifier",
     "set_clock": "mdi:clock-check-outline",
     "status": "mdi:meter-electric-outline",
-    "supply_state": "mdi:power-plug-outline",
     "tariff": "mdi:label-percent-outline",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.bridge.config import RESERVED_KEYS, Action, Item
-from dlms_mqtt.bridge.discovery import Device, bridge_payload, meter_payload
+from dlms_mqtt.bridge.discovery import _ICONS, Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.topics import Topics
 from dlms_mqtt.meter.quantities import quantity
@@ -56,7 +56,7 @@ def test_an_energy_register():
         "platform": "sensor",
         "value_template": "{{ value if value else None }}",
         "unique_id": "dlms_mqtt_my-house_energy_import",
-        "name": quantity(Obis.parse("1.0.1.8.0.255"), 3).name,
+        "name": "Energy import",
         "object_id": "my_house_energy_import",
         "default_entity_id": "sensor.my_house_energy_import",
         "availability_mode": "all",
@@ -229,6 +229,11 @@ def test_no_value_takes_the_place_of_a_built_in_entity():
     """Both would have one unique id, and the later one would win."""
     assert {row.entity.key for row in BUILT_IN} == RESERVED_KEYS
     assert not {line.split()[1] for line in KEYS.read_text().splitlines()} & RESERVED_KEYS
+
+
+def test_every_icon_has_its_entity():
+    keys = {line.split()[1] for line in KEYS.read_text().splitlines()} | RESERVED_KEYS
+    assert set(_ICONS) <= keys
 
 
 def test_features_that_are_missing_bring_no_entity():
