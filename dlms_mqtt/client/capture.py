@@ -1,31 +1,35 @@
 """A session written down so that it can be played again and shown to anybody: frames with times, questions and answers.
 
-``Recorder`` listens on a transport; ``Anonymiser`` replaces numbers, titles and secrets by others of the same length,
-the same one by the same one everywhere. What was ciphered is kept in plain, because no key may go with it.
+``Recorder`` listens on a transport; the ``Anonymiser`` goes over what is written. What was ciphered is kept in plain,
+because no key may go with it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from dlms_mqtt.client.anonymiser import Anonymiser
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.errors import DecodeError, DlmsMqttError
+from dlms_mqtt.protocol.acse import Aare, Aarq
+from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.framing.detect import Message, StreamDecoder
 from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser
 from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.seven_bit import add_parity, has_parity, strip_parity
 from dlms_mqtt.protocol.security import Cipher, Unprotected
 from dlms_mqtt.transport.base import SerialFormat, Transport
 
 FORMAT = "dlms-mqtt-capture-1"
 SENT, RECEIVED = ">", "<"
-_WINDOW = 4  # octets of a number that are enough to know it again where a frame cuts it in two
-_SHORTEST = 4
 _ASSOCIATING = range(0x60, 0x64)
+_NUMBER = re.compile(rb"\d{6,}")
+_OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
 _LEFT_OUT = {"serial", "tcp", "udp", "iec_address", "system_title", "invocation_counter", "wake_up"}
 
 
@@ -115,65 +119,6 @@ class Unveiler:
         return opened
 
 
-class Anonymiser:
-    """Replaces what names a meter or opens it. ``salt`` makes the replacements of one capture; throw it away."""
-
-    def __init__(self, names: Iterable[bytes], secrets: Iterable[bytes], salt: bytes) -> None:
-        self._salt = salt
-        self._map: dict[bytes, bytes] = {}
-        for name in sorted({name for name in names if len(name) >= _SHORTEST}, key=len, reverse=True):
-            self._add_name(name)
-        for secret in secrets:
-            if secret:
-                self._map[bytes(secret)] = b"x" * len(secret)
-        self._windows = {
-            token[at : at + _WINDOW]: other[at : at + _WINDOW]
-            for token, other in self._map.items()
-            for at in range(len(token) - _WINDOW + 1)
-            if len(set(token[at : at + _WINDOW])) > 2
-        }
-
-    def _add_name(self, name: bytes) -> None:
-        longer = next((token for token in self._map if name in token), None)
-        if longer is not None:
-            start = longer.index(name)
-            self._map[name] = self._map[longer][start : start + len(name)]
-        else:
-            self._map[name] = self._other(name)
-        self._add_numbers(name, self._map[name])
-
-    def _other(self, name: bytes) -> bytes:
-        """Digits by digits, the rest of a text stays; of octets the first three (the maker's letters) stay."""
-        noise = hashlib.blake2b(name, key=self._salt[:64]).digest()
-        if re.fullmatch(rb"[ -~]+", name):
-            return bytes(48 + noise[at % 64] % 10 if 48 <= octet <= 57 else octet for at, octet in enumerate(name))
-        return name[:3] + bytes(noise[at % 64] for at in range(3, len(name)))
-
-    def _add_numbers(self, name: bytes, other: bytes) -> None:
-        """The same number in binary and packed decimal."""
-        digits, others = re.sub(rb"\D", b"", name), re.sub(rb"\D", b"", other)
-        if 6 <= len(digits) <= 18 and len(set(digits)) > 2:
-            size = 4 if int(digits) < 1 << 32 and int(others) < 1 << 32 else 8
-            self._map[int(digits).to_bytes(size, "big")] = int(others).to_bytes(size, "big")
-            even = len(digits) % 2
-            self._map[bytes.fromhex("0" * even + digits.decode())] = bytes.fromhex("0" * even + others.decode())
-
-    def clean(self, data: bytes) -> bytes:
-        """The same octets with every name and secret replaced, also where a frame has cut one in two."""
-        for token in sorted(self._map, key=len, reverse=True):
-            data = data.replace(token, self._map[token])
-        replaced = bytearray(data)
-        for at in range(len(data) - _WINDOW + 1):
-            window = data[at : at + _WINDOW]
-            if window in self._windows:
-                replaced[at : at + _WINDOW] = self._windows[window]
-        return bytes(replaced)
-
-    def clean_text(self, text: str) -> str:
-        """As ``clean``, for text."""
-        return self.clean(text.encode("latin-1", "replace")).decode("latin-1")
-
-
 def capture_document(
     recorder: Recorder,
     settings: ConnectionSettings,
@@ -188,7 +133,7 @@ def capture_document(
         [anonymiser.clean(question).hex(), *(anonymiser.clean(answer).hex() for answer in answers)]
         for question, answers in _exchanges(recorder.log, settings.link_framing, plain)
     ]
-    frames = [] if ciphered else list(_frames(recorder.log, settings.link_framing, anonymiser))
+    frames = [] if ciphered else _frames(recorder.log, settings.link_framing, anonymiser)
     return {
         "format": FORMAT,
         "connection": _connection(settings),
@@ -235,18 +180,96 @@ def _messages(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator
                 yield direction, event.apdu
 
 
-def _frames(log: Iterable[tuple[float, str, bytes]], framing: str, anonymiser: Anonymiser) -> Iterator[list[Any]]:
-    """What went over the line by frames, check sequences made anew; other octets (sign-on, noise) as they came."""
+@dataclass(slots=True)
+class _Row:
+    """A frame, or octets that are none (sign-on, noise, other framings): as they came, without a pause of the other."""
+
+    seconds: float
+    direction: str
+    content: Frame | bytearray
+
+    @property
+    def octets(self) -> bytes:
+        """What may name the meter; of a sign-on on an eight-bit port without the parity bits."""
+        if isinstance(self.content, Frame):
+            return self.content.information
+        octets = bytes(self.content)
+        return strip_parity(octets) if has_parity(octets) else octets
+
+    def encode(self, cleaned: bytes) -> bytes:
+        """With other octets in their place, check sequences and parity bits made anew."""
+        if isinstance(self.content, Frame):
+            return self.content._replace(information=cleaned).encode()
+        return add_parity(cleaned) if has_parity(bytes(self.content)) else cleaned
+
+
+def _frames(log: Iterable[tuple[float, str, bytes]], framing: str, anonymiser: Anonymiser) -> list[list[Any]]:
+    """What went over the line, cleaned: each direction as one stream, because a name may lie across rows."""
+    rows = list(_rows(log, framing))
+    for direction in (SENT, RECEIVED):
+        own = [row for row in rows if row.direction == direction]
+        with_parity = [not isinstance(row.content, Frame) and has_parity(row.octets) for row in own]
+        octets = [
+            strip_parity(row.octets) if parity else row.octets for row, parity in zip(own, with_parity, strict=True)
+        ]
+        cleaned = anonymiser.clean_parts(octets)
+        for row, part, parity in zip(own, cleaned, with_parity, strict=True):
+            row.content = bytearray(row.encode(add_parity(part) if parity else part))
+    return [[row.seconds, row.direction, row.content.hex()] for row in rows if isinstance(row.content, bytearray)]
+
+
+def _rows(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[_Row]:
     parsers = {direction: FrameParser(Statistics()) for direction in (SENT, RECEIVED)}
+    run: _Row | None = None
     for seconds, direction, data in log:
-        if framing != "hdlc" or (b"~" not in data and not parsers[direction].pending):
-            yield [seconds, direction, anonymiser.clean(data).hex()]
+        parser = parsers[direction]
+        if framing == "hdlc" and (b"~" in data or parser.pending):
+            if run is not None:
+                yield run
+            run = None
+            parser.feed(data)
+            while (frame := parser.next()) is not None:
+                if isinstance(frame, Frame):
+                    yield _Row(seconds, direction, frame)
+        elif framing == "hdlc" and run is not None and run.direction == direction:
+            assert isinstance(run.content, bytearray)  # noqa: S101
+            run.content += data
+        else:
+            if run is not None:
+                yield run
+            run = _Row(seconds, direction, bytearray(data))
+    if run is not None:
+        yield run
+
+
+def _proofs(messages: Iterable[tuple[str, bytes]], plain: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Challenges and their answers in the messages that open an association: they let a weak password be guessed."""
+    for _, apdu in messages:
+        opened = plain.get(apdu, apdu)
+        try:
+            found = decode_apdu(opened)
+        except DecodeError:
             continue
-        parsers[direction].feed(data)
-        while (frame := parsers[direction].next()) is not None:
-            if isinstance(frame, Frame):
-                cleaned = frame._replace(information=anonymiser.clean(frame.information))
-                yield [seconds, direction, cleaned.encode().hex()]
+        if isinstance(found, Aarq | Aare):
+            yield bytes(found.authentication_value or b"")
+            continue
+        for at, octet in enumerate(opened[:-1]):  # the parameter of reply_to_HLS and its answer end their messages
+            if octet == _OCTET_STRING and opened[at + 1] in _PROOFS and at + 2 + opened[at + 1] == len(opened):
+                yield opened[at + 2 :]
+
+
+def _names(recorder: Recorder, framing: str, *, broken_off: bool) -> Iterator[bytes]:
+    """What names the meter in the octets themselves: titles of associations, numbers of six digits in a sign-on.
+
+    ``broken_off``: nobody knows what was read last, so every number of six digits that came is taken for one.
+    """
+    for _, apdu in _messages(recorder.log, framing):
+        with contextlib.suppress(DecodeError):
+            if apdu[:1] in (b"\x60", b"\x61") and isinstance(found := decode_apdu(apdu), Aarq | Aare):
+                yield (found.calling_ap_title if isinstance(found, Aarq) else found.responding_ap_title) or b""
+    for row in _rows(recorder.log, framing):
+        if broken_off or not isinstance(row.content, Frame):
+            yield from _NUMBER.findall(row.octets)
 
 
 async def record_session(
@@ -255,25 +278,29 @@ async def record_session(
     transport: Transport,
     clock: Callable[[], float],
     salt: bytes,
-    work: Callable[[DlmsClient], Any],
+    work: Callable[[DlmsClient, dict[str, Any], list[bytes]], Awaitable[None]],
     store: Any = None,
     hide: Iterable[bytes] = (),
 ) -> dict[str, Any]:
     """Run ``work`` in a session and give the capture; an error of the meter ends the session but not the capture.
 
-    ``work`` returns (facts, names): what to tell of the meter, and the octets that must be replaced.
+    ``work`` fills in facts, what to tell of the meter, and names, the octets that must be replaced.
     """
     recorder = Recorder(transport, clock)
     client = DlmsClient(settings, transport=recorder, store=store)
     unveiler = Unveiler(client)
     facts: dict[str, Any] = {}
-    names: list[bytes] = [*hide, client.ciphering.title]
+    names: list[bytes] = [*hide, client.ciphering.title, settings.iec_address.encode()]
+    opened = None
     try:
         async with client:
-            told, found = await work(client)
-            facts |= told
-            names += [*found, client.association.system_title]
+            opened = len(recorder.log)
+            names.append(client.association.system_title)
+            await work(client, facts, names)
     except DlmsMqttError as error:
         facts["error"] = error.message
-    anonymiser = Anonymiser([name for name in names if name], settings.secrets, salt)
+    framing = settings.link_framing
+    names += _names(recorder, framing, broken_off="error" in facts)
+    proofs = _proofs(_messages(recorder.log[:opened], framing), unveiler.plain)
+    anonymiser = Anonymiser(filter(None, names), [*map(bytes, settings.secrets), *proofs], salt)
     return capture_document(recorder, settings, facts, anonymiser, unveiler.plain)

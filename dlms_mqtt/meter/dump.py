@@ -9,16 +9,19 @@ from typing import Any
 from dlms_mqtt.client.capture import record_session
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, read_objects, text_of
+from dlms_mqtt.client.profile import PROFILE_GENERIC, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import DlmsMqttError, MeterRefused
+from dlms_mqtt.errors import DecodeError, MeterRefused
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.transport import Transport
 
 _CHUNK = 10
+_PROFILES, _ROWS = 3, 2
 #: Groups of OBIS codes whose values name a meter, a site or a person: device numbers, names, addresses.
 _NAMING = (
     lambda obis: obis[2:4] == bytes((96, 1)),
@@ -40,8 +43,8 @@ async def dump_session(
 ) -> dict[str, Any]:
     """The capture of one session, anonymised: what goes to YAML, or into the reply of a bridge."""
 
-    async def work(client: DlmsClient) -> tuple[dict[str, Any], list[bytes]]:
-        return await _ask(client, objects, progress or _ignore)
+    async def work(client: DlmsClient, facts: dict[str, Any], names: list[bytes]) -> None:
+        await _ask(client, objects, progress or _ignore, facts, names)
 
     clock = asyncio.get_running_loop().time
     return await record_session(
@@ -50,25 +53,42 @@ async def dump_session(
 
 
 async def _ask(
-    client: DlmsClient, limit: int, progress: Callable[[int, int, str], None]
-) -> tuple[dict[str, Any], list[bytes]]:
-    """Facts of the association, and everything read that names the meter."""
+    client: DlmsClient,
+    limit: int,
+    progress: Callable[[int, int, str], None],
+    facts: dict[str, Any],
+    names: list[bytes],
+) -> None:
+    """Facts of the association, and everything read that names the meter, noted at once: a session may break off."""
     agreed = client.association
-    facts: dict[str, Any] = {"conformance": agreed.conformance.names(), "max_pdu": agreed.max_pdu}
+    facts |= {"conformance": agreed.conformance.names(), "max_pdu": agreed.max_pdu}
     identity = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
-    names = [_octets(identity[0])]
+    names.append(_octets(identity[0]))
     facts["firmware"] = text_of(identity[1])
     try:
         listed = await read_objects(client)
-    except DlmsMqttError as error:
-        return facts | {"object_list": error.message}, names
+    except MeterRefused as error:
+        facts["object_list"] = error.message
+        return
     wanted = _wanted(listed, limit)
     for start in range(0, len(wanted), _CHUNK):
         progress(start, len(wanted), "values")
         chunk = wanted[start : start + _CHUNK]
         answers = await client.get_many(chunk)
         names += [_octets(answer) for item, answer in zip(chunk, answers, strict=True) if _names(item)]
-    return facts, names
+    await _profiles(client, listed, facts)
+
+
+async def _profiles(client: DlmsClient, listed: Sequence[ObjectInfo], facts: dict[str, Any]) -> None:
+    """Columns and the two oldest rows of the first profiles, where the meter can pick rows; never a whole buffer."""
+    if not client.association.conformance & (Conformance.SELECTIVE_ACCESS | Conformance.PARAMETERIZED_ACCESS):
+        return
+    profiles = [item for item in listed if item.class_id == PROFILE_GENERIC and item.readable(2)]
+    for item in profiles[:_PROFILES]:
+        try:
+            await read_profile(client, item.obis, Selection(first=1, count=_ROWS))
+        except (MeterRefused, DecodeError) as error:
+            facts.setdefault("profiles", []).append(f"{item.obis}: {error.message}")
 
 
 def _wanted(listed: Sequence[ObjectInfo], limit: int) -> list[AttributeDescriptor]:

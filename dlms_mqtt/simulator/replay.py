@@ -19,9 +19,22 @@ from dlms_mqtt.protocol.acse import ServiceUserDiagnostic as Reason
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
-from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, GetResponseNormal, GetResponseWithList
+from dlms_mqtt.protocol.apdu.get import (
+    GetRequestNormal,
+    GetRequestWithList,
+    GetResponseBlock,
+    GetResponseNormal,
+    GetResponseWithList,
+)
 from dlms_mqtt.protocol.apdu.initiate import LN_VAA, SN_VAA, InitiateResponse
-from dlms_mqtt.protocol.apdu.results import DataAccessResult, GetDataResult
+from dlms_mqtt.protocol.apdu.results import DataAccessResult
+from dlms_mqtt.protocol.apdu.short_name import (
+    DataBlockResult,
+    ParameterisedAccess,
+    ReadRequest,
+    ReadResponse,
+    VariableName,
+)
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, encode
 from dlms_mqtt.protocol.framing.hdlc import HdlcLink
@@ -30,6 +43,15 @@ from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.transport.base import Transport
 
 FORMAT = "dlms-mqtt-capture-1"
+Key = AttributeDescriptor | int
+Value = Data | DataAccessResult | int
+
+#: What stands before the joined blocks of an answer, by the question: they are then a whole answer.
+_WHOLE: dict[type, bytes] = {
+    GetRequestNormal: bytes.fromhex("c401c100"),
+    GetRequestWithList: bytes.fromhex("c403c1"),
+    ReadRequest: b"\x0c",
+}
 #: Tags of services whose third octet holds the invoke id (GET, SET, ACTION and their answers).
 _INVOKED = frozenset({0xC0, 0xC1, 0xC3, 0xC4, 0xC5, 0xC7})
 _INVOKE_AT = 2
@@ -61,17 +83,42 @@ class Capture:
         return cls(document)
 
 
-def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[AttributeDescriptor, GetDataResult]]:
-    """Every attribute that was read, with its value or the refusal; blocks are left to those who ask the same again."""
+def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[Key, Value]]:
+    """Every attribute (short names: variable) that was read, with its value or the refusal; blocks are joined."""
+    first: Any = None
+    body = b""
     for question, *answers in exchanges:
         try:
             asked, answered = decode_apdu(question), decode_apdu(answers[0])
+            block = _block(answered)
+            if block is None:
+                yield from _pairs(asked, answered)
+                continue
+            if block.block_number <= 1:
+                first, body = asked, b""
+            body += block.data
+            if block.last and type(first) in _WHOLE:
+                yield from _pairs(first, decode_apdu(_WHOLE[type(first)] + body))
         except (DecodeError, IndexError):
             continue
-        if isinstance(asked, GetRequestNormal) and isinstance(answered, GetResponseNormal):
-            yield asked.attribute, answered.value if answered.error is None else answered.error
-        elif isinstance(asked, GetRequestWithList) and isinstance(answered, GetResponseWithList):
-            yield from zip((item[0] for item in asked.items), answered.results, strict=False)
+
+
+def _block(answered: Any) -> GetResponseBlock | DataBlockResult | None:
+    if isinstance(answered, GetResponseBlock):
+        return answered
+    single = isinstance(answered, ReadResponse) and len(answered.results) == 1
+    return answered.results[0] if single and isinstance(answered.results[0], DataBlockResult) else None
+
+
+def _pairs(asked: Any, answered: Any) -> Iterator[tuple[Key, Value]]:
+    if isinstance(asked, GetRequestNormal) and isinstance(answered, GetResponseNormal):
+        yield asked.attribute, answered.value if answered.error is None else answered.error
+    elif isinstance(asked, GetRequestWithList) and isinstance(answered, GetResponseWithList):
+        yield from zip((item[0] for item in asked.items), answered.results, strict=False)
+    elif isinstance(asked, ReadRequest) and isinstance(answered, ReadResponse):
+        for variable, result in zip(asked.variables, answered.results, strict=False):
+            if isinstance(variable, VariableName | ParameterisedAccess) and isinstance(result, Data | int):
+                yield variable.name, result
 
 
 class ReplayServer:
@@ -120,6 +167,10 @@ class ReplayServer:
         if isinstance(asked, GetRequestWithList):
             found = [self.capture.values.get(item[0], DataAccessResult.OBJECT_UNDEFINED) for item in asked.items]
             return GetResponseWithList(asked.invoke, tuple(found)).encode()
+        if isinstance(asked, ReadRequest):
+            named = [item.name for item in asked.variables if isinstance(item, VariableName | ParameterisedAccess)]
+            known = [self.capture.values.get(name, DataAccessResult.OBJECT_UNDEFINED) for name in named]
+            return ReadResponse(tuple(known)).encode() if len(known) == len(asked.variables) else None
         return None
 
     def _association(self, question: bytes) -> tuple[bytes, ...]:

@@ -11,23 +11,29 @@ import pytest
 import yaml
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
+from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME, read_objects
+from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError, MeterRefused
 from dlms_mqtt.meter.dump import dump_session
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
+from dlms_mqtt.protocol.framing.seven_bit import strip_parity
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, household, serve_memory
+from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, SignOnOptions, household, serve_memory
 from dlms_mqtt.simulator.replay import Capture, replay_on, replay_tcp
+from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
 from tests.cli.conftest import Cli
 from tests.cli.test_find import meter
+from tests.meter.finder_bench import Path as LinePath
 
 ENERGY = AttributeDescriptor(3, Obis((1, 0, 1, 8, 0, 255)), 2)
+LOAD_PROFILE = Obis((1, 0, 99, 1, 0, 255))
 SALT = b"a salt"
 SESSIONS: dict[str, dict[str, Any]] = {
     "public": {"client": 16},
@@ -113,6 +119,88 @@ async def test_what_was_recorded_is_served_again(clock: FakeClock, framing: str,
             await client.get(AttributeDescriptor(1, Obis((0, 0, 96, 77, 0, 255)), 2))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("session", ["low", "ciphered", "short names"])
+async def test_objects_single_values_and_profiles_are_served_again(clock: FakeClock, session: str) -> None:
+    """Not only the questions of the dump, but those of other commands about the same things."""
+    document, _ = await dumped("wrapper", clock, **SESSIONS[session])
+    near, far = memory_pair()
+    plain = {key: value for key, value in SESSIONS[session].items() if key in ("client", "referencing")}
+    settings = ConnectionSettings(serial="x", framing="wrapper", timeout=1, **plain)
+    task = asyncio.create_task(replay_on(Capture(document), far))
+    async with DlmsClient(settings, transport=near) as client:
+        assert len(await read_objects(client)) > 20
+        assert isinstance((await client.get(LOGICAL_DEVICE_NAME)).value, bytes)
+        profile = await read_profile(client, LOAD_PROFILE, Selection(first=1, count=2))
+    assert len(profile.rows) == 2
+    assert len(profile.columns) > 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def sign_on_dump(clock: FakeClock, *, eight_bits: bool = False, **options: Any) -> tuple[dict[str, Any], bytes]:
+    """A meter whose sign-on tells its number, octet by octet as ports do; the number."""
+    meter = household(7, clock=clock)
+    number = meter.name[-8:]
+    near, far = memory_pair(line=SerialFormat(300, 8) if eight_bits else SerialFormat(300, 7, "even"), latency=0.03)
+    said = SignOnOptions(identification=Identification("ISK", "5", ("2",), f"ME371-{number}"), address=number)
+    settings = ConnectionSettings(serial="x", opening="sign-on", iec_address=number, **options)
+    async with serve_memory(meter, far, "hdlc", sign_on=said):
+        port = LinePath(near, eight_bits=True) if eight_bits else near
+        return await dump_session(settings, transport=port, salt=SALT, objects=12), number.encode()
+
+
+@pytest.mark.parametrize("eight_bits", [False, True])
+@pytest.mark.parametrize("password", [PASSWORD, Secret(b"wrong password")])
+async def test_a_sign_on_tells_no_number(clock: FakeClock, eight_bits: bool, password: Secret) -> None:
+    parity = {"parity": "none"} if eight_bits else {}
+    document, number = await sign_on_dump(
+        clock, eight_bits=eight_bits, client=32, authentication="low", password=password, **parity
+    )
+    for direction in "<>":
+        stream = b"".join(bytes.fromhex(octets) for _, way, octets in document["frames"] if way == direction)
+        assert number not in stream
+        assert number not in strip_parity(stream)
+    assert any(b"ME371-" in strip_parity(bytes.fromhex(octets)) for *_, octets in document["frames"])
+    assert number.decode() not in str(document)
+
+
+async def test_a_session_that_breaks_off_tells_no_number(clock: FakeClock) -> None:
+    """The meter falls silent in the middle: what it had said of itself is replaced all the same."""
+    meter = household(7, clock=clock)
+    near, far = memory_pair()
+    answers = 0
+
+    def falls_silent(data: bytes) -> list[tuple[float, bytes]]:
+        nonlocal answers
+        answers += 1
+        return [(0.0, data)] if answers < 6 else []
+
+    far.fault = falls_silent
+    settings = ConnectionSettings(serial="x", client=17, retries=0, timeout=1)
+    async with serve_memory(meter, far, "hdlc"):
+        document = await dump_session(settings, transport=near, salt=SALT, objects=30)
+    assert "error" in document["facts"]
+    text = yaml.safe_dump(document)
+    stream = b"".join(bytes.fromhex(octets)[11:-3] for _, way, octets in document["frames"] if way == "<")
+    for value in (meter.name.encode(), meter.name[-8:].encode(), meter.title):
+        assert value.hex() not in text
+        assert value not in stream
+    assert meter.name[:3].encode() in stream
+
+
+@pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
+async def test_challenges_and_their_answers_are_crossed_out(clock: FakeClock, framing: str) -> None:
+    """An MD5 sum over a challenge and a password lets anybody try passwords at home."""
+    document, _ = await dumped(framing, clock, **SESSIONS["md5"])
+    proof = bytes.fromhex(document["exchanges"][0][0])
+    assert proof[4:5] == b"\x0f"  # reply_to_HLS of class 15
+    assert proof.endswith(b"\x09\x10" + b"x" * 16)
+    answer = bytes.fromhex(document["exchanges"][0][1])
+    assert answer.endswith(b"\x09\x10" + b"x" * 16)
+    octets = b"".join(bytes.fromhex(row[2]) for row in document["frames"])
+    assert octets.count(b"x" * 16) == 4
 
 
 async def test_check_sequences_are_made_anew(clock: FakeClock) -> None:
