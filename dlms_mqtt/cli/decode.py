@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def keys_of(args: argparse.Namespace) -> Keys | None:
     """The keys that were given. ConfigError."""
     given = {kind: getattr(args, f"{kind}_key") for kind in KEY_OPTIONS}
-    secrets = {kind: parse_secret(text) for kind, text in given.items() if text}
+    secrets = {kind: _secret(kind, text) for kind, text in given.items() if text}
     for kind, secret in secrets.items():
         if len(secret) not in (16, 32):
             raise ConfigError(
@@ -57,6 +57,13 @@ def keys_of(args: argparse.Namespace) -> Keys | None:
     if secrets and "encryption" not in secrets:
         secrets["encryption"] = Secret()
     return Keys(**secrets) if secrets else None
+
+
+def _secret(kind: str, text: str) -> Secret:
+    try:
+        return parse_secret(text)
+    except ConfigError as error:
+        raise ConfigError(f"--{kind}-key: {error.message}", hint=error.hint) from None
 
 
 def _octets(words: list[str]) -> bytes:

@@ -17,13 +17,15 @@ from dlms_mqtt.cli.output import say, table
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 
 if TYPE_CHECKING:
+    from dlms_mqtt.simulator.associations import Association
     from dlms_mqtt.simulator.description import Described
     from dlms_mqtt.simulator.meter import Meter
 
 _DEFAULT = "127.0.0.1:4059"
 _EPILOG = """
 Without a line: TCP wrapper on 127.0.0.1:4059. A fault is name[:value][,p=0.1][,after=5][,times=1]: how often it strikes
-is counted in answers, requests or blocks. The keys and passwords of the built-in clients are for tests and are printed.
+is counted in answers, requests or blocks. Keys and passwords of the built-in clients are published, for tests, and
+printed; those of a description are not.
 A description has kind, seed, name, zone, from, objects, remove, associations, oddities, faults and push, e.g.
 {objects: [{obis: 0.0.128.0.1.255, value: 5, type: unsigned, writable: [2]}], associations: [16, {client: 3}]}.
 """
@@ -193,14 +195,19 @@ def _hdlc(args: argparse.Namespace, framing: str) -> dict[str, Any]:
 
 
 def _introduce(meter: Meter) -> None:
-    """Who it is and who may talk to it; the secrets are those of a test meter."""
+    """Who it is and who may talk to it. The built-in secrets are published: these are shown, no others."""
+    from dlms_mqtt.simulator.clients import PUBLISHED
+
+    def shown(secret: bytes, text: str) -> str:
+        return text if secret in PUBLISHED else "***"
+
+    def keys(row: Association) -> str:
+        found = (row.keys.encryption, row.keys.authentication) if row.keys else ()
+        return " ".join([f"suite {row.suite}:", *(shown(key, key.hex()) for key in found)]) if found else ""
+
     say(f"meter {meter.name}, system title {meter.title.hex()}, {len(meter.objects)} objects, {meter.now():%F %T %z}")
     rows: Sequence[Any] = [
-        (row.client, row.name, row.mechanism.text, bytes(row.secret).decode("latin-1"), _keys(row))
+        (row.client, row.name, row.mechanism.text, shown(row.secret, row.secret.decode("latin-1")), keys(row))
         for row in sorted(meter.associations.values(), key=lambda item: item.client)
     ]
     say(table(rows, ("CLIENT", "NAME", "AUTHENTICATION", "PASSWORD", "KEYS (encryption, authentication)"), right=(0,)))
-
-
-def _keys(row: Any) -> str:
-    return f"suite {row.suite}: {row.keys.encryption.hex()} {row.keys.authentication.hex()}" if row.keys else ""

@@ -169,9 +169,9 @@ class Ciphering:
         if not given or self._store is None:
             return Secret(self._random(SUITES[self.settings.suite].key_length))
         self._traffic = self._store.counter(given, self.title)
-        if not self._traffic.known:
-            self._traffic.raise_to(counter.value)
         self._traffic.refresh()
+        if self._traffic.value < counter.value:  # where the global one was raised, so is this one
+            self._traffic.raise_to(counter.value)
         return given
 
     def answer(self, agreed: Association) -> bytes:

@@ -43,7 +43,11 @@ def _secret_hex(text: str) -> Secret:
 
 def _secret_env(name: str) -> Secret:
     if name not in os.environ:
-        raise ConfigError(f"the environment variable {name} is not set", hint=f"Set {name} to text:... or hex:...")
+        # The name is not shown: with `env:$PASSWORD` the shell puts the password itself there.
+        raise ConfigError(
+            "the environment variable of this secret is not set",
+            hint="After env: comes the name of a variable, without $; its value is text:... or hex:...",
+        )
     return _nested_secret(os.environ[name])
 
 
@@ -52,7 +56,8 @@ def _secret_file(name: str) -> Secret:
         return _nested_secret(Path(name).read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"the secret file {name} cannot be read: {getattr(error, 'strerror', None) or 'not text'}"
+            f"the file of this secret cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
+            hint="After file: comes the path of a file that holds text:... or hex:...",
         ) from None
 
 

@@ -51,6 +51,12 @@ _ROWS: tuple[tuple[int, str, int, Mechanism, dict[str, object]], ...] = (
 )
 
 
+# What anybody can read in this file may be shown to anybody.
+PUBLISHED: frozenset[bytes] = frozenset(
+    [b"", *(key for keys in (KEYS, KEYS_256) for key in (keys.encryption, keys.authentication))]
+) | {bytes(row[4]["secret"]) for row in _ROWS if "secret" in row[4]}  # type: ignore[call-overload]
+
+
 def household_associations(faults: Faults | None = None) -> tuple[Association, ...]:
     """One row per client number."""
     return tuple(

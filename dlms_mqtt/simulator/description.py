@@ -20,6 +20,7 @@ What is not said is that of the household meter::
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,16 +91,25 @@ def load_meter(
     try:
         data = json.loads(content) if content.lstrip().startswith("{") else yaml.safe_load(content)
     except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} is neither YAML nor JSON: {error}", file=str(file)) from None
+        problem, mark = getattr(error, "problem", None) or error, getattr(error, "problem_mark", None)
+        raise ConfigError(
+            f"{file} is neither YAML nor JSON: {problem}", file=str(file), line=mark.line + 1 if mark else 0
+        ) from None
     if isinstance(data, dict) and isinstance(data.get("objects"), list) and "meter" in data and "values" in data:
         data = {"kind": "bare", "from": data}
     try:
         return describe(data or {}, clock=clock, seed=seed, faults=faults, folder=file.parent, start=start)
     except ConfigError as error:
-        error.file = error.file or str(file)
-        raise
+        raise ConfigError(
+            _hidden(error.message), file=error.file or str(file), key=error.key, hint=_hidden(error.hint)
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        raise ConfigError(f"the description is not understood: {error}", file=str(file)) from error
+        raise ConfigError(f"the description is not understood: {_hidden(str(error))}", file=str(file)) from None
+
+
+def _hidden(text: str) -> str:
+    """A secret in the wrong place is the value that a sentence complains of."""
+    return re.sub(r"\b(text|hex):[^'\"]*", r"\1:***", text)
 
 
 def describe(
@@ -230,6 +240,7 @@ def _association(row: Any, place: str, faults: Faults) -> Association:
             None,
             _secret(row["broadcast_key"]) if "broadcast_key" in row else None,
         )
+        keys.check(row.get("suite", 0))
     options: dict[str, Any] = {
         name: row[name] for name in ("referencing", "suite", "max_pdu", "gbt_window", "pre_established") if name in row
     }

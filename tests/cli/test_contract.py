@@ -113,7 +113,7 @@ WRONG = [
     (("read", "1.0.1.8.0", "--tcp", "h", "--address-size", "3"), "address"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--parity", "mark"), "--parity"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--password", "geheim"), "text:..., hex:..., env:NAME or file:PATH"),
-    (("read", "1.0.1.8.0", "--tcp", "h", "--password", "env:NOT_SET_ANYWHERE"), "NOT_SET_ANYWHERE"),
+    (("read", "1.0.1.8.0", "--tcp", "h", "--password", "env:NOT_SET_ANYWHERE"), "password: the environment variable"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--authentication", "low"), "password"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--encryption-key", "hex:0011"), "16 octets"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--meter", "house"), "--config"),
