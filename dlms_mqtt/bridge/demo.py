@@ -119,7 +119,7 @@ async def _broker(address: tuple[str, int] | None) -> AsyncIterator[tuple[str, i
     except ImportError:
         raise ConfigError(
             "the demo's own broker (amqtt) is not installed",
-            hint="pip install 'dlms-mqtt[demo]', or --broker HOST:PORT.",
+            hint="Do `pip install amqtt` in the environment of dlms-mqtt, or give --broker HOST:PORT.",
         ) from None
     port = _free_port()
     broker = Broker(

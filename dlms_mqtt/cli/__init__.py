@@ -37,6 +37,8 @@ COMMANDS: dict[str, str] = {
     "counter": "show or raise a stored invocation counter",
     "dump": "save a replayable, anonymised capture of a session",
 }
+_WHAT = "Reads home electricity meters over DLMS/COSEM and puts them into MQTT and Home Assistant."
+_STATUS = "Exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."
 _MODULES = {"profile": "profile_"}
 _UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done
 
@@ -94,7 +96,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
     """All commands by name, and the arguments of the chosen one."""
-    parser = _Parser(prog="dlms-mqtt", description="Home electricity meters into MQTT")
+    parser = _Parser(prog="dlms-mqtt", description=_WHAT, epilog=_STATUS)
     parser.add_argument("--version", action="version", version=f"dlms-mqtt {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, sentence in COMMANDS.items():
@@ -104,6 +106,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             module = importlib.import_module(f"dlms_mqtt.cli.{_MODULES.get(name, name)}")
             module.add_arguments(command)
             command.usage = _usage(command)
+            command.epilog = command.epilog or f"Example: dlms-mqtt {name} {module.EXAMPLE}".rstrip()
             command.set_defaults(run=module.run)
     return parser
 

@@ -22,6 +22,8 @@ _SETS = {
     "none": "nothing but what is named",
 }
 
+EXAMPLE = "--config config.yaml"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``check``."""
@@ -83,6 +85,7 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
         "writable": {item.key: own.set(item.key) for item in plan.items if item.said and item.said.writable},
         "profiles": [own.profile(row.key) for row in meter.profiles if row.key],
         "state_topic": own.state,
+        "value_topic": own.value("<key>"),
     }
 
 
@@ -99,6 +102,7 @@ def _print(document: dict[str, Any]) -> None:
         state = "" if meter["enabled"] else " (switched off)"
         say(f"meter {name}: {meter['name']}{state}, on {meter['line'] or 'no line'}, preset {meter['preset']}")
         say(f"  reads {_SETS[meter['set']]}, every {meter['every']:g} s")
+        say(f"  to {meter['state_topic']} and {meter['value_topic']}")
         rows = [(i["key"], f"{i['class']}/{i['obis']}:{i['attribute']}", i["when"], i["topic"]) for i in meter["items"]]
         if rows:
             say("\n".join("  " + line for line in table(rows, ("KEY", "OBJECT", "WHEN", "TOPIC")).splitlines()))
@@ -110,4 +114,4 @@ def _print(document: dict[str, Any]) -> None:
         for obis in meter["unknown_class"]:
             say(f"  the class of {obis} is not known: it will be looked up in the meter's object list")
     say("")
-    say("The configuration is good.")
+    say("The configuration is good." if document["meters"] else "The configuration is good, but it has no meters.")

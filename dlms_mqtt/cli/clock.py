@@ -14,6 +14,8 @@ from dlms_mqtt.cli.words import parse_object
 from dlms_mqtt.client.clock import ClockReading, read_clock, set_clock
 from dlms_mqtt.protocol.obis import Obis
 
+EXAMPLE = "--config config.yaml --meter house --set"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``clock``."""

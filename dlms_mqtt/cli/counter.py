@@ -17,6 +17,8 @@ from dlms_mqtt.protocol.security import key_id
 
 _NUMBER = parse_int(0, 0xFFFFFFFE)
 
+EXAMPLE = "--config config.yaml --meter house --raise 5000"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``counter``."""

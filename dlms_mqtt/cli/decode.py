@@ -19,6 +19,8 @@ from dlms_mqtt.protocol.security import Keys
 _SEPARATORS = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[\s,;:|_-]+")
 KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
 
+EXAMPLE = "capture.txt --encryption-key env:KEY --json"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``decode``."""

@@ -21,6 +21,8 @@ _MQTT_PORT = 1883
 _FIRST = ("power", "energy", "voltage", "current")
 _FOREIGN = ("amqtt", "transitions", "aiomqtt", "mqtt")
 
+EXAMPLE = "--seconds 60"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``demo``."""

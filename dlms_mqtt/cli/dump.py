@@ -16,6 +16,8 @@ from dlms_mqtt.cli.options import Target, add_connection, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say
 from dlms_mqtt.errors import ConfigError
 
+EXAMPLE = "--tcp 192.168.1.20:4059 --output capture.yaml"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``dump``."""

@@ -21,6 +21,8 @@ _LINES = ("serial", "tcp", "udp")
 #: What a search finds out by itself, so that nobody is asked for it.
 _NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "exchange_timeout", "pre_established"}
 
+EXAMPLE = "--serial /dev/ttyUSB0"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``find``: the line, what the user happens to know, and limits."""

@@ -16,6 +16,8 @@ from dlms_mqtt.protocol.obis import Obis
 
 _BEGUN = "image transfers"  # namespace of the state file: what was begun and not finished, by meter and object
 
+EXAMPLE = "image.bin --config config.yaml --meter house"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``firmware``."""

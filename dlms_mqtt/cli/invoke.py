@@ -20,6 +20,8 @@ from dlms_mqtt.protocol.data import Data, DataType, parse_value
 # What a method without a stated argument takes: most meters want integer 0, never a bare null.
 DEFAULT_ARGUMENT = Data(DataType.INTEGER, 0)
 
+EXAMPLE = "0.0.96.3.10.255:remote_reconnect --config config.yaml --meter house"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``invoke``."""

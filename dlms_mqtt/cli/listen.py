@@ -26,6 +26,8 @@ from dlms_mqtt.transport.listen import listen
 _PARITIES = ("none", "even", "odd")
 _TICK = 1.0  # s between looks at messages that may never be completed
 
+EXAMPLE = "--bind tcp://0.0.0.0:4059 --encryption-key file:key.hex --json"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``listen``."""

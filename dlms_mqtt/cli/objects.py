@@ -24,6 +24,8 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 _CHUNK = 20  # attributes between two steps of the progress bar
 _BUFFERS = {(7, 2), (15, 2), (12, 2)}  # long ones, which have commands of their own
 
+EXAMPLE = "--tcp 192.168.1.20:4059 --client 32 --authentication low --password text:12345678 --values"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``objects``."""

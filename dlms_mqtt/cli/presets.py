@@ -11,6 +11,8 @@ import yaml
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.meter.preset import load_preset, preset_names
 
+EXAMPLE = "kamstrup-omnipower"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``presets``."""

@@ -22,6 +22,8 @@ from dlms_mqtt.protocol.obis import Obis
 
 _FORMATS = ("table", "csv", "json")
 
+EXAMPLE = "1.0.99.1.0 --from 24h --config config.yaml --meter house --format csv"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``profile``."""

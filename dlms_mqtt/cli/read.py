@@ -21,6 +21,8 @@ from dlms_mqtt.errors import MeterRefused
 from dlms_mqtt.meter.answers import error_json, meter_json, value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
+EXAMPLE = "1-0:1.8.0 1-0:32.7.0 0-0:1.0.0:3 --tcp 192.168.1.20:4059 --json"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``read``."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dlms_mqtt.bridge.run import run_bridge
 
+EXAMPLE = "--config config.yaml"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``run``."""

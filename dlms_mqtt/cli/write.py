@@ -20,6 +20,8 @@ from dlms_mqtt.protocol.data import Data, DataType, encode, parse_value
 
 _INVOKE = 0xC1
 
+EXAMPLE = "1.0.0.4.2.255:2 50 --config config.yaml --meter house --dry-run"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``write``."""

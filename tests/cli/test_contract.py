@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydlms.simulator import MeterSimulator
 
-from dlms_mqtt.cli import _MODULES, COMMANDS
+from dlms_mqtt.cli import _MODULES, COMMANDS, _parser
 from tests.cli.conftest import Cli, served
 
 #: command -> the words and options of its own
@@ -84,6 +85,13 @@ def test_a_command_has_its_options(cli: Cli, command: str) -> None:
     text = help_of(cli, command)
     assert text.startswith(f"usage: dlms-mqtt {command} [options]")
     assert [word for word in TABLE[command] if word not in text] == []
+
+
+@pytest.mark.parametrize("command", sorted(set(TABLE) - {"simulate"}))
+def test_the_example_of_the_help_is_understood(cli: Cli, command: str) -> None:
+    example = help_of(cli, command).rpartition("Example: dlms-mqtt ")[2]
+    args = _parser(command).parse_args(shlex.split(example))
+    assert args.command == command
 
 
 @pytest.mark.parametrize("command", TALK)

@@ -1,0 +1,80 @@
+"""``check``: what would be read, when and to which topics, and every mistake; no meter and no broker is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Cli
+
+CONFIG = """\
+bridge: {id: attic, state_dir: STATE}
+mqtt: {host: broker.example, base_topic: power}
+meters:
+  house:
+    connection: {tcp: "192.0.2.1:4059"}
+    every: 10s
+    read:
+      also:
+        - {obis: 1.0.32.7.0.255, at: ["00:05", "12:05"]}
+        - {obis: 0.0.96.13.0.255, class: 1, key: message, writable: true, max_length: 10}
+    actions: {reconnect: {obis: 0.0.96.3.10.255, method: 2}}
+    profiles: [{obis: 1.0.99.1.0.255, key: load_profile}]
+"""
+
+
+def written(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "config.yaml"
+    file.write_text(text.replace("STATE", str(tmp_path / "state")))
+    return str(file)
+
+
+def test_what_when_and_where(cli: Cli, tmp_path: Path) -> None:
+    result = cli("check", "--config", written(tmp_path, CONFIG))
+    assert (result.status, result.err) == (0, "")
+    lines = [" ".join(line.split()) for line in result.out.splitlines()]
+    assert lines == [
+        "bridge attic, broker broker.example:1883, topics below power/",
+        "",
+        "meter house: house, on tcp://192.0.2.1:4059, preset generic",
+        "reads the core set of what the meter's object list offers, every 10 s",
+        "to power/meter/house/state and power/meter/house/value/<key>",
+        "KEY OBJECT WHEN TOPIC",
+        "message 1/0.0.96.13.0.255:2 every 10 s power/meter/house/value/message",
+        "voltage_l1 3/1.0.32.7.0.255:2 at 00:05, 12:05 power/meter/house/value/voltage_l1",
+        "writes on power/meter/house/set/message",
+        "actions on power/meter/house/do/reconnect",
+        "profile rows to power/meter/house/profile/load_profile",
+        "",
+        "The configuration is good.",
+    ]
+    assert not (tmp_path / "state").exists()
+
+
+def test_json(cli: Cli, tmp_path: Path) -> None:
+    document = cli("check", "--config", written(tmp_path, CONFIG), "--json").json
+    meter = document["meters"]["house"]
+    assert (meter["set"], meter["every"], meter["needs_object_list"]) == ("core", 10, True)
+    assert next(item for item in meter["items"] if item["key"] == "voltage_l1") == {
+        "key": "voltage_l1",
+        "obis": "1.0.32.7.0.255",
+        "class": 3,
+        "attribute": 2,
+        "when": "at 00:05, 12:05",
+        "topic": "power/meter/house/value/voltage_l1",
+    }
+    assert meter["writable"] == {"message": "power/meter/house/set/message"}
+
+
+def test_no_meters(cli: Cli, tmp_path: Path) -> None:
+    result = cli("check", "--config", written(tmp_path, "bridge: {state_dir: STATE}"))
+    assert result.status == 0
+    assert result.out.endswith("The configuration is good, but it has no meters.\n")
+
+
+def test_every_mistake_at_once(cli: Cli, tmp_path: Path) -> None:
+    file = written(tmp_path, CONFIG.replace("every: 10s", "every: soon").replace("base_topic", "base_topik"))
+    result = cli("check", "--config", file)
+    assert (result.status, result.out) == (2, "")
+    first, second = result.err.splitlines()
+    assert first == f"dlms-mqtt: {file}:2: mqtt.base_topik: unknown key; did you mean 'base_topic'?"
+    assert second.startswith(f"{file}:6: meters.house.every: expected a time with a unit")
