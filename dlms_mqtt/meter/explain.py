@@ -1,7 +1,7 @@
 """Captured bytes in words: frames, ciphering, APDU, values with OBIS names. No history of counters is kept or judged.
 
-One ``Explainer`` follows one capture: it remembers the system titles of AARQ and AARE, and which attributes the last
-request asked for, so that the answer to it can be labelled.
+One ``Explainer`` follows one capture: it remembers the system titles of AARQ and AARE, and (``explain_services``) what
+the last request asked for, so that the answer to it can be labelled.
 """
 
 from __future__ import annotations
@@ -11,25 +11,16 @@ from dataclasses import asdict
 from typing import Any
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
-from dlms_mqtt.meter.explain_json import apdu_json, value_json
-from dlms_mqtt.meter.push import PushValue, plain_tree, push_values
+from dlms_mqtt.meter.explain_json import apdu_json
+from dlms_mqtt.meter.explain_services import Dialogue, whole_value
 from dlms_mqtt.meter.telegram import telegram_json
 from dlms_mqtt.protocol.acse import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.apdu.general import CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
-from dlms_mqtt.protocol.apdu.get import (
-    GetRequestNormal,
-    GetRequestWithList,
-    GetResponseBlock,
-    GetResponseNormal,
-    GetResponseWithList,
-)
-from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
-from dlms_mqtt.protocol.apdu.results import decode_results
+from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
 from dlms_mqtt.protocol.apdu.telegram import Telegram
-from dlms_mqtt.protocol.data import Data, decode
 from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
+from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
+from dlms_mqtt.protocol.framing.hdlc_parameters import decode_parameters
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import Cipher, Keys, PeerCounters, Security
 from dlms_mqtt.protocol.security.suites import SUITE_MASK
@@ -42,7 +33,17 @@ _CIPHERED = (CipheredApdu, GeneralGloCiphering, GeneralDedCiphering)
 def explain(data: bytes, keys: Keys | None = None, system_title: bytes = b"") -> dict[str, Any]:
     """The document of ``decode --json`` for a whole capture."""
     stream = StreamDecoder()
-    return Explainer(keys, system_title).document([*stream.feed(data), *stream.finish()])
+    document = Explainer(keys, system_title).document([*stream.feed(data), *stream.finish()])
+    return document if document["messages"] else _value_document(data) or document
+
+
+def _value_document(data: bytes) -> dict[str, Any] | None:
+    """For octets that are no message but exactly one encoded value."""
+    contents = whole_value(data)
+    if contents is None:
+        return None
+    message = {"framing": "raw-data", "frames": [], "apdu": {"name": "data"}, **contents.json()}
+    return {"messages": [message], "rest": "", "errors": []}
 
 
 class Explainer:
@@ -52,8 +53,7 @@ class Explainer:
         self._keys = keys
         self._title = system_title
         self._titles: set[bytes] = set()
-        self._asked: list[AttributeDescriptor] = []
-        self._blocks = bytearray()
+        self._dialogue = Dialogue()
         self.frames: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
 
@@ -179,63 +179,33 @@ class Explainer:
     def _plain(self, message: Apdu) -> dict[str, Any]:
         if isinstance(message, Telegram):
             return telegram_json(message)
-        self._learn(message)
-        part: dict[str, Any] = {"apdu": {"name": message.NAME, **apdu_json(message)}}
-        body = self._body(message)
-        if body is None:
+        self._learn_titles(message)
+        part: dict[str, Any] = {"apdu": {"name": message.NAME, **apdu_json(message), **self._carried(message)}}
+        try:
+            contents = self._dialogue.contents(message)
+        except DecodeError as error:
+            if not hasattr(message, "block_number"):  # of a block, only the value that it completes is damaged
+                raise
+            self._error(error)
             return part
-        tree = plain_tree(body)
-        if tree is not None:
-            part["tree"] = tree.tree()
-        part["values"] = [value_json(value) for value in self._values(message, body)]
-        return part
+        return part if contents is None else part | contents.json()
 
-    def _learn(self, message: Apdu) -> None:
+    def _learn_titles(self, message: Apdu) -> None:
         if isinstance(message, Aarq) and message.calling_ap_title:
             self._titles.add(message.calling_ap_title)
         elif isinstance(message, Aare) and message.responding_ap_title:
             self._titles.add(message.responding_ap_title)
-        elif isinstance(message, GetRequestNormal):
-            self._asked = [message.attribute]
-        elif isinstance(message, GetRequestWithList):
-            self._asked = [attribute for attribute, _ in message.items]
 
-    def _body(self, message: Apdu) -> bytes | None:
-        """The encoded value that a message carries, None where there is none (or not yet: a block)."""
-        if isinstance(message, DataNotification | EventNotification):
-            return message.data
-        if isinstance(message, GetResponseNormal):
-            return None if message.error is not None else message.data
-        if isinstance(message, GetResponseBlock):
-            return self._joined(message)
-        return b"" if isinstance(message, GetResponseWithList) else None
-
-    def _joined(self, block: GetResponseBlock) -> bytes | None:
-        if block.block_number == 1:
-            self._blocks.clear()
-        self._blocks += block.data
-        return bytes(self._blocks) if block.last and block.error is None else None
-
-    def _values(self, message: Apdu, body: bytes) -> list[PushValue]:
-        if isinstance(message, DataNotification):
-            return push_values(body)
-        if isinstance(message, EventNotification):
-            return [_labelled(message.attribute, decode(body)[0])]
-        if isinstance(message, GetResponseWithList):
-            answers: Iterable[Any] = message.results
-        elif len(self._asked) > 1:
-            answers = decode_results(body)
-        else:
-            answers = [decode(body)[0]]
-        return [
-            _labelled(attribute, answer)
-            for attribute, answer in zip(self._asked, answers, strict=False)
-            if isinstance(answer, Data)
-        ]
-
-
-def _labelled(attribute: AttributeDescriptor, data: Data) -> PushValue:
-    return PushValue(data, attribute.obis, None, attribute.class_id, attribute.attribute)
+    def _carried(self, message: Apdu) -> dict[str, Any]:
+        """A ciphered InitiateRequest or -Response inside an association or release message."""
+        octets = getattr(message, "user_information", None)
+        if not octets or octets[0] not in PLAIN_TAGS:
+            return {}
+        try:
+            part = self.apdu(octets)
+        except DlmsMqttError:
+            return {}
+        return {"user_information": part.pop("apdu") | part}
 
 
 def _name(message: CipheredApdu | GeneralGloCiphering | GeneralDedCiphering) -> str:
@@ -287,4 +257,14 @@ def frame_json(frame: FrameInfo) -> dict[str, Any]:
         "segmented": frame.segmented,
         "valid": frame.valid,
     }
-    return shown | {"reason": frame.reason} if frame.reason else shown
+    return shown | link_parameters(frame) | ({"reason": frame.reason} if frame.reason else {})
+
+
+def link_parameters(frame: FrameInfo) -> dict[str, Any]:
+    """What an SNRM offers or a UA answers, where it says so."""
+    if frame.type not in ("SNRM", "UA"):
+        return {}
+    found = read_frame(frame.raw, 0, final=True)
+    if not isinstance(found, Frame) or not found.information:
+        return {}
+    return {"parameters": asdict(decode_parameters(found.information))}

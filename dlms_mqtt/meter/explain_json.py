@@ -30,7 +30,7 @@ def apdu_json(message: Apdu) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for field in fields(message):
         value = getattr(message, field.name)
-        if value is None or value in ((), b""):
+        if value is None or value == b"":
             continue
         shown |= _FIELDS[field.name](value) if field.name in _FIELDS else {field.name: _json(value)}
     return shown
@@ -56,7 +56,20 @@ def _user_information(value: bytes) -> dict[str, Any]:
     return {"user_information": {"name": carried.NAME, **apdu_json(carried)}}
 
 
+def _access(value: Any) -> dict[str, Any]:
+    """Selective access: which selector, and what it selects."""
+    selector, selection = value
+    return {"access": {"selector": selector, "selection": _json(selection)}}
+
+
+def _items(value: Any) -> dict[str, Any]:
+    """The attributes of a list, each perhaps with its selection."""
+    return {"attributes": [_json(item) | (_access(access) if access else {}) for item, access in value]}
+
+
 _FIELDS = {
+    "access": _access,
+    "items": _items,
     "invoke": _invoke,
     "long_invoke": _long_invoke,
     "date_time": _date_time,
@@ -76,6 +89,8 @@ def _json(value: Any) -> Any:
         return {"class": value.class_id, "obis": str(value.obis), **number}
     if isinstance(value, Obis | ApplicationContext | Mechanism) or hasattr(value, "text"):
         return value.text if hasattr(value, "text") else str(value)
+    if hasattr(value, "_asdict"):  # variables, specifications and outcomes: by the names of their fields
+        return {name: _json(part) for name, part in value._asdict().items() if part is not None}
     return _plain(value)
 
 
@@ -84,7 +99,7 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple | list):
         return [_json(item) for item in value]
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def value_json(value: PushValue) -> dict[str, Any]:

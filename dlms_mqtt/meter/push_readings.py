@@ -134,7 +134,11 @@ def measured(
     name = _list_name(values)
     rows: dict[AttributeDescriptor, Measured] = {}
     for attribute, value in _attributes(values):
-        known = value.scaler_unit or listed_scaler(name, attribute.obis) or _known(attribute, scalers or {})
+        known = (
+            value.scaler_unit
+            or listed_scaler(name, attribute.obis, value.data.value)
+            or _known(attribute, scalers or {})
+        )
         rows.setdefault(attribute, Measured(attribute, value.data, known))
     return list(rows.values())
 

@@ -104,6 +104,39 @@ def test_the_iskra_list_adds_up() -> None:
             assert abs(sum(map(Decimal, parts)) - Decimal(readings[key].value)) <= 2  # type: ignore[arg-type]
 
 
+UNNAMED = {
+    "amsreader-iskraemeco-gh869-6": {"power_import": "625", "energy_import": "12789.950", "energy_export_t2": "0.138"},
+    "nodedsmr-slovenia-list-2": {
+        "energy_import": "3.810",
+        "energy_import_t1": "0.000",
+        "reactive_energy_import": "4.531",
+        "disconnect_state": "connected",
+    },
+    "amsreader-lg-em-si2026-1": {"power_import": "513", "energy_import": "65138.118", "reactive_power_export": "103"},
+    "amsreader-lg-em-si2026-2": {"frequency": "50", "current_l1": "1.05", "voltage_l3": "236", "power_import_l2": "82"},
+    "amsreader-lg-gh501-1": {
+        "voltage_l2": "237",
+        "current_l3": "0.26",
+        "power_import": "29",
+        "energy_import": "31358.606",
+    },
+    "amsreader-kaifa-gh242-1": {"voltage_l1": "232.2", "current_l1": "0.032", "energy_import": "1.142"},
+    "amsreader-kamstrup-bornholm-centivolts": {"voltage_l1": "221.99", "voltage_l3": "223.21", "current_l1": "2.52"},
+}
+
+
+@pytest.mark.parametrize("name", UNNAMED)
+def test_lists_that_do_not_say_what_they_hold(name: str) -> None:
+    """What the source of each says about it; energies by tariff add up to their total."""
+    (item,) = entries("push_published", id=name)
+    readings = by_key(notification_of(item))
+    assert {key: str(readings[key].value) for key in UNNAMED[name]} == UNNAMED[name]
+    assert all(readings[key].quality is Quality.GOOD for key in UNNAMED[name])
+    if "energy_import_t1" in readings:
+        tariffs = [readings[f"energy_import_t{tariff}"].value for tariff in (1, 2)]
+        assert sum(map(Decimal, tariffs)) == readings["energy_import"].value  # type: ignore[arg-type]
+
+
 def test_a_telegram() -> None:
     readings = by_key(Telegram.decode(LUXEMBOURG), zone=ZoneInfo("Europe/Luxembourg"))
     assert (readings["energy_import"].value, readings["energy_import"].unit) == (Decimal("273.764"), "kWh")
