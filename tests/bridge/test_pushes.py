@@ -53,7 +53,7 @@ async def test_every_capture_that_another_reader_shows(mosquitto, tmp_path):
     text = "".join(
         f"  {name}:\n    push: {{listen: '{kind}://127.0.0.1:{port}'}}\n" for name, (port, kind) in lines.items()
     )
-    assert len(lines) == 9
+    assert len(lines) == 14
     async with house(mosquitto, tmp_path, f"\n{text}") as home:
         for (name, (port, kind)), item in zip(lines.items(), SHOWN_BY_PEERS, strict=True):
             _send(port, kind, bytes.fromhex(item["hex"]))
