@@ -19,6 +19,7 @@ from dlms_mqtt.bridge import yaml_loader
 from dlms_mqtt.bridge.config_file import SECRET_KEYS, managed_file
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import PREFIX, SealKey
+from dlms_mqtt.meter.readings import json_number
 
 LINES = ("serial", "tcp", "udp")
 _GRANTS = ("allow", "actions")
@@ -90,7 +91,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return (int(value) if value == value.to_integral_value() else float(value)) if isinstance(value, Decimal) else value
+    return json_number(value) if isinstance(value, Decimal) else value
 
 
 def completed(config: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,10 +50,6 @@ class MeterState:
             del self._values[key]
         return gone
 
-    def next_expiry(self) -> float | None:
-        """When the next value expires (monotonic), None when there is none."""
-        return min((value.expires for value in self._values.values()), default=None)
-
     def fresh(self, now: float) -> dict[str, Value]:
         """The values that may be sent now."""
         return {key: value for key, value in self._values.items() if value.expires > now}

@@ -14,7 +14,7 @@ from dlms_mqtt.client.image import IMAGE_OBIS, ImageReport, ImageTransfer
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.obis import Obis
 
-_BEGUN = "image transfers"  # namespace of the state file: what was begun and not finished, by meter and object
+_BEGUN = "image transfers"  # namespace of the state file: what was begun and not activated, by meter and object
 
 EXAMPLE = "image.bin --config config.yaml --meter house"
 
@@ -79,7 +79,8 @@ async def _transfer(where: Target, image: bytes, identifier: bytes, obis: Obis, 
                 progress=lambda stage, done, total: bar.update(done, total, stage),
             )
             report = await transfer.run(activate=args.activate, begun=store.get(_BEGUN, key) == mark)
-            store.forget(_BEGUN, key)
+            if report.activated:
+                store.forget(_BEGUN, key)
     return report
 
 
@@ -103,7 +104,7 @@ def _document(report: ImageReport) -> dict[str, Any]:
         "activated": report.activated,
         "restarted": report.restarted,
         "images_to_activate": [
-            {"size": info.size, "identifier": info.identifier.hex(), "signature": info.signature.hex()}
+            {"size": info.size, "identifier": info.identification.hex(), "signature": info.signature.hex()}
             for info in report.to_activate
         ],
     }

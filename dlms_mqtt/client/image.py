@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from dlms_mqtt.cosem.structures import ImageInfo, images
 from dlms_mqtt.cosem.structures import ImageTransferStatus as Status
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -44,14 +45,6 @@ _BUSY = "temporary-failure"
 
 Progress = Callable[[str, int, int], None]
 """Stage, blocks there, blocks in all."""
-
-
-class ImageInfo(NamedTuple):
-    """One entry of image_to_activate_info."""
-
-    size: int
-    identifier: bytes
-    signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,9 @@ class ImageTransfer:
         self._sent = 0
 
     async def run(self, *, activate: bool = False, begun: bool = False) -> ImageReport:
-        """Transfer and verify; activate only if told. ``begun``: this very image is known to be partly in the meter.
+        """Transfer and verify; activate only if told. ``begun``: what the meter has is known to be of this very image.
+
+        Name and size alone prove nothing: a new build has often the same, and the old one must not be activated.
 
         MeterRefused, TransportError; what has arrived stays in the meter for the next attempt.
         """
@@ -103,10 +98,10 @@ class ImageTransfer:
         status = await self._status()
         listed = await self._to_activate()
         resumed = 0
-        if status is Status.VERIFICATION_SUCCESSFUL and self._mine(listed):
+        if begun and status is Status.VERIFICATION_SUCCESSFUL and self._mine(listed):
             resumed = self._count
         else:
-            missing = await self._prepare(status, begun or self._mine(listed))
+            missing = await self._prepare(status, begun)
             resumed = self._count - len(missing)
             await self._fill(missing)
             await self._verify()
@@ -220,7 +215,7 @@ class ImageTransfer:
     def _check_listed(self, listed: Sequence[ImageInfo]) -> None:
         """What would be activated must be what was sent, where the meter says it."""
         if listed and not self._mine(listed):
-            names = ", ".join(f"{info.identifier!r} of {info.size} octets" for info in listed)
+            names = ", ".join(f"{info.identification!r} of {info.size} octets" for info in listed)
             raise ActionRefused(
                 f"the meter holds another image ready than the one that was sent: {names}",
                 target=str(self._attribute(_TO_ACTIVATE)),
@@ -298,13 +293,9 @@ class ImageTransfer:
     async def _to_activate(self) -> tuple[ImageInfo, ...]:
         """What the meter would activate; nothing where it does not say."""
         try:
-            entries = (await self._get(_TO_ACTIVATE)).plain()
+            return images(await self._get(_TO_ACTIVATE))
         except MeterRefused:
             return ()
-        try:
-            return tuple(ImageInfo(size, bytes(name), bytes(signature)) for size, name, signature in entries or ())
-        except (TypeError, ValueError):
-            raise DecodeError(f"the meter's list of images is not readable: {entries!r}") from None
 
     def _mine(self, listed: Iterable[ImageInfo]) -> bool:
-        return any(info.identifier == self._identifier and info.size == len(self._image) for info in listed)
+        return any(info.identification == self._identifier and info.size == len(self._image) for info in listed)

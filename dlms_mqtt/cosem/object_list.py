@@ -43,11 +43,6 @@ class ObjectInfo:
         access = self.attribute_access.get(attribute)
         return access is None or access.write
 
-    def invokable(self, method: int) -> bool:
-        """False only where the list says so."""
-        access = self.method_access.get(method)
-        return access is None or access.invoke
-
 
 # How nearly every meter writes an element: class id, version, OBIS, counts and octets of attribute and method rights.
 _ELEMENT = re.compile(

@@ -90,12 +90,6 @@ class SapAssignment(NamedTuple):
     sap: int
     name: str
 
-    @classmethod
-    def from_data(cls, value: Data) -> Self:
-        """DecodeError unless it is a number and an octet or visible string."""
-        sap, name = _fields(value, (int, bytes | str), "SAP assignment")
-        return cls(sap, name if isinstance(name, str) else name.decode("latin-1"))
-
     def to_data(self) -> Data:
         """The structure of long-unsigned and octet-string."""
         return _structure((DataType.LONG_UNSIGNED, self.sap), (DataType.OCTET_STRING, self.name.encode("latin-1")))
@@ -109,14 +103,6 @@ class ScriptAction(NamedTuple):
     obis: Obis
     number: int
     parameter: Data
-
-    @classmethod
-    def from_data(cls, value: Data) -> Self:
-        """DecodeError unless it is a structure of five."""
-        service, class_id, obis, number = _fields(value, (int, int, bytes, int), "script action")
-        if len(value.value) != 5:
-            raise DecodeError("a script action has five parts")
-        return cls(service, class_id, _obis(obis, "script action"), number, value.value[4])
 
     def to_data(self) -> Data:
         """The structure of five."""
@@ -134,12 +120,6 @@ class Script(NamedTuple):
 
     identifier: int
     actions: tuple[ScriptAction, ...]
-
-    @classmethod
-    def from_data(cls, value: Data) -> Self:
-        """DecodeError unless it is a number and an array of actions."""
-        identifier, _ = _fields(value, (int, tuple), "script")
-        return cls(identifier, tuple(map(ScriptAction.from_data, _items(value.value[1], "script"))))
 
     def to_data(self) -> Data:
         """The structure of long-unsigned and array."""
@@ -189,16 +169,6 @@ class ImageInfo(NamedTuple):
 def capture_objects(value: Data) -> tuple[CaptureObject, ...]:
     """Attribute 3 of Profile generic, or a push object list."""
     return tuple(map(CaptureObject.from_data, _items(value, "capture_objects")))
-
-
-def sap_list(value: Data) -> tuple[SapAssignment, ...]:
-    """Attribute 2 of SAP assignment."""
-    return tuple(map(SapAssignment.from_data, _items(value, "SAP assignment list")))
-
-
-def scripts(value: Data) -> tuple[Script, ...]:
-    """Attribute 2 of Script table."""
-    return tuple(map(Script.from_data, _items(value, "scripts")))
 
 
 def images(value: Data) -> tuple[ImageInfo, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.names import object_name
 from dlms_mqtt.meter.push import PushValue
+from dlms_mqtt.meter.readings import json_number
 from dlms_mqtt.protocol.acse import ApplicationContext, Mechanism
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -120,13 +120,8 @@ def _scaled(value: PushValue) -> dict[str, Any]:
     scaled, raw = value.scaler_unit, value.data.value
     if scaled is None or not isinstance(raw, int | float) or isinstance(raw, bool):
         return {}
-    shown = {"scaler": scaled.scaler, "unit": UNITS.get(scaled.unit_code, ""), "value": number(scaled.apply(raw))}
+    shown = {"scaler": scaled.scaler, "unit": UNITS.get(scaled.unit_code, ""), "value": json_number(scaled.apply(raw))}
     return shown | ({"from_list": value.from_list} if value.from_list else {})
-
-
-def number(value: Decimal) -> int | float:
-    """A Decimal as the JSON number that reads the same."""
-    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _text(data: Data) -> dict[str, Any]:

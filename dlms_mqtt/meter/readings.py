@@ -187,11 +187,6 @@ def bit_word(data: Data) -> int | None:
     return int(value) if isinstance(value, int) and value >= 0 else None
 
 
-def bit_names(word: int, words: dict[int, str]) -> list[str]:
-    """The names of the bits that are set; ``bit 5`` where a bit has none."""
-    return [words.get(bit, f"bit {bit}") for bit in range(word.bit_length()) if word >> bit & 1]
-
-
 def date_time_of(data: Data) -> DateTime | None:
     """A date-time, also out of twelve octets that can be nothing else; None when it is none."""
     if isinstance(data.value, DateTime):
@@ -261,5 +256,5 @@ def number_text(value: Decimal) -> str:
 
 
 def json_number(value: Decimal) -> int | float:
-    """A number for JSON: int where it is whole."""
+    """The JSON number that reads the same: int where it is whole."""
     return int(value) if value == value.to_integral_value() else float(value)

@@ -114,7 +114,6 @@ def test_how_long_a_value_lives(schedule, seconds):
 def test_state_holds_what_is_fresh_and_nothing_else():
     state, moment = MeterState(), datetime(2026, 1, 1, tzinfo=VIENNA)
     assert state.payload(0) == {"_time": {}}
-    assert state.next_expiry() is None
     state.update("power", Value(0, moment, 120))
     state.update("energy", Value(5, moment + timedelta(seconds=1), 900))
     assert state.payload(119) == {
@@ -122,7 +121,6 @@ def test_state_holds_what_is_fresh_and_nothing_else():
         "energy": 5,
         "_time": {"power": "2026-01-01T00:00:00+01:00", "energy": "2026-01-01T00:00:01+01:00"},
     }
-    assert state.next_expiry() == 120
     assert "power" not in state.payload(120)
     assert state.expire(120) == ["power"]
     state.drop("energy")

@@ -55,6 +55,13 @@ def test_transfer_then_activate(meter: Meter, image: Path, capsys: pytest.Captur
     assert meter.target.activated
 
 
+def test_a_new_build_of_the_same_name_and_size_is_sent(meter: Meter, image: Path) -> None:
+    assert main(["firmware", str(image), *meter.words]) == 0
+    image.write_bytes(IMAGE[::-1])
+    assert main(["firmware", str(image), "--activate", "--json", *meter.words]) == 0
+    assert b"".join(octets for _, octets in sorted(meter.target.blocks.items())) == IMAGE[::-1]
+
+
 def test_an_interrupted_transfer_is_resumed(meter: Meter, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     meter.target.drop_blocks = {4: 1000}
     assert main(["firmware", str(image), "--identifier", "hex:0102", *meter.words]) == 1

@@ -59,11 +59,19 @@ async def test_the_seven_steps(clock: object, hdlc: bool) -> None:
     assert bench.image == IMAGE
     assert (report.blocks, report.sent, report.resumed, report.block_size) == (BLOCKS, BLOCKS, 0, 64)
     assert (report.activated, bench.target.activated) == (None, False), "nothing without an explicit word"
-    assert [info.identifier for info in report.to_activate] == [NAME]
+    assert [info.identification for info in report.to_activate] == [NAME]
     assert bench.stages == ["initiate", "transfer", "verify"]
     assert (bench.shares[0], bench.shares[-1]) == (0, BLOCKS)
-    done = await bench.transfer(activate=True)
+    done = await bench.transfer(activate=True, begun=True)
     assert (done.sent, done.resumed, done.activated, bench.target.activated) == (0, BLOCKS, True, True)
+
+
+async def test_an_image_of_the_same_name_and_size_is_not_taken_for_this_one(clock: object) -> None:
+    bench = Bench()
+    await bench.transfer()
+    rebuilt = IMAGE[::-1]
+    report = await bench.transfer(rebuilt, activate=True)
+    assert (report.sent, report.resumed, bench.image) == (BLOCKS, 0, rebuilt)
 
 
 async def test_lost_blocks_are_sent_again(clock: object) -> None:
@@ -163,7 +171,7 @@ async def test_strange_meters(clock: object) -> None:
         await bench.transfer()
     bench.target.overrides[2] = DlmsData.uint32(64)
     bench.target.overrides[7] = DlmsData.array([DlmsData.null()])
-    with pytest.raises(DecodeError, match="list of images"):
+    with pytest.raises(DecodeError, match="image_to_activate_info"):
         await bench.transfer()
     with pytest.raises(ConfigError, match="empty"):
         await bench.transfer(b"")

@@ -191,7 +191,7 @@ def test_words_of_method_modes(mode: int, bits: bool, text: str, invoke: bool) -
 
 def test_what_the_list_does_not_mention_may_be_tried() -> None:
     info = ObjectInfo(3, 0, CURRENT)
-    assert info.readable(2) and info.writable(2) and info.invokable(1)
+    assert info.readable(2) and info.writable(2)
 
 
 @given(st.lists(objects, max_size=5, unique_by=lambda item: item.obis))

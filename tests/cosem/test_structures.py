@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.cosem import structures
-from dlms_mqtt.cosem.structures import CaptureObject, ImageInfo, SapAssignment, ScalerUnit, Script, ScriptAction
+from dlms_mqtt.cosem.structures import CaptureObject, ImageInfo, ScalerUnit
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.data import Data, DataType, decode_whole, encode
 from dlms_mqtt.protocol.obis import Obis
@@ -19,18 +19,8 @@ obis = st.binary(min_size=6, max_size=6).map(Obis)
 words = st.integers(0, 0xFFFF)
 small = st.integers(-128, 127)
 capture_object = st.builds(CaptureObject, words, obis, small, words)
-action = st.builds(
-    ScriptAction,
-    st.integers(0, 2),
-    words,
-    obis,
-    small,
-    st.binary(max_size=9).map(lambda b: Data(DataType.OCTET_STRING, b)),
-)
 LISTS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Data], tuple[Any, ...]]]] = {
     "capture objects": (capture_object, structures.capture_objects),
-    "SAPs": (st.builds(SapAssignment, words, st.text("abc0", max_size=9)), structures.sap_list),
-    "scripts": (st.builds(Script, words, st.lists(action, max_size=3).map(tuple)), structures.scripts),
     "images": (
         st.builds(ImageInfo, st.integers(0, 2**32 - 1), st.binary(max_size=9), st.binary(max_size=9)),
         structures.images,
@@ -76,7 +66,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("value", WRONG, ids=str)
-@pytest.mark.parametrize("kind", [ScalerUnit, CaptureObject, SapAssignment, ScriptAction, Script, ImageInfo])
+@pytest.mark.parametrize("kind", [ScalerUnit, CaptureObject, ImageInfo])
 def test_what_is_no_such_structure_is_refused(kind: Any, value: Data) -> None:
     with pytest.raises(DecodeError):
         kind.from_data(value)
@@ -91,7 +81,7 @@ def test_a_logical_name_has_six_octets() -> None:
 def test_lists() -> None:
     assert structures.capture_objects(Data(DataType.NULL_DATA, None)) == ()
     with pytest.raises(DecodeError):
-        structures.sap_list(Data(DataType.UNSIGNED, 1))
+        structures.images(Data(DataType.UNSIGNED, 1))
 
 
 def push_lists() -> Iterator[tuple[str, Any]]:

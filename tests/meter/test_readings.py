@@ -15,7 +15,6 @@ from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.meter.quantity import Kind, Quantity
 from dlms_mqtt.meter.readings import (
     Quality,
-    bit_names,
     bit_word,
     convert,
     json_number,
@@ -135,12 +134,6 @@ def test_bits(data: Data, word: int | None) -> None:
     assert bit_word(data) == word
     quality = Quality.UNREADABLE if word is None else Quality.GOOD
     assert read(quantity(Obis.parse("0.0.97.97.0.255")), data, None) == (word, "", quality)
-
-
-def test_names_of_bits() -> None:
-    status = quantity(Obis.parse("0.0.1.0.0.255"), 8, 4)
-    assert bit_names(0x82, dict(status.words)) == ["doubtful-value", "daylight-saving-active"]
-    assert bit_names(0x21, {0: "cover-open"}) == ["cover-open", "bit 5"]
 
 
 CLOCK = quantity(Obis.parse("0.0.1.0.0.255"))
