@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -294,30 +294,43 @@ class MeterTask:
         return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day), self.zone, kept)
 
     async def _care_for_clock(self) -> None:
-        drift = self.well.clock_drift
-        if self._keeper.obstacle(drift, self.now()) is not None:
+        if self._keeper.obstacle(self.well.clock_drift, self.now()) is not None:
             return
-        self._keeper.was_set(self.now())
         try:
-            self.store.set("clock care", self.id, self._keeper.keep())
-            await self.set_clock(Priority.POLL)
+            await self.set_clock(Priority.POLL, allowed=self._may_set_clock)
         except DlmsMqttError as error:
             _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)
 
-    async def set_clock(self, priority: Priority, wanted: datetime | None = None) -> dict[str, Any]:
-        """Set the meter's clock to ours (or to ``wanted``) and read it back."""
+    def _may_set_clock(self, drift: float | None) -> bool:
+        """Asked again when it is our turn on the line: the drift of a push is old, and an edge may have come near."""
+        if self._keeper.obstacle(drift, self.now()) is not None:
+            return False
+        self._keeper.was_set(self.now())
+        self.store.set("clock care", self.id, self._keeper.keep())
+        return True
+
+    async def set_clock(
+        self,
+        priority: Priority,
+        wanted: datetime | None = None,
+        allowed: Callable[[float | None], bool] = lambda _drift: True,
+    ) -> dict[str, Any]:
+        """Set the meter's clock to ours (or to ``wanted``), if it is ``allowed`` at its drift, and read it back."""
         shift = wanted - self.now() if wanted else timedelta(0)
 
-        async def work(client: DlmsClient) -> tuple[datetime, float | None]:
+        async def work(client: DlmsClient) -> tuple[datetime | None, float | None]:
             sense = SENSES[self.config.clock.sense]
             reading = await read_clock(client, tz=self.zone, now=self.now, sense=sense)
+            if not allowed(reading.drift):
+                return None, reading.drift
             sent = await set_clock(client, reading, tz=self.zone, now=lambda: self.now() + shift)
             after = await read_clock(client, tz=self.zone, now=self.now, sense=reading.sense)
             return sent, after.drift
 
         sent, drift = await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
         self.well.clock_drift = drift
-        _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
+        if sent is not None:
+            _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
         return {"time": sent, "drift": drift}
 
     # -- how it goes --------------------------------------------------------------------------------------------------

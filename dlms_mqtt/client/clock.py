@@ -1,7 +1,7 @@
 """The meter's clock: what it shows, how far it is off, and setting it in the meter's own sense of deviation.
 
 The Blue Book counts the deviation from local time to UTC (-60 for Paris); meters of some countries count it the other
-way round. Nobody can tell from one time alone, so the sense that comes closer to our own clock is taken.
+way round. Nobody can tell from one time alone, so it is compared with our own clock, then with the meter's zone.
 """
 
 from __future__ import annotations
@@ -46,17 +46,23 @@ class ClockReading:
 
 
 def interpret(octets: bytes, now: datetime, tz: tzinfo | None, sense: int | None = None) -> tuple[datetime | None, int]:
-    """The time those octets mean, and the sense of the deviation: as given, else the standard's.
+    """The time those octets mean, and the sense of the deviation: as given, else the one that makes the clock right.
 
-    The opposite sense is taken only where it makes the clock right and the standard's does not.
+    Where neither does, the clock is far off, and the deviation is compared with that of the zone.
     """
     value = DateTime(octets)
     standard = value.to_datetime(tz, sense or STANDARD_SENSE)
     if sense is None and value.deviation and not _near(standard, now):
         opposite = value.to_datetime(tz, -STANDARD_SENSE)
-        if _near(opposite, now):
+        if _near(opposite, now) or _counted_eastwards(value.deviation, now, tz):
             return opposite, -STANDARD_SENSE
     return standard, sense or STANDARD_SENSE
+
+
+def _counted_eastwards(deviation: int, now: datetime, tz: tzinfo | None) -> bool:
+    """Has the deviation the sign of the zone's offset? The Blue Book's has the other one."""
+    offset = now.astimezone(tz).utcoffset() if tz is not None else None
+    return offset is not None and deviation * offset.total_seconds() > 0
 
 
 def _near(moment: datetime | None, now: datetime) -> bool:

@@ -97,3 +97,17 @@ def test_the_sign_of_the_deviation_is_found_by_comparison(sense: int) -> None:
     moment, found = interpret(octets, NOON + timedelta(seconds=40), VIENNA)
     assert found == sense
     assert moment == NOON
+
+
+@pytest.mark.parametrize("sense", [-1, 1])
+@pytest.mark.parametrize("wrong", [timedelta(hours=5), timedelta(days=-400)])
+def test_of_a_clock_that_is_far_off_the_sign_is_found_by_the_zone(sense: int, wrong: timedelta) -> None:
+    octets = DateTime.from_datetime(NOON + wrong, deviation=True, sense=sense).encode()
+    moment, found = interpret(octets, NOON, VIENNA)
+    assert found == sense
+    assert moment == NOON + wrong
+
+
+def test_without_a_zone_the_standard_holds() -> None:
+    octets = DateTime.from_datetime(NOON + timedelta(hours=5), deviation=True, sense=-1).encode()
+    assert interpret(octets, NOON, None)[1] == -1

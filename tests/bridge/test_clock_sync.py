@@ -1,0 +1,105 @@
+"""The meter's clock is kept right on a fake clock: in its bound, seldom enough, never across an edge."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from dlms_mqtt.client.store import Store
+from tests.bridge.test_meter_task import VIENNA, Rig
+
+CLOCK = {"set": "none", "also": [{"obis": "0.0.1.0.0.255", "class": 8, "every": "1m"}]}
+CARE = {"sync": True, "tolerance": "30s", "per_day": 2}
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as store:
+        yield store
+
+
+def rig_at(clock, store, text, **care):
+    clock.step(datetime.fromisoformat(text).replace(tzinfo=VIENNA).timestamp() - clock.time())
+    return Rig(clock, store, {"read": CLOCK, "clock": {**CARE, **care}})
+
+
+def wrong_by(rig):
+    return rig.simulated.now().timestamp() - rig.clock.time()
+
+
+async def test_a_clock_that_runs_fast_is_kept_in_its_bound(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00")
+    rig.simulated.drift(40)  # s a day
+    wrong, moments = [], []
+    async with rig.run():
+        for _ in range(5 * 24):
+            await asyncio.sleep(3600)
+            wrong.append(wrong_by(rig))
+            moments.append(rig.task.well.clock_drift)
+    assert max(map(abs, wrong)) < 33
+    assert any(before - after > 25 for before, after in pairwise(wrong))
+    assert all(abs(shown - true) < 2 for shown, true in zip(moments, wrong, strict=True))
+
+
+async def test_not_more_often_than_allowed(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00")
+    async with rig.run():
+        for minute in range(12):
+            rig.simulated.jump(100)
+            await asyncio.sleep(120)
+            assert (wrong_by(rig) > 90) is (minute >= 2), minute
+
+
+@pytest.mark.parametrize("care", [{}, {"sync": False}])
+async def test_never_across_midnight(clock, store, care):
+    rig = rig_at(clock, store, "2026-06-30T23:58:30", **care)
+    rig.simulated.jump(200)
+    async with rig.run():
+        await asyncio.sleep(120)  # 00:00:30 for us
+        assert wrong_by(rig) == pytest.approx(200, abs=1)
+        await asyncio.sleep(300)
+        assert (abs(wrong_by(rig)) < 2) is not bool(care)
+
+
+async def test_an_edge_that_comes_near_while_the_line_is_busy(clock, store):
+    """The rule is asked again when it is our turn on the line."""
+    rig = rig_at(clock, store, "2026-06-30T23:50:00")
+    async with rig.run():
+        await asyncio.sleep(61)
+        rig.simulated.jump(100)
+        busy = asyncio.create_task(rig.task.session.alone(lambda _settings: asyncio.sleep(9 * 60)))
+        await asyncio.sleep(1)
+        rig.task.well.clock_drift = 100.0
+        await asyncio.gather(rig.task._care_for_clock(), busy)
+        assert wrong_by(rig) == pytest.approx(100, abs=1)
+        assert rig.task._keeper.keep() == []
+
+
+async def test_the_old_time_of_a_push_sets_nothing(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00")
+    async with rig.run():
+        await asyncio.sleep(61)
+        before = wrong_by(rig)
+        rig.task.well.clock_drift = -900.0  # a list that was captured a quarter of an hour ago
+        await rig.task._care_for_clock()
+        assert rig.task._keeper.keep() == []
+        assert wrong_by(rig) == pytest.approx(before, abs=0.1)
+        assert abs(rig.task.well.clock_drift) < 2
+
+
+async def test_what_was_set_is_remembered_over_restarts(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00", per_day=1)
+    rig.simulated.jump(100)
+    async with rig.run():
+        await asyncio.sleep(120)
+        assert abs(wrong_by(rig)) < 2
+    again = Rig(clock, store, {"read": CLOCK, "clock": {**CARE, "per_day": 1}})
+    again.simulated.jump(100)
+    async with again.run():
+        await asyncio.sleep(timedelta(hours=2).total_seconds())
+        assert wrong_by(again) > 90
+        await asyncio.sleep(timedelta(hours=23).total_seconds())
+        assert abs(wrong_by(again)) < 2
