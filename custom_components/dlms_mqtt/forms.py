@@ -24,6 +24,7 @@ from .api import Json
 from .meter_config import CIPHERING, object_label, reference
 
 AUTHENTICATIONS = ("automatic", "none", "low", "hls", "md5", "sha1", "gmac", "sha256")
+SUITES = ("automatic", "0", "1", "2")
 SECURITIES = ("automatic", "none", "authentication", "encryption", "both")
 PASSWORD_FORMATS = ("text", "hex")
 REMOTE_PROTOCOLS = ("rfc2217", "socket")
@@ -70,6 +71,7 @@ def access_schema(ciphered: bool) -> vol.Schema:
     ciphering: dict[vol.Required | vol.Optional, Any] = {
         **_KEYS,
         vol.Required("security", default="automatic"): choice("security", SECURITIES),
+        vol.Required("suite", default="automatic"): choice("suite", SUITES),
         vol.Optional("system_title"): TEXT,
     }
     return vol.Schema(

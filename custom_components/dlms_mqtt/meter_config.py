@@ -15,10 +15,12 @@ Seal = Callable[[str], str]
 
 LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
 SECRET_KEYS = ("password", "encryption_key", "authentication_key")
-PLAIN_KEYS = ("client", "server", "authentication", "security", "system_title")
-HEX_LENGTHS = {"encryption_key": (32, 64), "authentication_key": (32, 64), "system_title": (16,)}
+PLAIN_KEYS = ("client", "server", "authentication", "security", "suite", "system_title")
+NUMBERS = ("client", "server", "suite")
+KEYS = ("encryption_key", "authentication_key")
+KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
-_CIPHERING_KEYS = ("encryption_key", "authentication_key", "security", "system_title")
+_CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -92,8 +94,12 @@ def shown_errors(errors: Mapping[str, str]) -> dict[str, str]:
 
 def access_errors(fields: Mapping[str, Any], connection: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the access data, by field; a secret left empty is the one already given."""
-    errors = {key: "not_hex" for key, lengths in HEX_LENGTHS.items() if not _is_hex(fields.get(key), lengths)}
-    if fields.get("password_format") == "hex" and not _is_hex(fields.get("password"), ()):
+    errors = {key: "not_hex" for key in (*KEYS, "system_title") if not _is_hex(fields.get(key))}
+    lengths = dict.fromkeys(KEYS, KEY_LENGTHS.get(str(fields.get("suite")), (32, 64))) | {"system_title": (16,)}
+    for key, allowed in lengths.items():
+        if len(_hex_digits(fields.get(key))) not in (0, *allowed):
+            errors.setdefault(key, "not_hex" if key == "system_title" else "key_length")
+    if fields.get("password_format") == "hex" and not _is_hex(fields.get("password")):
         errors["password"] = "not_hex"  # noqa: S105
     if fields.get("authentication") == "low" and not (fields.get("password") or connection.get("password")):
         errors["password"] = "password_missing"  # noqa: S105
@@ -107,11 +113,8 @@ def secret_errors(fields: Mapping[str, Any]) -> dict[str, str]:
     return access_errors(fields, {})
 
 
-def _is_hex(value: Any, lengths: tuple[int, ...]) -> bool:
-    digits = _hex_digits(value)
-    if not digits:
-        return True
-    return re.fullmatch(r"([0-9A-Fa-f]{2})+", digits) is not None and (not lengths or len(digits) in lengths)
+def _is_hex(value: Any) -> bool:
+    return re.fullmatch(r"([0-9A-Fa-f]{2})*", _hex_digits(value)) is not None
 
 
 def _hex_digits(value: Any) -> str:
@@ -124,7 +127,9 @@ def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: 
     for key in PLAIN_KEYS:
         value = fields.get(key)
         if value not in (None, "", "automatic"):
-            result[key] = int(value) if isinstance(value, float) else value
+            result[key] = int(value) if key in NUMBERS else value
+    if any(len(_hex_digits(fields.get(key))) == 64 for key in KEYS):
+        result["suite"] = 2  # no other has keys of this length
     if fields.get("authentication") == "automatic" and fields.get("password"):
         result["authentication"] = "low"  # no family says otherwise, and without it the password would not be sent
     for key in SECRET_KEYS:

@@ -51,7 +51,7 @@ from .meter_config import (
 _LOGGER = logging.getLogger(__name__)
 
 LINES = ["serial", "tcp", "udp", "remote"]
-SHOWN = ("client", "server", "authentication", "security", "system_title")  # never a secret
+SHOWN = ("client", "server", "authentication", "security", "suite", "system_title")  # never a secret
 DEFAULT_INTERVAL = 30
 MY_DEVICE = "/config/devices/device/"
 MQTT_DEVICES = "/config/integrations/integration/mqtt"
@@ -213,6 +213,8 @@ class MeterFlow(ConfigSubentryFlow):
             else:
                 return await self.async_step_test()
         shown = {key: self._connection[key] for key in SHOWN if key in self._connection}
+        if "suite" in shown:
+            shown["suite"] = str(shown["suite"])
         shown |= {"name": self._config.get("name") or ""}
         shown |= {key: value for key, value in fields.items() if key in (*SHOWN, "name")}
         schema = access_schema(is_ciphered(self._connection) or "base" in errors)

@@ -9,6 +9,7 @@ import pytest
 from fake_bridge import OBJECTS
 
 from custom_components.dlms_mqtt.meter_config import (
+    access_errors,
     build_read,
     chosen,
     fast,
@@ -17,6 +18,7 @@ from custom_components.dlms_mqtt.meter_config import (
     normal_read,
     outgoing,
     seconds,
+    with_access,
 )
 from custom_components.dlms_mqtt.seal import seal
 
@@ -54,6 +56,32 @@ def test_a_form_sent_as_shown_changes_nothing(read: Any) -> None:
     assert after["set"] == read["set"]
     assert sorted(after["except"]) == sorted(read["except"])
     assert after["also"] == read["also"]
+
+
+KEY, LONG_KEY = "0011" * 8, "0011" * 16
+
+
+@pytest.mark.parametrize(
+    ("suite", "key", "error", "sent"),
+    [
+        ("automatic", KEY, {}, None),
+        ("automatic", LONG_KEY, {}, 2),
+        ("0", KEY, {}, 0),
+        ("1", KEY, {}, 1),
+        ("2", LONG_KEY, {}, 2),
+        ("0", LONG_KEY, {"encryption_key": "key_length"}, None),
+        ("1", LONG_KEY, {"encryption_key": "key_length"}, None),
+        ("2", KEY, {"encryption_key": "key_length"}, None),
+        ("automatic", "0011", {"encryption_key": "key_length"}, None),
+        ("automatic", "001", {"encryption_key": "not_hex"}, None),
+        ("2", "", {}, 2),  # stays as it was given before
+    ],
+)
+def test_keys_have_the_length_of_their_suite(suite: str, key: str, error: dict[str, str], sent: int | None) -> None:
+    fields = {"suite": suite, "encryption_key": key}
+    assert access_errors(fields, {}) == error
+    if not error:
+        assert with_access({}, fields, lambda secret: secret).get("suite") == sent
 
 
 def test_changes() -> None:

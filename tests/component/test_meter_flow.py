@@ -322,9 +322,11 @@ async def test_the_ciphering_section_opens_for_ciphered_meters(
     hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
 ) -> None:
     for security, collapsed in (("none", True), ("both", False)):
-        bridge.stored["house"]["connection"]["security"] = security
+        bridge.stored["house"]["connection"] |= {"security": security} | ({} if collapsed else {"suite": 1})
         result = await choose(hass, await reconfigure(hass, house), "access")
         assert result["data_schema"].schema["ciphering"].options["collapsed"] is collapsed
+        section = {"data_schema": result["data_schema"].schema["ciphering"].schema}
+        assert suggested(section).get("suite") == (None if collapsed else "1")
         hass.config_entries.subentries.async_abort(result["flow_id"])
 
 
