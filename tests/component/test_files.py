@@ -134,8 +134,9 @@ def test_manifest() -> None:
     assert MANIFEST["requirements"] == []
     assert MANIFEST["dependencies"] == ["mqtt"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", MANIFEST["version"])
-    for key in ("documentation", "issue_tracker"):
-        assert MANIFEST[key].startswith("https://")
+    home = {key: MANIFEST[key] for key in ("documentation", "issue_tracker") if key in MANIFEST}
+    assert all(address.startswith("https://") for address in home.values())
+    assert len(home) == (2 if MANIFEST["codeowners"] else 0)  # published with all three, or with none
     allowed = {"codeowners", "config_flow", "integration_type", "iot_class", "mqtt", "quality_scale"}
     assert set(MANIFEST) <= allowed | {
         "domain",
@@ -183,3 +184,4 @@ def test_quality_scale() -> None:
         status = rule if isinstance(rule, str) else rule["status"]
         assert status in ("done", "exempt"), name
         assert status == "done" or rule["comment"].strip(), name
+    assert (rules["rules"]["integration-owner"] == "done") is bool(MANIFEST["codeowners"])
