@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from dlms_mqtt.bridge.discovery import Device, bridge_identifier, bridge_payload
 from dlms_mqtt.bridge.fleet import Fleet
 from dlms_mqtt.bridge.health import bridge_health, meter_health, signature
 from dlms_mqtt.bridge.meter import CLOCK_SET, MeterTask
-from dlms_mqtt.bridge.meter_output import Context, clear_meter
+from dlms_mqtt.bridge.meter_output import Context, clear_meter, put_to_sleep
 from dlms_mqtt.bridge.mqtt import Broker, Will, tls_context
 from dlms_mqtt.bridge.notify import Notifier
 from dlms_mqtt.bridge.outbox import Outbox
@@ -189,14 +190,22 @@ class App:
 
     async def _start_meter(self, name: str) -> None:
         config = self.config.meters[name]
-        if not config.enabled or name in self._refused:
+        if self.presence.ready and (holder := await self.presence.claims.holder(name)):
+            await self._refuse_meter(name, holder)
+        if name in self._refused:
             return
+        if not config.enabled:
+            self.presence.asleep.add(name)
+            put_to_sleep(name, self.context)
+            return
+        self.presence.asleep.discard(name)
         await self.fleet.start(name, config, self.loaded.connections[name], self.loaded.scalers[name])
         if self.presence.ready:
             await self.broker.subscribe(self.presence.filters(name))
 
     async def _stop_meter(self, name: str) -> None:
-        await self.fleet.stop(name)
+        if name in self.fleet.running:
+            await self.fleet.stop(name)
         if self.presence.ready and self.broker.connected:
             await self.broker.unsubscribe(self.presence.filters(name))
 
@@ -216,22 +225,38 @@ class App:
 
     def _find_ghosts(self) -> set[str]:
         """Meters that were ours in an earlier run and are not any more."""
-        try:
-            before = set(self.store.get("bridge", "meters", []))
-        except StoreError:
-            before = set()
+        before = set(self._remembered("meters", []))
+        self._clear_announcements(before)
         ghosts = before - set(self.config.meters)
         for name in ghosts:
             clear_meter(name, self.context, ())
         return ghosts
 
-    def _remember_meters(self) -> None:
-        names = sorted(self.config.meters)
+    def _clear_announcements(self, meters: Iterable[str]) -> None:
+        """Discovery was switched off, or has another prefix than before: what was announced goes."""
+        discovery = self.config.mqtt.discovery
+        prefix, before = discovery.prefix if discovery.enabled else "", self._remembered("announced", "")
+        if before and before != prefix:
+            devices = (bridge_identifier(self.config.bridge.id), *(Device(name, "").identifier for name in meters))
+            for device in devices:
+                self.broker.retain(replace(self.topics, prefix=before).discovery(device), "")
+        self._remember("announced", prefix)
+
+    def _remembered(self, what: str, default: Any) -> Any:
         try:
-            if self.store.get("bridge", "meters", []) != names:
-                self.store.set("bridge", "meters", names)
+            return self.store.get("bridge", what, default)
+        except StoreError:
+            return default
+
+    def _remember(self, what: str, value: Any) -> None:
+        try:
+            if self.store.get("bridge", what) != value:
+                self.store.set("bridge", what, value)
         except StoreError as error:
-            _LOG.debug("the meters are not remembered: %s", error.message)
+            _LOG.debug("%s: not remembered: %s", what, error.message)
+
+    def _remember_meters(self) -> None:
+        self._remember("meters", sorted(self.config.meters))
 
     # -- publishing (the meters' Publisher) ---------------------------------------------------------------------------
 
@@ -329,6 +354,7 @@ class App:
         if name in fresh.config.meters:
             await self._start_meter(name)
         else:
+            self.presence.asleep.discard(name)
             clear_meter(name, self.context, keys)
 
     async def _watch_files(self) -> None:

@@ -6,7 +6,7 @@ A retained ``online`` may be a leftover of a broker that died with its bridge, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -63,14 +63,19 @@ class Claims:
         known = self._online.get(self._topics.bridge) and self.rival_started() is not None
         return bool(known) and await self._is_alive(self._topics.bridge)
 
+    def contested(self, meters: Iterable[str]) -> list[str]:
+        """Those that another bridge says it has, and has had for longer than we."""
+        mine, started = self._topics.bridge, self._started
+        older = [info for bridge, info in self._infos.items() if bridge != mine and _started(info) < started]
+        theirs = {name for info in older for name in _meters(info)}
+        return [name for name in meters if name in theirs]
+
     async def holder(self, meter: str) -> str:
         """The live bridge that has this meter, or an empty text."""
         for bridge, info in list(self._infos.items()):
-            rows = info.get("meters")
-            ids = {row.get("id") for row in rows if isinstance(row, dict)} if isinstance(rows, list) else set()
             if (
                 bridge != self._topics.bridge
-                and meter in ids
+                and meter in _meters(info)
                 and self._online.get(bridge)
                 and await self._is_alive(bridge)
             ):
@@ -89,6 +94,18 @@ class Claims:
         finally:
             del self._pings[ping]
         return True
+
+
+def _started(info: Mapping[str, Any]) -> str:
+    """When that bridge started; one that does not say is younger than all."""
+    started = info.get("started")
+    return started if isinstance(started, str) else "~"
+
+
+def _meters(info: Mapping[str, Any]) -> set[str]:
+    rows = info.get("meters")
+    found = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {name for name in found if isinstance(name, str)}
 
 
 def _object(payload: bytes) -> dict[str, Any]:

@@ -317,6 +317,13 @@ def is_alarm(item: PlanItem) -> bool:
     return obis[0] == 0 and obis[2:4] == b"\x61\x62" and obis[4] < 10
 
 
+def put_to_sleep(meter_id: str, context: Context) -> None:
+    """A meter that is switched off: offline and without values, also where a killed bridge left them."""
+    topics = context.topics.meter(meter_id)
+    context.publisher.retain(topics.availability, "offline")
+    context.publisher.retain(topics.state, dumps(MeterState().payload(0)))
+
+
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     """Clear the topics of a meter that is no more."""
     topics = context.topics.meter(meter_id)

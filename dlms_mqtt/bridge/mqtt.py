@@ -79,6 +79,19 @@ class _Heard(logging.Handler):
         self.last = record.getMessage()
 
 
+class _Client(aiomqtt.Client):
+    """aiomqtt keeps why a line broke in a future that it does not always ask, and asyncio logs what nobody asked."""
+
+    def _on_disconnect(self, *args: Any, **more: Any) -> None:
+        super()._on_disconnect(*args, **more)
+        self.ask()
+
+    def ask(self) -> None:
+        """Take note of why the line broke, if it did."""
+        if self._disconnected.done():
+            self._disconnected.exception()
+
+
 class Broker:
     """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
 
@@ -201,25 +214,26 @@ class Broker:
     async def _reconnect(self, context: ssl.SSLContext | None) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
-            since = math.inf
+            since, client = math.inf, self._new_client(context)
             try:
-                async with self._new_client(context) as client:
+                async with client:
                     since = loop.time()
                     await self._serve(client)
             except (aiomqtt.MqttError, OSError, ValueError) as error:
                 self._broken(error)
             finally:
                 self.connected, self._client = False, None
+                client.ask()
             if loop.time() - since > _STOOD:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _new_client(self, context: ssl.SSLContext | None) -> aiomqtt.Client:
+    def _new_client(self, context: ssl.SSLContext | None) -> _Client:
         config, is_v5 = self._config, self._version is _V5
         quiet, self._heard.last = logging.Logger("aiomqtt"), ""
         quiet.addHandler(self._heard)
-        client = aiomqtt.Client(
+        client = _Client(
             config.host,
             config.broker_port,
             username=config.username or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,32 @@ from tests.bridge.conftest import free_port
 from tests.bridge.test_mqtt import _put, _running, _until
 
 CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
+
+
+@pytest.mark.expect_log("No line to the broker", "is there again")
+async def test_a_broker_that_falls_silent_and_drops_us_later(monkeypatch):
+    """asyncio logs an exception that nobody asked for when it is collected, and no such line may appear."""
+    monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(bridge_mqtt, "_ANSWER", 0.2)
+    dropped: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connect = await reader.read(1000)
+        writer.write(CONNACK[connect[connect.index(b"MQTT") + 4]])
+        if len(dropped) % 2:  # silent until we have given up, or gone before we have read that we are welcome
+            await asyncio.sleep(0.8)
+        writer.transport.abort() if len(dropped) % 3 else writer.close()
+        dropped.append(1)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with _running(server.sockets[0].getsockname()[1]) as broker:
+        broker.retain("base/a", "1")
+        _put(broker.outbox, 1)
+        await _until(lambda: len(dropped) >= 6, 20)
+    server.close()
+    gc.collect()
+    await asyncio.sleep(0.1)
+    assert len(broker.outbox) == 1
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,170 @@
+"""Others at the broker and leftovers: rivals, overwritten topics, meters switched off, discovery switched off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from dlms_mqtt.simulator import household, serve_tcp
+from tests.bridge.conftest import watching
+from tests.bridge.house import house
+
+ROOT = "dlms_mqtt/meter/house"
+OLD = "2000-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+async def meter():
+    async with serve_tcp(household(1)) as server:
+        yield server
+
+
+def _meters(server, *more, name="house", every="1h"):
+    rows = [f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", f"every: {every}", *more]
+    return f"\n  {name}:\n" + "".join(f"    {row}\n" for row in rows)
+
+
+async def _publish_retained(home, topic, payload):
+    await home.seen.publish(topic, payload, retain=True)
+
+
+@contextlib.asynccontextmanager
+async def _other_bridge(port, *meters):
+    """Another live bridge, as far as its messages tell."""
+    async with watching(port, "dlms_mqtt/bridge/other/request/ping") as ears:
+
+        async def answer():
+            done = 0
+            while True:
+                await ears.until(lambda: len(ears.all) > done, 60)  # noqa: B023
+                reply = {"id": json.loads(ears.all[done][1])["id"], "status": "ok", "data": {"started": OLD}}
+                await ears.publish("dlms_mqtt/bridge/other/response/ping", reply)
+                done += 1
+
+        task = asyncio.create_task(answer())
+        info = {"api": 1, "bridge": "other", "started": OLD, "meters": [{"id": name} for name in meters]}
+        await ears.publish("dlms_mqtt/bridge/other/state", "online", retain=True)
+        await ears.publish("dlms_mqtt/bridge/other/info", info, retain=True)
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.expect_log("held by the bridge 'other'")
+async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosquitto, tmp_path, meter):
+    text = _meters(meter) + _meters(meter, name="flat")
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.meter("availability") == "online" == home.meter("availability", "flat"))
+        async with _other_bridge(mosquitto.port, "house"):
+            rows = [{"id": "flat", "name": "flat", "managed": False}]
+            await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == rows)
+            await _publish_retained(home, f"{ROOT}/availability", "theirs")
+            await asyncio.sleep(0.5)
+            assert home.meter("availability") == "theirs"
+            assert home.meter("availability", "flat") == "online"
+
+
+@pytest.mark.expect_log("held by the bridge 'other'")
+async def test_a_meter_that_another_bridge_has_is_not_added_by_a_reload(mosquitto, tmp_path, meter):
+    async with house(mosquitto, tmp_path, "") as home, _other_bridge(mosquitto.port, "house"):
+        home.path.write_text(home.path.read_text().replace("meters: {}", f"meters:{_meters(meter)}"))
+        assert await home.app.reload() == ["house"]
+        await home.until(lambda: "house" in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
+        assert home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == []
+        assert not [topic for topic, _, _ in home.seen.all if topic.startswith(ROOT)]
+
+
+async def test_whatever_is_overwritten_is_put_right(mosquitto, tmp_path, meter):
+    """Also what is not published again for an hour."""
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: home.meter("value/energy_import"))
+        await home.until(
+            lambda: home.meter("availability") == "online" and "dlms_mqtt/bridge/main/health" in home.seen.latest
+        )
+        topics = [
+            *(f"{ROOT}/{name}" for name in ("availability", "state", "value/energy_import", "value/power")),
+            *(f"dlms_mqtt/bridge/main/{name}" for name in ("state", "info", "health")),
+            *(f"homeassistant/device/dlms_mqtt_{name}/config" for name in ("house", "bridge_main")),
+        ]
+        for wrong in ("wrong", ""):
+            for topic in topics:
+                before = home.seen.latest[topic]
+                await _publish_retained(home, topic, wrong)
+                await home.until(lambda: home.seen.of(topic)[-2:-1] == [wrong])  # noqa: B023
+                if not topic.endswith("health"):
+                    assert home.seen.latest[topic] == before, topic
+        await _publish_retained(home, f"{ROOT}/value/made_up", "5")
+        await home.until(lambda: home.seen.of(f"{ROOT}/value/made_up") == ["5", ""])
+
+
+async def test_two_that_put_the_same_topic_right_make_no_storm(mosquitto, tmp_path, meter):
+    topic = f"{ROOT}/availability"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home, watching(mosquitto.port, topic) as rival:
+        await home.until(lambda: home.meter("availability") == "online")
+
+        async def fight():
+            done = 0
+            while True:
+                await rival.until(lambda: rival.all[done:], 60)  # noqa: B023
+                done = len(rival.all)
+                if rival.all[-1][1] == "online":
+                    await rival.publish(topic, "mine", retain=True)
+
+        task = asyncio.create_task(fight())
+        await asyncio.sleep(3.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert 3 <= home.seen.of(topic).count("mine") <= 6
+        await home.until(lambda: home.meter("availability") == "online")
+
+
+async def test_a_meter_that_is_switched_off(mosquitto, tmp_path, meter):
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: home.meter("value/power"))
+        home.path.write_text(home.path.read_text() + "    enabled: false\n")
+        assert await home.app.reload() == ["house"]
+        await home.until(lambda: home.meter("value/power") == "")
+        assert (home.meter("availability"), home.meter("state")) == ("offline", '{"_time": {}}')
+        components = home.seen.json("homeassistant/device/dlms_mqtt_house/config")["components"]
+        assert "sensor_power" in components
+
+
+async def test_a_meter_switched_off_while_the_bridge_was_killed(mosquitto, tmp_path, meter):
+    async with watching(mosquitto.port) as seen:  # what a killed bridge leaves
+        for name, payload in (("availability", "online"), ("state", '{"power": 5}'), ("value/power", "5")):
+            await seen.publish(f"{ROOT}/{name}", payload, retain=True)
+    text = _meters(meter, "enabled: false")
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.seen.of(f"{ROOT}/value/power") == ["5", ""])
+        await home.until(lambda: home.meter("availability") == "offline")
+        await home.until(lambda: home.meter("state") == '{"_time": {}}')
+        home.path.write_text(home.path.read_text().replace("enabled: false", "enabled: true"))
+        await home.app.reload()
+        await home.until(lambda: home.meter("availability") == "online")
+        home.path.write_text(home.path.read_text().replace("enabled: true", "enabled: false"))
+        await home.app.reload()
+        await home.until(lambda: home.meter("availability") == "offline")
+        home.path.write_text(home.path.read_text().partition("meters:")[0] + "meters: {}\n")
+        await home.app.reload()
+        await home.until(lambda: home.meter("availability") == "")
+        async with watching(mosquitto.port) as fresh:
+            await asyncio.sleep(0.3)
+            assert not [topic for topic in fresh.latest if "house" in topic]
+
+
+async def test_discovery_switched_off_or_under_another_prefix(mosquitto, tmp_path, meter):
+    names = "homeassistant/device/dlms_mqtt_house/config", "homeassistant/device/dlms_mqtt_bridge_main/config"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: all(home.seen.latest.get(name) for name in names))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {prefix: other}") as home:
+        await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in names))
+        others = [name.replace("homeassistant", "other") for name in names]
+        await home.until(lambda: all(home.seen.latest.get(name) for name in others))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+        await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in others))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        assert not [topic for topic, _, _ in home.seen.all if topic.startswith(("homeassistant", "other"))]
