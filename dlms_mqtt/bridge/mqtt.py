@@ -35,7 +35,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 _ANSWER = 10.0  # s that the broker has for an answer
 _IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
-_REPLIES = 1000  # that wait for the broker to come back
+_REPLIES = 16_000_000  # characters of replies that wait for the broker; then the oldest go
 SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
 _V5, _V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
 _OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
@@ -100,7 +100,8 @@ class Broker:
         self._outbox, self._handler = outbox, handler
         self._retained: dict[str, str] = {}
         self._unsent: dict[str, None] = {}  # retained topics that wait to be sent
-        self._replies: deque[_Reply] = deque(maxlen=_REPLIES)
+        self._replies: deque[_Reply] = deque()
+        self._replies_size = 0
         self._filters: dict[str, None] = {}
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
         self._client: aiomqtt.Client | None = None
@@ -150,7 +151,13 @@ class Broker:
     def reply(self, topic: str, payload: str, correlation: bytes | None = None) -> None:
         """Publish a message that is not retained, at once or when the broker is back."""
         self._replies.append(_Reply(topic, payload, correlation))
+        self._replies_size += len(payload)
+        while self._replies_size > _REPLIES and len(self._replies) > 1:
+            self._forget_reply()
         self._woken()
+
+    def _forget_reply(self) -> None:
+        self._replies_size -= len(self._replies.popleft().payload)
 
     async def send_now(self, topic: str, payload: str) -> None:
         """Publish a message that is not retained, also before the line is taken into use; nothing when it is down."""
@@ -291,18 +298,20 @@ class Broker:
         while True:
             self._wake.clear()
             while self._replies or self._unsent:
-                await self._send_reply(client)
+                await self._send_replies(client)
                 await self._send_some_retained(client)
             self._check_idle()
             await self._wake.wait()
 
-    async def _send_reply(self, client: aiomqtt.Client) -> None:
-        if not self._replies:
-            return
-        reply = self._replies[0]
+    async def _send_replies(self, client: aiomqtt.Client) -> None:
+        batch = list(islice(self._replies, _IN_FLIGHT))
+        await asyncio.gather(*(self._send_reply(client, reply) for reply in batch))
+        for reply in batch:
+            if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
+                self._forget_reply()
+
+    async def _send_reply(self, client: aiomqtt.Client, reply: _Reply) -> None:
         await client.publish(reply.topic, reply.payload, qos=1, properties=_properties(self._version, reply))
-        if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
-            self._replies.popleft()
 
     async def _send_some_retained(self, client: aiomqtt.Client) -> None:
         batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, _IN_FLIGHT)}

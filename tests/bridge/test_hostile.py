@@ -131,3 +131,14 @@ def _app(path):
     from dlms_mqtt.bridge.app import App
 
     return App(path, environment={})
+
+
+async def test_a_flood_of_requests_is_answered_one_by_one(mosquitto_factory, tmp_path):
+    broker = mosquitto_factory("allow_anonymous true\nmax_queued_messages 0")  # else the broker itself drops some
+    async with house(broker, tmp_path, "") as home:
+        topic = "dlms_mqtt/bridge/main/request/ping"
+        home.seen.client.pending_calls_threshold = 2600  # so many at once are meant
+        await asyncio.gather(*(home.seen.publish(topic, {"id": number}) for number in range(2500)))
+        await home.until(lambda: len(home.seen.of(topic.replace("request", "response"))) >= 2500, 20)
+        replies = home.seen.of(topic.replace("request", "response"))
+        assert sorted(json.loads(text)["id"] for text in replies) == list(range(2500))

@@ -48,9 +48,11 @@ async def _other_bridge(port, *meters):
         info = {"api": 1, "bridge": "other", "started": OLD, "meters": [{"id": name} for name in meters]}
         await ears.publish("dlms_mqtt/bridge/other/state", "online", retain=True)
         await ears.publish("dlms_mqtt/bridge/other/info", info, retain=True)
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.expect_log("held by the bridge 'other'")
@@ -71,6 +73,7 @@ async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosqu
 async def test_a_meter_that_another_bridge_has_is_not_added_by_a_reload(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "") as home, _other_bridge(mosquitto.port, "house"):
         home.path.write_text(home.path.read_text().replace("meters: {}", f"meters:{_meters(meter)}"))
+        await home.until(lambda: home.app.presence.claims.contested(["house"]))
         assert await home.app.reload() == ["house"]
         await home.until(lambda: "house" in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
         assert home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == []
@@ -127,7 +130,7 @@ async def test_a_meter_that_is_switched_off(mosquitto, tmp_path, meter):
         home.path.write_text(home.path.read_text() + "    enabled: false\n")
         assert await home.app.reload() == ["house"]
         await home.until(lambda: home.meter("value/power") == "")
-        assert (home.meter("availability"), home.meter("state")) == ("offline", '{"_time": {}}')
+        await home.until(lambda: (home.meter("availability"), home.meter("state")) == ("offline", '{"_time": {}}'))
         components = home.seen.json("homeassistant/device/dlms_mqtt_house/config")["components"]
         assert "sensor_power" in components
 
