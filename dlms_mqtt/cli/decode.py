@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dlms_mqtt.cli.output import note, print_json, say, table
+from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain import explain
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Explain; 1 when nothing could be made of the bytes."""
     title = parse_hex(8)(args.system_title) if args.system_title else b""
-    document = explain(_octets(args.input), keys_of(args), title)
+    with Progress("decode") as bar:
+        document = explain(_octets(args.input), keys_of(args), title, progress=bar.update)
     if args.json:
         print_json(document)
     else:

@@ -49,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, Any], Sequence[ObjectInfo]]:
-    async with open_meter(where) as (client, store):
-        identity = await identify(client)
-        with Progress("objects") as progress:
-            progress.update(0, 1, "reading the object list")
+    with Progress("objects") as progress:
+        progress.update(0, 0, "connecting")
+        async with open_meter(where) as (client, store):
+            progress.update(0, 0, "reading the object list")
+            identity = await identify(client)
             objects = await read_objects(client, store, fresh=fresh)
             document = {"meter": meter_json(identity), "objects": [object_json(item) for item in objects]}
             if values:

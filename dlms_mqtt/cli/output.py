@@ -99,12 +99,14 @@ class Progress:
             self._stream.write("\r" + " " * len(self._shown) + "\r")
 
     def update(self, done: int, total: int, stage: str = "") -> None:
-        """Show how far it is, on one line of the terminal."""
+        """Show how far it is, on one line of the terminal; ``total`` 0: nobody knows, the stage says what was done."""
         if not self._stream.isatty():
             return
         share = done / total if total else 0.0
-        bar = "#" * int(share * 30)
-        text = f"{self._what} [{bar:<30}] {share:4.0%} {stage}"[: shutil.get_terminal_size().columns - 1]
+        bar = f" [{'#' * int(share * 30):<30}] {share:4.0%}" if total else ":"
+        text = f"{self._what}{bar} {stage}"[: shutil.get_terminal_size().columns - 1]
+        if text == self._shown:
+            return
         self._stream.write("\r" + text.ljust(len(self._shown)))
         self._stream.flush()
         self._shown = text

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
-from dlms_mqtt.cli.output import note, print_json, say, table
+from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.cli.values import shown
 from dlms_mqtt.cli.words import parse_object, parse_time
+from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import identify
 from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
 from dlms_mqtt.errors import ConfigError
@@ -21,6 +22,7 @@ from dlms_mqtt.meter.names import object_name
 from dlms_mqtt.protocol.obis import Obis
 
 _FORMATS = ("table", "csv", "json")
+_EVERY = 0.3  # s between two looks at what has come
 
 EXAMPLE = "1.0.99.1.0 --from 24h --config config.yaml --meter house --format csv"
 
@@ -71,10 +73,23 @@ def _selection(args: argparse.Namespace, where: Target) -> Selection:
 
 
 async def _profile(where: Target, obis: Obis, selection: Selection) -> tuple[dict[str, Any], Profile, datetime]:
-    async with open_meter(where) as (client, _store):
-        identity = await identify(client)
-        profile = await read_profile(client, obis, selection, tz=where.zone)
+    with Progress("profile") as bar:
+        bar.update(0, 0, "connecting")
+        async with open_meter(where) as (client, _store):
+            shown = asyncio.create_task(_show(client, bar))
+            try:
+                identity = await identify(client)
+                profile = await read_profile(client, obis, selection, tz=where.zone)
+            finally:
+                shown.cancel()
     return meter_json(identity), profile, datetime.now(where.zone)
+
+
+async def _show(client: DlmsClient, bar: Progress) -> None:
+    """Meters do not say how much will come, so what came is counted."""
+    while client.statistics is not None:
+        bar.update(0, 0, f"{client.statistics.frames} frames received")
+        await asyncio.sleep(_EVERY)
 
 
 def _head(column: Column) -> str:

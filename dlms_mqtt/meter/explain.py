@@ -6,7 +6,7 @@ the last request asked for, so that the answer to it can be labelled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -30,11 +30,23 @@ _HEADER = 5
 _CIPHERED = (CipheredApdu, GeneralGloCiphering, GeneralDedCiphering)
 
 
-def explain(data: bytes, keys: Keys | None = None, system_title: bytes = b"") -> dict[str, Any]:
+def explain(
+    data: bytes,
+    keys: Keys | None = None,
+    system_title: bytes = b"",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
     """The document of ``decode --json`` for a whole capture."""
     stream = StreamDecoder()
-    document = Explainer(keys, system_title).document([*stream.feed(data), *stream.finish()])
+    events = [*stream.feed(data), *stream.finish()]
+    document = Explainer(keys, system_title).document(_counted(events, progress))
     return document if document["messages"] else _value_document(data) or document
+
+
+def _counted(events: list[StreamEvent], progress: Callable[[int, int], None]) -> Iterator[StreamEvent]:
+    for number, event in enumerate(events):
+        progress(number, len(events))
+        yield event
 
 
 def _value_document(data: bytes) -> dict[str, Any] | None:

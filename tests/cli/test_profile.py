@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 
 import pytest
 from pydlms.obis import ObisCode
@@ -91,3 +92,24 @@ def test_refused(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
     result = cli("profile", PROFILE, *meter, "--json")
     assert (result.status, result.out) == (1, "")
     assert "read-write-denied" in result.err
+
+
+def test_what_has_come_is_counted_on_a_terminal(
+    cli: Cli, sim: MeterSimulator, meter: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    class Slow(dict):  # type: ignore[type-arg]
+        def get(self, key: object, default: object = None) -> object:
+            time.sleep(0.05)
+            return super().get(key, default)
+
+    sim.objects = Slow(sim.objects)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert cli("profile", PROFILE, *meter, "--json").status == 0
+    assert "\rprofile: connecting" in terminal.getvalue()
+    assert "frames received" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r")
