@@ -146,3 +146,25 @@ def _everything(leader: int) -> str:
             break
         found += part
     return found.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "unwanted"),
+    [
+        ("--help", "asyncio dlms_mqtt.protocol yaml cryptography"),
+        (f"decode {PUSH}", "asyncio yaml sqlite3 serial paho aiomqtt amqtt voluptuous dlms_mqtt.bridge"),
+        ("presets", "asyncio sqlite3 serial paho aiomqtt amqtt voluptuous dlms_mqtt.bridge"),
+        ("read 1.0.1.8.0 --tcp 127.0.0.1:1", "yaml serial paho aiomqtt amqtt voluptuous dlms_mqtt.bridge"),
+        ("simulate --list-faults", "paho aiomqtt amqtt voluptuous dlms_mqtt.bridge"),
+    ],
+)
+def test_only_what_a_command_needs_is_imported(words: str, unwanted: str) -> None:
+    """A Raspberry Pi waits for every import."""
+    code = (
+        f"import sys; from dlms_mqtt.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass\nelse: pass\n"
+    )
+    code += "sys.stderr.write('|'.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    loaded = set(result.stderr.splitlines()[-1].split("|"))
+    assert "dlms_mqtt.cli.output" in loaded
+    assert loaded & set(unwanted.split()) == set()
