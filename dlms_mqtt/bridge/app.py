@@ -40,6 +40,7 @@ from dlms_mqtt.transport.clock import Clock
 _LOG = logging.getLogger(__name__)
 _RESTARTS = (1.0, 5.0, 30.0, 120.0, 600.0)  # s before a task that failed is started again
 _WATCH = 2.0  # s between looks at the files
+_STORE_AGAIN = 5.0  # s between looks whether the state file can be used
 _FLUSH = 3.0  # s for the last words
 STATE_FILE = "state.sqlite"
 
@@ -148,6 +149,7 @@ class App:
             self._supervised("health", self._tell_health),
             self._supervised("pushes", self.fleet.pushes.run),
             self._supervised("watchdog", self._notifier.watchdog),
+            self._supervised("store", self._watch_store),
             *([self._supervised("files", self._watch_files)] if self.config.bridge.watch_files else []),
         ]
         try:
@@ -373,6 +375,18 @@ class App:
     def _stamps(self) -> dict[Path, int]:
         files = {self._path, *self.loaded.files, *self.config.bridge.state_dir.glob("meters/*.yaml")}
         return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+
+    async def _watch_store(self) -> None:
+        """Start anew with a memory as soon as there can be one."""
+        while self._store_trouble:
+            await asyncio.sleep(_STORE_AGAIN)
+            try:
+                Store(self.config.bridge.state_dir / STATE_FILE).close()
+            except StoreError:
+                continue
+            _LOG.warning("The state file can be used again")
+            self._store_trouble, self._restart = "", True
+            self._stop.set()
 
     # -- health -------------------------------------------------------------------------------------------------------
 

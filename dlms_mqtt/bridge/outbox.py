@@ -7,12 +7,14 @@ counted. A full disk leaves readings in memory, within the same bound, and is to
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from dlms_mqtt.client.store import Store, StoreError
 
+_LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time
 _MIGRATIONS = (("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL)",),)
 _SPACE = "bridge"  # namespace of the store
@@ -48,7 +50,23 @@ class Outbox:
             self._failed(error)
 
     def _failed(self, error: StoreError) -> None:
+        if not self.trouble:
+            _LOG.warning("Unsent readings cannot be stored: %s", error.message)
         self.trouble = f"unsent readings cannot be stored: {error.message}"
+
+    def _try_again(self) -> None:
+        """Does the store work again? What failed is made up for: the reserved numbers, the count of what is there."""
+        try:
+            self._store.migrate("outbox", _MIGRATIONS)
+            stored = self._store.get(_SPACE, "sequence", 0)
+            if stored > self._reserved:  # not known when we started
+                self._sequence = self._reserved = stored
+            self._store.set(_SPACE, "sequence", self._reserved)
+            self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
+        except StoreError:
+            return
+        self.trouble = ""
+        _LOG.warning("Unsent readings can be stored again")
 
     def next_sequence(self) -> int:
         """The next ``seq``: greater than every one before, also before a restart."""
@@ -117,6 +135,8 @@ class Outbox:
 
     def spill_old(self) -> None:
         """Spill if a message has been in memory since the last call: the broker is away, or silent."""
+        if self.trouble:
+            self._try_again()
         oldest = next(iter(self._memory), None)
         if oldest is not None and oldest <= self._seen:
             self.spill()
@@ -135,4 +155,3 @@ class Outbox:
             return
         self._on_disk += len(rows)
         self._memory.clear()
-        self.trouble = ""

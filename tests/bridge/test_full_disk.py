@@ -15,7 +15,7 @@ import pytest
 
 from dlms_mqtt.simulator import KEYS, household, serve_tcp
 from tests.bridge.conftest import watching
-from tests.bridge.house import write_config
+from tests.bridge.house import house, write_config
 
 ROOT = Path(__file__).parents[2]
 HEALTH = "dlms_mqtt/bridge/main/health"
@@ -112,10 +112,36 @@ async def test_a_bridge_that_starts_on_a_full_disk(mosquitto, tmp_path, meter):
             await seen.until(lambda: _readings(seen, "plain") and _readings(seen, "ciphered"))
         last = max(reading["seq"] for name in ("plain", "ciphered") for reading in _readings(seen, name))
         counter = meter.client_counter()
-        async with watching(mosquitto.port) as seen, bridge(path, full=True):
+        async with watching(mosquitto.port) as seen, bridge(path, full=True) as process:
             await seen.until(lambda: len(_readings(seen, "plain")) >= 2)
             assert min(reading["seq"] for reading in _readings(seen, "plain")) > last
             reply = await seen.ask("dlms_mqtt/meter/ciphered/request/read", {"id": "x", "items": ["1.0.1.8.0.255"]})
             assert reply["status"] == "error" and _readings(seen, "ciphered") == []
             assert meter.client_counter() == counter
             await seen.until(lambda: seen.latest.get(HEALTH) and seen.json(HEALTH)["status"] == "degraded")
+            _fill(process, full=False)  # and when there is room, nobody has to do anything
+            await seen.until(lambda: _readings(seen, "ciphered") and seen.json(HEALTH)["status"] == "ok", 30)
+            assert meter.client_counter() > counter
+
+
+@pytest.mark.expect_log("the disk is full", "can be stored again")
+async def test_sqlite_itself_says_that_the_disk_is_full(mosquitto_factory, tmp_path, meter, caplog):
+    """SQLITE_FULL, provoked by a limit of pages: nothing is lost while the memory holds it, and it is told."""
+    broker = mosquitto_factory()
+    text = "\n  plain:\n    connection: {tcp: '127.0.0.1:PORT', client: 17}\n    every: 1s\n    read: [1.0.1.7.0.255]\n"
+    async with serve_tcp(meter) as server, house(broker, tmp_path, text.replace("PORT", str(server.port))) as home:
+        await home.until(lambda: _readings(home.seen, "plain"))
+        with home.app.store.transaction() as database:
+            ((pages,),) = database.execute("PRAGMA page_count").fetchall()
+            database.execute(f"PRAGMA max_page_count = {pages}")
+        for number in range(2000):  # more than the free space of the pages holds
+            home.app.store_and_forward("dlms_mqtt/meter/plain/event", {"number": number, "text": "x" * 200})
+        home.app.keep()
+        assert "the disk is full" in home.app.outbox.trouble
+        await home.until(lambda: "the disk is full" in home.seen.latest[HEALTH], 20)
+        events = lambda: [json.loads(row)["number"] for row in home.seen.of("dlms_mqtt/meter/plain/event")]  # noqa: E731
+        await home.until(lambda: events() == list(range(2000)), 30)
+        assert home.seen.json(HEALTH)["meters"]["plain"]["status"] == "ok"
+        with home.app.store.transaction() as database:
+            database.execute("PRAGMA max_page_count = 1000000")
+        await home.until(lambda: home.seen.json(HEALTH)["status"] == "ok")

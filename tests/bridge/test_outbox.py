@@ -85,6 +85,7 @@ class _Full:
     read = get = set = transaction = migrate
 
 
+@pytest.mark.expect_log("cannot be stored")
 def test_a_full_disk_is_told_and_survived():
     outbox = Outbox(_Full(), 5)
     _put(outbox, *range(8))
@@ -95,15 +96,35 @@ def test_a_full_disk_is_told_and_survived():
     assert len(outbox) == 0
 
 
-def test_a_disk_that_fills_later(store, monkeypatch):
+@pytest.mark.expect_log("cannot be stored", "can be stored again")
+def test_a_disk_that_fills_later(store, monkeypatch, caplog):
     outbox = Outbox(store, 5)
     _put(outbox, 1)
-    monkeypatch.setattr(store, "transaction", _Full().transaction)
-    outbox.spill()
-    assert outbox.trouble and _values(outbox.batch(9)) == [1]
-    monkeypatch.undo()
-    outbox.spill()
+    with monkeypatch.context() as full:
+        full.setattr(store, "transaction", _Full().transaction)
+        outbox.spill()
+        outbox.spill_old()
+        assert outbox.trouble and _values(outbox.batch(9)) == [1]
+    outbox.spill_old()
     assert not outbox.trouble and _values(outbox.batch(9)) == [1]
+    assert len(caplog.records) == 2  # when it began and when it ended
+
+
+@pytest.mark.expect_log("cannot be stored", "can be stored again")
+def test_a_disk_that_has_room_again_with_the_broker_there(store, monkeypatch):
+    """Nothing has to be written then, but the trouble must not be told for ever, nor a number be given twice."""
+    with monkeypatch.context() as full:
+        for name in ("migrate", "read", "get", "set", "transaction"):
+            full.setattr(store, name, _Full().migrate)
+        outbox = Outbox(store, 5)
+        _put(outbox, 1)
+        outbox.done([entry.number for entry in outbox.batch(9)])
+    store.set("bridge", "sequence", 70_000)  # what an earlier run had reserved
+    outbox.spill_old()
+    assert not outbox.trouble
+    _put(outbox, 2)
+    assert outbox.batch(9)[0].number > 70_000
+    assert Outbox(store, 5).next_sequence() > outbox.batch(9)[0].number
 
 
 @given(st.lists(st.sampled_from(["put", "spill", "send"]), max_size=60))
