@@ -14,6 +14,7 @@ import aiomqtt
 import pytest
 
 from dlms_mqtt.cli.demo import fitted
+from tests.bridge.conftest import MOSQUITTO, Mosquitto
 
 DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
@@ -97,6 +98,42 @@ async def test_a_broker_that_is_away_is_told() -> None:
         .splitlines()[-1]
         .startswith("dlms-mqtt: the broker at 127.0.0.1:1 cannot be used: Connection refused. Is it running")
     )
+
+
+async def retained(port: int) -> set[str]:
+    """The topics of this broker that hold something; a message of our own says that all have come."""
+    found: set[str] = set()
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.subscribe("#")
+        await client.publish("end/of/it", b"all", qos=1)
+        async for message in client.messages:
+            if str(message.topic) == "end/of/it":
+                return found
+            if message.retain and message.payload:
+                found.add(str(message.topic))
+    raise AssertionError("the broker went away")
+
+
+async def test_a_real_broker_is_left_clean(tmp_path: Path) -> None:
+    """Below a base of its own, which nothing is left of when the demo is told to end."""
+    if not MOSQUITTO:
+        pytest.skip("no mosquitto here")
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    try:
+        process = await _start("demo", "--broker", f"127.0.0.1:{broker.port}")
+        async with asyncio.timeout(60):
+            assert process.stdout is not None
+            assert await process.stdout.readline()  # a reading
+            topics = await retained(broker.port)
+            assert any(topic.endswith("/meter/demo/state") for topic in topics)
+            assert all(topic.startswith("dlms_mqtt_demo_") for topic in topics)
+            process.send_signal(signal.SIGTERM)
+            await process.communicate()
+            assert process.returncode == 0
+            assert await retained(broker.port) == set()
+    finally:
+        broker.stop()
 
 
 async def test_run_without_a_broker_ends_on_sigterm(tmp_path: Path) -> None:
