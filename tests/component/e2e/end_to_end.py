@@ -32,10 +32,10 @@ METER = "house"
 SECRET = "87654321"  # of the simulated meter's installer
 NEW_SECRET = "24682468"  # after the grid operator has changed it
 ATTEMPTS = 2  # that the bridge makes with a refused password before it waits
-OTHER_METER = f"""\
+OTHER_METER = """\
 associations:
   - 16
-  - {{client: 33, authentication: low, password: "text:{NEW_SECRET}", faults: ["lock-out:4"]}}
+  - {{client: 33, authentication: low, password: "text:{secret}", faults: {faults}}}
 """
 WRONG_PASSWORD = 46  # in the simulated meter's event log
 ACCESS = {
@@ -364,12 +364,9 @@ class Story:
         """The meter refuses; Home Assistant asks for the password; no attempt is burnt; the new one works."""
         if self.fake:
             return
-        assert self.meter
-        await self.meter.stop()
-        description = self.directory / "meter.yaml"
-        description.write_text(OTHER_METER)
         began = datetime.now(UTC)
-        await self.start_meter("--meter", str(description))
+        await self.stop_meter()
+        await self.start_other_meter(["lock-out:4"])
         flow = await eventually(self._asked, "the question for the new password", 60)
         await eventually(self._locked_out, "the repair of a meter that is locked out", 60)
         await asyncio.sleep(5)  # two intervals: no attempt is made in them
@@ -382,6 +379,35 @@ class Story:
         await self.answers()
         await eventually(self._content, "no repair and no question any more")
         await self._attempts_since(began, ATTEMPTS + 1)
+
+    async def stop_meter(self) -> None:
+        """Nobody answers any more."""
+        assert self.meter
+        await self.meter.stop()
+
+    async def start_other_meter(self, faults: list[str]) -> None:
+        """The meter with its new password, and with faults."""
+        description = self.directory / "meter.yaml"
+        description.write_text(OTHER_METER.format(secret=NEW_SECRET, faults=json.dumps(faults)))
+        await self.start_meter("--meter", str(description))
+
+    async def repairs_come_and_go(self) -> None:
+        """A line that fails, a clock that jumped, registers that began anew: each shown, and gone when it is cured."""
+        if self.fake:
+            return
+        await self.stop_meter()
+        await self._shown({"line_failing"})
+        await self.start_other_meter(["clock-jump:3600", "register-reset"])
+        await self._shown({"clock_drift", "energy_held"})
+        for issue_id in (await self.home.issues()).values():
+            await self.home.fix(issue_id)
+        await self._shown(set())
+
+    async def _shown(self, expected: set[str]) -> None:
+        async def shown() -> bool:
+            return set(await self.home.issues()) == expected
+
+        await eventually(shown, f"the repairs {sorted(expected)}", 120)
 
     async def _asked(self) -> Any:
         flows = await self.home.discovered("dlms_mqtt")
@@ -460,6 +486,7 @@ class Story:
         reconfigure,
         each_failure_has_its_sentence,
         the_password_is_changed,
+        repairs_come_and_go,
         remove_the_meter,
         nothing_was_said_wrong,
     )

@@ -222,10 +222,18 @@ class HomeAssistant:
         """Close a subentry's flow without an end."""
         await self.rest("DELETE", f"{SUBFLOW}/{flow_id}")
 
-    async def issues(self) -> set[str]:
-        """The repairs of the component that are shown, by translation key."""
+    async def issues(self) -> dict[str, str]:
+        """The repairs of the component that are shown: translation key to id."""
         found = (await self.ws(type="repairs/list_issues"))["issues"]
-        return {issue["translation_key"] for issue in found if issue["domain"] == "dlms_mqtt"}
+        return {issue["translation_key"]: issue["issue_id"] for issue in found if issue["domain"] == "dlms_mqtt"}
+
+    async def fix(self, issue_id: str) -> None:
+        """Click through the flow of a repair."""
+        url = "/api/repairs/issues/fix"
+        step = await self.rest("POST", url, {"handler": "dlms_mqtt", "issue_id": issue_id})
+        step = await self.rest("POST", f"{url}/{step['flow_id']}", {})
+        if step["type"] != "create_entry":
+            raise Failed(f"{issue_id} was not repaired: {step}")
 
     async def entries(self, domain: str) -> list[dict[str, Any]]:
         """The config entries of a domain."""
