@@ -40,8 +40,8 @@ _LIVE = {
 }
 
 _HEAD = """\
-# Every key of the configuration of dlms-mqtt with its sentence. A key that is left out has the value shown;
-# keys behind '#' are unset by default. `dlms-mqtt check --config FILE` checks a file.
+# Every key of the configuration of dlms-mqtt with its sentence. A key that is left out has the value shown, but for those
+# marked as example; keys behind '#' are unset. Most can be deleted. `dlms-mqtt check --config FILE` checks a file.
 # Secrets: "text:...", "hex:...", "env:NAME" or "file:PATH"; or !secret NAME with secrets.yaml beside this file.
 """
 
@@ -96,8 +96,11 @@ def _section(cls: type, depth: int, *, live: bool) -> list[str]:
 
 def _entry(cls: type, item: Field[Any], depth: int, live: bool) -> Iterator[str]:
     kind, name, pad = kind_of(item), item.name.rstrip("_"), "  " * depth
-    yield from textwrap.wrap(item.metadata["help"], 100, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ")
     set_here = live and (_is_set(item) or (cls, item.name) in _LIVE)
+    text = item.metadata["help"]
+    if set_here and not kind.section:
+        text = text.rstrip(".") + _departure(cls, item) + "." * text.endswith(".")
+    yield from textwrap.wrap(text, 100, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ")
     mark = "" if set_here else "#"
     if kind.section:
         yield from _below(kind, f"{pad}{mark}{name}:", depth, set_here)
@@ -105,6 +108,15 @@ def _entry(cls: type, item: Field[Any], depth: int, live: bool) -> Iterator[str]
         yield f"{pad}{mark}{name}: {_shown(cls, item)}".rstrip()
     else:
         yield f"{pad}{mark}{name}: {_small(kind)}"
+
+
+def _departure(cls: type, item: Field[Any]) -> str:
+    """What to add where the example shows something else than the default."""
+    value = default_of(item)
+    if value in _UNSET:
+        return " (example)"
+    default = _yaml(value, item)
+    return "" if _shown(cls, item) == default else f" (example; default {default})"
 
 
 def _is_set(item: Field[Any]) -> bool:
