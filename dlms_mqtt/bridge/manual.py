@@ -41,7 +41,7 @@ _LIVE = {
 
 _HEAD = """\
 # Every key of the configuration of dlms-mqtt with its sentence. A key that is left out has the value shown, but for
-# those marked as example; keys behind '#' are unset. Most can be deleted. `dlms-mqtt check --config FILE` checks a file.
+# those marked as example; keys behind '#' are unset. Most can go. `dlms-mqtt check --config FILE` checks a file.
 # Secrets: "text:...", "hex:...", "env:NAME" or "file:PATH"; or !secret NAME with secrets.yaml beside this file.
 """
 
