@@ -13,13 +13,13 @@ from dlms_mqtt.protocol.framing.hdlc_frame import FLAG
 from dlms_mqtt.protocol.framing.joining import GENERAL_BLOCK_TRANSFER, BlockJoiner, Key, SegmentJoiner
 from dlms_mqtt.protocol.framing.mbus import CONTROLS
 from dlms_mqtt.protocol.framing.messages import Block, FrameInfo, Message, Rubbish, StreamEvent
+from dlms_mqtt.protocol.framing.plausible import begins_apdu
 from dlms_mqtt.protocol.framing.recognise import (
     HDLC,
     LLC_HEADERS,
     MBUS,
     RAW,
     RECOGNISERS,
-    TAGS,
     TELEGRAM,
     WRAPPER,
     Found,
@@ -69,6 +69,7 @@ class StreamDecoder:
         self._flag_used = False  # the buffer begins with the closing flag of the last frame
         self._seen: frozenset[str] = frozenset()
         self._retry_at = 0
+        self._ended = False  # nothing more will come, or the octets are a datagram
         self._rubbish = b""
         self._segments = SegmentJoiner()
         self._blocks = BlockJoiner()
@@ -78,18 +79,21 @@ class StreamDecoder:
         events = self.tick(now)
         self._last = now
         self._buffer += data
+        self._ended = whole
         events += self._scan(now, final=whole)
         return events
 
     def tick(self, now: float) -> list[StreamEvent]:
         """Time has passed: give up what is too old."""
         late = self._buffer and now - self._last > self._octet_timeout
+        self._ended = False
         events = self._scan(self._last, final=True) if late else []
         before = now - self._message_timeout
         return [*events, *self._segments.expire(before), *self._blocks.expire(before)]
 
     def finish(self) -> list[StreamEvent]:
         """Nothing more will come."""
+        self._ended = True
         events = self._scan(self._last, final=True)
         forever = float("inf")
         return [*events, *self._segments.expire(forever), *self._blocks.expire(forever)]
@@ -149,7 +153,7 @@ class StreamDecoder:
 
     def _recognise(self, offset: int, final: bool) -> Result:
         """What begins at this offset; None: nothing does."""
-        place = Place(self._buffer, offset, self._fresh, final, self._seen)
+        place = Place(self._buffer, offset, self._fresh, final, self._seen, final and self._ended)
         waiting: Wait | None = None
         for recognise in self._recognisers:
             result = recognise(place)
@@ -196,7 +200,8 @@ class StreamDecoder:
             return
         if has_header:
             yield from self._segments.drop(key)
-        if not has_header and not self._segments.started(key) and not _begins_apdu(data):
+        begun = has_header or self._segments.started(key) or begins_apdu(data, whole=not frame.segmented)
+        if not begun:
             yield replace(frame, reason=_NO_START)
         else:
             data = data[3:] if has_header else data
@@ -223,10 +228,6 @@ class StreamDecoder:
 
 def _key(frame: FrameInfo) -> Key:
     return frame.framing, frame.source, frame.destination
-
-
-def _begins_apdu(data: bytes) -> bool:
-    return data[:1] != b"" and data[0] in TAGS
 
 
 _TAKERS = {

@@ -90,7 +90,10 @@ class SegmentJoiner(_Joiner):
 
 
 class BlockJoiner(_Joiner):
-    """Joins general block transfers by block number, whatever the order the blocks come in."""
+    """Joins general block transfers by block number, whatever the order of those after the first.
+
+    Blocks of two messages are never mixed: a first block, or one that is here already and was another, begins anew.
+    """
 
     _why = "blocks of the message are missing"
 
@@ -111,8 +114,9 @@ class BlockJoiner(_Joiner):
                 yield self._join(key)
 
     def _begins_anew(self, key: Key, block: Block) -> bool:
-        held = self._parts[key].blocks.get(1) if key in self._parts else None
-        return block.number == 1 and held is not None and held.data != block.data
+        held = self._parts[key].blocks if key in self._parts else {}
+        same = held.get(block.number)
+        return bool(held) and (block.number == 1 if same is None else same.data != block.data)
 
     @staticmethod
     def _keep_frames(parts: _Parts, message: Message) -> None:

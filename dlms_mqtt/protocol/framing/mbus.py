@@ -76,6 +76,11 @@ def is_head(head: bytes) -> bool:
     return head[:4] == begin and (len(head) < 5 or head[4] in CONTROLS)
 
 
+def least_length(head: bytes) -> int:
+    """The least real length of the frame with this head: a number too small for any frame has overflowed."""
+    return head[1] if head[1] >= MIN_LENGTH else head[1] + _OVERFLOW
+
+
 def _is_valid(buffer: bytes, start: int, end: int) -> bool:
     return buffer[end - 1] == STOP and sum(buffer[start : end - 2]) & 0xFF == buffer[end - 2]
 

@@ -13,20 +13,23 @@ from enum import Enum
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import TABLE, decode_prefix, telegram
+from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.framing import mbus
 from dlms_mqtt.protocol.framing.hdlc import LLC
 from dlms_mqtt.protocol.framing.hdlc_address import decode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import FLAG, NO_FRAME, Damaged, Kind, frame_length, read_frame
 from dlms_mqtt.protocol.framing.messages import FrameInfo
+from dlms_mqtt.protocol.framing.plausible import TAGS, begins_apdu, plausible, plausible_head, pushed
 from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
 
 HDLC, MBUS, WRAPPER, TELEGRAM, RAW = "hdlc", "mbus", "wrapper", "telegram", "raw-apdu"
 APDU, CONTAINER = "apdu", "container"  # types of what comes without framing
-TAGS = frozenset(head[0] for head in TABLE)
 LLC_HEADERS = tuple(LLC.values())
 _GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
 _TITLE_LENGTH = 8
 _MAX_RAW = 0x10000
+_BEGINNINGS = (FLAG, bytes((mbus.START,)), b"\x00", b"/", b"\xe6")  # of frames, telegrams and LLC octets
+_MBUS_HEAD = re.compile(rb"\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
 _CHECKED_BEGINNINGS = re.compile(rb"\x7e[\xa0-\xaf]|\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
 
 _DAMAGE = {
@@ -63,6 +66,7 @@ class Place:
     fresh: bool
     final: bool
     seen: frozenset[str] = frozenset()
+    ended: bool = False  # final, and not only because the line was silent
 
     def trusts(self, kind: str) -> bool:
         """Whether this kind may begin here without proof: the stream has carried nothing else."""
@@ -128,10 +132,10 @@ def recognise_mbus(place: Place) -> Result:
 
 def _damaged_mbus(buffer: bytes, at: int) -> Found | None:
     head = buffer[at : at + mbus.MIN_LENGTH]
-    if len(head) < mbus.MIN_LENGTH or not mbus.is_head(head) or head[1] < mbus.MIN_LENGTH:
+    if len(head) < mbus.MIN_LENGTH or not mbus.is_head(head):
         return None
-    raw = buffer[at : at + head[1] + mbus.OVERHEAD]
-    return Found(FrameInfo(MBUS, "long", valid=False, reason="the checksum is wrong", raw=raw, proved=False), at + 1)
+    raw = buffer[at : at + mbus.least_length(head) + mbus.OVERHEAD]
+    return Found(FrameInfo(MBUS, "long", valid=False, reason="the checksum is wrong", raw=raw), at + 1)
 
 
 def recognise_wrapper(place: Place) -> Result:
@@ -145,8 +149,11 @@ def recognise_wrapper(place: Place) -> Result:
     end = place.at + HEADER_SIZE + header.length
     if end > len(place.buffer):
         return None if place.final else Wait.CERTAIN
+    content = place.buffer[place.at + HEADER_SIZE : end]
+    if max(header.source, header.destination) > 0xFF and not begins_apdu(content, whole=True):
+        return None
     info = FrameInfo(WRAPPER, "wrapper", str(header.source), str(header.destination), raw=place.buffer[place.at : end])
-    return Found(info, end, place.buffer[place.at + HEADER_SIZE : end])
+    return Found(info, end, content)
 
 
 def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
@@ -182,17 +189,26 @@ def recognise_raw(place: Place) -> Result:
     """A bare APDU: a ciphered container anywhere, anything else only where a message may begin."""
     buffer, start = place.buffer, place.at
     if place.seen <= {APDU, CONTAINER} and _is_container(buffer, start):
-        return _raw(place, start, _end_of_apdu(buffer, start), CONTAINER)
+        end = _end_of_apdu(place, start)
+        return None if end is None or _frame_begins(buffer, start, end) else _raw(place, start, end, CONTAINER)
     if not place.trusts(APDU):
         return None
     start += _llc_length(buffer, start)
     if not _may_be_apdu(buffer, start):
         return None
-    end = _end_of_apdu(buffer, start)
+    end = _end_of_apdu(place, start)
+    if end is None:
+        return None if place.final else Wait.POSSIBLE
     if place.final:
-        # Where it has no usable length it is everything up to what proves to be a frame.
+        if (
+            not end
+            and not place.ended
+            and not (buffer[start] == DataNotification.TAG and plausible_head(buffer[start:]))
+        ):
+            return None
+        # Where it has no usable length (some bodies are no A-XDR) it is everything up to what proves to be a frame.
         end = min(end or len(buffer), next_checked(buffer, start + 1))
-    elif _frame_begins(buffer, start, end):
+    elif _frame_begins(buffer, start, end) or not _goes_on(buffer, end):
         return Wait.POSSIBLE
     return _raw(place, start, end, APDU)
 
@@ -220,12 +236,29 @@ def _may_be_apdu(buffer: bytes, start: int) -> bool:
     return not head or any(known.startswith(head[: len(known)]) for known in TABLE)
 
 
-def _end_of_apdu(buffer: bytes, start: int) -> int:
-    """Where the APDU ends by its own lengths; 0: it is not whole, or is not as the standard has it."""
+def _end_of_apdu(place: Place, start: int) -> int | None:
+    """Where the APDU ends by its own lengths; 0: it is not whole, or is not as the standard has it; None: it is none.
+
+    The first of a stream must be of a kind that meters push. If no frame is in all that there is, it may be any.
+    """
+    buffer = place.buffer
     try:
-        return decode_prefix(buffer, start)[1]
+        message, end = decode_prefix(buffer, start)
     except DecodeError:
         return 0
+    sound = plausible(message)
+    if place.ended and place.at == 0 and next_checked(buffer, end) == len(buffer):
+        return end if sound or end == len(buffer) else None
+    return end if sound and (place.seen or pushed(message)) else None
+
+
+def _may_be_push(data: bytes) -> bool:
+    return data[:1] == DataNotification.HEAD and plausible_head(data)
+
+
+def _goes_on(buffer: bytes, end: int) -> bool:
+    """Whether nothing follows, or something that can be the beginning of a message."""
+    return not end or end == len(buffer) or buffer[end] in TAGS or buffer[end : end + 1] in _BEGINNINGS
 
 
 def next_checked(buffer: bytes, start: int) -> int:
@@ -239,7 +272,9 @@ def next_checked(buffer: bytes, start: int) -> int:
 
 
 def _frame_begins(buffer: bytes, start: int, end: int) -> bool:
-    """Whether the header of an HDLC frame stands between these offsets: then they are no APDU."""
+    """Whether the header of a frame stands between these offsets: then they are no APDU."""
+    if _MBUS_HEAD.search(buffer, start, end):
+        return True
     for beginning in re.finditer(FLAG, buffer[start:end]):
         result = recognise_hdlc(Place(buffer, start + beginning.start(), fresh=False, final=False))
         if result is Wait.CERTAIN or (isinstance(result, Found) and result.frame.valid):

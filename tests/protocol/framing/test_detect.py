@@ -132,6 +132,62 @@ def test_conversations() -> None:
         assert all(event.apdu for event in messages(found))
 
 
+@pytest.mark.parametrize("item", PROVED, ids=entry_id)
+def test_entered_in_the_middle(item: dict) -> None:
+    """Whoever opens a line hears the end of a message first, and a meter that starts may cut one."""
+    data = bytes.fromhex(item["hex"])
+    (wanted,) = messages(run(data))
+    for cut in range(1, len(data) - 1, 5):
+        only(wanted, run(data[cut:], data))
+        only(wanted, run(data[:cut], data))
+        decoder = StreamDecoder()
+        only(wanted, decoder.feed(data[cut:], 0.0) + decoder.tick(5.0) + decoder.feed(data, 6.0))
+
+
+def only(wanted: Message, found: list[StreamEvent]) -> None:
+    """The message as it was sent; before it at most its ciphered container, whose own lengths say that it is whole."""
+    *before, last = messages(found)
+    assert last == wanted
+    assert all(message.apdu == wanted.apdu for message in before)
+
+
+def test_a_segment_that_is_missing_at_the_beginning() -> None:
+    """The second one may begin with any octet, one that begins an APDU too."""
+    for item in PROVED:
+        (message,) = messages(run(bytes.fromhex(item["hex"])))
+        pieces = [frame.raw for frame in message.frames]
+        if message.frames[0].segmented:
+            assert messages(run(b"".join(pieces[1:]) + bytes.fromhex(item["hex"]))) == [message]
+            assert messages(run(b"".join(pieces) + pieces[-1])) == [message]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "060000",  # a Write of nothing
+        "0f00161b020309060100",  # a notification with a time of two octets
+        "0f06000000000600013581",  # one of a number that no list holds
+        "108093e6e700",  # a confirmation of nothing that was said
+        "36333134303137353339383509084d41333034",  # digits as a ciphered service
+        "d80a3a",  # an error that there is not
+        "0001220000000009060101200700ff1200",  # a wrapper between ports that nobody uses, around no APDU
+    ],
+)
+def test_octets_that_fit_by_chance_begin_no_stream(text: str) -> None:
+    decoder, data = StreamDecoder(), bytes.fromhex(text)
+    assert messages(decoder.feed(data, 0.0)) == []
+    assert messages(decoder.tick(5.0)) == []
+    assert len(messages(decoder.feed(ui(LLC + PLAIN), 6.0))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["c401c10006000000050000", "cc1f30000000494411223344556677889900112233445566778899", "060000"]
+)
+def test_what_is_given_alone_is_taken_for_what_it_looks_like(text: str) -> None:
+    assert len(messages(run(bytes.fromhex(text)))) == 1
+    assert len(messages(StreamDecoder().feed(bytes.fromhex(text), whole=True))) == 1
+
+
 def ui(data: bytes, *, segmented: bool = False, source: bytes = b"\x03") -> bytes:
     return encode_frame(0x13, b"\x21", source, data, segmented)
 
@@ -208,6 +264,29 @@ def test_a_new_first_block_begins_anew() -> None:
     found = run(stream)
     assert [message.apdu for message in messages(found)] == [b"\x0fnew!"]
     assert len(loose(found)) == 1
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        [1],  # the line was opened in the middle, or the first block was damaged
+        [2],
+        [3],
+        [1, 3],
+        [4],
+        [3, 5],
+        [2, 5],
+    ],
+)
+def test_blocks_of_two_messages_are_never_mixed(lost: list[int]) -> None:
+    pushes = [(b"\x0fold", b"er.", b"!"), (b"\x0fnew", b"er?", b"?"), (b"\x0fthe", b" third", b" one")]
+    sent = [ui(block(number, part, last=number == 3)) for push in pushes for number, part in enumerate(push, 1)]
+    heard = [frame for number, frame in enumerate(sent, 1) if number not in lost]
+    found = [message.apdu for message in messages(run(*heard))]
+    whole = [
+        b"".join(push) for at, push in enumerate(pushes) if not any(n in lost for n in range(at * 3 + 1, at * 3 + 4))
+    ]
+    assert found == whole
 
 
 def test_an_acknowledging_block_is_a_message() -> None:
