@@ -96,6 +96,8 @@ def _print(found: Found) -> None:
         say(yaml.safe_dump({"connection": document["connection"]}, sort_keys=False, allow_unicode=True).rstrip())
     if document["found"] and not document["complete"]:
         note("Secrets are not written into this block: add them as !secret NAME.")
+    if document["found"]:
+        note("Put it below a name under `meters:` in config.yaml; then: dlms-mqtt check --config config.yaml")
     note(f"{document['seconds']} s")
 
 
@@ -113,5 +115,5 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(_short(item) for item in value)
     if isinstance(value, dict):
-        return " ".join(f"{key} {item}" for key, item in value.items())
+        return " ".join(f"{key.replace('_', ' ')} {item}" for key, item in value.items() if item is not None)
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -65,8 +66,9 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line beside the result, on standard error."""
-    sys.stderr.write(text + "\n")
+    """A line beside the result, on standard error; where nobody can take it, the status has to say it all."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
 
 
 def complain(error: DlmsMqttError) -> None:

@@ -45,6 +45,11 @@ def test_output_on_a_full_disk(words: str) -> None:
     assert result.stderr == "dlms-mqtt: input or output failed: No space left on device.\n"
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+def test_errors_that_nobody_can_take() -> None:
+    assert shell("read nothing", f"2> {FULL}").returncode == 2
+
+
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(("words", "status"), [(f"decode {PUSH}", 0), ("decode -", 1), ("read nothing", 2)])
 def test_streams_that_are_closed(words: str, status: int, stream: str) -> None:
