@@ -200,11 +200,7 @@ def recognise_raw(place: Place) -> Result:
     if end is None:
         return None if place.final else Wait.POSSIBLE
     if place.final:
-        if (
-            not end
-            and not place.ended
-            and not (buffer[start] == DataNotification.TAG and plausible_head(buffer[start:]))
-        ):
+        if not end and not place.ended and not _may_be_push(buffer[start:]):
             return None
         # Where it has no usable length (some bodies are no A-XDR) it is everything up to what proves to be a frame.
         end = min(end or len(buffer), next_checked(buffer, start + 1))
