@@ -169,6 +169,40 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
         "Leitungsqualität",
     ),
     _BuiltIn(
+        _health("retries", "Repeated frames", state_class="measurement", category=DIAGNOSTIC, enabled=False),
+        "Wiederholte Rahmen",
+    ),
+    _BuiltIn(
+        _health("check_errors", "Damaged frames", state_class="measurement", category=DIAGNOSTIC, enabled=False),
+        "Beschädigte Rahmen",
+    ),
+    _BuiltIn(
+        _health(
+            "sign_on_success",
+            "Sign-on success",
+            unit="%",
+            state_class="measurement",
+            precision=0,
+            category=DIAGNOSTIC,
+            enabled=False,
+        ),
+        "Erfolgreiche Anmeldungen",
+        "sign-on",
+    ),
+    _BuiltIn(
+        _health(
+            "turn_round",
+            "Turn-round time",
+            device_class="duration",
+            unit="s",
+            precision=3,
+            state_class="measurement",
+            category=DIAGNOSTIC,
+            enabled=False,
+        ),
+        "Antwortzeit",
+    ),
+    _BuiltIn(
         _health("invocation_counter", "Invocation counter", category=DIAGNOSTIC, enabled=False),
         "Aufrufzähler",
         "ciphering",

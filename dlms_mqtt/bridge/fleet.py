@@ -146,6 +146,7 @@ def _features(config: Meter, settings: ConnectionSettings) -> list[str]:
         "ciphering": bool(settings.encryption_key),
         "guard": config.guard,
         "poll": bool(settings.line),
+        "sign-on": settings.opening != "direct",
         "events": config.push is not None or any(said.event_log for said in config.profiles),
     }
     return [name for name, there in features.items() if there]

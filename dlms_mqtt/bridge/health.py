@@ -16,7 +16,7 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
     well, session = meter.well, meter.session
     paused = meter.is_paused
     held = meter.output.guard.held
-    figures = session.quality.figures()
+    figures = session.line_quality.figures()
     status = "paused" if paused else well.status
     return {
         "status": status,
@@ -28,6 +28,10 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "read_duration": well.read_duration,
         "line_errors": session.errors + figures.check_errors + figures.retries,
         "line_quality": _quality(session.errors, session.exchanges, figures.quality),
+        "retries": figures.retries,
+        "check_errors": figures.check_errors,
+        "sign_on_success": _per_cent(figures.sign_on_success),
+        "turn_round": None if figures.turn_round is None else round(figures.turn_round, 3),
         "clock_drift": well.clock_drift,
         "invocation_counter": meter.invocation_counter,
         "paused": paused,
@@ -37,6 +41,10 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "refused": well.refused,
         "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
     }
+
+
+def _per_cent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
 
 
 def _quality(errors: int, exchanges: int, frames: float | None) -> float | None:

@@ -265,9 +265,13 @@ class MeterRequests:
         from dlms_mqtt.meter.dump import dump_session
 
         async def work(settings: ConnectionSettings) -> Any:
-            salt, transport = os.urandom(32), transport_for(settings)
             return await dump_session(
-                settings, transport=transport, store=self._meter.store, salt=salt, progress=request.progress
+                settings,
+                transport=transport_for(settings),
+                store=self._meter.store,
+                salt=os.urandom(32),
+                progress=request.progress,
+                failed=self._meter.session.judge,
             )
 
         return await self._meter.session.alone(work)

@@ -142,13 +142,27 @@ class Session:
         try:
             await client.open()
         except DlmsMqttError as error:
-            if _is_about_secrets(error):
-                self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
+            self._note(client.figures)
+            self.judge(error)
             raise
         self._client, self.opened = client, self.opened + 1
         if self.lockout.refusals:
             self._keep_lockout(self.lockout.succeeded())
         return client
+
+    def judge(self, error: DlmsMqttError) -> None:
+        """Count a refused password or key, whoever sent it for this meter."""
+        if _is_about_secrets(error):
+            self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
+
+    @property
+    def line_quality(self) -> LineQuality:
+        """Of the last sessions and of the one that is open."""
+        return LineQuality([*self.quality, *([self._client.figures] if self._client is not None else [])])
+
+    def _note(self, figures: SessionFigures) -> None:
+        self.quality.add(figures)
+        self._frames.session_ended(figures)
 
     def _keep_lockout(self, lockout: Lockout) -> None:
         self.lockout = lockout
@@ -162,14 +176,11 @@ class Session:
         client, self._client = self._client, None
         if client is None:
             return
-        if client.statistics is not None:
-            figures = SessionFigures.of(client.statistics)
-            self.quality.add(figures)
-            self._frames.session_ended(figures)
         try:
             await client.close()
         except DlmsMqttError as error:
             _LOG.debug("%s: closing failed: %s", self.meter, error)
+        self._note(client.figures)
 
     def _learn(self) -> None:
         known = self._client.memory.scalers if self._client is not None else {}

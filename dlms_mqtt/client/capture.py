@@ -281,10 +281,12 @@ async def record_session(
     work: Callable[[DlmsClient, dict[str, Any], list[bytes]], Awaitable[None]],
     store: Any = None,
     hide: Iterable[bytes] = (),
+    failed: Callable[[DlmsMqttError], None] = lambda _error: None,
 ) -> dict[str, Any]:
     """Run ``work`` in a session and give the capture; an error of the meter ends the session but not the capture.
 
-    ``work`` fills in facts, what to tell of the meter, and names, the octets that must be replaced.
+    ``work`` fills in facts, what to tell of the meter, and names, the octets that must be replaced; ``failed`` is told
+    the error.
     """
     recorder = Recorder(transport, clock)
     client = DlmsClient(settings, transport=recorder, store=store)
@@ -299,6 +301,7 @@ async def record_session(
             await work(client, facts, names)
     except DlmsMqttError as error:
         facts["error"] = error.message
+        failed(error)
     framing = settings.link_framing
     names += _names(recorder, framing, broken_off="error" in facts)
     proofs = _proofs(_messages(recorder.log[:opened], framing), unveiler.plain)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ _ELSEWHERE = (
     "physical address; `dlms-mqtt find` tries them."
 )
 
+_TURNS = 32  # turn-rounds of a session that are remembered
 _KEPT = 512  # octets of an invalid answer, for a diagnosis
 
 # What may reach the meter twice without harm.
@@ -73,6 +75,8 @@ class Exchange:
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._warned = False
+        self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
+        self._asked = 0.0
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
@@ -190,7 +194,7 @@ class Exchange:
         left, wait = repeats, timeout
         self._flush()
         while True:
-            event = connection.next_event()
+            event = self._next_event()
             kind = type(event)
             if kind is Activity:
                 left, wait = repeats, timeout
@@ -217,6 +221,13 @@ class Exchange:
             connection.receive(data)
             wait = self._octet_timeout
 
+    def _next_event(self) -> Event | None:
+        event = self.connection.next_event()
+        if event is not None and self._asked and type(event) is not Broken:
+            self.turn_rounds.append(self._loop.time() - self._asked)
+            self._asked = 0.0
+        return event
+
     def _patience(self, wait: float) -> float:
         left = self._deadline - self._loop.time()
         if left <= 0:
@@ -238,6 +249,7 @@ class Exchange:
             if self._trace:
                 self._show(">", data)
             self._last = data
+            self._asked = self._loop.time()
             self.transport.write(data)
             if not self.transport.datagram:
                 return

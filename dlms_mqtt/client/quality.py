@@ -7,7 +7,7 @@ and costs less to repeat.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dlms_mqtt.protocol.framing.link import Statistics
@@ -22,7 +22,7 @@ _QUIET_SESSIONS = 10  # without any error, before longer frames are tried again
 
 @dataclass(frozen=True, slots=True)
 class SessionFigures:
-    """One session. ``frames``: valid ones that came; ``turn_rounds``: seconds from a question to the first octet."""
+    """One session. ``frames``: valid ones that came; ``turn_rounds``: seconds from questions to their answers."""
 
     frames: int = 0
     bad_check: int = 0
@@ -62,8 +62,11 @@ class Figures:
 class LineQuality:
     """Keeps the last sessions of one line."""
 
-    def __init__(self) -> None:
-        self._sessions: deque[SessionFigures] = deque(maxlen=_REMEMBERED)
+    def __init__(self, sessions: Iterable[SessionFigures] = ()) -> None:
+        self._sessions: deque[SessionFigures] = deque(sessions, maxlen=_REMEMBERED)
+
+    def __iter__(self) -> Iterator[SessionFigures]:
+        return iter(self._sessions)
 
     def add(self, session: SessionFigures) -> None:
         """A session has ended."""

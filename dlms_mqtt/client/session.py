@@ -20,6 +20,7 @@ from dlms_mqtt.client.logical_names import LogicalNames
 from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.planner import Limits, limits
+from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -30,6 +31,7 @@ from dlms_mqtt.errors import (
     LocalProtocolError,
     MeterRefused,
     RemoteProtocolError,
+    ResponseTimeout,
     ServiceRefused,
 )
 from dlms_mqtt.protocol.acse import AssociationResult, Mechanism
@@ -85,6 +87,7 @@ class MeterSession:
         self._services: LogicalNames | ShortNames | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
         self._associated = self._signed_on = False
+        self._figures = SessionFigures()
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 
@@ -143,7 +146,12 @@ class MeterSession:
             await self._open_line()
 
     async def _open_line(self) -> None:
-        self._signed_on = await open_line(self.transport, self.settings)
+        self._figures = SessionFigures()
+        try:
+            self._signed_on = await open_line(self.transport, self.settings)
+        except ResponseTimeout:
+            self._figures = SessionFigures(signed_on=False)
+            raise
 
     def _may_be_stuck(self, error: AssociationRefused) -> bool:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
@@ -238,6 +246,7 @@ class MeterSession:
         except TimeoutError:
             log.debug("%s: leaving took too long", self.transport.name)
         finally:
+            self._figures = self.figures
             self._exchange = self._services = None
             self._associated = False
             await self.transport.close()
@@ -281,6 +290,14 @@ class MeterSession:
     def statistics(self) -> Statistics | None:
         """What the link has counted: frames, errors, repeats. None while the client is closed."""
         return self._exchange.connection.link.statistics if self._exchange else None
+
+    @property
+    def figures(self) -> SessionFigures:
+        """What the line was like in this session or, after its end, in the last one."""
+        if self._exchange is None or (statistics := self.statistics) is None:
+            return self._figures
+        turns = tuple(self._exchange.turn_rounds)
+        return SessionFigures.of(statistics, signed_on=self._signed_on or None, turn_rounds=turns)
 
     @property
     def idle(self) -> float:

@@ -13,7 +13,7 @@ from dlms_mqtt.client.profile import PROFILE_GENERIC, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import DecodeError, MeterRefused
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.conformance import Conformance
@@ -40,15 +40,19 @@ async def dump_session(
     objects: int = 60,
     hide: Iterable[bytes] = (),
     progress: Callable[[int, int, str], None] | None = None,
+    failed: Callable[[DlmsMqttError], None] = lambda _error: None,
 ) -> dict[str, Any]:
-    """The capture of one session, anonymised: what goes to YAML, or into the reply of a bridge."""
+    """The capture of one session, anonymised: what goes to YAML, or into the reply of a bridge.
+
+    ``failed`` is told the error that ended the session early, for whoever counts refused passwords.
+    """
 
     async def work(client: DlmsClient, facts: dict[str, Any], names: list[bytes]) -> None:
         await _ask(client, objects, progress or _ignore, facts, names)
 
     clock = asyncio.get_running_loop().time
     return await record_session(
-        settings, transport=transport, clock=clock, salt=salt, work=work, store=store, hide=hide
+        settings, transport=transport, clock=clock, salt=salt, work=work, store=store, hide=hide, failed=failed
     )
 
 

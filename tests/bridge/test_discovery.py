@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.obis import Obis
 KEYS = Path(__file__).parents[1] / "meter" / "keys.txt"
 TOPICS = Topics("dlms_mqtt", "main")
 HOUSE = Device("my-house", "House meter", "123", "KAM", "Omnipower", "1.2")
-FEATURES = ("clock", "ciphering", "guard", "poll", "events")
+FEATURES = ("clock", "ciphering", "guard", "poll", "events", "sign-on")
 
 # what Home Assistant takes (2025.4 to 2026.11)
 TOP_LEVEL = {"origin", "device", "components"}
@@ -238,7 +238,8 @@ def test_every_icon_has_its_entity():
 
 def test_features_that_are_missing_bring_no_entity():
     names = {entity.key for entity in built_in((), "en")}
-    assert names == {"status", "last_success", "read_duration", "line_errors", "line_quality"}
+    line = {"line_errors", "line_quality", "retries", "check_errors", "turn_round"}
+    assert names == {"status", "last_success", "read_duration", *line}
 
 
 def test_datetime_entities_only_when_asked_for():

@@ -128,6 +128,14 @@ async def test_7_our_own_frames_come_back(clock: FakeClock, kind: str) -> None:
     assert "echo" in found.names
 
 
+@pytest.mark.parametrize("kind", ["direct", "sign-on"])
+async def test_5_a_slow_meter_is_not_taken_for_one_that_lost_a_frame(clock: FakeClock, kind: str) -> None:
+    found = await search(Bench(opening=kind, faults=("delay:1",)), clock)
+    assert found.complete
+    assert "slow" in found.names
+    assert "first-frame-lost" not in found.names
+
+
 async def test_7_only_our_own_frames_come_back(clock: FakeClock) -> None:
     found = await search(Bench(echo=True, faults=("silence",)), clock)
     assert found.names[0] == "echo"

@@ -23,6 +23,7 @@ class Line:
         self.notes: list[str] = []
         self.echo = False
         self.unasked = b""
+        self.took = 0.0  # s until the last answer
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -46,11 +47,13 @@ class Line:
         received = await self._said_before()
         self._keep_unasked(received)
         if (late := answer(received)) is not None:
+            self.took = float("inf")
             return self._record(late)  # a slow meter answers the question before this one
         received = b""
         self.transport.write(question)
         await self.transport.drain()
-        deadline = self._loop.time() + wait
+        asked = self._loop.time()
+        deadline = asked + wait
         latest = deadline + _LONGEST
         while (left := min(deadline, latest) - self._loop.time()) > 0:
             try:
@@ -61,6 +64,7 @@ class Line:
                 break
             if received != question:
                 deadline = max(deadline, self._loop.time() + self._quiet)
+        self.took = self._loop.time() - asked
         return self._record(judge(question, received))
 
     async def _said_before(self) -> bytes:

@@ -35,6 +35,7 @@ _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
 _CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
 _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _SETTLE = 1.0
+_LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
 
@@ -191,7 +192,7 @@ class Probing:
             await line.set_speed(options["baud"], options["parity"])
             seen = await line.ask(question, plan.SLOW)
             if seen.evidence in _ANSWERED:
-                self.facts.answered_late = self.facts.answered_late or options != own
+                self.facts.answered_late = self.facts.answered_late or line.took > _LATE
                 await self._leave(line, seen)
                 return options
         return own
@@ -215,7 +216,7 @@ class Probing:
         if seen.frame is None or seen.evidence not in _ANSWERED:
             return None
         self.facts.linked = True
-        self.facts.answered_late = self.facts.answered_late or not probe.stations
+        self.facts.answered_late = self.facts.answered_late or line.took > _LATE
         if odd_parameters(seen.frame):
             self.facts.oddities.add("odd-ua")
         await self._leave(line, seen)
@@ -231,7 +232,9 @@ class Probing:
         late = await line.listen(plan.FAST)
         for frame in {(frame.source, frame.destination): frame for frame in answers(seen.received + late)}.values():
             self.facts.stations.add(station(frame))
-            await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.FAST)
+            left = await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.FAST)
+            if left.frame is None and answers(await line.listen(plan.SLOW)):
+                self.facts.answered_late = True
 
     async def _first(self, line: Line, probes: list[Probe]) -> Frame | None:
         for probe in probes:
@@ -289,7 +292,8 @@ class Probing:
             probe = asked.pop(0)
             frame = await self._asked(line, probe)
             if frame is not None:
-                if probe is not first and any(_sent_by(frame, where) for where in first.stations):
+                late = self.facts.answered_late
+                if not late and probe is not first and any(_sent_by(frame, where) for where in first.stations):
                     self.facts.oddities.add("first-frame-lost")
                 return frame
         return None

@@ -1,0 +1,59 @@
+"""Line quality of a meter in ``health``: also of sessions that stay open, and of those that do not even begin."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dlms_mqtt.bridge.commands import Request
+from dlms_mqtt.bridge.health import meter_health
+from dlms_mqtt.bridge.meter_requests import MeterRequests
+from dlms_mqtt.bridge.replies import RequestError
+from dlms_mqtt.client.store import Store
+from tests.bridge.test_meter_task import Rig
+
+READ = {"read": {"set": "none", "also": [{"obis": "1.0.1.8.0.255", "class": 3, "every": "1m"}]}}
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as store:
+        yield store
+
+
+@pytest.mark.parametrize("policy", ["close", "keep"])
+async def test_turn_round_time(clock, store, policy):
+    rig = Rig(clock, store, {**READ, "session": policy}, latency=0.3)
+    async with rig.run():
+        await asyncio.sleep(200)
+        row = meter_health(rig.task)
+    assert row["turn_round"] == pytest.approx(0.3, abs=0.05)
+    assert row["sign_on_success"] is None
+    assert (row["retries"], row["check_errors"], row["line_quality"]) == (0, 0, 100.0)
+
+
+@pytest.mark.expect_log("h: ")
+async def test_sign_ons_that_fail_are_counted(clock, store):
+    connection = {"serial": "memory", "framing": "hdlc", "opening": "sign-on", "retries": 0, "timeout": 1}
+    rig = Rig(clock, store, {**READ, "connection": connection})
+    rig.dead = True
+    async with rig.run():
+        await asyncio.sleep(600)
+        row = meter_health(rig.task)
+    assert row["sign_on_success"] == 0.0
+    assert any("sign-on" in reason for reason in row["reasons"]), row["reasons"]
+
+
+async def test_a_dump_whose_password_is_refused_is_not_repeated(clock, store, monkeypatch):
+    """A dump opens an association of its own; the meter counts its password all the same."""
+    own = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}
+    rig = Rig(clock, store, {**READ, "connection": own})
+    requests = MeterRequests(rig.task, lambda *_: None)
+    monkeypatch.setattr("dlms_mqtt.bridge.meter_requests.transport_for", lambda known: rig.new_client(known).transport)
+    request = Request(None, {})
+    assert "refused" in (await requests.dump(request))["facts"]["error"]
+    with pytest.raises(RequestError, match="not sent again"):
+        await requests.dump(request)
+    assert sum(rig.simulated.failures.values()) == 1
+    await rig.stack.aclose()
