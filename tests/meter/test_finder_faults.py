@@ -404,6 +404,17 @@ async def test_only_other_devices_speak(clock: FakeClock) -> None:
     await far.close()
 
 
+async def test_a_meter_that_is_silent_at_lists(clock: FakeClock) -> None:
+    """It is not taken for one with short names, and the block works with lists left out."""
+    clients = (public(faults=Faults(["refuse-lists:silence"])),)
+    found = await search(Bench(clients=clients), clock)
+    assert found.complete
+    assert "lists" in found.names
+    assert found.connection.get("referencing", "ln") == "ln"
+    assert "multiple-references" not in found.connection["conformance"]
+    assert found.learned["logical_device_name"]
+
+
 async def test_short_names_only(clock: FakeClock) -> None:
     found = await search(Bench(clients=(public(referencing="sn"),)), clock)
     assert found.complete

@@ -149,7 +149,9 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "link-only",
-        lambda f: f.linked and not f.associated and set(f.refusals) <= {"silence", "line"} and not f.path_faults,
+        lambda f: (
+            f.linked and not f.associated and set(f.refusals) <= {"silence", "line", "lists"} and not f.path_faults
+        ),
         "the link stands, but longer messages get no answer",
         "Long frames may be lost: try --max-info 64 or 32; or the path is not transparent (see the converter's mode).",
     ),
@@ -290,6 +292,12 @@ REMARKS: tuple[Case, ...] = (
         "",
     ),
     Case("short-names", lambda f: "referencing" in f.oddities, "the meter uses short names (referencing: sn)", ""),
+    Case(
+        "lists",
+        lambda f: "lists" in f.oddities,
+        "the meter falls silent when it is asked for several values at once; they are asked one by one (conformance)",
+        "",
+    ),
     Case("conformance", lambda f: "conformance" in f.oddities, "the meter refuses to hear of newer services", ""),
     Case(
         "long-frames",

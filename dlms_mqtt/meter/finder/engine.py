@@ -123,7 +123,7 @@ class _Search:
         attempt = await self._enter().run(self._link)
         if not attempt.reason and self._link.get("opening") != "sign-on" and self.limits.clients:
             self._clients = await self._survey(attempt)
-        if attempt.reason in ("silence", "line"):
+        if attempt.reason in ("silence", "line", "lists"):
             self.facts.path_faults |= await check_path(self.open_line, self.settings, self._link)
         return attempt
 

@@ -49,6 +49,7 @@ _REFUSALS: dict[int, str] = {
     D.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "password",
     D.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "context",
 }
+_LOST = frozenset({"silence", "line", "lists"})
 _MODEST = ("get", "set", "action", "selective-access", "block-transfer-with-get-or-read")
 
 #: What else to propose when an AARQ without password is refused for this reason, in order.
@@ -58,6 +59,8 @@ _VARIATIONS: dict[str, tuple[Options, ...]] = {
     "proposal": ({"max_pdu": 0}, {"conformance": _MODEST}, {"referencing": "sn"}),
     "other": ({"max_pdu": 0}, {"referencing": "sn"}, {"conformance": _MODEST}),
     "silence": ({"max_pdu": 0x0400}, {"referencing": "sn"}),
+    # It let us in, then fell silent: some do at a question for several attributes at once.
+    "lists": ({"conformance": _MODEST},),
 }
 
 
@@ -85,6 +88,7 @@ class Entering:
     max_clients: int
     patience: float
     attempts: list[Attempt] = field(default_factory=list)
+    _let_in: bool = False
 
     async def run(self, link: Options) -> Attempt:
         """The best association there is: the user's own, else one without a password, else the last refusal."""
@@ -96,7 +100,7 @@ class Entering:
                 opened = await self._other_clients(link) or opened
         if self._has_secret and (own := await self._with_credentials(link, opened)) is not None:
             return own
-        if opened is not None and opened.reason in ("other", "silence") and self.patience:
+        if opened is not None and opened.reason in ("other", "silence", "lists") and self.patience:
             opened = await self._after_a_pause(opened)
         return opened or self.attempts[-1]
 
@@ -116,9 +120,9 @@ class Entering:
             if following is None:
                 break
             tried.append(following)
-            attempt = await self.attempt(following)
+            reason, attempt = attempt.reason, await self.attempt(following)
             if not attempt.reason:
-                self.facts.oddities |= _changed(options, following)
+                self.facts.oddities |= {"lists"} if reason == "lists" else _changed(options, following)
         if not attempt.reason and attempt.learned.get("long_frames") is False:
             attempt = await self._with_short_frames(attempt)
         if attempt.reason == "password" or any(a.reason == "password" for a in self.attempts[-len(tried) :]):
@@ -156,7 +160,7 @@ class Entering:
     def _silent_ones(self) -> list[int]:
         """Clients that were asked once and got no answer: the frame may have been lost."""
         times = Counter(attempt.options["client"] for attempt in self.attempts)
-        silent = [a.options["client"] for a in self.attempts if a.reason in ("silence", "line")]
+        silent = [a.options["client"] for a in self.attempts if a.reason in _LOST]
         return [client for client in silent if times[client] == 1][:_SILENT]
 
     async def _first_open(self, link: Options, clients: Iterable[int]) -> Attempt | None:
@@ -193,11 +197,14 @@ class Entering:
     async def attempt(self, options: Options, *, secret: bool = False, briefly: bool = False) -> Attempt:
         """Open the line, the link and an association with these options, learn what the meter says, leave."""
         settings = self._settings(options)
+        self._let_in = False
         try:
             learned = await (self._briefly(settings) if briefly else self._patiently(settings, options))
         except DlmsMqttError as error:
             answered = "unanswered" if isinstance(error, TransportError) else "refused"
-            made = Attempt(options, answered if secret else reason_of(error), error)
+            reason = reason_of(error)
+            reason = "lists" if self._let_in and reason == "silence" else reason
+            made = Attempt(options, answered if secret else reason, error)
             self._note(made)
         else:
             self.facts.associated = True
@@ -245,7 +252,7 @@ class Entering:
         loop = asyncio.get_running_loop()
         client = DlmsClient(settings, transport=self.open_line(settings), store=self.store)
         async with client:
-            self.facts.linked = True
+            self.facts.linked = self._let_in = True
             learned = await learn(client)
             left = loop.time()
         if loop.time() - left > _RELEASE_SLOW:

@@ -12,6 +12,10 @@ from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 
 
+LOST = frozenset({"silence", "line", "lists"})
+"""Reasons of a failed attempt that may be the line's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``seconds`` for the whole search; ``clients``: how many are asked without a password.
