@@ -6,6 +6,7 @@ A task that fails is reported and restarted with a growing pause; it never takes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -39,7 +40,7 @@ from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _RESTARTS = (1.0, 5.0, 30.0, 120.0, 600.0)  # s before a task that failed is started again
-_WATCH = 2.0  # s between looks at the files
+_WATCH = 1.0  # s between looks at the files
 _STORE_AGAIN = 5.0  # s between looks whether the state file can be used
 _FLUSH = 3.0  # s for the last words
 STATE_FILE = "state.sqlite"
@@ -69,6 +70,7 @@ class App:
         self.started = datetime.fromtimestamp(self.clock.time(), UTC).isoformat()
         self._stop, self._restart, self._taken = asyncio.Event(), False, ""
         self._refused: dict[str, str] = {}  # meters that another bridge holds
+        self._seen: dict[Path, int] = {}  # the files as they were last loaded
         self._told: Any = None  # what the last health message said
 
     @property
@@ -322,16 +324,24 @@ class App:
 
     async def reload(self) -> list[str]:
         """Read the configuration again; what changed. RequestError when it is wrong (the running one stays)."""
+        self._seen = self._stamps()
         try:
+            self._refuse_empty()
             fresh = load_config(self._path, self.presets, self._environment)
         except ConfigMistakes as error:
             _LOG.error("The configuration was not reloaded:\n%s", error.message)
             rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
             raise RequestError("invalid-value", error.message, detail={"mistakes": rows}) from None
         old, self.loaded = self.loaded, fresh
+        self._seen = self._stamps() if fresh.files != old.files else self._seen
         changed = await self._apply(old, fresh)
         _LOG.info("Configuration reloaded; changed: %s", ", ".join(changed) or "nothing")
         return changed
+
+    def _refuse_empty(self) -> None:
+        """An editor or a full disk has cut the file: that is no wish to remove everything."""
+        if self._path.exists() and not self._path.stat().st_size:
+            raise ConfigMistakes([ConfigError("the file is empty", file=str(self._path), line=1)])
 
     async def _apply(self, old: Loaded, fresh: Loaded) -> list[str]:
         if (old.config.bridge, old.config.mqtt) != (fresh.config.bridge, fresh.config.mqtt):
@@ -360,17 +370,14 @@ class App:
             clear_meter(name, self.context, keys)
 
     async def _watch_files(self) -> None:
-        seen = self._stamps()
+        self._seen = before = self._stamps()
         while True:
             await asyncio.sleep(_WATCH)
             now = self._stamps()
-            if now != seen:
-                seen = now
-                try:
+            if now == before != self._seen:  # what still changes is still being written
+                with contextlib.suppress(RequestError):
                     await self.reload()
-                except RequestError:
-                    continue
-                seen = self._stamps()
+            before = now
 
     def _stamps(self) -> dict[Path, int]:
         files = {self._path, *self.loaded.files, *self.config.bridge.state_dir.glob("meters/*.yaml")}

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dlms_mqtt.bridge import app as bridge_app
 from dlms_mqtt.bridge.app import App, BridgeTaken
 from dlms_mqtt.bridge.seal import seal
 from dlms_mqtt.protocol.apdu.notification import DataNotification
@@ -315,6 +316,25 @@ async def test_a_mistake_keeps_the_running_configuration(mosquitto, tmp_path, me
         reply = await home.ask("bridge/main/request/reload")
         assert reply["error"]["code"] == "invalid-value" and "oops" in reply["error"]["message"]
         assert (await home.ask("meter/house/request/read", {"items": ["1.0.1.8.0.255"]}))["status"] == "ok"
+        home.path.write_text("")  # as an editor or a full disk may leave it
+        reply = await home.ask("bridge/main/request/reload")
+        assert reply["error"]["code"] == "invalid-value" and "empty" in reply["error"]["message"]
+        assert home.meter("availability") == "online"
+
+
+async def test_a_file_that_is_still_being_written_waits(mosquitto, tmp_path, meter, monkeypatch):
+    monkeypatch.setattr(bridge_app, "_WATCH", 0.3)
+    async with house(mosquitto, tmp_path, _meter(meter)) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        text = home.path.read_text()
+        cut = re.sub(r"meters:.*", "meters: {}\n", text, flags=re.S)
+        for step in range(10):  # a slow editor: what is there between two looks is never the whole
+            home.path.write_text(cut + f"# {step}\n")
+            os.utime(home.path, ns=(step, step))
+            await asyncio.sleep(0.1)
+        home.path.write_text(text + "# done\n")
+        await asyncio.sleep(1)
+        assert home.seen.of("dlms_mqtt/meter/house/availability") == ["offline", "online"]
 
 
 @pytest.mark.expect_log("is held by")
