@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlms_mqtt.meter.finder.evidence import Evidence
-from dlms_mqtt.meter.finder.results import Facts
+from dlms_mqtt.meter.finder.results import LOST, Facts
 
 
 class Case(NamedTuple):
@@ -149,9 +149,7 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "link-only",
-        lambda f: (
-            f.linked and not f.associated and set(f.refusals) <= {"silence", "line", "lists"} and not f.path_faults
-        ),
+        lambda f: f.linked and not f.associated and set(f.refusals) <= LOST and not f.path_faults,
         "the link stands, but longer messages get no answer",
         "Long frames may be lost: try --max-info 64 or 32; or the path is not transparent (see the converter's mode).",
     ),

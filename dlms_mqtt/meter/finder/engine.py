@@ -14,7 +14,7 @@ from dlms_mqtt.meter.finder import candidates, diagnosis
 from dlms_mqtt.meter.finder.candidates import Fixed
 from dlms_mqtt.meter.finder.entering import Attempt, Entering
 from dlms_mqtt.meter.finder.probing import Probing
-from dlms_mqtt.meter.finder.results import Facts, Found, Limits
+from dlms_mqtt.meter.finder.results import LOST, Facts, Found, Limits
 from dlms_mqtt.meter.finder.transparency import check_path
 from dlms_mqtt.transport import Transport, transport_for
 
@@ -123,7 +123,7 @@ class _Search:
         attempt = await self._enter().run(self._link)
         if not attempt.reason and self._link.get("opening") != "sign-on" and self.limits.clients:
             self._clients = await self._survey(attempt)
-        if attempt.reason in ("silence", "line", "lists"):
+        if attempt.reason in LOST:
             self.facts.path_faults |= await check_path(self.open_line, self.settings, self._link)
         return attempt
 

@@ -28,7 +28,7 @@ from dlms_mqtt.errors import (
 from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.learning import learn
 from dlms_mqtt.meter.finder.repair import path_fault
-from dlms_mqtt.meter.finder.results import Facts
+from dlms_mqtt.meter.finder.results import LOST, Facts
 from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic as D
 from dlms_mqtt.transport.base import Transport
 
@@ -49,7 +49,6 @@ _REFUSALS: dict[int, str] = {
     D.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "password",
     D.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "context",
 }
-_LOST = frozenset({"silence", "line", "lists"})
 _MODEST = ("get", "set", "action", "selective-access", "block-transfer-with-get-or-read")
 
 #: What else to propose when an AARQ without password is refused for this reason, in order.
@@ -160,7 +159,7 @@ class Entering:
     def _silent_ones(self) -> list[int]:
         """Clients that were asked once and got no answer: the frame may have been lost."""
         times = Counter(attempt.options["client"] for attempt in self.attempts)
-        silent = [a.options["client"] for a in self.attempts if a.reason in _LOST]
+        silent = [a.options["client"] for a in self.attempts if a.reason in LOST]
         return [client for client in silent if times[client] == 1][:_SILENT]
 
     async def _first_open(self, link: Options, clients: Iterable[int]) -> Attempt | None:

@@ -11,7 +11,6 @@ from dlms_mqtt.meter.finder.evidence import Evidence
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 
-
 LOST = frozenset({"silence", "line", "lists"})
 """Reasons of a failed attempt that may be the line's."""
 
