@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from dlms_mqtt.cosem.structures import CaptureObject, array
+from dlms_mqtt.cosem.structures import CaptureObject, array, capture_objects
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector
 from dlms_mqtt.protocol.apdu.results import DataAccessResult
@@ -88,8 +88,8 @@ class Profile:
             return DataAccessResult.TYPE_UNMATCHED
         try:
             restricting = CaptureObject.from_data(parts[0])
-            columns = self._picked([CaptureObject.from_data(item) for item in parts[3].value])
-        except (DecodeError, TypeError):
+            columns = self._picked(capture_objects(parts[3]))
+        except DecodeError:
             return DataAccessResult.TYPE_UNMATCHED
         if restricting[:3] != CLOCK[:3] or columns is None:
             return DataAccessResult.OTHER_REASON
@@ -110,7 +110,9 @@ class Profile:
         if not isinstance(parts, tuple) or len(parts) != 4:
             return DataAccessResult.TYPE_UNMATCHED
         first, last, left, right = (part.value for part in parts)
-        if not first or not left:
+        if not all(isinstance(number, int) for number in (first, last, left, right)):
+            return DataAccessResult.TYPE_UNMATCHED
+        if first < 1 or left < 1:
             return DataAccessResult.OTHER_REASON
         keys = self.keys()
         return self.encode(keys[first - 1 : last or None], self.columns[left - 1 : right or None])

@@ -25,7 +25,7 @@ from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
-from dlms_mqtt.protocol.states import State
+from dlms_mqtt.protocol.states import ANY_TIME, State
 from dlms_mqtt.simulator.associations import CURRENT_LN
 from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.logical_names import LogicalNames
@@ -129,7 +129,7 @@ class MeterServer:
             self._associate(event)
         elif kind is Rlrq:
             self._release(event)
-        elif isinstance(event, Apdu):
+        elif isinstance(event, Apdu) and kind not in ANY_TIME:  # a client has nothing to notify us of
             self._serve(event)
 
     def restarted(self) -> None:

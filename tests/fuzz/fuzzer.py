@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -86,6 +87,7 @@ def _change(random: Random, data: bytearray, pool: tuple[bytes, ...]) -> None:
 
 def probe(target: Target, data: bytes) -> Finding | None:
     """What is wrong with how the parser takes this input; None: nothing."""
+    logging.disable()  # what is dropped is warned of, thousands of times
     began = time.thread_time()  # of the processor: a busy machine is no slow parser
     try:
         target.run(data)
@@ -95,6 +97,8 @@ def probe(target: Target, data: bytes) -> Finding | None:
         if isinstance(error, KeyboardInterrupt):
             raise
         return Finding(target.name, data, f"{type(error).__name__}: {error}")
+    finally:
+        logging.disable(logging.NOTSET)
     took = time.thread_time() - began
     return Finding(target.name, data, f"took {took:.1f} s") if took > SLOW else None
 

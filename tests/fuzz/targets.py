@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dlms_mqtt.cosem.object_list import add_access_rights_sn, decode_object_list, decode_object_list_sn
-from dlms_mqtt.cosem.structures import ScalerUnit, capture_objects
+from dlms_mqtt.cosem.structures import ScalerUnit, capture_objects, images
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.explain import explain
-from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.action import decode_outcomes
 from dlms_mqtt.protocol.apdu.results import decode_results
 from dlms_mqtt.protocol.apdu.set import decode_values
@@ -26,13 +26,13 @@ from dlms_mqtt.protocol.framing.mode_e import Done, Failed, Listen, SignOn, Sign
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
-from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.protocol.security import Cipher, Keys, Security
+from dlms_mqtt.protocol.security import Cipher, Security
 from dlms_mqtt.protocol.timestamps import DateTime
+from tests.fuzz import rooms
+from tests.fuzz.rooms import KEYS, in_pieces
 
 Run = Callable[[bytes], object]
 
-KEYS = Keys(Secret(bytes(range(16))), Secret(bytes(range(16, 32))), Secret(bytes(range(32, 48))))
 TITLE = b"KAM\x00\x00\x00\x00\x01"
 
 
@@ -43,17 +43,11 @@ class Target(NamedTuple):
     run: Run
 
 
-def _in_pieces(data: bytes) -> list[bytes]:
-    """The data cut at places that the data themselves choose, so that a find can be repeated."""
-    step = 1 + (data[0] if data else 0) % 97
-    return [data[at : at + step] for at in range(0, len(data), step)]
-
-
 def _link(make: Callable[[], Link]) -> Run:
     def run(data: bytes) -> None:
         link = make()
         link.connect() if getattr(link, "side", None) is Side.CLIENT else None
-        for piece in _in_pieces(data):
+        for piece in in_pieces(data):
             link.receive(piece)
             while link.next_event() is not None:
                 pass
@@ -76,7 +70,7 @@ def _connection(side: Side, make: Callable[[], Link], ciphered: bool) -> Run:
         connection.pre_establish()
         connection.cipher = cipher() if ciphered else None
         connection.blocks = BlockTransfer(max_pdu=100, window=3, follow=side is Side.SERVER)
-        for piece in _in_pieces(data):
+        for piece in in_pieces(data):
             connection.receive(piece)
             _take_all(connection)
 
@@ -109,7 +103,7 @@ def cipher() -> Cipher:
 
 def _stream(data: bytes) -> None:
     decoder = StreamDecoder()
-    for second, piece in enumerate(_in_pieces(data)):
+    for second, piece in enumerate(in_pieces(data)):
         decoder.feed(piece, float(second))
     decoder.tick(1e6)
     decoder.finish()
@@ -117,7 +111,7 @@ def _stream(data: bytes) -> None:
 
 def _sign_on(data: bytes) -> None:
     machine = SignOn(SignOnSettings())
-    pieces = iter(_in_pieces(data))
+    pieces = iter(in_pieces(data))
     for _ in range(500):
         action = machine.next_action()
         if isinstance(action, Done | Failed):
@@ -130,14 +124,14 @@ def _sign_on(data: bytes) -> None:
 def _sign_on_server(data: bytes) -> None:
     server = SignOnServer(Identification("DMQ", "5", ("2",), "SIM"))
     server.start()
-    for piece in _in_pieces(data):
+    for piece in in_pieces(data):
         server.receive(piece)
 
 
 def _echo(data: bytes) -> None:
     echo = EchoFilter()
     echo.sent(data[::2])
-    for piece in _in_pieces(data):
+    for piece in in_pieces(data):
         echo.strip(piece)
     echo.flush()
 
@@ -195,5 +189,21 @@ TARGETS: dict[str, Target] = {
         Target("sign-on", _sign_on),
         Target("sign-on server", _sign_on_server),
         Target("echo", _echo),
+        Target("split apdus", split_apdus),
+        Target("images", lambda data: images(decode(data)[0])),
+        Target("pushes", rooms.pushes),
+        Target("decode command", rooms.shown),
+        Target("meanings", rooms.meanings),
+        Target("finder", rooms.finder),
+        Target("simulated meter", rooms.server("wrapper", "ln")),
+        Target("simulated meter sn", rooms.server("wrapper", "sn")),
+        Target("simulated meter hdlc", rooms.server("hdlc", "ln")),
+        Target("simulated meter written", rooms.written),
+        Target("rfc 2217", rooms.com_port),
+        Target("replay", rooms.replayed),
+        Target("client", rooms.client),
+        Target("texts", rooms.texts),
+        Target("requests", rooms.requests),
+        Target("sealed", rooms.sealed),
     )
 }
