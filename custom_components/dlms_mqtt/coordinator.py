@@ -31,7 +31,7 @@ from .const import (
     SETUP_WAIT,
     SUBENTRY_METER,
 )
-from .errors import details
+from .errors import details, sentence
 from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
 
@@ -287,9 +287,9 @@ class BridgeCoordinator:
 
 
 def _refused(health: Json) -> bool:
-    """Does the meter refuse its password? Locked out is the same, some attempts later."""
+    """Does the meter refuse its password, or does its key not fit? Locked out is the same, some attempts later."""
     error = error_of(health)
-    return error is not None and error.code in ("authentication-refused", "locked-out")
+    return error is not None and sentence(error) in ("authentication_refused", "key_wrong", "locked_out")
 
 
 def _is_older(version: str, minimum: str) -> bool:

@@ -264,7 +264,7 @@ class MeterOutput:
             self.config.name or self.id,
             text(*_SERIALS[:2]),
             maker,
-            name[3:6] if maker else "",
+            name[3:6] if maker and name[3:6].strip("0") else "",
             text("firmware"),
         )
 

@@ -237,6 +237,24 @@ async def test_new_secrets_are_tested_once_and_kept_by_the_bridge(
     assert not any("new-secret" in line for line in broker.published)
 
 
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        ({"code": "security-error", "detail": {"reason": "key"}}, True),
+        ({"code": "locked-out", "detail": {"until": "2026-11-28T01:00:00+01:00"}}, True),
+        ({"code": "security-error", "detail": {"reason": "counter"}}, False),
+        ({"code": "no-answer"}, False),
+    ],
+)
+async def test_only_secrets_are_asked_for_again(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, refusing: Any, error: dict[str, Any], asked: bool
+) -> None:
+    bridge.health["house"] = {"status": "failing", "error": error}
+    broker.fire(bridge.publish_health())
+    await settle(hass)
+    assert bool(reauth_flows(hass)) is asked
+
+
 async def test_the_question_is_taken_back_when_the_meter_is_content(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, refusing: Any
 ) -> None:
