@@ -15,6 +15,7 @@ from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import ConnectionSettings, parse_seconds
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.engine import NAMESPACE
+from dlms_mqtt.meter.finder.entering import REFUSED
 from dlms_mqtt.meter.preset import matching
 
 _LINES = ("serial", "tcp", "udp")
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
     parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")
-    parser.add_argument("--fresh", action="store_true", help="forget what was found on this line last time")
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what was found, and which passwords were refused, last time"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
@@ -78,6 +81,7 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
     with Store(args.state or default_path()) as store, Progress("find") as progress:
         if args.fresh:
             store.forget(NAMESPACE)
+            store.forget(REFUSED)
         return await find(
             given,
             store=store,

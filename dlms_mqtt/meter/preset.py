@@ -75,9 +75,13 @@ def _check(path: Path, loaded: Any) -> None:
 
 
 def preset_connection(name: str) -> Mapping[str, Any]:
-    """What a preset puts below ``connection:``. ConfigError."""
-    connection: Mapping[str, Any] = load_preset(name).get("connection") or {}
-    return connection
+    """What a preset puts below ``connection:``; of a family that pushes also speed and parity of its port. ConfigError."""
+    preset = load_preset(name)
+    pushed = preset.get("push") or {}
+    speeds = pushed.get("baud") or ()
+    line = {"baud": speeds[0]} if len(speeds) == 1 else {}
+    line |= {"parity": pushed["parity"]} if "parity" in pushed else {}
+    return line | (preset.get("connection") or {})
 
 
 def preset_scalers(name: str) -> dict[Obis, ScalerUnit]:

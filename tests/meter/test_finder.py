@@ -227,6 +227,24 @@ async def test_a_wrong_password_is_sent_once(clock: FakeClock) -> None:
     assert "once" in found.diagnosis
 
 
+async def test_a_wrong_password_is_not_sent_by_a_second_run_either(clock: FakeClock) -> None:
+    bench = Bench(clients=(reader(32),))
+    wrong = {"password": Secret(b"wrong"), "authentication": "low"}
+    right = {"password": Secret(PASSWORD), "authentication": "low"}
+    with Store() as store:
+        async with on_line(bench, clock) as (open_line, _):
+            line = {"serial": "bench", "client": 32}
+            for names in ("password-refused", "refused-before", "refused-before"):
+                found = await find(line, open_line=open_line, store=store, credentials=wrong)
+                assert names in found.names
+                assert not found.complete
+            assert bench.passwords == [(32, b"wrong")]
+            assert "wrong" not in str(store.items("finder refused"))
+            found = await find(line, open_line=open_line, store=store, credentials=right)
+    assert found.complete
+    assert bench.passwords == [(32, b"wrong"), (32, PASSWORD)]
+
+
 async def test_nothing_is_sent_where_no_link_is_proved(clock: FakeClock) -> None:
     bench = Bench(station=(90, 9000, 4))
     own = {"password": Secret(PASSWORD), "authentication": "low", "client": 32}

@@ -118,6 +118,14 @@ def test_clients_of_conversations() -> None:
     assert preset_connection("spodes")["authentication"] == "low"
 
 
+def test_a_family_that_pushes_brings_speed_and_parity_of_its_port() -> None:
+    assert preset_connection("aidon-norway") == {"baud": 2400, "parity": "even"}
+    assert preset_connection("landis-gyr-e450") == {}  # two speeds: nobody knows which
+    for name in preset_names():
+        push = load_preset(name).get("push") or {}
+        assert "parity" not in push or preset_connection(name)["parity"] == push["parity"]
+
+
 def test_a_list_by_name() -> None:
     assert "kaifa-ma304" in matching(list_name="KFM_001")
     assert matching() == []

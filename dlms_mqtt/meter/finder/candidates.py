@@ -125,6 +125,7 @@ def hints_of(presets: Iterable[tuple[str, Mapping[str, Any]]]) -> Hints:
 FORMULAS: tuple[tuple[str, int, float, str], ...] = (
     ("last 4 + 1000", 4, 0.05, "Gurux default: serial % 10000 + 1000"),
     ("last 4", 4, 0.04, "last four digits"),
+    ("last 4 + 16", 4, 0.03, "last four digits + 16 (Milur 107S: latonita/esphome-dlms-cosem README)"),
     ("last 2 + 16", 2, 0.02, "last two digits + 16"),
     ("last 2", 2, 0.03, "last two digits"),
     ("last 3", 4, 0.01, "last three digits"),

@@ -112,8 +112,14 @@ CAUSES: tuple[Case, ...] = (
         "Most meters and converters take one connection at a time: close the other program, wait a minute, try again.",
     ),
     Case(
+        "refused-before",
+        lambda f: "refused-before" in f.oddities,
+        "the meter refused this password or key in an earlier search, so it was not sent again: meters lock",
+        "Give another one; --fresh sends the same one once more.",
+    ),
+    Case(
         "password-refused",
-        lambda f: "refused" in f.refusals,
+        lambda f: "refused" in f.refusals and "refused-before" not in f.oddities,
         "the meter did not accept the password or key; it was sent once and is not tried again, because meters lock",
         "Check it, its kind (text: or hex:) and the client it belongs to; ask the grid operator.",
     ),

@@ -7,6 +7,7 @@ asked for one (or that the user named), and only once.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,9 @@ from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic as D
 from dlms_mqtt.transport.base import Transport
 
 Options = dict[str, Any]
+
+REFUSED = "finder refused"
+"""Namespace of the store: line and client -> a mark of the password or keys that were refused there."""
 
 _TIMEOUT = 2.5  # s for one answer: a search has no time for the five of daily life
 _RETRIES = 2  # the first frame after a sign-on may be lost on deaf ears, the second on a bad line
@@ -181,7 +185,21 @@ class Entering:
         if client is None:
             return None
         base = opened.options if opened is not None else link
-        return await self.attempt(base | {"client": client} | dict(self.credentials), secret=True)
+        return await self._sent_once(base | {"client": client} | dict(self.credentials))
+
+    async def _sent_once(self, options: Options) -> Attempt:
+        """What this meter has refused is not sent again, in another run neither; only a mark of it is kept."""
+        key = f"{self.settings.line} {options['client']}"
+        secrets = b"\0".join(map(bytes, self._settings(options).secrets))
+        mark = hashlib.scrypt(secrets, salt=key.encode(), n=1024, r=8, p=1, dklen=12).hex()
+        if self.store is not None and self.store.get(REFUSED, key) == mark:
+            self.facts.refusals.append("refused")
+            self.facts.oddities.add("refused-before")
+            return Attempt(options, "refused")
+        made = await self.attempt(options, secret=True)
+        if made.reason == "refused" and self.store is not None:
+            self.store.set(REFUSED, key, mark)
+        return made
 
     async def _after_a_pause(self, refused: Attempt) -> Attempt:
         """An association that was never released blocks the next one until the meter's inactivity time is over."""
