@@ -75,11 +75,11 @@ def _check(path: Path, loaded: Any) -> None:
 
 
 def preset_connection(name: str) -> Mapping[str, Any]:
-    """What a preset puts below ``connection:``; of a family that pushes also speed and parity of its port. ConfigError."""
+    """What a preset puts below ``connection:``; speed and parity of a port that pushes are among it. ConfigError."""
     preset = load_preset(name)
     pushed = preset.get("push") or {}
-    speeds = pushed.get("baud") or ()
-    line = {"baud": speeds[0]} if len(speeds) == 1 else {}
+    speeds: list[Any] = pushed.get("baud") or []
+    line: dict[str, Any] = {"baud": speeds[0]} if len(speeds) == 1 else {}
     line |= {"parity": pushed["parity"]} if "parity" in pushed else {}
     return line | (preset.get("connection") or {})
 
