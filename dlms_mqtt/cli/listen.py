@@ -15,7 +15,7 @@ from dlms_mqtt.cli.decode import KEY_OPTIONS, keys_of, print_message
 from dlms_mqtt.cli.options import option
 from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
-from dlms_mqtt.client.settings import parse_choice, parse_hex, parse_host, parse_int
+from dlms_mqtt.client.settings import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.errors import ConnectionLost, DecodeError, ResponseTimeout
 from dlms_mqtt.meter.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.push_readings import push_readings
@@ -24,6 +24,7 @@ from dlms_mqtt.transport import Transport, make_transport
 from dlms_mqtt.transport.listen import listen
 
 _PARITIES = ("none", "even", "odd")
+_PINS = ("dtr", "rts")
 _TICK = 1.0  # s between looks at messages that may never be completed
 
 EXAMPLE = "--bind tcp://0.0.0.0:4059 --encryption-key file:key.hex --json"
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     line.add_argument("--tcp", metavar="HOST:PORT", help="connect to this converter and read")
     parser.add_argument("--baud", metavar="N", default="9600", help="speed of the serial port (default 9600)")
     parser.add_argument("--parity", metavar="none|even|odd", default="none", help="its parity (default none)")
+    for pin in _PINS:
+        parser.add_argument(f"--{pin}", metavar="on|off", help=f"set {pin.upper()} (heads may take power from it)")
     for kind in KEY_OPTIONS:
         parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
     parser.add_argument("--system-title", metavar="HEX", help="take ciphered messages of this meter only")
@@ -184,7 +187,8 @@ def _transport(args: argparse.Namespace) -> Transport:
     if args.tcp:
         return make_transport("tcp://", address=_option(args, "tcp", parse_host))
     baud, parity = _option(args, "baud", parse_int(50, 4_000_000)), _option(args, "parity", parse_choice(*_PARITIES))
-    return make_transport(args.serial, baud=baud, parity=parity)
+    pins = {pin: _option(args, pin, parse_bool) for pin in _PINS}
+    return make_transport(args.serial, baud=baud, parity=parity, **pins)
 
 
 async def _wait(url: str, printer: Printer) -> None:

@@ -240,6 +240,7 @@ def test_no_such_port(cli: Cli) -> None:
         (["--bind", "tcp://127.0.0.1:1", "--count", "0"], "--count: expected a whole number"),
         (["--bind", "tcp://127.0.0.1:1", "--tcp", "h:1"], "not allowed with"),
         (["--serial", "x", "--baud", "fast"], "--baud: expected a whole number"),
+        (["--serial", "x", "--dtr", "high"], "--dtr: expected true or false"),
         (["--serial", "x", "--parity", "mark"], "--parity: expected one of"),
         (["--bind", "tcp://127.0.0.1:1", "--system-title", "12"], "--system-title: expected 8 octets"),
         (["--bind", "tcp://127.0.0.1:1", "--encryption-key", "hex:00"], "the encryption key has 1 octets"),
