@@ -7,7 +7,7 @@ import binascii
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import parse_hex, parse_secret
@@ -17,6 +17,7 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 
 _SEPARATORS = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[\s,;:|_-]+")
+_MOST = 32 << 20  # octets of a capture; its explanation takes ten times the memory
 KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
 
 EXAMPLE = "capture.txt --encryption-key env:KEY --json"
@@ -73,7 +74,7 @@ def _octets(words: list[str]) -> bytes:
     """The octets that were meant: standard input, a file (also a pipe, as of ``<(...)``), or the words themselves."""
     text = " ".join(words)
     if text == "-":
-        return _from_bytes(sys.stdin.buffer.read())
+        return _from_bytes(_limited(sys.stdin.buffer))
     if len(words) == 1 and _exists(words[0]):
         return _from_file(Path(words[0]))
     octets = _from_hex(text)
@@ -93,9 +94,18 @@ def _exists(name: str) -> bool:
 
 def _from_file(file: Path) -> bytes:
     try:
-        return _from_bytes(file.read_bytes())
+        with file.open("rb") as stream:
+            return _from_bytes(_limited(stream))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _limited(stream: BinaryIO) -> bytes:
+    """All of it; ConfigError where that is far more than any capture, as of a device that never ends."""
+    content = stream.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise ConfigError(f"that is more than {_MOST >> 20} MB", hint="Cut the capture into pieces.")
+    return content
 
 
 def _from_bytes(content: bytes) -> bytes:

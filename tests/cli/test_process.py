@@ -85,6 +85,13 @@ def test_a_pipe_instead_of_a_file() -> None:
     assert "1.0.1.7.0.255" in result.stdout
 
 
+def test_input_without_end() -> None:
+    for words, redirection in (("decode /dev/zero", ""), ("decode -", "< /dev/zero")):
+        result = shell(words, redirection)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == "dlms-mqtt: that is more than 32 MB. Cut the capture into pieces.\n"
+
+
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
     result = subprocess.run([*COMMAND, "decode", str(tmp_path)], capture_output=True, text=True, check=False)
     assert result.returncode == 2
