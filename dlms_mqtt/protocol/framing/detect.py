@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dlms_mqtt.protocol.framing.hdlc_frame import FLAG
-from dlms_mqtt.protocol.framing.joining import GENERAL_BLOCK_TRANSFER, BlockJoiner, Key, SegmentJoiner
+from dlms_mqtt.protocol.framing.joining import GENERAL_BLOCK_TRANSFER, SENT_AGAIN, BlockJoiner, Key, SegmentJoiner
 from dlms_mqtt.protocol.framing.mbus import CONTROLS
 from dlms_mqtt.protocol.framing.messages import Block, FrameInfo, Message, Rubbish, StreamEvent
 from dlms_mqtt.protocol.framing.plausible import begins_apdu
@@ -196,7 +196,7 @@ class StreamDecoder:
         key = _key(frame)
         has_header = data.startswith(LLC_HEADERS)
         if self._segments.repeats(key, frame):
-            yield replace(frame, reason="sent again")
+            yield replace(frame, reason=SENT_AGAIN)
             return
         if has_header:
             yield from self._segments.drop(key)

@@ -15,6 +15,7 @@ from dlms_mqtt.protocol.framing.messages import Block, FrameInfo, Message
 MAX_SENDERS = 32
 MAX_SIZE = 1 << 17  # octets of one message
 GENERAL_BLOCK_TRANSFER = 0xE0
+SENT_AGAIN = "sent again"
 _LAST, _STREAMING, _WINDOW = 0x80, 0x40, 0x3F
 
 Key = tuple[str, str, str]  # framing, source, destination
@@ -90,9 +91,10 @@ class SegmentJoiner(_Joiner):
 
 
 class BlockJoiner(_Joiner):
-    """Joins general block transfers by block number, whatever the order of those after the first.
+    """Joins general block transfers, block after block as their numbers say.
 
-    Blocks of two messages are never mixed: a first block, or one that is here already and was another, begins anew.
+    Who only listens cannot ask for a lost block, so blocks of two messages must not be taken for one: what is not the
+    next block is not used, and a block that is here already but was another begins anew.
     """
 
     _why = "blocks of the message are missing"
@@ -104,19 +106,29 @@ class BlockJoiner(_Joiner):
             yield message
             return
         key = (message.framing, message.source, message.destination)
+        why = self._why
         for block in blocks:
             if self._begins_anew(key, block):
                 yield from self.drop(key)
+            if block.number in self._held(key):
+                why = SENT_AGAIN
+            if block.number != len(self._held(key)) + 1:
+                continue
+            why = ""
             parts = self._open(key, now)
             parts.blocks[block.number] = block
             self._keep_frames(parts, message)
-            if _is_whole(parts.blocks):
+            if block.last:
                 yield self._join(key)
+        if why:
+            yield from (replace(frame, reason=why) for frame in message.frames)
+
+    def _held(self, key: Key) -> dict[int, Block]:
+        return self._parts[key].blocks if key in self._parts else {}
 
     def _begins_anew(self, key: Key, block: Block) -> bool:
-        held = self._parts[key].blocks if key in self._parts else {}
-        same = held.get(block.number)
-        return bool(held) and (block.number == 1 if same is None else same.data != block.data)
+        held = self._held(key).get(block.number)
+        return held is not None and held.data != block.data
 
     @staticmethod
     def _keep_frames(parts: _Parts, message: Message) -> None:
@@ -124,13 +136,8 @@ class BlockJoiner(_Joiner):
 
     def _join(self, key: Key) -> Message:
         parts = self._parts.pop(key)
-        blocks = tuple(parts.blocks[number] for number in sorted(parts.blocks))
+        blocks = tuple(parts.blocks.values())
         return Message(key[0], b"".join(block.data for block in blocks), tuple(parts.frames), key[1], key[2], blocks)
-
-
-def _is_whole(blocks: dict[int, Block]) -> bool:
-    newest = max(blocks)
-    return blocks[newest].last and len(blocks) == newest and 1 in blocks
 
 
 def read_blocks(data: bytes) -> Iterator[Block]:

@@ -247,11 +247,21 @@ def block(number: int, data: bytes, *, last: bool = False) -> bytes:
     return bytes((0xE0, 0x40 | last << 7)) + number.to_bytes(2, "big") + b"\0\0" + bytes((len(data),)) + data
 
 
-def test_blocks_in_any_order_and_twice() -> None:
-    stream = ui(LLC + block(1, b"\x0fa")) + ui(block(3, b"c", last=True)) + ui(block(1, b"\x0fa")) + ui(block(2, b"b"))
-    (message,) = messages(run(stream))
-    assert message.apdu == b"\x0fabc"
-    assert [part.number for part in message.blocks] == [1, 2, 3]
+def test_blocks_that_are_sent_again() -> None:
+    first, second, third = ui(LLC + block(1, b"\x0fa")), ui(block(2, b"b")), ui(block(3, b"c", last=True))
+    for stream in (first + first + second + second + third, first + third + second + third):
+        (message,) = messages(run(stream))
+        assert message.apdu == b"\x0fabc"
+        assert [part.number for part in message.blocks] == [1, 2, 3]
+
+
+def test_blocks_in_a_wrong_order_are_not_taken_for_a_message() -> None:
+    """A published capture: blocks of several pushes, which only together have all numbers."""
+    order = [(1, b"\x0fa"), (2, b"b"), (2, b"b"), (4, b"d"), (3, b"c")]
+    found = run(*(ui(block(number, data, last=number == 4)) for number, data in order))
+    assert messages(found) == []
+    reasons = [frame.reason for frame in loose(found)]
+    assert (len(reasons), set(reasons)) == (5, {"sent again", "blocks of the message are missing"})
 
 
 def test_blocks_in_one_frame() -> None:
