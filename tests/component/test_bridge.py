@@ -310,6 +310,37 @@ async def test_diagnostics_are_redacted_and_useful(
     assert found["meters"]["house"]["configuration"] == {"error": "internal"}
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"tcp": "meter.home.example:4059"}, "nobody listens at meter.home.example:4059"),
+        ({"serial": "rfc2217://pi:2217"}, "rfc2217://pi:2217 is picky"),
+        ({"udp": "[fe80::7]:4059"}, "no answer from udp://[fe80::7]:4059"),
+        ({"tcp": "gateway"}, "nobody listens at 192.168.1.20:4059, after 1.0.1.8.0.255:2"),
+        ({"serial": "/dev/ttyUSB0"}, "the peer's system title is 4b414d0000000007"),
+    ],
+)
+async def test_messages_in_diagnostics_name_no_address(
+    hass: HomeAssistant,
+    broker: Broker,
+    bridge: FakeBridge,
+    entry: MockConfigEntry,
+    line: dict[str, str],
+    message: str,
+) -> None:
+    bridge.stored["house"] = {"name": "House", "connection": line}
+    bridge.health["house"] = {"status": "no_answer", "error": {"code": "link-down", "message": message}}
+    bridge.health["attic"] = {"status": "ok"}
+    await tell(hass, broker, bridge)
+    found = await async_get_config_entry_diagnostics(hass, entry)
+    for private in ("meter.home", "://pi", "fe80", "192.168", "4b414d0000000007"):
+        assert private not in json.dumps(found)
+    told = found["meters"]["house"]["health"]["error"]["message"]
+    assert "**REDACTED**" in told
+    assert ("picky" in told) is ("picky" in message)
+    assert ("1.0.1.8.0.255" in told) is ("1.0.1.8.0.255" in message)
+
+
 async def test_system_health(hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry) -> None:
     have(bridge)
     bridge.health["house"] = {"status": "ok"}
