@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from dlms_mqtt.client.exchange import Exchange
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AssociationRefused, AuthenticationRefused, MeterRefused, RemoteProtocolError
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    MeterRefused,
+    RemoteProtocolError,
+    SecurityError,
+)
 from dlms_mqtt.protocol.acse import (
     AUTHENTICATION_REQUIREMENT,
     Aare,
@@ -124,21 +130,31 @@ async def associate(
     if not isinstance(answer, Aare):
         refused = service_refused(answer, unprotected=bool(cipher and cipher.security))
         raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
-    if cipher is not None and answer.responding_ap_title:
-        cipher.learn_title(answer.responding_ap_title)
+    _check_title(answer.responding_ap_title or b"", settings, cipher)
     _check_result(answer, settings, cipher)
     if high and not answer.authentication_value:
         raise RemoteProtocolError("the meter accepted without a challenge of its own, though HLS was asked for")
-    return _agreed(answer, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
+    return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
 
 
-def _agreed(answer: Aare, cipher: Cipher | None, challenge: bytes, mechanism: int) -> Association:
+def _check_title(title: bytes, settings: ConnectionSettings, cipher: Cipher | None) -> None:
+    """SecurityError when the meter calls itself otherwise than it should."""
+    expected = settings.meter_system_title
+    if cipher is not None and title:
+        cipher.learn_title(title)
+    elif title and expected and title != expected:
+        raise SecurityError(f"the meter's system title is {title.hex()}, {expected.hex()} is expected", reason="title")
+
+
+def _agreed(
+    answer: Aare, settings: ConnectionSettings, cipher: Cipher | None, challenge: bytes, mechanism: int
+) -> Association:
     response = _initiate_response(answer, cipher)
     return Association(
         conformance=response.conformance,
         max_pdu=response.max_pdu_size,
         vaa=response.vaa,
-        system_title=answer.responding_ap_title or b"",
+        system_title=answer.responding_ap_title or settings.meter_system_title or b"",
         mechanism=mechanism,
         own_challenge=challenge,
         peer_challenge=bytes(answer.authentication_value or b""),

@@ -150,6 +150,7 @@ class Ciphering:
             security=self.security,
             keys=keys,
             system_title=self.title,
+            peer_title=settings.meter_system_title,
             next_counter=counter.next,
             next_dedicated=self._traffic.next,
             form=settings.ciphering,

@@ -189,7 +189,8 @@ class MeterSession:
 
     def _negotiated(self) -> None:
         exchange, agreed = self._live, self.association
-        if agreed.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
+        blocks = self.settings.pre_established and self.settings.gbt_window  # there nothing is negotiated
+        if blocks or agreed.conformance & Conformance.GENERAL_BLOCK_TRANSFER:
             exchange.connection.blocks = BlockTransfer(max_pdu=agreed.max_pdu, window=self.settings.gbt_window)
         self._services = _services(self.settings, exchange, agreed, self.memory)
         self._limits = limits(self.link_parameters, agreed.max_pdu, self.settings.max_pdu, exchange.overhead)

@@ -243,6 +243,9 @@ class ConnectionSettings:
         False, parse_bool, "accept messages without a tag, or without a key to check it (one warning)", "true|false"
     )
     system_title: bytes | None = _option(None, parse_hex(8), "our system title (default: made once and kept)", "HEX")
+    meter_system_title: bytes | None = _option(
+        None, parse_hex(8), "the meter's system title: another is refused (default: the one it tells)", "HEX"
+    )
     authentication_key: Secret | None = _option(None, parse_secret, "authentication key", "SECRET", secret=True)
     encryption_key: Secret | None = _option(None, parse_secret, "global unicast encryption key", "SECRET", secret=True)
     dedicated_key: Secret | None = _option(

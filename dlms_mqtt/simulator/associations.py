@@ -59,6 +59,7 @@ class Association:
     """One client of the meter. ``policy``: the least protection its messages must have.
 
     ``referencing``: ln, sn or both. ``max_pdu``: octets that the meter takes; ``keys`` None: nothing can be ciphered.
+    ``client_title``: of the client of a pre-established one, which has no AARQ to tell it.
     """
 
     client: int
@@ -76,6 +77,7 @@ class Association:
     max_pdu: int = 1024
     gbt_window: int = 4
     pre_established: bool = False
+    client_title: bytes = b""
     faults: Faults | None = field(default=None, compare=False)
 
     def speaks(self, referencing: str) -> bool:

@@ -25,6 +25,7 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import (
     Cipher,
     HlsContext,
+    Keys,
     Security,
     Unprotected,
     answer_challenge,
@@ -136,13 +137,18 @@ def _cipher(meter: Meter, row: Association, aarq: Aarq, name: ApplicationContext
         return None
     if len(aarq.calling_ap_title) != 8:
         raise Refused(D.CALLING_AP_TITLE_NOT_RECOGNIZED)
+    return make_cipher(meter, row, row.keys, aarq.calling_ap_title)
+
+
+def make_cipher(meter: Meter, row: Association, keys: Keys, title: bytes | None) -> MeterCipher:
+    """The meter's side of a ciphered association; ``title``: the client's, None where its messages tell it."""
     return MeterCipher(
         suite=row.suite,
         security=Security.BOTH,
         minimum=row.policy,
-        keys=row.keys,
+        keys=keys,
         system_title=meter.title,
-        peer_title=aarq.calling_ap_title,
+        peer_title=title,
         next_counter=meter.next_counter,
         peer_counters=meter.peer_counters,
         accept_unauthenticated=not row.policy & Security.AUTHENTICATION,

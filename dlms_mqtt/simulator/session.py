@@ -31,7 +31,7 @@ from dlms_mqtt.simulator.faults import Faults
 from dlms_mqtt.simulator.logical_names import LogicalNames
 from dlms_mqtt.simulator.meter import Meter
 from dlms_mqtt.simulator.objects import Context
-from dlms_mqtt.simulator.opening import Opened, Refused, open_association, prove, refusal
+from dlms_mqtt.simulator.opening import Opened, Refused, make_cipher, open_association, prove, refusal
 from dlms_mqtt.simulator.services import RequestRefused
 from dlms_mqtt.simulator.short_names import ShortNames
 from dlms_mqtt.simulator.short_names import is_proof as is_short_proof
@@ -162,7 +162,8 @@ class MeterServer:
     def _pre_establish(self) -> None:
         row = self.meter.associations.get(self.client)
         if row is not None and row.pre_established:
-            self._established(Opened(Context(self.meter, row), row.ln_services, 0, None))
+            cipher = make_cipher(self.meter, row, row.keys, row.client_title or None) if row.keys else None
+            self._established(Opened(Context(self.meter, row), row.ln_services, 0, cipher))
             self.connection.pre_establish()
 
     # -- opening and closing ------------------------------------------------------------------------------------------

@@ -38,10 +38,11 @@ from dlms_mqtt.protocol.framing.mode_e import SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.protocol.security import Keys, key_id
+from dlms_mqtt.protocol.security import Keys, Security, key_id
+from dlms_mqtt.simulator import MANAGER, Association
 from dlms_mqtt.simulator.objects import CosemObject
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
-from tests.client.our_meter import CIPHERED, KEYS, WAYS, OurMeter, wrong
+from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
 from tests.client.some_objects import CUT_OFF, ENERGY, PROFILE, attribute
 from tests.line import SIGN_ON, sign_on_as_meter
@@ -593,6 +594,45 @@ async def test_the_link_goes_even_when_the_release_is_not_answered(clock: Any) -
                 began = clock.monotonic()
     assert Kind.DISC | POLL in [data[5] for data in meter.line.sent if len(data) == 9]
     assert clock.monotonic() - began < 6
+
+
+@FRAMINGS
+@pytest.mark.parametrize("ciphering", ["global", "general-global"])
+@pytest.mark.parametrize("window", [0, 3])
+async def test_a_pre_established_association_that_is_ciphered(
+    clock: object, ciphering: str, framing: str, window: int
+) -> None:
+    """Nobody tells titles: with service-specific tags both are known before, with general ones each message tells."""
+    way = {**CIPHERED, "client": 19, "authentication": "none", "ciphering": ciphering, "pre_established": True}
+    async with OurMeter(framing=framing) as meter:
+        title = TITLE if ciphering == "global" else b""
+        row = Association(19, "standing", MANAGER, keys=KEYS, policy=Security.BOTH, pre_established=True)
+        meter.meter.associate(replace(row, client_title=title, max_pdu=150))
+        with Store(MEMORY) as store:
+            if ciphering == "global":
+                with pytest.raises(SecurityError, match="is not known"):
+                    async with meter.client(store, **way) as client:
+                        await client.get(NAME)
+                way["meter_system_title"] = meter.meter.title
+            meter.line.sent.clear()
+            async with meter.client(store, gbt_window=window, **way) as client:
+                assert (await client.get(NAME)).value == meter.meter.name.encode()
+                await client.set(LABEL, Data(DataType.OCTET_STRING, b"x" * 40))
+        assert meter.times(bytes(NAME.obis)) == 0, "all is ciphered"
+        with Store(MEMORY) as store, pytest.raises(SecurityError, match="system title"):
+            async with meter.client(store, **way | {"meter_system_title": b"OTHER001"}) as client:
+                await client.get(NAME)
+
+
+@pytest.mark.parametrize("way", ["gmac, ciphered", "sha256", "gmac"])
+async def test_another_meter_than_was_expected(clock: object, way: str) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            with pytest.raises(SecurityError, match=b"OTHER001".hex()) as caught:
+                await meter.client(store, meter_system_title=b"OTHER001", **WAYS[way]).open()
+            assert caught.value.reason == "title"
+            async with meter.client(store, meter_system_title=meter.meter.title, **WAYS[way]) as client:
+                await client.get(NAME)
 
 
 # -- idle sessions ----------------------------------------------------------------------------------------------------
