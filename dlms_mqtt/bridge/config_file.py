@@ -60,7 +60,7 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     managed = _managed_meters(config.bridge.state_dir, document, environment, shown) if config else {}
     if config:
         managed = {key: meter for key, meter in managed.items() if key not in config.meters}
-        config = replace(config, meters={**config.meters, **managed})
+        config = _presets_beside(path.parent, replace(config, meters={**config.meters, **managed}))
     connections = _connections(config, presets, document) if config else {}
     scalers = _scalers(config, document) if config else {}
     if document.mistakes or config is None:
@@ -150,6 +150,13 @@ def _scalers(config: Config, document: Document) -> dict[str, Scalers]:
         except ConfigError as error:
             _note(document, ("meters", meter_id, "preset"), error.message)
     return found
+
+
+def _presets_beside(folder: Path, config: Config) -> Config:
+    """Preset files of the user's own are looked for beside the configuration, as included files are."""
+    own = {key: meter for key, meter in config.meters.items() if is_own(meter.preset)}
+    found = {key: replace(meter, preset=str(folder / meter.preset)) for key, meter in own.items()}
+    return replace(config, meters={**config.meters, **found})
 
 
 def _own_presets(config: Config) -> Iterator[Path]:

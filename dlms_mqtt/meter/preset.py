@@ -31,8 +31,19 @@ _KEYS: dict[str, type] = {
     "claims": list,
     "notes": list,
 }
-_MATCH = {"flag", "system_title", "list"}
-_PUSH = {"framing", "layout", "ciphered", "baud", "parity", "every", "scalers"}
+#: Of its sections: key -> type, and of lists the type of their items.
+_SECTIONS: dict[str, dict[str, tuple[type, type | None]]] = {
+    "match": {"flag": (list, str), "system_title": (list, str), "list": (list, str)},
+    "push": {
+        "framing": (list, str),
+        "layout": (list, str),
+        "ciphered": (str, None),
+        "baud": (list, int),
+        "parity": (str, None),
+        "every": (int, None),
+        "scalers": (list, dict),
+    },
+}
 
 
 def preset_names() -> list[str]:
@@ -68,20 +79,44 @@ def _check(path: Path, loaded: Any) -> None:
             )
         if value is not None and not isinstance(value, _KEYS[key]):
             raise ConfigError(f"'{key}' of a preset is not a {_KEYS[key].__name__}", file=str(path), key=key)
-    for section, known in (("match", _MATCH), ("push", _PUSH)):
-        for key in set(loaded.get(section) or {}) - known:
+    for section in _SECTIONS:
+        _check_section(path, section, loaded.get(section) or {})
+    try:
+        parse_options(loaded.get("connection") or {})
+        parse_options(_pushed_line(loaded))
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint, file=str(path), key=error.key) from None
+
+
+def _check_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in _SECTIONS[section]:
             raise ConfigError(f"'{section}' of a preset has no '{key}'", file=str(path), key=f"{section}.{key}")
-    parse_options(loaded.get("connection") or {})
+        kind, items = _SECTIONS[section][key]
+        if not _is(value, kind, items):
+            wanted = f"list of {items.__name__}" if items else kind.__name__
+            raise ConfigError(f"'{section}.{key}' is not a {wanted}", file=str(path), key=f"{section}.{key}")
+
+
+def _is(value: Any, kind: type, items: type | None) -> bool:
+    right = isinstance(value, kind)
+    return right and (items is None or all(isinstance(item, items) for item in value))
 
 
 def preset_connection(name: str) -> Mapping[str, Any]:
-    """What a preset puts below ``connection:``; speed and parity of a port that pushes are among it. ConfigError."""
+    """What a preset puts below ``connection:``; speed and parity of a port that pushes are among it. ConfigError.
+
+    The values are parsed: octets and secrets are what they are.
+    """
     preset = load_preset(name)
+    return parse_options(_pushed_line(preset) | (preset.get("connection") or {}))
+
+
+def _pushed_line(preset: Mapping[str, Any]) -> dict[str, Any]:
     pushed = preset.get("push") or {}
-    speeds: list[Any] = pushed.get("baud") or []
-    line: dict[str, Any] = {"baud": speeds[0]} if len(speeds) == 1 else {}
-    line |= {"parity": pushed["parity"]} if "parity" in pushed else {}
-    return line | (preset.get("connection") or {})
+    speeds = pushed.get("baud") or []
+    known = {"baud": speeds[0]} if len(speeds) == 1 else {}
+    return known | ({"parity": pushed["parity"]} if "parity" in pushed else {})
 
 
 def preset_scalers(name: str) -> dict[Obis, ScalerUnit]:

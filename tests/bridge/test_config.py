@@ -14,6 +14,7 @@ from dlms_mqtt.bridge.config_file import ConfigMistakes, load_config, parse_mete
 from dlms_mqtt.bridge.rows import AT, DURATION, INTERVAL, SECRET, kind_of
 from dlms_mqtt.bridge.transform import parse_transform
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.preset import preset_connection
 
 ROOT = Path(__file__).parents[2]
 DESIGN = """
@@ -327,3 +328,15 @@ def test_the_schema_is_json():
     assert meter["properties"]["connection"]["properties"]["opening"]["enum"] == ["direct", "sign-on", "auto"]
     assert meter["properties"]["connection"]["properties"]["password"]["format"] == "password"
     assert vol.Schema(dict)(schema)
+
+
+def test_a_preset_file_of_ones_own_is_looked_for_beside_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text('name: Mine\nconnection: {opening: sign-on, max_info: 64, wake_up: "0000"}\n')
+    (tmp_path / "config.yaml").write_text(
+        "mqtt: {host: localhost}\nmeters: {house: {preset: mine.yaml, connection: {serial: /dev/ttyX, client: 5}}}\n"
+    )
+    monkeypatch.chdir("/")
+    loaded = load_config(tmp_path / "config.yaml", preset_connection, {})
+    known = loaded.connections["house"]
+    assert (known.opening, known.max_info, known.client, known.wake_up) == ("sign-on", 64, 5, b"\0\0")
+    assert tmp_path / "mine.yaml" in loaded.files

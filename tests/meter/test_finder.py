@@ -238,6 +238,7 @@ async def test_a_wrong_password_is_not_sent_by_a_second_run_either(clock: FakeCl
                 found = await find(line, open_line=open_line, store=store, credentials=wrong)
                 assert names in found.names
                 assert not found.complete
+                assert "silent" not in found.names
             assert bench.passwords == [(32, b"wrong")]
             assert "wrong" not in str(store.items("finder refused"))
             found = await find(line, open_line=open_line, store=store, credentials=right)

@@ -157,14 +157,21 @@ def test_a_file_of_the_users_own_works_the_same_way(tmp_path: Path) -> None:
         "name: x\nconnection: {baud: many}\n",
         "name: x\nmatch: {colour: red}\n",
         "name: x\npush: [1]\n",
+        "name: x\npush: {baud: 2400}\n",
+        "name: x\npush: {baud: [fast]}\n",
+        "name: x\npush: {baud: [1]}\n",
+        "name: x\npush: {parity: both}\n",
+        "name: x\npush: {every: often}\n",
+        "name: x\nmatch: {flag: DMQ}\n",
         "name: x\n  y: [\n",
     ],
 )
 def test_mistakes_in_it_are_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         load_preset(str(path))
+    assert "mine.yaml" in str(caught.value.file or caught.value)
 
 
 @pytest.mark.parametrize(

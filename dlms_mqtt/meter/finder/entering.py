@@ -233,6 +233,7 @@ class Entering:
         error = made.error
         self.facts.refusals.append(made.reason)
         self.facts.failure = error.message if error else ""
+        self.facts.linked = self.facts.linked or isinstance(error, MeterRefused)  # who refuses is there
         if isinstance(error, ResponseTimeout):
             self.facts.seen[judge(b"", error.received).evidence] += 1
             self.facts.path_faults |= {fault for fault in (path_fault(error.received),) if fault}
