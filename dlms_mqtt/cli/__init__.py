@@ -59,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away (`| head`)
         give_up_output()
         return DONE
+    except UnicodeEncodeError:  # half characters of an argument; the error would show what it was
+        note("dlms-mqtt: a text that was given is not UTF-8. Write it in UTF-8, or octets as hex:....")
+        return WRONG_USAGE
     except OSError as error:
         give_up_output()
         note(f"dlms-mqtt: {error.filename or 'input or output failed'}: {error.strerror or error}.")

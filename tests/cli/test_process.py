@@ -66,6 +66,17 @@ def test_letters_that_the_terminal_does_not_have() -> None:
     assert json.loads(result.stdout)["presets"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--tcp", b"h\xff"], ["--tcp", "h", "--password", b"text:gr\xfcn"]],
+)
+def test_arguments_that_are_no_text(words: list[str | bytes]) -> None:
+    result = subprocess.run([*COMMAND, "read", "1.0.1.8.0", *words], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("dlms-mqtt: ")
+    assert result.stderr.count("\n") == 1
+
+
 def test_numbers_that_json_does_not_have() -> None:
     values = [float("nan"), Decimal("Infinity"), Decimal("0.1"), Decimal(7), (b"\x01", True)]
     assert plain({"values": values}) == {"values": [None, None, 0.1, 7, ["01", True]]}
