@@ -163,9 +163,9 @@ def _agreed(
 
 
 def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
-    if not answer.user_information:
+    information = answer.initiate
+    if not information:
         raise RemoteProtocolError("the meter accepted the association without saying what it offers")
-    information = answer.user_information
     message = decode_apdu(cipher.unprotect_initiate(information) if cipher else information)
     if isinstance(message, InitiateResponse):
         return message

@@ -209,9 +209,9 @@ class Explainer:
             self._titles.add(message.responding_ap_title)
 
     def _carried(self, message: Apdu) -> dict[str, Any]:
-        """A ciphered InitiateRequest or -Response inside an association or release message."""
-        octets = getattr(message, "user_information", None)
-        if not octets or octets[0] not in PLAIN_TAGS:
+        """What ``apdu_json`` cannot open: a ciphered InitiateRequest or -Response, one whose end was left behind."""
+        octets = message.initiate if isinstance(message, Aare) else getattr(message, "user_information", None)
+        if not octets or (octets[0] not in PLAIN_TAGS and not getattr(message, "trailing", b"")):
             return {}
         try:
             part = self.apdu(octets)

@@ -24,13 +24,13 @@ _TIME_LENGTH = 12
 
 
 def apdu_json(message: Apdu) -> dict[str, Any]:
-    """The fields of a message. Empty ones are left out; a carried InitiateRequest or -Response is opened."""
+    """The fields of a message. Empty ones but results are left out; a carried InitiateRequest or -Response is opened."""
     if not is_dataclass(message):
         return {}
     shown: dict[str, Any] = {}
     for field in fields(message):
         value = getattr(message, field.name)
-        if value is None or value == b"":
+        if value is None or value == b"" or (value == () and field.name != "results"):
             continue
         shown |= _FIELDS[field.name](value) if field.name in _FIELDS else {field.name: _json(value)}
     return shown

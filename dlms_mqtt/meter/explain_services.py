@@ -110,21 +110,22 @@ def _label(target: Any, answer: Any) -> dict[str, Any] | None:
     return {"variable_name": name, **value_json(PushValue(answer))} if isinstance(name, int) else None
 
 
-def _answer(dialogue: Dialogue, body: bytes) -> Contents:
-    """The value of a GET; the answer to a list that came in blocks is a list of results."""
-    if dialogue.many:
-        return Contents(dialogue.labelled(decode_results(body)), plain_tree(body))
-    value = decode(body)[0]
-    return Contents(dialogue.labelled([value]), value)
-
-
 def _got(dialogue: Dialogue, message: GetResponseNormal) -> Contents | None:
-    return None if message.error is not None else _answer(dialogue, message.data)
+    return None if message.error is not None else _single(dialogue, message.data)
+
+
+def _single(dialogue: Dialogue, body: bytes) -> Contents:
+    """One value; if more were asked for, that was another request (whose answer, or its successor, was not heard)."""
+    value = decode(body)[0]
+    return Contents(() if dialogue.many else dialogue.labelled([value]), value)
 
 
 def _got_block(dialogue: Dialogue, message: GetResponseBlock) -> Contents | None:
+    """The answer to a list that came in blocks is a list of results."""
     body = dialogue.joined(message)
-    return None if body is None else _answer(dialogue, body)
+    if body is None:
+        return None
+    return Contents(dialogue.labelled(decode_results(body))) if dialogue.many else _single(dialogue, body)
 
 
 def _got_list(dialogue: Dialogue, message: GetResponseWithList) -> Contents:

@@ -226,6 +226,11 @@ class Aare(_Acse, head=(0x61,), name="aare"):
         return self.result == AssociationResult.ACCEPTED
 
     @property
+    def initiate(self) -> bytes | None:
+        """The whole user-information: meters that count too few octets leave its end behind the message."""
+        return self.user_information + self.trailing if self.user_information else None
+
+    @property
     def text(self) -> str:
         """Result and diagnostic in the standard's words."""
         result = "no result" if self.result is None else code_text(self.result)

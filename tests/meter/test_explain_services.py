@@ -186,6 +186,17 @@ def test_a_list_in_blocks() -> None:
     assert (value["obis"], value["raw"]) == ("1.0.1.8.0.255", 1234)
 
 
+def test_an_answer_whose_request_was_not_heard() -> None:
+    """Published: the client of a trace sends requests that are cut, the meter answers them all the same."""
+    wanted = ["octet-string", b"12000017".hex()]
+    (item,) = entries("conversations_gmac", id="gocosem-hls-gmac-encryption")
+    keys = Keys(*(Secret.fromhex(item["keys"][kind]) for kind in ("encryption", "authentication")))
+    document = explain(b"".join(bytes.fromhex(octets) for _, octets in item["frames"]), keys)
+    *_, last = document["messages"]
+    assert (last["apdu"]["name"], last["tree"], last["values"]) == ("get-response-normal", wanted, [])
+    assert all("ciphered service needs" in error["message"] for error in document["errors"])
+
+
 def test_a_long_set() -> None:
     body = encode(TEXT)
     first, last = parts(

@@ -24,7 +24,7 @@ from dlms_mqtt.protocol.acse import (
     ServiceProviderDiagnostic,
     ServiceUserDiagnostic,
 )
-from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu import decode_apdu, strip_llc
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError
 from dlms_mqtt.protocol.apdu.general import CipheredApdu
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
@@ -210,6 +210,18 @@ def test_octets_after_the_message_are_kept_and_not_sent() -> None:
     assert isinstance(message, Aare)
     assert message.trailing == b"\0\0\0"
     assert message.encode() == AARE
+
+
+def test_a_meter_that_counts_one_octet_too_few() -> None:
+    """Published (short names): the lengths of the AARE and of all in it leave the last octet outside."""
+    vector = entry("vectors_hdlc", "hdlc-jdlms-i-aare-sn")
+    message = Aare.decode(strip_llc(bytes.fromhex(vector["expected"]["information"])))
+    assert message.user_information is not None
+    with pytest.raises(DecodeError):
+        decode_apdu(message.user_information)
+    response = decode_apdu(message.initiate or b"")
+    assert isinstance(response, InitiateResponse)
+    assert (response.max_pdu_size, response.vaa, message.trailing) == (0x0960, 0xFA00, b"\0")
 
 
 def test_refusal_without_user_information() -> None:
