@@ -7,7 +7,7 @@ the last request asked for, so that the answer to it can be labelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
@@ -17,6 +17,7 @@ from dlms_mqtt.meter.telegram import telegram_json
 from dlms_mqtt.protocol.acse import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
 from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
@@ -191,7 +192,7 @@ class Explainer:
     def _plain(self, message: Apdu) -> dict[str, Any]:
         if isinstance(message, Telegram):
             return telegram_json(message)
-        self._learn_titles(message)
+        self._learn(message)
         part: dict[str, Any] = {"apdu": {"name": message.NAME, **apdu_json(message), **self._carried(message)}}
         try:
             contents = self._dialogue.contents(message)
@@ -202,7 +203,10 @@ class Explainer:
             return part
         return part if contents is None else part | contents.json()
 
-    def _learn_titles(self, message: Apdu) -> None:
+    def _learn(self, message: Apdu) -> None:
+        """What the opening of an association tells: titles, and the dedicated key of the messages after it."""
+        if isinstance(message, InitiateRequest) and self._keys and len(message.dedicated_key or b"") in (16, 32):
+            self._keys = replace(self._keys, dedicated=message.dedicated_key)
         if isinstance(message, Aarq) and message.calling_ap_title:
             self._titles.add(message.calling_ap_title)
         elif isinstance(message, Aare) and message.responding_ap_title:
@@ -217,6 +221,8 @@ class Explainer:
             part = self.apdu(octets)
         except DlmsMqttError:
             return {}
+        if part["apdu"].get("dedicated_key"):
+            part.pop("plaintext", None)  # the key is in it
         return {"user_information": part.pop("apdu") | part}
 
 
