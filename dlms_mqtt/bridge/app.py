@@ -23,7 +23,7 @@ from dlms_mqtt.bridge.config_file import ConfigMistakes, Loaded, Presets, load_c
 from dlms_mqtt.bridge.discovery import Device, bridge_identifier, bridge_payload
 from dlms_mqtt.bridge.fleet import Fleet
 from dlms_mqtt.bridge.health import bridge_health, meter_health, signature
-from dlms_mqtt.bridge.meter import CLOCK_SET, MeterTask
+from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.meter_output import Context, clear_meter, put_to_sleep
 from dlms_mqtt.bridge.mqtt import Broker, Will, tls_context
 from dlms_mqtt.bridge.notify import Notifier
@@ -32,6 +32,7 @@ from dlms_mqtt.bridge.payload import dumps
 from dlms_mqtt.bridge.presence import Presence
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import SealKey
+from dlms_mqtt.bridge.session import CLOCK_SET
 from dlms_mqtt.bridge.topics import Address, Topics
 from dlms_mqtt.client.store import MEMORY, Store, StoreError
 from dlms_mqtt.errors import ConfigError

@@ -77,6 +77,8 @@ class EnergyGuard:
 
     def _hold(self, key: str, value: Decimal, now: float, good: Good, reason: Reason, rising: bool) -> Held:
         before = self.held.get(key)
+        if before and before.time > now:  # the clock was set back: wait anew, else it could last for years
+            before = None
         agrees = before and self._doubt(Good(before.value, before.time), value, now, rising) is None
         since, reads = (before.since, before.reads + 1) if before and agrees else (now, 1)
         self.held[key] = Held(value, good.value, reason, since, now, reads)

@@ -35,8 +35,8 @@ class Lockout:
     until: float = 0.0
 
     def check(self, now: float) -> None:
-        """LockedOut while attempts pause."""
-        if now < self.until:
+        """LockedOut while attempts pause. A time that no pause can reach was told by a clock that was wrong."""
+        if now < self.until < now + 2 * PAUSES[-1]:
             raise LockedOut(self.until)
 
     def refused(self, now: float, attempts: int) -> Lockout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from dlms_mqtt.bridge.profiles import ProfileReader
 from dlms_mqtt.bridge.readings import Moment, reading_of
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.schedule import Every, Timetable, phase
-from dlms_mqtt.bridge.session import Session
+from dlms_mqtt.bridge.session import CLOCK_SET, Session
 from dlms_mqtt.bridge.values import lifetime
 from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.client import DlmsClient
@@ -40,7 +40,6 @@ _LOG = logging.getLogger(__name__)
 #: Sense of the clock's deviation by the word in the configuration; None compares.
 SENSES: dict[str, int | None] = {"auto": None, "standard": -1, "inverted": 1}
 Readings = dict[str, tuple[PlanItem, Reading, float]]  # by key: what it is, what was read, how long it lives (s)
-CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
 _RETRY = (5.0, 10.0, 20.0, 40.0, 60.0)  # s after failed cycles, at most the shortest interval
@@ -405,13 +404,13 @@ class MeterTask:
         if isinstance(error, LockedOut):
             return max(1.0, error.until - self._clock.time())
         if isinstance(error, RequestError) and error.code == "paused":
-            return max(1.0, self.session.paused_until - self._clock.time())
+            return max(1.0, self.session.pause_left)
         return min(_RETRY[min(self.well.failures, len(_RETRY) - 1)], max(self.config.every, 1.0))
 
     @property
     def is_paused(self) -> bool:
         """Has another program the line now?"""
-        return self._clock.time() < self.session.paused_until
+        return self.session.pause_left > 0
 
     @property
     def invocation_counter(self) -> int | None:

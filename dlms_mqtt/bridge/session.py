@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from dlms_mqtt.bridge.line import Line, Priority
@@ -36,6 +37,7 @@ T = TypeVar("T")
 Work = Callable[[DlmsClient], Awaitable[T]]
 NewClient = Callable[[ConnectionSettings], DlmsClient]
 _SPACE = "lockout"
+CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
 
 
@@ -63,7 +65,8 @@ class Session:
         self._client: DlmsClient | None = None
         self._used = 0.0
         self._keep = False
-        self.paused_until = 0.0  # Unix time
+        self.paused_until = 0.0  # Unix time, to be shown; what counts is the monotonic clock
+        self._resumes = 0.0
         self.errors = self.exchanges = self.opened = 0
         self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
         self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
@@ -87,7 +90,9 @@ class Session:
 
     def _check(self) -> None:
         now = self._clock.time()
-        if now < self.paused_until:
+        if now < CLOCK_SET:
+            raise RequestError("temporary-failure", "The system's clock is not set yet, so no reading could be stamped")
+        if self.pause_left:
             raise RequestError(
                 "paused", "Reading is paused, another program has the line", hint="Send resume to end it."
             )
@@ -199,8 +204,14 @@ class Session:
     async def pause(self, seconds: float) -> None:
         """Free the line for another program."""
         self.paused_until = self._clock.time() + seconds
+        self._resumes = self._clock.monotonic() + seconds
         async with self.line.turn(self.meter, Priority.COMMAND, self.close):
             await self.close()
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until the line is ours again; 0 when it is."""
+        return max(0.0, self._resumes - self._clock.monotonic())
 
     @property
     def invocation_counter(self) -> int | None:

@@ -39,10 +39,6 @@ class MeterState:
         """A new reading."""
         self._values[key] = value
 
-    def drop(self, key: str) -> None:
-        """The key is gone (from the configuration, or held back)."""
-        self._values.pop(key, None)
-
     def expire(self, now: float) -> list[str]:
         """Drop what is too old; the keys that went."""
         gone = [key for key, value in self._values.items() if value.expires <= now]

@@ -94,3 +94,17 @@ def test_honest_consumption_is_never_held(steps):
     for number, step in enumerate(steps):
         total += min(step, Decimal(43) / 4)
         assert guard.check("energy", total, number * 900.0)
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_years(guard):
+    year = 365 * 86400.0
+    assert not guard.check("energy", Decimal(5), year)
+    assert not guard.check("energy", Decimal(5), 60)
+    assert not guard.check("energy", Decimal(5), 400)
+    assert guard.check("energy", Decimal(5), 660)
+
+
+def test_a_good_value_of_a_clock_that_was_ahead_holds_nothing_back(guard):
+    assert guard.check("energy", Decimal("1000.5"), 365 * 86400.0)
+    assert guard.check("energy", Decimal("1000.6"), 30)
+    assert guard.check("energy", Decimal("1000.7"), 60)

@@ -41,3 +41,15 @@ def test_no_more_than_five_attempts_in_any_day():
         state = state.refused(now, attempts=2)
         now = max(now + 30, state.until)
     assert max(sum(1 for other in moments if moment <= other < moment + 86400) for moment in moments) <= 5
+
+
+def test_a_time_that_was_told_by_a_wrong_clock_locks_nobody_out_for_years():
+    ahead = 1.8e9 + 365 * 86400
+    state = Lockout("s").refused(ahead, attempts=1)
+    with pytest.raises(LockedOut):
+        state.check(ahead + 1)
+    state.check(1.8e9)
+    again = state.refused(1.8e9, attempts=1)  # what was counted stays: the next pause is the longer one
+    assert again.until == 1.8e9 + PAUSES[1]
+    with pytest.raises(LockedOut):
+        again.check(1.8e9 - 3600)  # set back a little, as at a start without a battery: still paused

@@ -14,10 +14,11 @@ import pytest
 from dlms_mqtt.bridge.config import Discovery
 from dlms_mqtt.bridge.config_file import parse_meter
 from dlms_mqtt.bridge.health import bridge_health, meter_health
-from dlms_mqtt.bridge.line import Line
+from dlms_mqtt.bridge.line import Line, Priority
 from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.meter_output import Context, MeterOutput
 from dlms_mqtt.bridge.payload import dumps
+from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.bridge.topics import Topics
 from dlms_mqtt.client.client import DlmsClient
@@ -240,3 +241,32 @@ async def test_alarm_bits_are_events(clock, store):
     key = next(iter(rig.task.plan.by_key))
     assert rig.publisher.retained[f"value/{key}_magnet"] == "on"
     assert rig.publisher.retained[f"value/{key}_cover"] == "off"
+
+
+async def test_a_pause_is_not_changed_by_a_clock_that_steps(clock, store):
+    rig = Rig(clock, store, {"every": "10s", "read": "none"})
+    await rig.task.session.pause(600)
+    for step in (86400.0, -86400.0 * 2):
+        clock.start += step
+        assert rig.task.is_paused and 599 <= rig.task.session.pause_left <= 600
+    clock.elapsed += 601
+    assert not rig.task.is_paused
+    await rig.task.close()
+    await rig.stack.aclose()
+
+
+async def test_nothing_is_asked_before_the_systems_clock_is_set(clock, store):
+    """Neither on the schedule nor by request: no reading could be stamped, and the meter's clock not be set."""
+    set_later, clock.start = clock.start, 0.0
+    rig = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255", "0.0.1.0.0.255"]})
+    async with rig.run():
+        await asyncio.sleep(60)
+        for attempt in (rig.task.poll_now(None), rig.task.set_clock(Priority.COMMAND)):
+            with pytest.raises(RequestError) as refused:
+                await attempt
+            assert refused.value.code == "temporary-failure"
+        assert rig.readings == [] and rig.connections == 0
+        assert "clock is not set" in rig.task.well.reasons["clock"]
+        clock.start = set_later
+        await asyncio.sleep(15)
+        assert rig.readings and {reading["time"][:4] for reading in rig.readings} == {f"{rig.task.now().year}"}
