@@ -24,7 +24,7 @@ _TIME_LENGTH = 12
 
 
 def apdu_json(message: Apdu) -> dict[str, Any]:
-    """The fields of a message. Empty ones but results are left out; a carried InitiateRequest or -Response is opened."""
+    """The fields of a message; empty ones but results are left out. A carried InitiateRequest is opened."""
     if not is_dataclass(message):
         return {}
     shown: dict[str, Any] = {}
