@@ -6,6 +6,7 @@ block), and chance comes from a seeded source, so the same questions meet the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -157,6 +158,12 @@ class Faults:
         if fault is None or target.class_id in (12, 15):
             return False
         return not fault.value or Obis.parse(fault.value) == target.obis
+
+    def echo(self, data: bytes) -> bytes:
+        """What of the client's octets the line gives back."""
+        fault = self.strike("echo")
+        share = 0.0 if fault is None else fault.number if fault.value else 1.0
+        return data[: math.ceil(len(data) * share)]
 
     def shape(self, data: bytes) -> list[Piece] | None:
         """What becomes of an answer on the line; None: the connection ends instead."""

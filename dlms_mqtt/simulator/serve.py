@@ -36,8 +36,8 @@ class _Connection(asyncio.Protocol):
         faults = self.session.faults
         if faults and faults.strike("deaf"):
             return
-        if faults and faults.strike("echo"):
-            self._transport.write(data)
+        if echo := faults.echo(data):
+            self._transport.write(echo)
         try:
             answer = self.session.receive(data)
         except Dropped:

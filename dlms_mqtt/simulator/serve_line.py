@@ -87,7 +87,9 @@ async def serve_signed_on(session: MeterServer, transport: Transport, options: S
 
 
 async def _signed_on(session: MeterServer, transport: Transport, server: SignOnServer) -> bool:
-    for action in server.receive(await transport.read(None)):
+    data = await transport.read(None)
+    _reflect(session, transport, data)
+    for action in server.receive(data):
         if isinstance(action, Done):
             return True
         await _carry_out(session, transport, action)
@@ -106,14 +108,18 @@ async def _carry_out(session: MeterServer, transport: Transport, action: Action)
         await transport.drain()
 
 
+def _reflect(session: MeterServer, transport: Transport, data: bytes) -> None:
+    if echo := session.faults.echo(data):
+        transport.write(echo)
+
+
 async def serve_once(session: MeterServer, transport: Transport, timeout: float | None = None) -> None:
     """Take what comes next and answer it. TransportError, Dropped."""
     data = await transport.read(timeout)
     faults = session.faults
     if faults and faults.strike("deaf"):
         return
-    if faults and faults.strike("echo"):
-        transport.write(data)
+    _reflect(session, transport, data)
     answer = session.receive(data)
     while answer:
         await _answer(transport, faults.shape(answer))

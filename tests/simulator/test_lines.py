@@ -26,6 +26,7 @@ from dlms_mqtt.protocol.security import Cipher, Security
 from dlms_mqtt.simulator import (
     KEYS,
     PASSWORD,
+    Faults,
     Meter,
     SignOnOptions,
     household,
@@ -244,3 +245,19 @@ async def test_a_listener_that_is_not_there_is_tried_again() -> None:
     server.close()
     await server.wait_closed()
     await Pusher(meter, parse_push(f"tcp://127.0.0.1:{port},every=60")).push()
+
+
+@pytest.mark.parametrize(("fault", "share"), [("echo", 1.0), ("echo:0.5", 0.5)])
+async def test_a_line_with_echo_gives_back_the_sign_on_too(clock: FakeClock, fault: str, share: float) -> None:
+    near, far = memory_pair(line=SerialFormat(300, 7, "even"), latency=0.03)
+    await near.open()
+    async with serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions(), faults=Faults([fault])):
+        near.write(b"/?!\r\n")
+        await asyncio.sleep(3)
+        heard = near.discard()
+    # The line hands octets over one by one; of each its share, rounded up, comes back.
+    assert heard.count(b"/") == 2
+    assert b"DMQ5" in heard
+    assert Faults([fault]).echo(b"12345678") == b"12345678"[: int(8 * share)]
+    assert Faults().echo(b"1") == b""
+    await near.close()
