@@ -23,6 +23,7 @@ TO_REDACT = {
     "broadcast_key",
     # whose meter it is, and where
     "system_title",
+    "meter_system_title",
     "serial_number",
     "logical_device_name",
     "identification",
