@@ -83,7 +83,9 @@ def proposal(settings: ConnectionSettings) -> Conformance:
     if settings.conformance:
         return Conformance.from_names(settings.conformance)
     blocks = Conformance.GENERAL_BLOCK_TRANSFER if settings.gbt_window else Conformance(0)
-    return PROPOSALS[settings.referencing] | blocks
+    general = settings.protection != "none" and settings.ciphering.startswith("general")
+    protection = Conformance.GENERAL_PROTECTION if general else Conformance(0)
+    return PROPOSALS[settings.referencing] | blocks | protection
 
 
 def initiate_request(settings: ConnectionSettings, dedicated_key: Secret | None) -> bytes:

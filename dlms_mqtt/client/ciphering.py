@@ -73,10 +73,12 @@ class Ciphering:
         store: Store | None,
         random: Callable[[int], bytes],
         algorithm: ManufacturerAlgorithm | None,
+        warn: Callable[[str], None] = log.warning,
     ) -> None:
         self.settings = settings
         self.security = _LEVELS[settings.protection]
         self._random = random
+        self._warn = warn
         self._algorithm = algorithm or MANUFACTURER_ALGORITHMS.get(settings.hls_algorithm or "")
         if settings.authentication == "hls" and self._algorithm is None:
             raise ConfigError(
@@ -156,7 +158,7 @@ class Ciphering:
             form=settings.ciphering,
             accept_unauthenticated=settings.accept_unauthenticated,
             peer_counters=self._memory(),
-            warn=log.warning,
+            warn=self._warn,
         )
         return self._cipher
 

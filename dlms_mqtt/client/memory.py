@@ -50,7 +50,7 @@ class Measured:
 @dataclass(slots=True)
 class Memory:
     """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list;
-    ``short_names``: the object list of a meter with short names.
+    ``short_names``: the object list of a meter with short names; ``warned``: what the user was warned of already.
     """
 
     sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class Memory:
     profiles: dict[Obis, object] = field(default_factory=dict)
     refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     max_list: int = 0xFF
 
     def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:

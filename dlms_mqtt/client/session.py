@@ -78,7 +78,7 @@ class MeterSession:
         self.settings = settings
         self.transport = transport or transport_for(settings)
         self.memory = memory if memory is not None else Memory()
-        self.ciphering = Ciphering(settings, store, random, algorithm)
+        self.ciphering = Ciphering(settings, store, random, algorithm, self._warn_once)
         self.association = Association(Conformance(0), 0)
         self.link_parameters: LinkParameters | None = None
         self._random = random
@@ -88,6 +88,12 @@ class MeterSession:
         self._limits = Limits(0xFFFF, 0xFFFF)
         self._associated = self._signed_on = False
         self._figures = SessionFigures()
+
+    def _warn_once(self, sentence: str) -> None:
+        """Once for each meter and process, however often it is polled."""
+        if sentence not in self.memory.warned:
+            self.memory.warned.add(sentence)
+            log.warning("%s: %s", self.transport.name, sentence)
 
     # -- opening and closing ------------------------------------------------------------------------------------------
 

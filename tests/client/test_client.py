@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.association import PROPOSALS, proposal
 from dlms_mqtt.client.ciphering import COUNTER_OBIS
 from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
-from dlms_mqtt.client.settings import parse_settings
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.client.store import MEMORY, Store
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -31,6 +33,7 @@ from dlms_mqtt.errors import (
 from dlms_mqtt.protocol.acse import AssociationResult, Diagnostic, ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
@@ -622,6 +625,37 @@ async def test_a_pre_established_association_that_is_ciphered(
         with Store(MEMORY) as store, pytest.raises(SecurityError, match="system title"):
             async with meter.client(store, **way | {"meter_system_title": b"OTHER001"}) as client:
                 await client.get(NAME)
+
+
+@pytest.mark.expect_log("nothing proves who sent them")
+async def test_messages_without_a_tag_are_warned_of_once(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Not once for each of the associations of a meter that is polled."""
+    way = {**CIPHERED, "client": 39, "authentication": "none", "security": "encryption", "accept_unauthenticated": True}
+    memory = Memory()
+    async with OurMeter(framing="wrapper") as meter:
+        with Store(MEMORY) as store:
+            for _ in range(3):
+                settings = meter.settings(**way)
+                async with DlmsClient(settings, transport=meter.line, store=store, memory=memory) as client:
+                    await client.get(NAME)
+    assert [record.levelname for record in caplog.records if "nothing proves" in record.message] == ["WARNING"]
+    assert "memory: Messages are accepted" in caplog.text
+
+
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+def test_only_what_is_wanted_is_proposed(referencing: str) -> None:
+    """General protection and general blocks only where they are configured."""
+    keyed: dict[str, Any] = {"encryption_key": KEYS.encryption, "authentication_key": KEYS.authentication}
+    both = Conformance.GENERAL_PROTECTION | Conformance.GENERAL_BLOCK_TRANSFER
+    for options, wanted in (
+        ({}, Conformance(0)),
+        ({"ciphering": "general-global"}, Conformance(0)),
+        ({"ciphering": "general-global"} | keyed, Conformance.GENERAL_PROTECTION),
+        ({"gbt_window": 3}, Conformance.GENERAL_BLOCK_TRANSFER),
+    ):
+        settings = ConnectionSettings(tcp=("192.0.2.1", 4059), referencing=referencing, **options)
+        assert proposal(settings) & both == wanted
+        assert proposal(settings) & ~both == PROPOSALS[referencing]
 
 
 @pytest.mark.parametrize("way", ["gmac, ciphered", "sha256", "gmac"])
