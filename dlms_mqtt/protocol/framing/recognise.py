@@ -203,7 +203,7 @@ def recognise_raw(place: Place) -> Result:
         if not end and not place.ended and not _may_be_push(buffer[start:]):
             return None
         # Where it has no usable length (some bodies are no A-XDR) it is everything up to what proves to be a frame.
-        end = min(end or len(buffer), next_checked(buffer, start + 1))
+        end = next_checked(buffer, start + 1, end or len(buffer))
     elif _frame_begins(buffer, start, end) or not _goes_on(buffer, end):
         return Wait.POSSIBLE
     return _raw(place, start, end, APDU)
@@ -243,9 +243,10 @@ def _end_of_apdu(place: Place, start: int) -> int | None:
     except DecodeError:
         return 0
     sound = plausible(message)
-    if place.ended and place.at == 0 and next_checked(buffer, end) == len(buffer):
-        return end if sound or end == len(buffer) else None
-    return end if sound and (place.seen or pushed(message)) else None
+    if sound and (place.seen or pushed(message)):
+        return end
+    alone = place.ended and place.at == 0 and next_checked(buffer, end) == len(buffer)
+    return end if alone and (sound or end == len(buffer)) else None
 
 
 def _may_be_push(data: bytes) -> bool:
@@ -257,14 +258,15 @@ def _goes_on(buffer: bytes, end: int) -> bool:
     return not end or end == len(buffer) or buffer[end] in TAGS or buffer[end : end + 1] in _BEGINNINGS
 
 
-def next_checked(buffer: bytes, start: int) -> int:
-    """Where the next frame begins that is whole and proves itself; the end of the buffer without one."""
-    for beginning in _CHECKED_BEGINNINGS.finditer(buffer, start):
+def next_checked(buffer: bytes, start: int, end: int | None = None) -> int:
+    """Where the next frame begins that is whole and proves itself; ``end``, or that of the buffer, without one."""
+    end = len(buffer) if end is None else end
+    for beginning in _CHECKED_BEGINNINGS.finditer(buffer, start, end):
         place = Place(buffer, beginning.start(), fresh=False, final=True)
         results = (recognise_hdlc(place), recognise_mbus(place))
         if any(isinstance(result, Found) and result.frame.valid for result in results):
             return place.at
-    return len(buffer)
+    return end
 
 
 def _frame_begins(buffer: bytes, start: int, end: int) -> bool:

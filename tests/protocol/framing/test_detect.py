@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,9 @@ PROVED = [item for item in PUSHED if item["framing"] in ("hdlc", "mbus")]
 LLC = b"\xe6\xe7\x00"
 PLAIN = bytes.fromhex("0f000000000c07e6011801123a32ff800080 020112000a".replace(" ", ""))
 CONTAINER = bytes.fromhex("db084b464d1020003774") + b"\x20" + bytes.fromhex("2100000001") + bytes(27)
+
+
+BARE_BLOCK = bytes.fromhex("e0400001000004aabbccdd")
 
 
 def octets(data: bytes) -> list[bytes]:
@@ -354,6 +359,14 @@ def test_bare_apdus_do_not_hide_in_damaged_frames() -> None:
     found = run(bytes(frame))
     assert messages(found) == []
     assert loose(found)[0].reason == "the frame check sequence is wrong"
+
+
+@pytest.mark.parametrize("piece", [PLAIN, BARE_BLOCK, CONTAINER], ids=["push", "block", "sealed"])
+def test_a_long_capture_without_framing_takes_time_in_proportion(piece: bytes) -> None:
+    start = time.process_time()
+    found = run(piece * 4000)
+    assert len(messages(found)) + len(loose(found)) >= 4000
+    assert time.process_time() - start < 3
 
 
 def test_datagrams_end_where_they_end() -> None:
