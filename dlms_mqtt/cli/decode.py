@@ -7,8 +7,9 @@ import binascii
 import re
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from dlms_mqtt.cli.files import content, whole
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
@@ -74,9 +75,9 @@ def _octets(words: list[str]) -> bytes:
     """The octets that were meant: standard input, a file (also a pipe, as of ``<(...)``), or the words themselves."""
     text = " ".join(words)
     if text == "-":
-        return _from_bytes(_limited(sys.stdin.buffer))
+        return _from_bytes(whole(sys.stdin.buffer, _MOST))
     if len(words) == 1 and _exists(words[0]):
-        return _from_file(Path(words[0]))
+        return _from_bytes(content(Path(words[0]), _MOST))
     octets = _from_hex(text)
     if not octets:
         raise ConfigError(
@@ -92,29 +93,13 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _from_file(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return _from_bytes(_limited(stream))
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-
-
-def _limited(stream: BinaryIO) -> bytes:
-    """All of it; ConfigError where that is far more than any capture, as of a device that never ends."""
-    content = stream.read(_MOST + 1)
-    if len(content) > _MOST:
-        raise ConfigError(f"that is more than {_MOST >> 20} MB", hint="Cut the capture into pieces.")
-    return content
-
-
-def _from_bytes(content: bytes) -> bytes:
+def _from_bytes(octets: bytes) -> bytes:
     """A file holds octets in hexadecimal, or the bytes themselves."""
     try:
-        octets = _from_hex(content.decode("ascii"))
+        written = _from_hex(octets.decode("ascii"))
     except UnicodeDecodeError:
-        return content
-    return content if octets is None else octets
+        return octets
+    return octets if written is None else written
 
 
 def _from_hex(text: str) -> bytes | None:

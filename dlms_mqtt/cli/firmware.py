@@ -8,12 +8,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from dlms_mqtt.cli.files import content
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, print_json, say
 from dlms_mqtt.client.image import IMAGE_OBIS, ImageReport, ImageTransfer
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.obis import Obis
 
+_MOST = 64 << 20  # octets of an image; meters have far less room
 _BEGUN = "image transfers"  # namespace of the state file: what was begun and not activated, by meter and object
 
 EXAMPLE = "image.bin --config config.yaml --meter house"
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Transfer, verify and, if told, activate."""
-    image = _content(args.file)
+    image = _image(args.file)
     identifier = _identifier(args.identifier or args.file.stem)
     if args.block_size is not None and args.block_size < 1:
         raise ConfigError("--block-size is at least 1")
@@ -47,14 +49,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _content(file: Path) -> bytes:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-    if not content:
+def _image(file: Path) -> bytes:
+    image = content(file, _MOST)
+    if not image:
         raise ConfigError(f"{file} is empty")
-    return content
+    return image
 
 
 def _identifier(text: str) -> bytes:

@@ -175,7 +175,7 @@ def _value_text(reading: Reading) -> str:
 
 
 async def _listen(args: argparse.Namespace, printer: Printer) -> None:
-    if args.bind:
+    if args.bind is not None:
         await _wait(args.bind, printer)
         return
     async with _transport(args) as transport:
@@ -184,7 +184,7 @@ async def _listen(args: argparse.Namespace, printer: Printer) -> None:
 
 
 def _transport(args: argparse.Namespace) -> Transport:
-    if args.tcp:
+    if args.tcp is not None:
         return make_transport("tcp://", address=_option(args, "tcp", parse_host))
     baud, parity = _option(args, "baud", parse_int(50, 4_000_000)), _option(args, "parity", parse_choice(*_PARITIES))
     pins = {pin: _option(args, pin, parse_bool) for pin in _PINS}

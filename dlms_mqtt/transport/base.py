@@ -203,9 +203,17 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int
     else:
         host, colon, port = text.partition(":")
         sound = bool(port) or not colon
-    if not sound or not host or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
+    if not sound or not _is_host(host) or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
         raise ConfigError(f"'{text}' is no HOST:PORT", hint="Write 192.168.1.5:4059 or [fd00::5]:4059.")
     return host, int(port or default_port)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up at all: no part is empty, endless or without letters."""
+    try:
+        return bool(text.encode("idna")) and text.isprintable()
+    except UnicodeError:
+        return False
 
 
 def format_address(host: str, port: int) -> str:

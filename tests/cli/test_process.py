@@ -97,10 +97,14 @@ def test_a_pipe_instead_of_a_file() -> None:
 
 
 def test_input_without_end() -> None:
-    for words, redirection in (("decode /dev/zero", ""), ("decode -", "< /dev/zero")):
+    for words, redirection, size in (
+        ("decode /dev/zero", "", 32),
+        ("decode -", "< /dev/zero", 32),
+        ("firmware /dev/zero --tcp h", "", 64),
+    ):
         result = shell(words, redirection)
         assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr == "dlms-mqtt: that is more than 32 MB. Cut the capture into pieces.\n"
+        assert result.stderr == f"dlms-mqtt: that is more than {size} MB. Is it the right file?\n"
 
 
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
