@@ -117,8 +117,9 @@ async def _serve(args: argparse.Namespace, described: Described) -> None:
 
 async def _replay(args: argparse.Namespace) -> None:
     """Serve a capture on the lines that were asked for."""
+    from dlms_mqtt.simulator.captured import Capture
     from dlms_mqtt.simulator.lines import PtyLine
-    from dlms_mqtt.simulator.replay import Capture, replay_on, replay_tcp
+    from dlms_mqtt.simulator.replay import replay_on, replay_tcp
     from dlms_mqtt.transport import Transport, make_transport
     from dlms_mqtt.transport.base import format_address, parse_address
 

@@ -7,29 +7,22 @@ Every association is accepted: the capture holds no secret to check.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import contextlib
 
-import yaml
-
-from dlms_mqtt.errors import ConfigError, DecodeError, TransportError
+from dlms_mqtt.errors import DecodeError, ResponseTimeout, TransportError
 from dlms_mqtt.protocol.acse import Aare, Aarq, AssociationResult, Diagnostic, DiagnosticSource, Rlre, Rlrq
 from dlms_mqtt.protocol.acse import ServiceUserDiagnostic as Reason
 from dlms_mqtt.protocol.apdu import decode_apdu
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
 from dlms_mqtt.protocol.apdu.get import (
     GetRequestNormal,
     GetRequestWithList,
-    GetResponseBlock,
     GetResponseNormal,
     GetResponseWithList,
 )
 from dlms_mqtt.protocol.apdu.initiate import LN_VAA, SN_VAA, InitiateResponse
 from dlms_mqtt.protocol.apdu.results import DataAccessResult
 from dlms_mqtt.protocol.apdu.short_name import (
-    DataBlockResult,
     ParameterisedAccess,
     ReadRequest,
     ReadResponse,
@@ -38,87 +31,19 @@ from dlms_mqtt.protocol.apdu.short_name import (
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.data import Data, encode
 from dlms_mqtt.protocol.framing.hdlc import HdlcLink
-from dlms_mqtt.protocol.framing.link import Link, Received, Side
+from dlms_mqtt.protocol.framing.link import Link, LinkDown, Received, Side
+from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.simulator.captured import Capture
 from dlms_mqtt.transport.base import Transport
 
-FORMAT = "dlms-mqtt-capture-1"
-Key = AttributeDescriptor | int
-Value = Data | DataAccessResult | int
-
-#: What stands before the joined blocks of an answer, by the question: they are then a whole answer.
-_WHOLE: dict[type, bytes] = {
-    GetRequestNormal: bytes.fromhex("c401c100"),
-    GetRequestWithList: bytes.fromhex("c403c1"),
-    ReadRequest: b"\x0c",
-}
+_NOBODY = Identification("DMQ", "5", ("2",), "REPLAY")
+_INACTIVITY = 10.0  # s of silence after which a meter wants a new sign-on
+_BAUD = 9600
 #: Tags of services whose third octet holds the invoke id (GET, SET, ACTION and their answers).
 _INVOKED = frozenset({0xC0, 0xC1, 0xC3, 0xC4, 0xC5, 0xC7})
 _INVOKE_AT = 2
-
-
-class Capture:
-    """What a capture file says. ``exchanges``: question and answers."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.connection: Mapping[str, Any] = document.get("connection") or {}
-        self.facts: Mapping[str, Any] = document.get("facts") or {}
-        try:
-            self.exchanges = [tuple(map(bytes.fromhex, row)) for row in document["exchanges"]]
-        except (KeyError, TypeError, ValueError):
-            raise ConfigError("the capture has no readable exchanges") from None
-        self.values = dict(_values(self.exchanges))
-
-    @classmethod
-    def load(cls, path: Path) -> Capture:
-        """Read a capture file; ConfigError."""
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(
-                f"the capture {path} cannot be read: {getattr(error, 'strerror', None) or 'it is none'}", file=str(path)
-            ) from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise ConfigError(f"{path} is no capture of `dlms-mqtt dump`", file=str(path))
-        return cls(document)
-
-
-def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[Key, Value]]:
-    """Every attribute (short names: variable) that was read, with its value or the refusal; blocks are joined."""
-    first: Any = None
-    body = b""
-    for question, *answers in exchanges:
-        try:
-            asked, answered = decode_apdu(question), decode_apdu(answers[0])
-            block = _block(answered)
-            if block is None:
-                yield from _pairs(asked, answered)
-                continue
-            if block.block_number <= 1:
-                first, body = asked, b""
-            body += block.data
-            if block.last and type(first) in _WHOLE:
-                yield from _pairs(first, decode_apdu(_WHOLE[type(first)] + body))
-        except (DecodeError, IndexError):
-            continue
-
-
-def _block(answered: Any) -> GetResponseBlock | DataBlockResult | None:
-    if isinstance(answered, GetResponseBlock):
-        return answered
-    single = isinstance(answered, ReadResponse) and len(answered.results) == 1
-    return answered.results[0] if single and isinstance(answered.results[0], DataBlockResult) else None
-
-
-def _pairs(asked: Any, answered: Any) -> Iterator[tuple[Key, Value]]:
-    if isinstance(asked, GetRequestNormal) and isinstance(answered, GetResponseNormal):
-        yield asked.attribute, answered.value if answered.error is None else answered.error
-    elif isinstance(asked, GetRequestWithList) and isinstance(answered, GetResponseWithList):
-        yield from zip((item[0] for item in asked.items), answered.results, strict=False)
-    elif isinstance(asked, ReadRequest) and isinstance(answered, ReadResponse):
-        for variable, result in zip(asked.variables, answered.results, strict=False):
-            if isinstance(variable, VariableName | ParameterisedAccess) and isinstance(result, Data | int):
-                yield variable.name, result
 
 
 class ReplayServer:
@@ -127,6 +52,7 @@ class ReplayServer:
     def __init__(self, capture: Capture, link: Link) -> None:
         self.capture = capture
         self.link = link
+        self.ended = False
         self._at = 0
         if isinstance(link, WrapperLink):
             link.connect()
@@ -138,6 +64,7 @@ class ReplayServer:
             if isinstance(event, Received):
                 for answer in self._answers(event.apdu):
                     self.link.send(answer)
+            self.ended = self.ended or isinstance(event, LinkDown)
         return self.link.data_to_send()
 
     def _answers(self, question: bytes) -> tuple[bytes, ...]:
@@ -228,17 +155,51 @@ def replay_link(capture: Capture, framing: str | None = None) -> Link:
 
 async def replay_on(capture: Capture, transport: Transport, framing: str | None = None) -> None:
     """Serve a line until it ends or the task is cancelled."""
-    server = ReplayServer(capture, replay_link(capture, framing))
     await transport.open()
     try:
         while True:
-            answer = server.receive(await transport.read(None))
-            if answer:
-                transport.write(answer)
+            await _begin(capture, transport)
+            await _converse(ReplayServer(capture, replay_link(capture, framing)), transport, capture.signs_on)
     except TransportError:
         return
     finally:
         await transport.close()
+
+
+async def _begin(capture: Capture, transport: Transport) -> None:
+    """As the captured line began: at its speed, or with the sign-on of its meter."""
+    known = capture.connection
+    if transport.format is None:
+        return
+    if not capture.signs_on:
+        await transport.configure(baud=int(known.get("baud") or _BAUD), parity=str(known.get("parity") or "none"))
+        return
+    server = SignOnServer(capture.identification or _NOBODY, software_parity=known.get("parity") == "none")
+    actions: list[Action] = [server.start()]
+    while not any(isinstance(action, Done) for action in actions):
+        for action in actions:
+            await _carry_out(action, transport)
+        actions = server.receive(await transport.read(None))
+    for action in actions:
+        await _carry_out(action, transport)
+
+
+async def _carry_out(action: Action, transport: Transport) -> None:
+    if isinstance(action, SetSpeed):
+        await transport.configure(baud=action.baud, data_bits=action.data_bits, parity=action.parity)
+    elif isinstance(action, Send):
+        transport.write(action.data)
+        await transport.drain()
+
+
+async def _converse(server: ReplayServer, transport: Transport, signed_on: bool) -> None:
+    """Answer for ever; after a sign-on until the link ends or falls silent."""
+    with contextlib.suppress(ResponseTimeout):
+        while not (signed_on and server.ended):
+            answer = server.receive(await transport.read(_INACTIVITY if signed_on else None))
+            if answer:
+                transport.write(answer)
+        await transport.drain()
 
 
 async def replay_tcp(capture: Capture, host: str, port: int, framing: str | None = None) -> asyncio.Server:

@@ -24,7 +24,8 @@ from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, SignOnOptions, household, serve_memory
-from dlms_mqtt.simulator.replay import Capture, replay_on, replay_tcp
+from dlms_mqtt.simulator.captured import Capture
+from dlms_mqtt.simulator.replay import replay_on, replay_tcp
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
@@ -149,6 +150,21 @@ async def sign_on_dump(clock: FakeClock, *, eight_bits: bool = False, **options:
     async with serve_memory(meter, far, "hdlc", sign_on=said):
         port = LinePath(near, eight_bits=True) if eight_bits else near
         return await dump_session(settings, transport=port, salt=SALT, objects=12), number.encode()
+
+
+async def test_a_session_with_a_sign_on_is_served_with_one(clock: FakeClock) -> None:
+    """As the real meter: at 300 baud first, again after each link, and under another number."""
+    document, number = await sign_on_dump(clock, client=17)
+    near, far = memory_pair(line=SerialFormat(), latency=0.03)
+    settings = ConnectionSettings(serial="x", opening="sign-on", client=17)
+    task = asyncio.create_task(replay_on(Capture(document), far))
+    for _ in range(2):
+        async with DlmsClient(settings, transport=near) as client:
+            name = (await client.get(LOGICAL_DEVICE_NAME)).value
+        assert number not in name
+    assert near.count.octets[1] > 100
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("eight_bits", [False, True])

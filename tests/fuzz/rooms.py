@@ -45,7 +45,8 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 from dlms_mqtt.protocol.text import parse_value
 from dlms_mqtt.simulator import Dropped, Meter, MeterServer, household, make_link
-from dlms_mqtt.simulator.replay import Capture, ReplayServer, replay_link
+from dlms_mqtt.simulator.captured import Capture
+from dlms_mqtt.simulator.replay import ReplayServer, replay_link
 from dlms_mqtt.simulator.telnet import ComPort
 from dlms_mqtt.transport.base import Transport
 from dlms_mqtt.transport.clock import FakeClock
