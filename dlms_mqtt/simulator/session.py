@@ -163,7 +163,8 @@ class MeterServer:
         row = self.meter.associations.get(self.client)
         if row is not None and row.pre_established:
             cipher = make_cipher(self.meter, row, row.keys, row.client_title or None) if row.keys else None
-            self._established(Opened(Context(self.meter, row), row.ln_services, 0, cipher))
+            kind, services = ("ln", row.ln_services) if row.speaks("ln") else ("sn", row.sn_services)
+            self._established(Opened(Context(self.meter, row, kind), services, 0, cipher))
             self.connection.pre_establish()
 
     # -- opening and closing ------------------------------------------------------------------------------------------

@@ -293,6 +293,7 @@ def until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> Non
 
 
 @LEVELS
+@pytest.mark.slow_once
 def test_run(sim: MeterSimulator, ports: dict[str, int], give: Give, tmp_path: Path, level: list[str]) -> None:
     """The bridge polls both meters, with a broker that is not there; each secret was given in another way."""
     how = {0: "env", 1: "file", 2: "hex"}[len("".join(level).strip("-"))]
@@ -401,6 +402,7 @@ associations:
 
 
 @LEVELS
+@pytest.mark.slow_once
 def test_simulate(cli: Cli, give: Give, tmp_path: Path, level: list[str]) -> None:
     """Its built-in, published secrets are shown; those of a description are not, while clients talk to it."""
     file, log = tmp_path / "meter.yaml", tmp_path / "log"

@@ -264,6 +264,14 @@ async def test_pre_established(clock: FakeClock, framing: str) -> None:
         assert (await client.get(ENERGY)).value > 1_000_000
 
 
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_pre_established_with_short_names(clock: FakeClock, framing: str) -> None:
+    meter = household(clock=clock)
+    meter.associate(Association(19, "standing", MANAGER, pre_established=True, referencing="sn"))
+    async with connected(meter, framing, client=19, pre_established=True, referencing="sn") as client:
+        assert (await client.get(NAME)).value == meter.name.encode()
+
+
 async def test_a_cut_frame_of_the_wrapper_does_not_say_yet_who_it_is(clock: FakeClock) -> None:
     meter = household(clock=clock)
     meter.associate(Association(16, "assumed", MANAGER, pre_established=True))

@@ -249,7 +249,7 @@ class Cipher:
                 raise SecurityError(
                     "the peer's system title is not known, and the message does not tell it",
                     reason="title",
-                    hint="Give the meter's system title (meter_system_title in the connection).",
+                    hint="Give the meter's system title: meter_system_title, or system_title of a push.",
                 )
             return expected
         if len(title) != 8 or (expected is not None and title != expected):
