@@ -67,6 +67,7 @@ class MeterOutput:
         self._entities: dict[str, tuple[PlanItem, str]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
         self._announced = ""
+        self._facts: Any = None  # what the last announcement was made of
         self._said = crc32(repr((config.read, config.push)).encode())
         self._guard_kept = context.clock.monotonic()
         self.online: bool | None = None
@@ -195,8 +196,10 @@ class MeterOutput:
     def announce(self, plan: Plan | None) -> None:
         """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
         discovery = self._context.discovery
-        if not discovery.enabled:
-            return
+        facts = plan, self._device(), {key: self._shape(key) for key in self._entities}
+        if not discovery.enabled or facts == self._facts:
+            return  # nothing that goes into it has changed since: most cycles end here
+        self._facts = facts
         entities = self._all_entities(plan)
         before = self._remembered()
         pushed = self._pushed_before(before)
@@ -212,8 +215,15 @@ class MeterOutput:
         if text != self._announced:
             self._announced = text
             self._context.publisher.retain(self._discovery_topic, text)
+            if plan is None and not before:
+                return  # nothing worth a write to the disk
             pushed |= {component_name(entity) for entity in self._pushed_entities(plan)}
             self._remember({**payload, "pushed": sorted(pushed), "said": self._said}, before)
+
+    def _shape(self, key: str) -> tuple[str, bool]:
+        """What decides about the entity of a value: its unit, and whether it is too long for one."""
+        value = self._readings[key].value
+        return self._entities[key][1], isinstance(value, str) and len(value) > LONGEST_STATE
 
     def _pushed_before(self, before: Mapping[str, Any]) -> set[str]:
         """Components that a push brought, also in an earlier run, unless the configuration changed since."""
@@ -246,7 +256,7 @@ class MeterOutput:
         quantity = item.quantity
         if reading is not None:
             quantity = replace(quantity, unit=reading.unit)
-            if isinstance(reading.value, str) and len(reading.value) > LONGEST_STATE:
+            if self._shape(item.key)[1]:
                 return []
         wanted = self._context.discovery
         return list(

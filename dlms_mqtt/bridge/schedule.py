@@ -49,7 +49,7 @@ Schedule = Every | At
 T = TypeVar("T", bound=Hashable)
 _TOO_FAR = 3 * 86400.0  # s; a moment further away than this was computed while the wall clock was wrong
 
-_PHASE = 1.0, 0.05  # s, and part of the shortest interval
+_PHASE = 5.0, 0.1  # s, and part of the shortest interval
 
 
 def phase(meter: str, schedules: Iterable[Schedule]) -> float:

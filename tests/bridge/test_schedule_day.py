@@ -53,7 +53,7 @@ async def test_a_local_day(clock, store, day):
     drifts, states = [], []
     async with Rig(clock, store, CONFIG).run() as rig:
         for _ in range(hours):
-            await asyncio.sleep(3599 if not drifts else 3600)
+            await asyncio.sleep(3590 if not drifts else 3600)
             drifts.append(rig.task.well.clock_drift)
             states.append(set(json.loads(rig.publisher.retained["state"])))
             assert rig.publisher.retained["availability"] == "online"
@@ -73,8 +73,9 @@ def _check_readings(readings, hours, expected):
     assert at == expected
     for key, seconds in (("power", 300), ("energy_import", 900), ("clock", 3600)):
         times = [datetime.fromisoformat(reading["time"]) for reading in readings if reading["key"] == key]
-        gaps = {round((after - before).total_seconds()) for before, after in pairwise(times)}
-        assert gaps <= {seconds, seconds + 1, seconds - 1}, (key, gaps)
+        first, *gaps = [round((after - before).total_seconds()) for before, after in pairwise(times)]
+        assert seconds - 6 < first <= seconds  # the second turn comes a little sooner: see `phase`
+        assert set(gaps) <= {seconds, seconds + 1, seconds - 1}, (key, gaps)
         assert all(moment.utcoffset() == moment.astimezone(VIENNA).utcoffset() for moment in times)
     energy = [reading["value"] for reading in readings if reading["key"] == "energy_import"]
     assert energy == sorted(energy) and energy[-1] > energy[0]
