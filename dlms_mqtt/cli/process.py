@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,11 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal cannot show is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():  # no other may take signals
+        _take_signals()
+
+
+def _take_signals() -> None:
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` stays in force
             signal.signal(number, _end)

@@ -77,6 +77,27 @@ def test_arguments_that_are_no_text(words: list[str | bytes]) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_main_in_another_thread() -> None:
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor; from dlms_mqtt.cli import main; import sys\n"
+        f"with ThreadPoolExecutor(1) as threads: sys.exit(threads.submit(main, ['decode', '{PUSH}']).result())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_nohup_stays_in_force(meter: list[str], tmp_path: Path) -> None:
+    words = [*COMMAND, "read", "0.0.42.0.0.255", *meter, "--state", str(tmp_path / "state.sqlite"), "-vv"]
+    with subprocess.Popen(["nohup", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while " > 7ea0" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "DMQ" in out
+
+
 def test_numbers_that_json_does_not_have() -> None:
     values = [float("nan"), Decimal("Infinity"), Decimal("0.1"), Decimal(7), (b"\x01", True)]
     assert plain({"values": values}) == {"values": [None, None, 0.1, 7, ["01", True]]}
