@@ -79,7 +79,7 @@ def test_every_cause_of_a_search_has_its_sentence() -> None:
     source = (ROOT / "dlms_mqtt" / "meter" / "finder" / "diagnosis.py").read_text()
     causes = re.findall(r'Case\(\s*"([a-z0-9-]+)"', source.partition("REMARKS:")[0])
     assert len(causes) > 15
-    causes = [name for name in causes if name not in ("password-refused", "password-unanswered")]
+    causes = [name for name in causes if name not in ("password-refused", "password-unanswered", "refused-before")]
     assert {f"selector.find_cause.options.{name}" for name in causes} <= set(ENGLISH)
 
 
