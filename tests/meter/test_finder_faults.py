@@ -404,6 +404,14 @@ async def test_only_other_devices_speak(clock: FakeClock) -> None:
     await far.close()
 
 
+async def test_a_meter_that_lets_in_and_tells_nothing(clock: FakeClock) -> None:
+    """An exception to every question is an answer all the same: the connection is found."""
+    clients = (public(faults=Faults(["exception,times=1000"])),)
+    found = await search(Bench(clients=clients), clock)
+    assert found.complete, found
+    assert "logical_device_name" not in found.learned
+
+
 async def test_a_meter_that_is_silent_at_lists(clock: FakeClock) -> None:
     """It is not taken for one with short names, and the block works with lists left out."""
     clients = (public(faults=Faults(["refuse-lists:silence"])),)

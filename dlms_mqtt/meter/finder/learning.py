@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
@@ -47,7 +48,8 @@ async def learn(client: DlmsClient) -> dict[str, Any]:
     if agreed.system_title:
         facts["system_title"] = agreed.system_title.hex()
     # The name of the association ends in FF, as every OBIS code does: a path that swallows it fails here.
-    await client.keep_alive()
+    with contextlib.suppress(MeterRefused):
+        await client.keep_alive()
     return facts | await _identity(client) | await _devices(client) | await _long_frames(client)
 
 
@@ -72,7 +74,10 @@ async def _long_frames(client: DlmsClient) -> dict[str, Any]:
 
 async def _identity(client: DlmsClient) -> dict[str, Any]:
     wanted = {"logical_device_name": LOGICAL_DEVICE_NAME, "serial_number": SERIAL_NUMBER, "firmware": FIRMWARE}
-    answers = await client.get_many(list(wanted.values()))
+    try:
+        answers = await client.get_many(list(wanted.values()))
+    except MeterRefused:
+        return {}
     texts = {name: text_of(answer) for name, answer in zip(wanted, answers, strict=True)}
     facts = {name: text for name, text in texts.items() if text}
     formula = _formula(client, texts["serial_number"]) or _formula(client, texts["logical_device_name"])
