@@ -19,7 +19,7 @@ from dlms_mqtt.bridge.plan import Plan, PlanItem
 from dlms_mqtt.bridge.readings import UNUSABLE, bits_of, reading_json
 from dlms_mqtt.bridge.topics import Topics
 from dlms_mqtt.bridge.values import MeterState, Value
-from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.client.store import PEER_COUNTERS, Store, StoreError
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.transport.clock import Clock
 
@@ -341,7 +341,7 @@ def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:
-        for space in ("discovery", "guard", "lockout"):
+        for space in ("discovery", "guard", "lockout", PEER_COUNTERS):
             context.store.forget(space, meter_id)
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)

@@ -29,8 +29,9 @@ BLOCK = 64
 BUSY_SECONDS = 10.0
 
 MEMORY = ":memory:"
+PEER_COUNTERS = "peer counters"  # namespace: what was received last from each push source
 
-__all__ = ["MEMORY", "Counter", "CounterRow", "Store", "StoreError", "default_path", "set_aside"]
+__all__ = ["MEMORY", "PEER_COUNTERS", "Counter", "CounterRow", "Store", "StoreError", "default_path", "set_aside"]
 
 # One tuple of statements per version of the file; only ever appended to.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -257,11 +258,11 @@ class Store:
 
     def peer_counters(self, source: str) -> PeerCounters:
         """What was received last from a push source, as ``keep_peer_counters`` left it."""
-        return PeerCounters(self.get("peer counters", source))
+        return PeerCounters(self.get(PEER_COUNTERS, source))
 
     def keep_peer_counters(self, source: str, counters: PeerCounters) -> None:
         """Remember what was received last from a push source."""
-        self.set("peer counters", source, counters.keep())
+        self.set(PEER_COUNTERS, source, counters.keep())
 
     # -- facts --------------------------------------------------------------------------------------------------------
 

@@ -194,3 +194,28 @@ async def test_a_push_before_the_first_poll_removes_no_entity(mosquitto, tmp_pat
         _send(port, "tcp", _list((IMPORT, 7)))
         await home.until(lambda: "sensor_power_import" in _device(home)["components"])
         assert _device(home)["components"]["sensor_voltage_l1"]["name"] == "Voltage"
+
+
+async def test_a_replay_is_known_after_a_restart_and_forgotten_with_the_meter(mosquitto, tmp_path, caplog):
+    """A meter that counts anew after a reset is let in again by taking it out of the configuration for a moment."""
+    sealed = entry("push_kamstrup", "dlmsparser-hdlc-kamstrup-omnipower")
+    keys = "".join(f'{name}_key: "hex:{sealed["keys"][name]}", ' for name in ("encryption", "authentication"))
+    port, data = free_port(), bytes.fromhex(sealed["hex"])
+    meter = f"\n  house:\n    connection: {{{keys}}}\n    push: {{listen: 'tcp://127.0.0.1:{port}'}}\n"
+    other = f"\n  other:\n    push: {{listen: 'tcp://127.0.0.1:{free_port()}'}}\n"
+    async with house(mosquitto, tmp_path, meter) as home:
+        _send(port, "tcp", data)
+        await home.until(lambda: home.meter("availability") == "online")
+        taken = len(home.seen.of("dlms_mqtt/meter/house/reading"))
+        assert taken
+    async with house(mosquitto, tmp_path, meter) as home:
+        before = len(home.seen.of("dlms_mqtt/meter/house/reading"))
+        with caplog.at_level("INFO"):
+            _send(port, "tcp", data)
+            await home.until(lambda: "received before" in caplog.text)
+        assert len(home.seen.of("dlms_mqtt/meter/house/reading")) == before
+    async with house(mosquitto, tmp_path, other):
+        pass
+    async with house(mosquitto, tmp_path, meter) as home:
+        _send(port, "tcp", data)
+        await home.until(lambda: home.meter("availability") == "online")

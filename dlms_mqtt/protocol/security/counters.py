@@ -13,6 +13,12 @@ _Key = tuple[str, bytes, bool]
 MOST_KEPT = 256  # anybody can send under ever new titles where no tag is checked
 
 
+_HINT = (
+    "If the meter was reset: a new association counts anew, `listen` when it is started again, a bridge when the meter "
+    "was taken out of its configuration and put in again."
+)
+
+
 class PeerCounters:
     """The last counter per key id and system title; messages without a checked tag have a memory of their own.
 
@@ -31,7 +37,7 @@ class PeerCounters:
             message = f"this message was received before: its counter is {counter} again (a replay)"
         else:
             message = f"the peer's counter fell from {last} to {counter}: an old message, or the meter was reset"
-        raise SecurityError(message, reason="counter", hint="Start a new association; restart a listener.")
+        raise SecurityError(message, reason="counter", hint=_HINT)
 
     def commit(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
         """Remember the counter of a message that was judged good."""
