@@ -416,6 +416,7 @@ class App:
             "" if self.clock.time() >= CLOCK_SET else "the system's clock is not set",
             self._store_trouble,
             self.outbox.trouble,
+            self.broker.too_large,
             *self._refused.values(),
             *self.fleet.pushes.trouble.values(),
         ]

@@ -7,6 +7,7 @@ Replies wait in a short queue, readings in the outbox. Nothing here knows what a
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import socket
@@ -27,7 +28,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from dlms_mqtt.bridge.commands import Message
 from dlms_mqtt.bridge.config import Mqtt, Tls
+from dlms_mqtt.bridge.mqtt_client import Client
 from dlms_mqtt.bridge.outbox import Outbox
+from dlms_mqtt.bridge.payload import dumps
 from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
@@ -79,19 +82,6 @@ class _Heard(logging.Handler):
         self.last = record.getMessage()
 
 
-class _Client(aiomqtt.Client):
-    """aiomqtt keeps why a line broke in a future that it does not always ask, and asyncio logs what nobody asked."""
-
-    def _on_disconnect(self, *args: Any, **more: Any) -> None:
-        super()._on_disconnect(*args, **more)
-        self.ask()
-
-    def ask(self) -> None:
-        """Take note of why the line broke, if it did."""
-        if self._disconnected.done():
-            self._disconnected.exception()
-
-
 class Broker:
     """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
 
@@ -103,8 +93,9 @@ class Broker:
         self._replies: deque[_Reply] = deque()
         self._replies_size = 0
         self._filters: dict[str, None] = {}
+        self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
-        self._client: aiomqtt.Client | None = None
+        self._client: Client | None = None
         self._version = _V311 if config.protocol == "3.1.1" else _V5
         self._idle = asyncio.Event()
         self._heard = _Heard()
@@ -123,6 +114,12 @@ class Broker:
     def retained(self, topic: str) -> str | None:
         """What this topic should hold; None when it is not ours."""
         return self._retained.get(topic)
+
+    @property
+    def too_large(self) -> str:
+        """What is not sent because the broker does not take so large a message; empty when there is nothing."""
+        names = ", ".join(sorted(self._skipped))
+        return f"the broker takes no messages as large as {names}; raise its limit" if names else ""
 
     def send_again(self, *topics: str) -> None:
         """Publish these retained topics, or all of them, once more."""
@@ -199,7 +196,7 @@ class Broker:
         if self._client and gone:
             await self._client.unsubscribe(gone)
 
-    async def _subscribe(self, client: aiomqtt.Client, filters: list[str]) -> None:
+    async def _subscribe(self, client: Client, filters: list[str]) -> None:
         if self._version is _V5:
             options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
             await client.subscribe([(name, options) for name in filters])
@@ -236,11 +233,11 @@ class Broker:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _new_client(self, context: ssl.SSLContext | None) -> _Client:
+    def _new_client(self, context: ssl.SSLContext | None) -> Client:
         config, is_v5 = self._config, self._version is _V5
         quiet, self._heard.last = logging.Logger("aiomqtt"), ""
         quiet.addHandler(self._heard)
-        client = _Client(
+        client = Client(
             config.host,
             config.broker_port,
             username=config.username or None,
@@ -257,7 +254,7 @@ class Broker:
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
             logger=quiet,
         )
-        client.pending_calls_threshold = 2 * _IN_FLIGHT
+        client.pending_calls_threshold, client.skipped = 2 * _IN_FLIGHT, self._skipped
         return client
 
     def _broken(self, error: Exception) -> None:
@@ -274,12 +271,12 @@ class Broker:
             _LOG.warning("No line to the broker %s:%d: %s", self._config.host, self._config.broker_port, words)
         self.trouble = words
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: Client) -> None:
         """Until the line breaks, which raises MqttError in one of the tasks."""
         self._client = client
         await first_to_end(self._receive(client), self._live(client))
 
-    async def _live(self, client: aiomqtt.Client) -> None:
+    async def _live(self, client: Client) -> None:
         if self._filters:
             await self._subscribe(client, list(self._filters))
         await self._handler.broker_connected()
@@ -290,11 +287,11 @@ class Broker:
         self.send_again()
         await first_to_end(self._send_all(client), self._send_outbox(client))
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
+    async def _receive(self, client: Client) -> None:
         async for message in client.messages:
             self._handler.broker_message(_message(message))
 
-    async def _send_all(self, client: aiomqtt.Client) -> None:
+    async def _send_all(self, client: Client) -> None:
         while True:
             self._wake.clear()
             while self._replies or self._unsent:
@@ -303,17 +300,18 @@ class Broker:
             self._check_idle()
             await self._wake.wait()
 
-    async def _send_replies(self, client: aiomqtt.Client) -> None:
+    async def _send_replies(self, client: Client) -> None:
         batch = list(islice(self._replies, _IN_FLIGHT))
         await asyncio.gather(*(self._send_reply(client, reply) for reply in batch))
         for reply in batch:
             if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
                 self._forget_reply()
 
-    async def _send_reply(self, client: aiomqtt.Client, reply: _Reply) -> None:
-        await client.publish(reply.topic, reply.payload, qos=1, properties=_properties(self._version, reply))
+    async def _send_reply(self, client: Client, reply: _Reply) -> None:
+        payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
+        await client.publish(reply.topic, payload, qos=1, properties=_properties(self._version, reply))
 
-    async def _send_some_retained(self, client: aiomqtt.Client) -> None:
+    async def _send_some_retained(self, client: Client) -> None:
         batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, _IN_FLIGHT)}
         for topic in batch:  # whatever changes from here on is sent again
             del self._unsent[topic]
@@ -323,7 +321,7 @@ class Broker:
             if payload == "" and self._retained.get(topic) == "" and topic not in self._unsent:
                 del self._retained[topic]
 
-    async def _send_outbox(self, client: aiomqtt.Client) -> None:
+    async def _send_outbox(self, client: Client) -> None:
         while True:
             self._wake_outbox.clear()
             while batch := self._outbox.batch(_IN_FLIGHT):
@@ -342,9 +340,21 @@ class Broker:
             self._outbox.spill_old()
 
 
-async def _publish(client: aiomqtt.Client, topic: str, payload: str | None, *, retain: bool = False) -> None:
-    if payload is not None:
+async def _publish(client: Client, topic: str, payload: str | None, *, retain: bool = False) -> None:
+    if payload is not None and client.takes(topic, payload):
         await client.publish(topic, payload, qos=1, retain=retain)
+
+
+def _too_large(payload: str) -> str:
+    """What is said instead of a reply that the broker would not take."""
+    error = {
+        "code": "internal",
+        "message": "The reply is larger than the broker takes in one message",
+        "hint": "Ask for less, or raise the broker's limit.",
+        "detail": {},
+    }
+    reply = json.loads(payload)
+    return dumps({**({"id": reply["id"]} if "id" in reply else {}), "status": "error", "error": error})
 
 
 def _properties(version: aiomqtt.ProtocolVersion, reply: _Reply) -> Properties | None:

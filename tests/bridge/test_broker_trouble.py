@@ -20,7 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from dlms_mqtt.bridge import mqtt as bridge_mqtt
 from dlms_mqtt.bridge.config import Tls
+from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.conftest import free_port
+from tests.bridge.house import house
 from tests.bridge.test_mqtt import _put, _running, _until
 
 CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
@@ -193,3 +195,20 @@ async def test_a_plain_broker_where_tls_is_wanted(mosquitto, ours):
     async with _running(mosquitto.port, tls=Tls(ca=ours.file)) as broker:
         await _until(lambda: broker.trouble)
         assert not broker.connected
+
+
+@pytest.mark.expect_log("more than the broker takes")
+async def test_a_broker_that_takes_small_messages_only(mosquitto_factory, tmp_path):
+    """It would hang up at each large one, for ever; so the rest works, and health says what is missing."""
+    broker = mosquitto_factory("allow_anonymous true\nmax_packet_size 4000")
+    async with serve_tcp(household(1)) as server:
+        rows = f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", "every: 1s", "read: [1.0.1.8.0.255]"
+        async with house(broker, tmp_path, "\n  house:\n" + "".join(f"    {row}\n" for row in rows)) as home:
+            await home.until(lambda: len(home.seen.of("dlms_mqtt/meter/house/reading")) >= 3)
+            device = "homeassistant/device/dlms_mqtt_house/config"
+            await home.until(lambda: device in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
+            assert device not in home.seen.latest
+            assert home.seen.json("dlms_mqtt/bridge/main/health")["status"] == "degraded"
+            reply = await home.ask("meter/house/request/objects")
+            assert reply["error"]["message"] == "The reply is larger than the broker takes in one message"
+            assert home.seen.of("dlms_mqtt/bridge/main/state") == ["online"]  # the line has stood all the time
