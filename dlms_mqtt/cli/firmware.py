@@ -67,7 +67,6 @@ async def _transfer(where: Target, image: bytes, identifier: bytes, obis: Obis, 
     mark = {"identifier": identifier.hex(), "sha256": hashlib.sha256(image).hexdigest()}
     key = f"{where.settings.line}/{where.settings.server}/{obis}"
     with Progress(args.file.name) as bar:
-        bar.update(0, 0, "connecting")
         async with open_meter(where) as (client, store):
             transfer = ImageTransfer(
                 client,

@@ -50,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
 
 async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, Any], Sequence[ObjectInfo]]:
     with Progress("objects") as progress:
-        progress.update(0, 0, "connecting")
         async with open_meter(where) as (client, store):
             progress.update(0, 0, "reading the object list")
             identity = await identify(client)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dlms_mqtt.cli.output import Progress
 from dlms_mqtt.client.settings import ConnectionSettings, parse_options, parse_settings
 from dlms_mqtt.errors import ConfigError
 
@@ -113,6 +114,9 @@ async def open_meter(where: Target) -> AsyncIterator[Any]:
     from dlms_mqtt.client.client import DlmsClient
     from dlms_mqtt.client.store import Store
 
-    with Store(where.state) as store:
-        async with DlmsClient(where.settings, store=store) as client:
-            yield client, store
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store(where.state))
+        with Progress(where.settings.line) as bar:  # a sign-on at 300 baud takes seconds
+            bar.update(0, 0, "connecting")
+            client = await stack.enter_async_context(DlmsClient(where.settings, store=store))
+        yield client, store

@@ -74,7 +74,6 @@ def _selection(args: argparse.Namespace, where: Target) -> Selection:
 
 async def _profile(where: Target, obis: Obis, selection: Selection) -> tuple[dict[str, Any], Profile, datetime]:
     with Progress("profile") as bar:
-        bar.update(0, 0, "connecting")
         async with open_meter(where) as (client, _store):
             shown = asyncio.create_task(_show(client, bar))
             try:

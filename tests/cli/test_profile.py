@@ -110,6 +110,6 @@ def test_what_has_come_is_counted_on_a_terminal(
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     assert cli("profile", PROFILE, *meter, "--json").status == 0
-    assert "\rprofile: connecting" in terminal.getvalue()
+    assert terminal.getvalue().startswith(f"\rtcp://{meter[1]}: connecting\r ")
     assert "frames received" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
