@@ -98,11 +98,17 @@ def _print(found: Found) -> None:
     _print_learned(document["learned"])
     if document["found"]:
         say(yaml.safe_dump({"connection": document["connection"]}, sort_keys=False, allow_unicode=True).rstrip())
+    if {"push", "telegram"} & set(document["cases"]):
+        say(f"dlms-mqtt listen {_words(document['connection'])}")
     if document["found"] and not document["complete"]:
         note("Secrets are not written into this block: add them as !secret NAME.")
     if document["found"]:
         note("Put it below a name under `meters:` in config.yaml; then: dlms-mqtt check --config config.yaml")
     note(f"{document['seconds']} s")
+
+
+def _words(connection: Mapping[str, Any]) -> str:
+    return " ".join(f"--{key} {value}" for key, value in connection.items() if key in (*_LINES, "baud", "parity"))
 
 
 def _print_learned(learned: Mapping[str, Any]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,7 @@ from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.simulator import household, serve_tcp
 from dlms_mqtt.transport import ports
 from tests.cli.conftest import Cli
+from tests.frames_data import entries
 
 
 @contextmanager
@@ -75,6 +78,32 @@ def test_a_password_is_used_and_never_shown(cli: Cli) -> None:
     assert result.status == 0, result.err
     assert "12345678" not in result.out.replace(str(port), "") + result.err
     assert "authentication: low" in result.out
+
+
+def test_a_meter_that_pushes_gets_its_listen_command(cli: Cli) -> None:
+    """A Kaifa on a pseudo-terminal pushes every second; the printed words are what `listen` takes."""
+    octets = bytes.fromhex(entries("push_kaifa", framing="mbus")[0]["hex"])
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    ending = threading.Event()
+
+    def push() -> None:
+        while not ending.wait(1.0):
+            os.write(master, octets)
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        port = os.ttyname(slave)
+        result = cli("find", "--serial", port, "--baud", "2400", "--opening", "direct", "--seconds", "30")
+    finally:
+        ending.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
+    assert result.status == 1
+    assert "sends by itself" in result.out
+    assert f"dlms-mqtt listen --serial {port} --baud 2400" in result.out
 
 
 def test_nobody_there(cli: Cli) -> None:

@@ -495,7 +495,9 @@ async def test_a_telegram_in_clear_text(clock: FakeClock) -> None:
     async with background(push(far, b"/ISK5 MT\r\n\r\n" + READOUT + b"!1234\r\n", 5.0)):
         found = await find({"serial": "bench"}, open_line=lambda _: near, limits=Limits(seconds=300))
     assert not found.found
-    assert "clear-text" in found.names
+    assert found.names[0] == "telegram"
+    assert found.connection == {"serial": "bench", "baud": 115200, "parity": "none"}
+    assert "listen" in found.diagnosis
     await far.close()
 
 

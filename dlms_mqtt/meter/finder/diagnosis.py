@@ -62,6 +62,12 @@ CAUSES: tuple[Case, ...] = (
         "the converter to 8N1 at the speed of the meter and choose parity: none for the sign-on.",
     ),
     Case(
+        "telegram",
+        lambda f: "telegram" in f.oddities,
+        "this meter sends clear-text telegrams by itself (a P1 customer interface) and does not answer questions",
+        "Use `dlms-mqtt listen` with this line; the values then come as pushes (push: {listen: connection}).",
+    ),
+    Case(
         "clear-text",
         lambda f: not f.linked and ("readout" in f.oddities or f.sign_on["clear-text"] > 0),
         "the meter sends a clear-text readout instead of changing to HDLC",

@@ -24,6 +24,7 @@ from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.meter.preset import matching, preset_connection
 from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Frame, Kind, encode_frame
+from dlms_mqtt.protocol.framing.seven_bit import has_parity
 from dlms_mqtt.protocol.framing.sign_on import BAUD_RATES, Identification
 from dlms_mqtt.transport.base import Transport
 
@@ -331,7 +332,8 @@ class Probing:
             line.seen[seen.evidence] += 1
         if seen.evidence in (Evidence.PUSH, Evidence.READOUT, Evidence.WRAPPER):
             self.pushed = dict(probe.options)
-            self.facts.oddities.add("readout" if seen.evidence is Evidence.READOUT else "push")
+            seven_bits = "readout" if has_parity(received) else "telegram"  # which `listen` reads in eight bits only
+            self.facts.oddities.add(seven_bits if seen.evidence is Evidence.READOUT else "push")
         return None
 
     async def _wrapper(self, probe: Probe) -> Options | None:
