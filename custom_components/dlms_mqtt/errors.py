@@ -63,6 +63,7 @@ USER_MISTAKES = frozenset(
 CAUSES: dict[tuple[str, str], str] = {
     ("no-answer", "echo"): "echo_only",
     ("no-answer", "wrong-address"): "wrong_address",
+    ("no-answer", "wrong-client"): "wrong_client",
     ("association-refused", "wrong-address"): "wrong_address",
     ("association-refused", "authentication-required"): "password_required",
     ("no-answer", "silent"): "no_sign_on",

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from dlms_mqtt.bridge.fleet import Fleet
 from dlms_mqtt.bridge.line import Priority
-from dlms_mqtt.client.ciphering import PUBLIC_CLIENT, public_settings
+from dlms_mqtt.client.ciphering import public_settings
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused, ResponseTimeout
@@ -22,17 +22,38 @@ async def try_out(
     fleet: Fleet, name: str, settings: ConnectionSettings, work: Callable[[DlmsClient], Awaitable[T]]
 ) -> T:
     """One conversation; a refused password counts as everywhere. DlmsMqttError."""
+    let_in = False
+
+    async def noted(client: DlmsClient) -> T:
+        nonlocal let_in
+        let_in = True
+        return await work(client)
+
     try:
-        return await _talk(fleet, name, settings, work)
+        return await _talk(fleet, name, settings, noted)
     except ResponseTimeout as error:
-        if error.reason not in _OPEN_TO_DOUBT or not await _answers_as_public(fleet, name, settings):
-            raise
-        raise ResponseTimeout(
-            f"a meter answers on {settings.line}, but not at these addresses",
-            received=error.received,
+        doubtful = error.reason in _OPEN_TO_DOUBT and not let_in
+        if doubtful and (better := await _explained(fleet, name, settings)):
+            raise better from error
+        raise
+
+
+async def _explained(fleet: Fleet, name: str, settings: ConnectionSettings) -> ResponseTimeout | None:
+    """What the silence means, if the public client, who needs no secret, is answered on the same line."""
+    public = public_settings(settings)
+    if public != settings and await _answers(fleet, name, public):
+        return ResponseTimeout(  # some meters say nothing to a wrong key either
+            f"a meter on {settings.line} answers the public client, but not client {settings.client}",
+            reason="wrong-client",
+            hint="Check the client address, the password and the keys.",
+        )
+    if settings.server != MANAGEMENT_DEVICE and await _answers(fleet, name, replace(public, server=MANAGEMENT_DEVICE)):
+        return ResponseTimeout(
+            f"a meter on {settings.line} answers at server address {MANAGEMENT_DEVICE}, but not at {settings.server}",
             reason="wrong-address",
-            hint=f"As client {PUBLIC_CLIENT} at server address {MANAGEMENT_DEVICE} it answers: check both addresses.",
-        ) from error
+            hint="Check the server address.",
+        )
+    return None
 
 
 async def _talk(fleet: Fleet, name: str, settings: ConnectionSettings, work: Callable[[DlmsClient], Awaitable[T]]) -> T:
@@ -43,13 +64,9 @@ async def _talk(fleet: Fleet, name: str, settings: ConnectionSettings, work: Cal
         await session.close()
 
 
-async def _answers_as_public(fleet: Fleet, name: str, settings: ConnectionSettings) -> bool:
-    """Does the line carry a meter at all? Asked without any secret at the address that every meter has."""
-    common = replace(public_settings(settings), server=MANAGEMENT_DEVICE, retries=min(settings.retries, 1))
-    if (common.client, common.server) == (settings.client, settings.server):
-        return False
+async def _answers(fleet: Fleet, name: str, settings: ConnectionSettings) -> bool:
     try:
-        await _talk(fleet, f"{name} address", common, _nothing)
+        await _talk(fleet, f"{name} public", replace(settings, retries=min(settings.retries, 1)), _nothing)
     except MeterRefused:
         return True
     except DlmsMqttError:

@@ -63,7 +63,7 @@ async def test_silence_where_the_line_carries_a_meter_is_a_wrong_address(home, f
     async with meter_with(framing=framing) as meter:
         error = await tried(home, meter, PASSWORD, **LOW, server=17, framing=framing)
     assert told(error) == ("no-answer", "wrong-address")
-    assert "server address 1" in error["hint"]
+    assert "at server address 1, but not at 17" in error["message"]
     assert not meter.failures  # no password went anywhere
 
 
@@ -86,6 +86,19 @@ async def test_the_same_wrong_password_is_not_sent_twice(home):
         assert timedelta(minutes=10) < until - datetime.now(UTC) < timedelta(minutes=20)
         assert meter.failures == {32: 1}
         assert await tried(home, meter, PASSWORD, **LOW) == {}  # another one is another matter
+
+
+async def test_silence_to_one_client_alone_is_about_that_client(home):
+    """Nothing tells an unknown client from a secret that the meter does not answer."""
+    async with meter_with("counter-refused:silence") as meter:
+        error = await tried(home, meter, RIGHT, **CIPHERED)
+    assert told(error) == ("no-answer", "wrong-client")
+    assert "not client 1" in error["message"]
+
+
+async def test_silence_after_the_association_stood_is_not_about_the_client(home):
+    async with meter_with("silence,after=1") as meter:
+        assert told(await tried(home, meter, PASSWORD, **LOW)) == ("no-answer", None)
 
 
 async def test_keys_and_counters(home):

@@ -244,6 +244,7 @@ async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: Moc
         (Refusal("no-answer", reason="echo"), "echo_only"),
         (Refusal("no-answer", reason="wrong-address"), "wrong_address"),
         (Refusal("association-refused", reason="wrong-address", name="disconnected-mode"), "wrong_address"),
+        (Refusal("no-answer", reason="wrong-client"), "wrong_client"),
         (Refusal("association-refused", name="authentication-required"), "password_required"),
         (Refusal("association-refused", name="no-reason-given"), "association_refused"),
         (Refusal("no-answer", reason="silent"), "no_sign_on"),

@@ -40,6 +40,7 @@ FAILURES = (
     Failure(("association_refused",), "", PUBLIC | {"client": 99}),
     Failure(("key_wrong",), "", MANAGER, SWAPPED),
     Failure(("counter_refused",), "--fault counter-refused:untold", MANAGER, KEYS),
+    Failure(("wrong_client",), "--fault counter-refused:silence", MANAGER, KEYS),
 )
 
 
