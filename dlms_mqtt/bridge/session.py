@@ -136,7 +136,8 @@ class Session:
             raise
         self._used = self._clock.monotonic()
         self._learn()
-        if not self._keep:
+        # An association that stays open would keep frames that are too long for this line.
+        if not self._keep or (self._client is not None and self._frames.too_long(self._client.figures)):
             await self.close()
         return result
 

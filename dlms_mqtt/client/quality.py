@@ -154,11 +154,15 @@ class FrameSize:
         """Octets."""
         return self._ladder[self._step]
 
+    def too_long(self, session: SessionFigures) -> bool:
+        """Would this session, if it ended now, make the next frames shorter?"""
+        return self._step > 0 and _spoilt(session)
+
     def session_ended(self, session: SessionFigures) -> None:
         """Learn from a session: shorter at once after errors, longer only after many without."""
-        if session.frames + session.bad_check + session.repeats < _ENOUGH:
+        if not _tells(session):
             return
-        if session.damaged > _BAD and session.bad_check:
+        if _spoilt(session):
             self._step = max(0, self._step - 1)
             self._quiet = 0
         elif session.bad_check:
@@ -168,3 +172,11 @@ class FrameSize:
             if self._quiet >= _QUIET_SESSIONS:
                 self._step = min(len(self._ladder) - 1, self._step + 1)
                 self._quiet = 0
+
+
+def _tells(session: SessionFigures) -> bool:
+    return session.frames + session.bad_check + session.repeats >= _ENOUGH
+
+
+def _spoilt(session: SessionFigures) -> bool:
+    return _tells(session) and session.damaged > _BAD and session.bad_check > 0

@@ -10,7 +10,10 @@ from dlms_mqtt.bridge.commands import Request
 from dlms_mqtt.bridge.health import meter_health
 from dlms_mqtt.bridge.meter_requests import MeterRequests
 from dlms_mqtt.bridge.replies import RequestError
+from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.store import Store
+from dlms_mqtt.simulator import Faults, serve_memory
+from dlms_mqtt.transport.memory import memory_pair
 from tests.bridge.test_meter_task import Rig
 
 READ = {"read": {"set": "none", "also": [{"obis": "1.0.1.8.0.255", "class": 3, "every": "1m"}]}}
@@ -57,3 +60,28 @@ async def test_a_dump_whose_password_is_refused_is_not_repeated(clock, store, mo
         await requests.dump(request)
     assert sum(rig.simulated.failures.values()) == 1
     await rig.stack.aclose()
+
+
+class HdlcRig(Rig):
+    """On HDLC, with a line that damages frames; ``sizes`` are the information fields that were proposed."""
+
+    sizes: tuple[int, ...] = ()
+
+    def new_client(self, settings):
+        self.sizes = (*self.sizes, settings.max_info)
+        near, far = memory_pair()
+        server = serve_memory(self.simulated, far, "hdlc", faults=self.faults)
+        self.starting = asyncio.ensure_future(self.stack.enter_async_context(server))
+        return DlmsClient(settings, transport=near, memory=self.memory, random=bytes)
+
+
+async def test_an_association_that_stays_open_gets_shorter_frames_too(clock, store):
+    connection = {"serial": "memory", "client": 17, "timeout": 1}
+    config = {**READ, "session": "keep", "connection": connection}
+    rig = HdlcRig(clock, store, config, Faults(["wrong-check,p=0.2"]))
+    async with rig.run():
+        await asyncio.sleep(1800)
+        row = meter_health(rig.task)
+    assert rig.sizes[:3] == (128, 64, 32)
+    assert row["check_errors"] > 3
+    assert any("head has moved" in reason for reason in row["reasons"])
