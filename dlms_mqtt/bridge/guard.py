@@ -54,6 +54,12 @@ class EnergyGuard:
         self._good: dict[str, Good] = {}
         self.held: dict[str, Held] = {}
         self.serial = ""
+        self._agreed = 0  # how often repeated agreement let a value through
+
+    @property
+    def landmarks(self) -> tuple[object, ...]:
+        """Changes when something happened that a killed bridge should not forget."""
+        return self.serial, self._agreed, frozenset(self._good)
 
     def check(self, key: str, value: Decimal, now: float, *, rising: bool = True) -> bool:
         """May ``value`` of the counter ``key`` be published? ``rising`` is False for a net counter, which may fall."""
@@ -65,6 +71,7 @@ class EnergyGuard:
             return self._let_through(key, value, good.time if value == good.value else now)
         held = self._hold(key, value, now, good, reason, rising)
         if held.reads >= AGREEING and now - held.since >= AGREEING_FOR:
+            self._agreed += 1
             return self._let_through(key, value, now)
         return False
 

@@ -13,7 +13,7 @@ from zlib import crc32
 from dlms_mqtt.bridge.config import Discovery, Meter
 from dlms_mqtt.bridge.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
-from dlms_mqtt.bridge.guard import EnergyGuard
+from dlms_mqtt.bridge.guard import EnergyGuard, Reason
 from dlms_mqtt.bridge.payload import dumps, plain_text
 from dlms_mqtt.bridge.plan import Plan, PlanItem
 from dlms_mqtt.bridge.readings import UNUSABLE, bits_of, reading_json
@@ -26,7 +26,8 @@ from dlms_mqtt.transport.clock import Clock
 _LOG = logging.getLogger(__name__)
 _ENERGY = frozenset(("kWh", "kvarh", "kVAh"))
 _SERIALS = ("serial_number", "electricity_id", "logical_device_name")
-_GUARD_EVERY = 3600.0  # s between two writes of the guard's memory
+_GUARD_EVERY = 3600.0  # s between two writes of the guard's memory, unless something new has happened
+_DID = {Reason.FELL: "fell", Reason.ZERO: "turned zero", Reason.JUMPED: "jumped"}
 
 
 class Publisher(Protocol):
@@ -72,6 +73,7 @@ class MeterOutput:
         self._guard_kept = context.clock.monotonic()
         self.online: bool | None = None
         self._restore_guard()
+        self._landmarks = self.guard.landmarks
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class MeterOutput:
             else:
                 self._waiting[item.key] = (item, reading, lifetime)
         self._publish_state()
-        self._keep_guard()
+        self._keep_guard(now=self.guard.landmarks != self._landmarks)
 
     def _identify(self, readings: Mapping[str, Reading]) -> None:
         serial = next((str(readings[key].value) for key in _SERIALS if key in readings and readings[key].value), "")
@@ -102,7 +104,7 @@ class MeterOutput:
         if not passes and not was_held:
             held = self.guard.held[item.key]
             _LOG.warning(
-                "%s: %s %s is held back: it %s from %s", self.id, item.key, held.value, held.reason.value, held.last
+                "%s: %s %s is held back: it %s from %s", self.id, item.key, held.value, _DID[held.reason], held.last
             )
         if passes:
             self._waiting.pop(item.key, None)
@@ -111,6 +113,7 @@ class MeterOutput:
     def accept_held(self) -> list[str]:
         """Publish what is held back; the keys."""
         keys = self.guard.accept()
+        self._keep_guard(now=True)
         waiting = [self._waiting.pop(key) for key in keys if key in self._waiting]
         for row in waiting:
             self._publish_one(*row)
@@ -310,7 +313,7 @@ class MeterOutput:
 
     def _keep_guard(self, *, now: bool = False) -> None:
         if now or self._context.clock.monotonic() - self._guard_kept >= _GUARD_EVERY:
-            self._guard_kept = self._context.clock.monotonic()
+            self._guard_kept, self._landmarks = self._context.clock.monotonic(), self.guard.landmarks
             try:
                 self._context.store.set("guard", self.id, self.guard.dump())
             except StoreError as error:

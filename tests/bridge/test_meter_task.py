@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -270,3 +272,24 @@ async def test_nothing_is_asked_before_the_systems_clock_is_set(clock, store):
         clock.start = set_later
         await asyncio.sleep(15)
         assert rig.readings and {reading["time"][:4] for reading in rig.readings} == {f"{rig.task.now().year}"}
+
+
+@pytest.mark.expect_log("is held back: it fell from")
+async def test_a_bridge_killed_in_its_first_minute_still_knows_the_counters(clock, store):
+    """The first value of each counter is written at once, the later ones once an hour."""
+    writes = []
+    store_set = store.set
+    store.set = lambda space, key, value: (writes.append(space), store_set(space, key, value))
+    rig = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255"]})
+    async with rig.run():
+        await asyncio.sleep(1800)
+        assert writes.count("guard") == 1
+        kept = store.get("guard", "h")
+        await asyncio.sleep(3600)
+        assert writes.count("guard") == 2
+    store.set("guard", "h", kept)  # as a kill would have left it
+    other = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255"]})
+    item, reading, life = next(iter(rig.output._entities.values()))[0], rig.output.last["energy_import"], 120.0
+    other.output.publish([(item, replace(reading, value=Decimal(1)), life)])
+    assert "energy_import" not in other.output.last
+    await other.stack.aclose()
