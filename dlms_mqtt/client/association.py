@@ -26,8 +26,10 @@ from dlms_mqtt.protocol.acse import (
     ServiceUserDiagnostic,
 )
 from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import MECHANISMS, Cipher, make_challenge
 
@@ -130,13 +132,28 @@ async def associate(
     challenge = make_challenge(random, settings.challenge_length) if high else b""
     answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
     if not isinstance(answer, Aare):
-        refused = service_refused(answer, unprotected=bool(cipher and cipher.security))
-        raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
+        raise _no_aare(answer, ciphered=bool(cipher and cipher.security))
     _check_title(answer.responding_ap_title or b"", settings, cipher)
     _check_result(answer, settings, cipher)
     if high and not answer.authentication_value:
         raise RemoteProtocolError("the meter accepted without a challenge of its own, though HLS was asked for")
     return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
+
+
+def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:
+    """What an AARQ was answered with instead of an AARE."""
+    refused = service_refused(answer, unprotected=ciphered)
+    if refused is None:
+        return RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
+    if ciphered and isinstance(answer, ExceptionResponse) and answer.service == ServiceError.OTHER_REASON:
+        # Meters that could not decipher the AARQ may say no more than this: a wrong key must not be tried for ever.
+        return AuthenticationRefused(
+            refused.message,
+            code=refused.code,
+            name=refused.name,
+            hint="A key or the security suite may be wrong. It is not tried again by itself: meters lock.",
+        )
+    return refused
 
 
 def _check_title(title: bytes, settings: ConnectionSettings, cipher: Cipher | None) -> None:

@@ -13,7 +13,7 @@ from pydlms.security.context import SecurityContext, SecurityPolicy
 from pydlms.simulator import ClientProfile, example_meter
 
 from dlms_mqtt.client.store import MEMORY, Store
-from dlms_mqtt.errors import MeterRefused
+from dlms_mqtt.errors import AuthenticationRefused, MeterRefused, ServiceRefused
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS
 from dlms_mqtt.protocol.data import Data, DataType
@@ -181,6 +181,23 @@ async def test_reads_writes_and_lists(maker: str, row: Row) -> None:
             if row.security != "none":
                 control = question[11] if question[0] >= 0xDB else question[2]
                 assert control == LEVELS[row.security] | row.suite
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("authentication", ["none", "low", "sha256", "gmac"])
+@pytest.mark.parametrize("key", ["encryption_key", "authentication_key"])
+async def test_a_wrong_key(maker: str, authentication: str, key: str) -> None:
+    """It is told from other refusals, whatever the meter says, and costs one attempt."""
+    row = Row(authentication, "both", 0, "global")
+    async with MAKERS[maker](row, "wrapper") as peer:
+        with Store(MEMORY) as store:
+            client = peer.client(store, **row.settings("ln") | {key: Secret(b"another key-16..")})
+            with pytest.raises(
+                (AuthenticationRefused, ServiceRefused), match=r"other-reason|deciphering-error"
+            ) as caught:
+                await client.open()
+            assert "key" in caught.value.hint
+        assert sum(data[8] == 0x60 for data in peer.line.sent) == 1
 
 
 def test_every_row_is_there() -> None:
