@@ -30,7 +30,17 @@ SENT, RECEIVED = ">", "<"
 _ASSOCIATING = range(0x60, 0x64)
 _NUMBER = re.compile(rb"\d{6,}")
 _OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
-_LEFT_OUT = {"serial", "tcp", "udp", "iec_address", "system_title", "invocation_counter", "wake_up"}
+_TITLE = re.compile(r"\b[0-9a-f]{16}\b")
+_LEFT_OUT = {
+    "serial",
+    "tcp",
+    "udp",
+    "iec_address",
+    "system_title",
+    "meter_system_title",
+    "invocation_counter",
+    "wake_up",
+}
 
 
 @dataclass(slots=True)
@@ -292,7 +302,8 @@ async def record_session(
     client = DlmsClient(settings, transport=recorder, store=store)
     unveiler = Unveiler(client)
     facts: dict[str, Any] = {}
-    names: list[bytes] = [*hide, client.ciphering.title, settings.iec_address.encode()]
+    titles = (client.ciphering.title, settings.meter_system_title or b"")
+    names: list[bytes] = [*hide, *titles, settings.iec_address.encode()]
     opened = None
     try:
         async with client:
@@ -300,7 +311,7 @@ async def record_session(
             names.append(client.association.system_title)
             await work(client, facts, names)
     except DlmsMqttError as error:
-        facts["error"] = error.message
+        facts["error"] = _TITLE.sub("(a system title)", error.message)
         failed(error)
     framing = settings.link_framing
     names += _names(recorder, framing, broken_off="error" in facts)
