@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -104,9 +103,11 @@ class Progress:
         """Show how far it is, on one line of the terminal; ``total`` 0: nobody knows, the stage says what was done."""
         if not self._stream.isatty():
             return
+        from shutil import get_terminal_size  # brings archivers that no command needs otherwise
+
         share = done / total if total else 0.0
         bar = f" [{'#' * int(share * 30):<30}] {share:4.0%}" if total else ":"
-        text = f"{self._what}{bar} {stage}"[: shutil.get_terminal_size().columns - 1]
+        text = f"{self._what}{bar} {stage}"[: get_terminal_size().columns - 1]
         if text == self._shown:
             return
         self._stream.write("\r" + text.ljust(len(self._shown)))
