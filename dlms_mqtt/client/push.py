@@ -10,13 +10,14 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlms_mqtt.errors import DlmsMqttError, RemoteProtocolError, SecurityError
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
 from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, StreamDecoder, StreamEvent
+from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import Cipher, Keys, PeerCounters, Security, Unprotected
 
 log = logging.getLogger("dlms_mqtt.client")
@@ -99,10 +100,10 @@ class PushOpener:
         """The push in an APDU; None where it is a message of another kind. SecurityError, DecodeError."""
         names: tuple[str, ...]
         if octets[0] in _CIPHERED:
-            names, opened = self._open(octets)
+            names, opened, found = self._open(octets)
         else:
             names, opened = self._plain, Unprotected(octets, None, None, Security.NONE, None, b"")
-        found = decode_apdu(opened.plaintext)
+            found = decode_apdu(octets)
         if not isinstance(found, _KINDS):
             log.debug("%s: a %s, which is no push", origin, found.NAME)
             return None
@@ -114,11 +115,12 @@ class PushOpener:
             )
         return Push(origin, found, opened, message, names)
 
-    def _open(self, octets: bytes) -> tuple[tuple[str, ...], Unprotected]:
+    def _open(self, octets: bytes) -> tuple[tuple[str, ...], Unprotected, Apdu]:
         failure: SecurityError | None = None
         for source, cipher in self._candidates(octets):
             try:
-                return (source.name,), cipher.open(octets)
+                opened = cipher.open(octets)
+                return (source.name,), opened, _inside(opened)
             except SecurityError as error:
                 failure = error if failure is None or failure.reason in _VAGUE else failure
         raise failure or SecurityError(
@@ -227,6 +229,21 @@ class PushReaders:
         """Time has passed: give up what will not be completed."""
         unfinished = [reader for reader in self._readers.values() if reader.unfinished]
         return [event for reader in unfinished for event in reader.tick(now)]
+
+
+def _inside(opened: Unprotected) -> Apdu:
+    """The message; without a tag, only its being one tells that the key was right."""
+    try:
+        return decode_apdu(opened.plaintext)
+    except DecodeError as error:
+        readable = opened.plaintext[:1] == Telegram.HEAD
+        if opened.verified is not None or not opened.security & Security.ENCRYPTION or readable:
+            raise
+        raise SecurityError(
+            "what the message decrypts to is no message: the encryption key or the system title is not the meter's",
+            reason="key",
+            hint="Check the encryption key and the system title.",
+        ) from error
 
 
 def _no_counter() -> int:

@@ -148,6 +148,12 @@ _UNNAMED = (
         _ISKRA,
         {0: _NAME} | _by_place([*_VOLTAGES, *_CENTIAMPERES, *_POWER[:2]], 2),
     ),
+    # Iskraemeco AM550 and Siemens IM350 of Carinthia (Austria): number, time, date, energies, power, two messages.
+    UnnamedList(
+        (*[_OCTETS] * 3, *[_U32] * 6, *[_OCTETS] * 2),
+        _DIGITS,
+        {0: _SERIAL} | _by_place([*_ENERGIES[1:], *_POWER[:2]], 3),
+    ),
     # Landis+Gyr E450 of Slovenia, two lists in turn.
     UnnamedList((_OCTETS, *[_U32] * 8), _DIGITS, _by_place([_SERIAL, *_POWER, *_ENERGIES[1:]])),
     UnnamedList(

@@ -46,6 +46,7 @@ _IDENTITIES = PatternTable(
         ("1.*.0.0.*.255", ""),
     ]
 )
+_PUSH_SETUP = PatternTable([("0.*.25.9.0.255", True)])
 _LIST_NAME = PatternTable([("1.*.0.2.129.255", True)])
 _NUMBER_AT_LEAST = 6  # characters of a text without a code that may be the meter's number
 
@@ -188,7 +189,8 @@ def _values(notification: Notification, short_names: ShortNames) -> list[_Value]
 
 
 def _with_places(values: list[PushValue]) -> list[PushValue]:
-    if any(value.obis for value in values) or not values:
+    """A list without codes; some begin with the code of the push setup that sends them, which is none of a value."""
+    if any(value.obis and not _PUSH_SETUP.find(value.obis) for value in values):
         return values
     rows = unnamed([value.data for value in values])
     return [

@@ -263,6 +263,20 @@ def test_each_refusal_says_why() -> None:
         assert bytes(secret).hex() not in "".join(said)
 
 
+@pytest.mark.expect_log("nothing proves who sent them")
+def test_a_wrong_key_that_decrypts_to_a_known_tag_by_chance() -> None:
+    """Published message without a tag: with a key of zeros its first octet is that of an APDU, and nothing else is."""
+    frame = bytes.fromhex(
+        "7ea079cf0002002313d986e6e700db08534d53677004c4465f200001a92a57400a90d827a575c749dab31f44f3c4b83d9b15f9fd20d9fe14"
+        "7f5ad3a0432a65208408ae177e31af4cd985dad92f7647bb5ed8f619f629059606bbc55128d5e9a23bb992f564d098bbe8e759ecc0a01b25"
+        "9a02599a236ec45475a07e"
+    )
+    wrong = PushSource("wrong", Keys(Secret(bytes(16))), accept_unauthenticated=True)
+    right = PushSource("right", Keys(Secret.fromhex("612888f59306a7855ac5c08cb3a96b39")), accept_unauthenticated=True)
+    assert "decrypts to is no message" in refusal(PushReaders([wrong]).feed("line", frame, 0.0), "key")
+    assert one_push(PushReaders([wrong, right]).feed("line", frame, 0.0)).sources == ("right",)
+
+
 def test_a_refused_message_does_no_harm_to_the_next() -> None:
     seal = cipher()
     good = [ui(LLC + seal.protect_apdu(PLAIN)) for _ in range(3)]

@@ -67,6 +67,8 @@ def test_every_push(item: Entry) -> None:
         if "obis" not in value or value["type"] in ("array", "structure") or value.get("attribute") == 1:
             continue
         code = str(Obis.parse(value["obis"]))
+        if ".25.9." in code and "class" not in value:
+            continue  # a list without codes that begins with the code of its push setup
         reading = by_obis.get((code, value.get("attribute", 2))) or by_obis[code, 3]
         assert reading.key
         if "unit" in value:
@@ -119,6 +121,15 @@ UNNAMED = {
         "current_l3": "0.26",
         "power_import": "29",
         "energy_import": "31358.606",
+    },
+    "shrdzm-im350-carinthia": {"serial_number": "2221202033801", "energy_import": "2946.830", "power_import": "73"},
+    "shrdzm-am550-carinthia": {
+        "energy_import": "9534.290",
+        "energy_export": "2896.624",
+        "reactive_energy_import": "726.595",
+        "reactive_energy_export": "2561.341",
+        "power_import": "738",
+        "power_export": "0",
     },
     "amsreader-kaifa-gh242-1": {"voltage_l1": "232.2", "current_l1": "0.032", "energy_import": "1.142"},
     "amsreader-kamstrup-bornholm-centivolts": {"voltage_l1": "221.99", "voltage_l3": "223.21", "current_l1": "2.52"},
