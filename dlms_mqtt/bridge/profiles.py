@@ -25,6 +25,7 @@ from dlms_mqtt.protocol.obis import Obis
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = timedelta(days=1)  # rows of one turn of the line
+_LONGEST = timedelta(days=4)  # of a turn, where the days before had none
 _EVERY = 3600.0
 _AGAIN = 300.0  # s after a failure
 _ROWS = 200  # of one message
@@ -86,9 +87,9 @@ class ProfileReader:
 
     async def fetch(self, said: ProfileConfig) -> None:
         """Everything since the last row that was published."""
-        since = self._last(said)
+        since, span = self._last(said), _CHUNK
         while since < self._meter.now():
-            until = min(since + _CHUNK, self._meter.now())
+            until = min(since + span, self._meter.now())
             profile = await self._rows(said, since, until)
             rows = [row for row in profile.rows if _after(profile, row, since)]
             last = (
@@ -97,6 +98,7 @@ class ProfileReader:
                 else None
             )
             self._publish(said, profile, rows)
+            span = _CHUNK if rows else min(2 * span, _LONGEST)
             since = until if last is None or until < self._meter.now() else max(since, last)
             self._keep(said, last)
             if until >= self._meter.now() or profile.time_column is None:
