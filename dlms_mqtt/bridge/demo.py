@@ -169,10 +169,10 @@ async def _show(host: str, port: int, base: str, screen: Screen) -> None:
                 if not isinstance(message.payload, bytes) or not message.payload:
                     continue
                 content = json.loads(message.payload)
-                if str(message.topic) == state:
-                    screen.update(content, units)
-                else:
+                if str(message.topic) != state:
                     units[content["key"]] = content["unit"]
+                elif units:  # the very first state comes before its readings; the next is a second away
+                    screen.update(content, units)
     except aiomqtt.MqttError as error:
         reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
         raise ConnectFailed(
