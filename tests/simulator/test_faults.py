@@ -198,6 +198,7 @@ async def test_nothing_runs_while_nobody_asks(clock: FakeClock) -> None:
     loop = asyncio.get_running_loop()
     async with bench(clock) as sound, sound.client() as client:
         await client.get(ENERGY)
+        await asyncio.sleep(client.settings.timeout + 1)  # the timer of the last read runs out, once
         timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
         assert not timers
 
