@@ -161,6 +161,8 @@ async def _watch(app: App, screen: Screen, host: str, port: int, base: str, seco
 async def _show(host: str, port: int, base: str, screen: Screen) -> None:
     """What any other program sees: the state of the meter, and the units that its readings tell."""
     units: dict[str, str] = {}
+    latest: dict[str, Any] = {}
+    states = 0
     state = f"{base}/meter/{_METER}/state"
     try:
         async with aiomqtt.Client(host, port) as client:
@@ -169,10 +171,14 @@ async def _show(host: str, port: int, base: str, screen: Screen) -> None:
                 if not isinstance(message.payload, bytes) or not message.payload:
                     continue
                 content = json.loads(message.payload)
-                if str(message.topic) != state:
+                if str(message.topic) == state:
+                    latest, states = content, states + (len(content) > 1)
+                else:
                     units[content["key"]] = content["unit"]
-                elif units:  # the very first state comes before its readings; the next is a second away
-                    screen.update(content, units)
+                # the first state comes a moment before the readings that tell its units
+                if latest and (states > 1 or latest.keys() <= {"_time", *units}):
+                    screen.update(latest, units)
+                    latest = {}
     except aiomqtt.MqttError as error:
         reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
         raise ConnectFailed(
