@@ -109,6 +109,10 @@ _CURRENT = 255
 OWN_CHANNELS = (0, 1)  # group B of the meter itself; Nordic meters call their only channel 1
 
 
+#: Classes whose attributes may be values with a meaning of their own; None: the class is not known.
+VALUE_CLASSES = frozenset((None, 1, 3, 4, 5, 8, 70, 71, 72))
+
+
 def object_name(obis: bytes, class_id: int | None = None, attribute: int = 2, language: str = "en") -> str:
     """A name for any object: "Active energy import tariff 1", "Load profile 1", "Gas 43.2.0 (attribute 3)"."""
     name = _value_name(obis, class_id, attribute, language)
@@ -128,7 +132,7 @@ def _groups(obis: bytes) -> dict[str, object]:
 
 def _value_name(obis: bytes, class_id: int | None, attribute: int, language: str) -> str | None:
     for row in TABLE.candidates(obis):
-        if row.attribute == attribute and class_id in (None, 1, 3, 4, 5, 8, 70, 71, 72):
+        if row.attribute == attribute and class_id in VALUE_CLASSES:
             text = row.de if language == "de" else row.en
             channel = "" if "{b}" in row.en else _channel(obis, language)
             return text.format(**_groups(obis)) + channel + _period(obis, language)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.meter.electricity import electricity
-from dlms_mqtt.meter.names import OWN_CHANNELS, object_name
+from dlms_mqtt.meter.names import OWN_CHANNELS, VALUE_CLASSES, object_name
 from dlms_mqtt.meter.quantity import DISPLAYS, Kind, Quantity
 from dlms_mqtt.meter.rows import FACETS, TABLE, WORDS, Facet, Row
 from dlms_mqtt.protocol.obis import Obis
@@ -50,7 +50,7 @@ def _quantity(obis: bytes, class_id: int | None, attribute: int) -> Quantity:
 def _value(obis: bytes, class_id: int | None, attribute: int) -> Quantity | None:
     """The catalogued meaning of exactly this attribute, in its channel."""
     row = next((row for row in TABLE.candidates(obis) if row.attribute == attribute), None)
-    if row is not None:
+    if row is not None and class_id in VALUE_CLASSES:
         return _channel(_from_row(row, obis), row.key, obis)
     if obis[0] != ELECTRICITY or class_id == _PROFILE or attribute != 2:
         return None
