@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -35,8 +36,12 @@ class ConfigMistakes(ConfigError):
 
 
 def _line(mistake: ConfigError) -> str:
-    place = f"{mistake.file}:{mistake.line}: " if mistake.file else ""
-    return f"{place}{mistake.key + ': ' if mistake.key else ''}{mistake.message}"
+    place = f"{mistake.file}:{mistake.line}: " if mistake.line else ""
+    return f"{place}{mistake.key + ': ' if mistake.key else ''}{_sentence(mistake)}"
+
+
+def _sentence(mistake: ConfigError) -> str:
+    return ". ".join(filter(None, (mistake.message, mistake.hint)))
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,35 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     """Read ``path`` and the managed meters of its state directory; ConfigMistakes with everything that is wrong."""
     document = yaml_loader.load(path, environment)
     config: Config | None = _convert(document, CONFIG.convert, document.data or {}, ())
-    shown = {key: _public(document, ("meters", key)) for key in config.meters} if config else {}
-    managed = _managed_meters(config.bridge.state_dir, document, environment, shown) if config else {}
-    if config:
-        managed = {key: meter for key, meter in managed.items() if key not in config.meters}
-        config = _presets_beside(path.parent, replace(config, meters={**config.meters, **managed}))
-    connections = _connections(config, presets, document) if config else {}
-    scalers = _scalers(config, document) if config else {}
-    if document.mistakes or config is None:
-        raise ConfigMistakes(sorted(document.mistakes, key=lambda item: (item.file, item.line)))
+    if config is None:
+        _judge_sound_meters(path.parent, presets, document)
+        raise _all(document)
+    shown = {key: _public(document, ("meters", key)) for key in config.meters}
+    managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
+    managed = {key: meter for key, meter in managed.items() if key not in config.meters}
+    config = replace(config, meters=_presets_beside(path.parent, {**config.meters, **managed}))
+    connections = _connections(config.meters, presets, document)
+    scalers = _scalers(config.meters, document)
+    if document.mistakes:
+        raise _all(document)
     files = frozenset((*document.files, *_own_presets(config)))
     return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
+
+
+def _all(document: Document) -> ConfigMistakes:
+    return ConfigMistakes(sorted(document.mistakes, key=lambda item: (item.file, item.line)))
+
+
+def _judge_sound_meters(folder: Path, presets: Presets, document: Document) -> None:
+    """Note what is wrong with the lines and families of the meters that are no mistake otherwise."""
+    meters = document.value(("meters",))
+    sound: dict[str, Meter] = {}
+    for key, data in meters.items() if isinstance(meters, dict) else ():
+        with contextlib.suppress(vol.MultipleInvalid, ConfigError):
+            sound[key] = METER.convert(data)
+    sound = _presets_beside(folder, sound)
+    _connections(sound, presets, document)
+    _scalers(sound, document)
 
 
 def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, ConnectionSettings]:
@@ -123,7 +146,7 @@ def _convert(document: Document, convert: Callable[[Any], Any], data: Any, at: K
         for item in error.errors:
             _note(document, (*at, *item.path), item.msg)
     except ConfigError as error:
-        document.mistake(at, error.message)
+        document.mistake(at, _sentence(error))
     return None
 
 
@@ -134,29 +157,30 @@ def _note(document: Document, path: KeyPath, message: str) -> None:
     document.mistake(path, message, mark)
 
 
-def _connections(config: Config, presets: Presets, document: Document) -> dict[str, ConnectionSettings]:
+def _connections(meters: Mapping[str, Meter], presets: Presets, document: Document) -> dict[str, ConnectionSettings]:
     made = {
         meter_id: _connection(meter, presets, document, ("meters", meter_id, "connection"))
-        for meter_id, meter in config.meters.items()
+        for meter_id, meter in meters.items()
     }
     return {meter_id: settings for meter_id, settings in made.items() if settings}
 
 
-def _scalers(config: Config, document: Document) -> dict[str, Scalers]:
+def _scalers(meters: Mapping[str, Meter], document: Document) -> dict[str, Scalers]:
     found: dict[str, Scalers] = {}
-    for meter_id, meter in config.meters.items():
+    for meter_id, meter in meters.items():
         try:
             found[meter_id] = preset_scalers(meter.preset) if meter.push else {}
         except ConfigError as error:
-            _note(document, ("meters", meter_id, "preset"), error.message)
+            _note(document, ("meters", meter_id, "preset"), _sentence(error))
     return found
 
 
-def _presets_beside(folder: Path, config: Config) -> Config:
+def _presets_beside(folder: Path, meters: Mapping[str, Meter]) -> dict[str, Meter]:
     """Preset files of the user's own are looked for beside the configuration, as included files are."""
-    own = {key: meter for key, meter in config.meters.items() if is_own(meter.preset)}
-    found = {key: replace(meter, preset=str(folder / meter.preset)) for key, meter in own.items()}
-    return replace(config, meters={**config.meters, **found})
+    return {
+        key: replace(meter, preset=str(folder / meter.preset)) if is_own(meter.preset) else meter
+        for key, meter in meters.items()
+    }
 
 
 def _own_presets(config: Config) -> Iterator[Path]:
@@ -168,7 +192,7 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     try:
         preset = presets(meter.preset)
     except ConfigError as error:
-        _note(document, (*at[:-1], "preset"), error.message)
+        _note(document, (*at[:-1], "preset"), _sentence(error))
         return None
     lines = {"serial", "tcp", "udp"}
     own = {key for key in meter.connection if key in lines}
@@ -176,5 +200,5 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     try:
         return ConnectionSettings(**{**base, **meter.connection})
     except ConfigError as error:
-        _note(document, (*at, error.key) if error.key else at, error.message)
+        _note(document, (*at, error.key) if error.key else at, _sentence(error))
     return None

@@ -111,10 +111,15 @@ class _File:
             return yaml.compose(self._path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except OSError as error:
             self._document.mistake(at, f"{self._path} cannot be read: {error.strerror}", Mark(str(self._path), 0))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            self._document.mistake(at, "this is not UTF-8: save the file in that encoding", Mark(str(self._path), line))
+        except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or type(error).__name__
-            self._document.mistake(at, f"not YAML: {problem}", Mark(str(self._path), mark.line + 1 if mark else 0))
+            advice = "; indent with spaces" if "'\\t'" in problem else ""
+            place = Mark(str(self._path), mark.line + 1 if mark else 1)
+            self._document.mistake(at, f"not YAML: {problem}{advice}", place)
         return None
 
     def _mark(self, node: yaml.Node, hidden: bool = False) -> Mark:
@@ -163,7 +168,8 @@ class _File:
                 value_node, file = found
                 self._document.marks[at] = Mark(str(file), value_node.start_mark.line + 1, hidden=True)
                 return _scalar(value_node)
-        self._document.mistake(at, f"no secret '{name}' in {self._path.parent / 'secrets.yaml'}")
+        file = self._path.parent / "secrets.yaml"
+        self._document.mistake(at, f'no secret \'{name}\' in {file}; write there: {name}: "text:..." or "hex:..."')
         return None
 
     def _find_secret(self, file: Path, name: str) -> tuple[yaml.ScalarNode, Path] | None:
@@ -184,7 +190,9 @@ class _File:
     def _env(self, name: str, at: KeyPath, node: yaml.Node) -> str | None:
         self._document.marks[at] = self._mark(node, hidden=True)
         if name not in self._environment:
-            self._document.mistake(at, f"the environment variable {name} is not set")
+            self._document.mistake(
+                at, f"the environment variable {name} is not set; set it where the bridge is started"
+            )
         return self._environment.get(name)
 
     def _include(self, name: str, at: KeyPath, node: yaml.Node) -> Any:

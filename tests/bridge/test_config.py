@@ -340,3 +340,27 @@ def test_a_preset_file_of_ones_own_is_looked_for_beside_the_configuration(tmp_pa
     known = loaded.connections["house"]
     assert (known.opening, known.max_info, known.client, known.wake_up) == ("sign-on", 64, 5, b"\0\0")
     assert tmp_path / "mine.yaml" in loaded.files
+
+
+def test_mistakes_of_lines_and_families_are_told_together_with_all_others(tmp_path):
+    """Also where the configuration as a whole does not fit its rows: nobody mends a file in two rounds."""
+    (tmp_path / "c.yaml").write_text(
+        "bridge: {managment: true}\n"
+        "meters:\n"
+        "  one:\n"
+        "    connection: {serial: /dev/ttyUSB0, tcp: 192.0.2.1}\n"
+        "  two:\n"
+        "    preset: nobody\n"
+        "    connection: {tcp: 192.0.2.1}\n"
+        "  three:\n"
+        "    evry: 3s\n"
+    )
+    with pytest.raises(ConfigMistakes) as caught:
+        load_config(tmp_path / "c.yaml", preset_connection, {})
+    assert [(item.line, item.key) for item in caught.value.mistakes] == [
+        (1, "bridge.managment"),
+        (4, "meters.one.connection.serial"),
+        (6, "meters.two.preset"),
+        (9, "meters.three.evry"),
+    ]
+    assert str(tmp_path / "c.yaml:4") in caught.value.message

@@ -109,7 +109,7 @@ def test_all_mistakes_are_found(tmp_path):
 def test_a_file_that_is_missing_or_not_text(tmp_path):
     assert "cannot be read" in load(tmp_path / "none.yaml", {}).mistakes[0].message
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\xff")
-    assert "not YAML" in load(tmp_path / "bad.yaml", {}).mistakes[0].message
+    assert "not UTF-8" in load(tmp_path / "bad.yaml", {}).mistakes[0].message
 
 
 def test_an_alias_bomb_ends(tmp_path):
