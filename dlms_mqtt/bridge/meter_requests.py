@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from dlms_mqtt.bridge import writing
+from dlms_mqtt.bridge.asked import moment_in, reference_in, selections_in
 from dlms_mqtt.bridge.commands import Handler, Request
 from dlms_mqtt.bridge.config import Action
 from dlms_mqtt.bridge.line import Priority
@@ -18,11 +19,21 @@ from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.clock import ClockReading, read_clock
 from dlms_mqtt.client.memory import Measured
-from dlms_mqtt.client.objects import ObjectRef, identify, read_objects, resolve
+from dlms_mqtt.client.objects import (
+    LOGICAL_DEVICE_NAME,
+    Identity,
+    ObjectRef,
+    held,
+    identify,
+    read_objects,
+    resolve,
+    text_of,
+    type_of,
+)
 from dlms_mqtt.client.profile import Profile, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.classes import find
-from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
+from dlms_mqtt.errors import MeterRefused
 from dlms_mqtt.meter import answers
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.data import Data, DataType
@@ -32,8 +43,6 @@ from dlms_mqtt.transport import transport_for
 _DISCONNECT = 70  # class whose methods and attributes are never used without a confirmation
 _LONGEST_PAUSE = 1440  # minutes
 _PAUSE = 10
-_DAY = timedelta(days=1)
-_ENTRIES = 100
 Pause = Callable[[MeterTask, float], Awaitable[None]]
 
 
@@ -114,10 +123,10 @@ class MeterRequests:
         assert said is not None  # noqa: S101
         moment = moment_of(item.quantity, said)
         if moment is not None:
-            held, meter = await _held(client, attribute), self._meter
-            data = writing.moment_data(request.text, moment, held, meter.zone, meter.sense)
+            there, meter = await held(client, attribute), self._meter
+            data = writing.moment_data(request.text, moment, there, meter.zone, meter.sense)
         else:
-            kind = DataType.from_text(said.type) or await _type_of(client, attribute)
+            kind = DataType.from_text(said.type) or await type_of(client, attribute)
             (scaled,) = await client.scalers([attribute])
             data = writing.item_data(item, request.value, request.text, kind, scaled)
         await client.set(attribute, data)
@@ -157,7 +166,7 @@ class MeterRequests:
         rows = request.get("items", list)
         if not rows:
             raise RequestError("bad-request", "'items' is a list of {obis, class?, attribute?}")
-        refs = [_reference(row, "attribute") for row in rows]
+        refs = [reference_in(row, "attribute") for row in rows]
 
         async def work(client: DlmsClient) -> Any:
             classes = await resolve(client, refs, self._meter.store)
@@ -169,7 +178,7 @@ class MeterRequests:
             now = self._meter.now()
             pairs = list(zip(attributes, found, strict=True))
             return {
-                "meter": {"system_title": client.association.system_title.hex() or None},
+                "meter": await self._identity(client),
                 "values": [answers.value_json(answer, now) for _, answer in pairs if isinstance(answer, Measured)],
                 "errors": [answers.error_json(at, answer) for at, answer in pairs if isinstance(answer, MeterRefused)],
             }
@@ -179,7 +188,7 @@ class MeterRequests:
     async def write(self, request: Request) -> Any:
         """``write {obis, class?, attribute, value, type?, confirm?}``."""
         self._allowed("write")
-        reference = _reference(request.body, "attribute")
+        reference = reference_in(request.body, "attribute")
         if reference.number is None or "value" not in request.body:
             raise RequestError("bad-request", "'obis', 'attribute' and 'value' are needed")
         kind = writing.type_named(request.body.get("type"))
@@ -188,20 +197,17 @@ class MeterRequests:
             class_id = await self._class_of(client, reference.obis, reference.class_id)
             self._confirmed(request, class_id == _DISCONNECT)
             attribute = AttributeDescriptor(class_id, reference.obis, reference.number or 2)
-            data = writing.free_data(request.body["value"], kind or await _type_of(client, attribute))
+            data = writing.free_data(request.body["value"], kind or await type_of(client, attribute))
             await client.set(attribute, data)
-            return {
-                "value": answers.readable(data),
-                "read_back": await _read_back(client, attribute),
-                "type": data.type.text,
-            }
+            back = await held(client, attribute)
+            return answers.written_json(attribute, data) | answers.read_back_json(back)
 
         return await self._run(work, repeat=False)
 
     async def invoke(self, request: Request) -> Any:
         """``invoke {obis, class?, method, value?, type?, confirm?}``."""
         self._allowed("invoke")
-        reference = _reference(request.body, "method")
+        reference = reference_in(request.body, "method")
         if reference.number is None:
             raise RequestError("bad-request", "'obis' and 'method' are needed")
         writing.type_named(request.body.get("type"))
@@ -213,6 +219,12 @@ class MeterRequests:
             return await _invoke(client, method, request.body.get("value"), request.body.get("type"))
 
         return await self._run(work, repeat=False)
+
+    async def _identity(self, client: DlmsClient) -> Any:
+        """Who answers; the name that was read before is not asked for again."""
+        known = self._meter.output.last.get("logical_device_name")
+        name = str(known.value) if known else text_of((await client.get_many([LOGICAL_DEVICE_NAME]))[0])
+        return answers.meter_json(Identity(client.association.system_title.hex(), name, ""))
 
     async def _class_of(self, client: DlmsClient, obis: Obis, class_id: int | None) -> int:
         return (await resolve(client, [ObjectRef(class_id, obis)], self._meter.store))[0]
@@ -233,15 +245,16 @@ class MeterRequests:
     async def profile(self, request: Request) -> Any:
         """``profile {obis or key, from?, to?, first?, count?}``, a day or some entries at a time."""
         obis = self._profile_obis(request)
-        selections = _selections(request, self._meter.now())
+        selections = selections_in(request, self._meter.now())
         values: list[dict[str, Any]] = []
+        identity = await self._run(self._identity, priority=Priority.PROFILE)
         for number, selection in enumerate(selections):
             request.progress(number, len(selections), "reading the profile")
             profile = await self._profile_part(obis, selection)
             values += answers.cells_json(profile, self._meter.now())
             if profile.time_column is None or (selection.by_entry and not profile.rows):
                 break
-        return {"meter": {}, "values": values, "errors": []}
+        return {"meter": identity, "values": values, "errors": []}
 
     async def _profile_part(self, obis: Obis, selection: Selection) -> Profile:
         meter = self._meter
@@ -254,7 +267,7 @@ class MeterRequests:
     def _profile_obis(self, request: Request) -> Obis:
         key = request.get("key", str)
         if key is None:
-            return _reference(request.body, "attribute").obis
+            return reference_in(request.body, "attribute").obis
         found = next((said.obis for said in self._meter.config.profiles if profile_key(said) == key), None)
         if found is None:
             raise RequestError("unknown-key", f"There is no profile '{key}'")
@@ -284,15 +297,14 @@ class MeterRequests:
         if wanted is True:
             return await self._meter.set_clock(Priority.COMMAND)
         if isinstance(wanted, str):
-            return await self._meter.set_clock(Priority.COMMAND, _moment(wanted, self._meter.now()))
+            return await self._meter.set_clock(Priority.COMMAND, moment_in(wanted, self._meter.now()))
         if wanted not in (None, False):
             raise RequestError("invalid-value", "'set' is true or a time in ISO 8601")
 
         async def work(client: DlmsClient) -> ClockReading:
             return await read_clock(client, tz=self._meter.zone, now=self._meter.now)
 
-        found = await self._run(work)
-        return {"time": found.moment, "deviation": found.deviation, "status": found.status, "drift": found.drift}
+        return answers.clock_json(await self._run(work))
 
     async def poll(self, request: Request) -> Any:
         """``poll {keys?}``: read now, everything or some keys."""
@@ -327,49 +339,6 @@ class MeterRequests:
         return await self._meter.session.run(priority, work, keep=self._meter.keeps_open(), repeat=repeat)
 
 
-def _reference(row: Any, number: str) -> ObjectRef:
-    row = {"obis": row} if isinstance(row, str) else row
-    if not isinstance(row, Mapping) or not isinstance(row.get("obis"), str):
-        raise RequestError("bad-request", "'obis' is missing")
-    try:
-        obis = Obis.parse(row["obis"])
-    except ConfigError as error:
-        raise RequestError("invalid-value", error.message, hint=error.hint) from None
-    return ObjectRef(_small(row, "class", 0xFFFF), obis, _small(row, number, 127))
-
-
-def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:
-    value = row.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most):
-        raise RequestError("bad-request", f"'{name}' is a number from 0 to {most}")
-    return value
-
-
-async def _type_of(client: DlmsClient, attribute: AttributeDescriptor) -> DataType:
-    """The type of the value that is there, else the class's."""
-    held = await _held(client, attribute)
-    if held is None:
-        row = find(attribute.class_id)
-        fixed = row.attribute(attribute.attribute) if row else None
-        if fixed is None or fixed.type is None:
-            raise RequestError("invalid-value", f"The type of {attribute} is not known", hint="Give 'type'.")
-        return fixed.type
-    return held.type
-
-
-async def _held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | None:
-    """The value that is there; None where the meter does not show it."""
-    try:
-        return await client.get(attribute)
-    except AccessRefused:
-        return None
-
-
-async def _read_back(client: DlmsClient, attribute: AttributeDescriptor) -> Any:
-    held = await _held(client, attribute)
-    return None if held is None else answers.readable(held)
-
-
 async def _invoke(client: DlmsClient, method: MethodDescriptor, value: Any, type_name: Any) -> Any:
     row = find(method.class_id)
     known = row.method(method.method) if row else None
@@ -377,42 +346,4 @@ async def _invoke(client: DlmsClient, method: MethodDescriptor, value: Any, type
     argument = (
         Data(DataType.INTEGER, 0) if value is None and kind is DataType.INTEGER else writing.free_data(value, kind)
     )
-    answer = await client.invoke(method, argument)
-    return {"value": answers.readable(answer) if answer is not None else None}
-
-
-def _moment(text: Any, now: datetime) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise RequestError("invalid-value", f"'{text}' is no time in ISO 8601") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
-
-
-def _selections(request: Request, now: datetime) -> list[Selection]:
-    start, end = request.body.get("from"), request.body.get("to")
-    first, count = request.get("first", int), request.get("count", int)
-    if (first is not None or count is not None) and (start is not None or end is not None):
-        raise RequestError("bad-request", "Rows are chosen by time or by number, not both")
-    if (first is not None and first < 1) or (count is not None and count < 1):
-        raise RequestError("invalid-value", "'first' and 'count' start at 1")
-    if first is not None or count is not None:
-        return _by_number(first or 1, count)
-    begin = _moment(start, now) if start is not None else now - _DAY
-    return _by_day(begin, _moment(end, now) if end is not None else now)
-
-
-def _by_number(first: int, count: int | None) -> list[Selection]:
-    if count is None:
-        return [Selection(first=first)]
-    last = first + count
-    return [Selection(first=number, count=min(_ENTRIES, last - number)) for number in range(first, last, _ENTRIES)]
-
-
-def _by_day(begin: datetime, end: datetime) -> list[Selection]:
-    if begin > end:
-        raise RequestError("invalid-value", "'from' is after 'to'")
-    days = max(1, -((begin - end) // _DAY))
-    edge = timedelta(microseconds=1)  # both ends of a selection belong to it
-    parts = [(begin + number * _DAY, min(begin + (number + 1) * _DAY, end)) for number in range(days)]
-    return [Selection(low, high if high == end else high - edge) for low, high in parts]
+    return answers.invoked_json(method, await client.invoke(method, argument))

@@ -12,6 +12,7 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
 from dlms_mqtt.cli.words import parse_object
 from dlms_mqtt.client.clock import ClockReading, read_clock, set_clock
+from dlms_mqtt.meter.answers import clock_json
 from dlms_mqtt.protocol.obis import Obis
 
 EXAMPLE = "--config config.yaml --meter house --set"
@@ -48,18 +49,6 @@ async def _clock(where: Target, obis: Obis, wanted: bool) -> ClockReading:
             await set_clock(client, reading, tz=where.zone, now=now)
             reading = await read_clock(client, obis, tz=where.zone, now=now)
         return reading
-
-
-def clock_json(reading: ClockReading) -> dict[str, Any]:
-    """What the clock says; ``drift``: seconds it is ahead of this computer (negative: behind)."""
-    return {
-        "time": reading.moment.isoformat() if reading.moment else None,
-        "raw": reading.octets.hex(),
-        "deviation": reading.deviation,
-        "deviation_sense": reading.sense,
-        "status": list(reading.status),
-        "drift": round(reading.drift, 1) + 0.0 if reading.drift is not None else None,
-    }
 
 
 def _print(document: dict[str, Any]) -> None:

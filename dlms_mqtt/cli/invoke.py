@@ -13,7 +13,7 @@ from dlms_mqtt.cli.write import parse_type
 from dlms_mqtt.client.objects import ObjectRef, resolve
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.answers import raw, readable
+from dlms_mqtt.meter.answers import invoked_json
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.data import Data, DataType, parse_value
 
@@ -58,13 +58,7 @@ async def _invoke(
         number = method_number(class_id, name) if name else reference.number or 0
         method = MethodDescriptor(class_id, reference.obis, number)
         returned = await client.invoke(method, argument(method, text, kind))
-    return {
-        "obis": str(method.obis),
-        "class": class_id,
-        "method": number,
-        "returned": None if returned is None else readable(returned),
-        "raw": None if returned is None else raw(returned),
-    }
+    return invoked_json(method, returned)
 
 
 def argument(method: MethodDescriptor, text: str | None, kind: DataType | None) -> Data:

@@ -10,13 +10,11 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
 from dlms_mqtt.cli.read import attributes_of
 from dlms_mqtt.cli.words import parse_object
-from dlms_mqtt.client.objects import ObjectRef
-from dlms_mqtt.cosem.classes import find
-from dlms_mqtt.errors import AccessRefused, ConfigError
-from dlms_mqtt.meter.answers import raw, readable
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.client.objects import ObjectRef, held, type_of
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.answers import read_back_json, written_json
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
-from dlms_mqtt.protocol.data import Data, DataType, encode, parse_value
+from dlms_mqtt.protocol.data import DataType, encode, parse_value
 
 _INVOKE = 0xC1
 
@@ -73,39 +71,10 @@ async def _write(
 ) -> dict[str, Any]:
     async with open_meter(where) as (client, store):
         (attribute,) = await attributes_of(client, store, [wanted])
-        value = parse_value(text, kind or await _type_of(client, attribute))
-        document = _document(attribute, value)
+        value = parse_value(text, kind or await type_of(client, attribute))
+        document = written_json(attribute, value)
         if dry_run:
             request = SetRequestNormal(_INVOKE, attribute, None, encode(value)).encode()
             return document | {"bytes": request.hex()}
         await client.set(attribute, value)
-        try:
-            back = await client.get(attribute)
-        except AccessRefused:
-            return document | {"read_back": None}
-        return document | {"read_back": readable(back), "read_back_raw": raw(back)}
-
-
-def _document(attribute: AttributeDescriptor, value: Data) -> dict[str, Any]:
-    return {
-        "obis": str(attribute.obis),
-        "class": attribute.class_id,
-        "attribute": attribute.attribute,
-        "type": value.type.text,
-        "value": readable(value),
-    }
-
-
-async def _type_of(client: Any, attribute: AttributeDescriptor) -> DataType:
-    """The type of the value that is there, else the class's; the meter is asked because only it knows."""
-    try:
-        found: DataType = (await client.get(attribute)).type
-    except AccessRefused:
-        row = find(attribute.class_id)
-        fixed = row.attribute(attribute.attribute) if row else None
-        if fixed is None or fixed.type is None:
-            raise ConfigError(
-                f"the type of {attribute} is not known, and it cannot be read", hint="Give --type."
-            ) from None
-        return fixed.type
-    return found
+        return document | read_back_json(await held(client, attribute))

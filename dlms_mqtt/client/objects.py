@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
-from dlms_mqtt.errors import AccessRefused, MeterRefused
+from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 
 if TYPE_CHECKING:
@@ -121,3 +122,26 @@ def _found(ref: ObjectRef, class_id: int | None) -> int:
             hint="`dlms-mqtt objects` lists what it has; or name the class: CLASS/OBIS.",
         )
     return class_id
+
+
+async def held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | None:
+    """The value that is there; None where the meter does not show it."""
+    try:
+        return await client.get(attribute)
+    except AccessRefused:
+        return None
+
+
+async def type_of(client: DlmsClient, attribute: AttributeDescriptor) -> DataType:
+    """The type of the value that is there, else the class's; only the meter knows the first. ConfigError."""
+    found = await held(client, attribute)
+    if found is not None:
+        return found.type
+    row = find(attribute.class_id)
+    fixed = row.attribute(attribute.attribute) if row else None
+    if fixed is None or fixed.type is None:
+        raise ConfigError(
+            f"the type of {attribute} is not known, and it cannot be read",
+            hint="State it: --type, or 'type' in a request.",
+        )
+    return fixed.type

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from dlms_mqtt.client.clock import ClockReading
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import Identity
 from dlms_mqtt.client.profile import Column, Profile
@@ -17,7 +18,7 @@ from dlms_mqtt.errors import MeterRefused
 from dlms_mqtt.meter.names import object_name
 from dlms_mqtt.meter.quantities import Item
 from dlms_mqtt.meter.readings import text_of
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.data import CONTAINERS, Data, DataType
 
 
@@ -97,6 +98,41 @@ def _cell_json(column: Column, value: Any, time: Any) -> dict[str, Any]:
         "unit": (scaled.unit or None) if scaled else None,
         "type": column.type.text if column.type is not None else None,
         "time": time,
+    }
+
+
+def clock_json(reading: ClockReading) -> dict[str, Any]:
+    """What the clock says; ``drift``: seconds it is ahead of us (negative: behind)."""
+    return {
+        "time": reading.moment.isoformat() if reading.moment else None,
+        "raw": reading.octets.hex(),
+        "deviation": reading.deviation,
+        "deviation_sense": reading.sense,
+        "status": list(reading.status),
+        "drift": round(reading.drift, 1) + 0.0 if reading.drift is not None else None,
+    }
+
+
+def written_json(attribute: AttributeDescriptor, value: Data) -> dict[str, Any]:
+    """What is written where."""
+    return {**_address(attribute), "type": value.type.text, "value": readable(value)}
+
+
+def read_back_json(held: Data | None) -> dict[str, Any]:
+    """What is there after a write; None where the meter does not show it."""
+    if held is None:
+        return {"read_back": None}
+    return {"read_back": readable(held), "read_back_raw": raw(held)}
+
+
+def invoked_json(method: MethodDescriptor, returned: Data | None) -> dict[str, Any]:
+    """What a method gave back; None where it gives nothing."""
+    return {
+        "obis": str(method.obis),
+        "class": method.class_id,
+        "method": method.method,
+        "returned": None if returned is None else readable(returned),
+        "raw": None if returned is None else raw(returned),
     }
 
 

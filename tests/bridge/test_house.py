@@ -49,9 +49,12 @@ async def test_writes_and_actions(mosquitto, tmp_path, meter):
         reply = await home.ask("meter/house/do/reconnect", {"confirm": "house"})
         assert reply["status"] in ("ok", "error")
         body = {"obis": "1.0.0.4.3.255", "attribute": 2, "value": 5}
-        assert (await home.ask("meter/house/request/write", body))["data"]["read_back"] == 5
+        data = (await home.ask("meter/house/request/write", body))["data"]
+        assert data["read_back"] == data["value"] == 5
+        assert data["obis"] == body["obis"]
         body = {"obis": "0.0.96.3.10.255", "method": 1, "confirm": "house"}
-        assert (await home.ask("meter/house/request/invoke", body))["status"] == "ok"
+        reply = await home.ask("meter/house/request/invoke", body)
+        assert reply["data"] == {"obis": body["obis"], "class": 70, "method": 1, "returned": None, "raw": None}
 
 
 async def test_requests_that_only_read(mosquitto, tmp_path, meter):
@@ -61,10 +64,14 @@ async def test_requests_that_only_read(mosquitto, tmp_path, meter):
         assert any('"progress"' in text for text in home.seen.of("dlms_mqtt/meter/house/response/objects"))
         reply = await home.ask("meter/house/request/clock")
         assert abs(reply["data"]["drift"]) < 5
+        assert set(reply["data"]) == {"time", "raw", "deviation", "deviation_sense", "status", "drift"}
         assert (await home.ask("meter/house/request/clock", {"set": True}))["status"] == "ok"
         start = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
         reply = await home.ask("meter/house/request/profile", {"obis": "1.0.99.1.0.255", "from": start})
         assert {row["unit"] for row in reply["data"]["values"]} & {"Wh"}
+        assert set(reply["data"]["meter"]) == {"system_title", "logical_device_name"}
+        reply = await home.ask("meter/house/request/read", {"items": [{"obis": "1.0.1.8.0.255"}]})
+        assert reply["data"]["meter"]["logical_device_name"].startswith("DMQ")
         reply = await home.ask("meter/house/request/profile", {"obis": "1.0.99.1.0.255", "first": 1, "count": 2})
         assert reply["status"] == "ok" and reply["data"]["values"]
         reply = await home.ask("meter/house/request/poll", {"keys": ["energy"]})
