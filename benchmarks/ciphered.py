@@ -15,7 +15,7 @@ from dlms_mqtt.protocol.acse import Mechanism
 KEY, AUTHENTICATION_KEY = bytes(range(16)), bytes(range(0xD0, 0xE0))
 TITLE = b"HOM\x00\x00\x00\x00\x07"
 CLIENT = 1
-ROUNDS, GETS = 4, 400
+ROUNDS, GETS = 8, 600
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class DlmsClient(MeterSession):
 
     async def get(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> Data:
         """The value of one attribute. AccessRefused, ServiceRefused."""
-        return decode(await self.get_raw(attribute, access))[0]
+        return decode(await self.again(lambda: self._live_services.get((attribute, access))))[0]
 
     async def get_raw(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> bytes:
         """The value of one attribute as the meter encoded it (for long buffers that are decoded in one go)."""

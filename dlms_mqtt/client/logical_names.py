@@ -71,6 +71,7 @@ class LogicalNames:
 
     def __init__(self, exchange: Exchange, max_pdu: int) -> None:
         self._exchange = exchange
+        self._ask = exchange.request
         self._max_pdu = max_pdu
         self._number = self._long = 0
 
@@ -209,9 +210,6 @@ class LogicalNames:
         if not self._max_pdu or self._exchange.connection.blocks is not None:
             return False
         return len(request.encode()) + self._exchange.overhead > self._max_pdu
-
-    async def _ask(self, request: Apdu, *expected: type[Any]) -> Any:
-        return await self._exchange.request(request, *expected)
 
     async def _join(self, block: Any, target: object, invoke: int) -> bytes:
         """All blocks of a GET answer. ``invoke`` is the question's own: some meters answer with other bits."""

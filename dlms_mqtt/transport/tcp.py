@@ -15,10 +15,10 @@ from dlms_mqtt.transport.network import connect_failed
 #: A connection that is dead (cable pulled, router restarted) is noticed after idle + count * interval seconds.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
-#: Reads in a row that are served without the event loop: after these every other task has its turn.
-_AT_ONCE = 16
+#: Seconds for which reads are served without the event loop: after these every other task has its turn.
+_TURN = 0.005
 #: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
-_QUICK = 1
+_QUICK = 2
 _CHUNK = 65536
 _CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
@@ -84,7 +84,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._gone = asyncio.Event()
         self._direct: socket.socket | None = None
-        self._in_a_row = 0
+        self._turn_ends = 0.0
         self._asked = 0.0
         self._quick = False
         self._now = asyncio.get_running_loop().time
@@ -103,15 +103,15 @@ class _Connection(asyncio.Protocol):
 
         An end or an error shows empty too: the loop finds it and says it.
         """
-        if self._direct is None or not self._quick or not self.inbox.empty or self._in_a_row >= _AT_ONCE:
-            self._in_a_row = 0
+        now = self._now()
+        if self._direct is None or not self._quick or not self.inbox.empty or now > self._turn_ends:
+            self._turn_ends = now + _TURN
             return b""
         try:
             data = self._direct.recv(_CHUNK) if self._poll.poll(_QUICK) else b""
         except OSError:
             data = b""
         self._quick = bool(data)
-        self._in_a_row += 1
         return data
 
     def data_received(self, data: bytes) -> None:
