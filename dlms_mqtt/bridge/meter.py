@@ -338,6 +338,8 @@ class MeterTask:
         well = self.well
         if well.failures:
             _LOG.warning("%s: reading works again after %d failures", self.id, well.failures)
+        elif well.last_success is None:
+            _LOG.info("%s: the meter is there", self.id)
         well.failures, well.error, well.next_try = 0, None, None
         well.status, well.last_success = "ok", self.now()
         if duration is not None:
@@ -389,7 +391,7 @@ class MeterTask:
         if well.status == "paused":
             return wait
         if well.failures == 0 or well.error is None or well.error["code"] != reply["code"]:
-            _LOG.warning("%s: %s", self.id, reply["message"])
+            _LOG.warning("%s: %s", self.id, ". ".join(filter(None, (reply["message"], reply.get("hint")))))
         if isinstance(error, LockedOut):
             reply["detail"] = {**reply["detail"], "until": datetime.fromtimestamp(error.until, self.zone).isoformat()}
         well.error = reply

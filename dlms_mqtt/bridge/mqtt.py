@@ -99,7 +99,7 @@ class Broker:
         self._version = _V311 if config.protocol == "3.1.1" else _V5
         self._idle = asyncio.Event()
         self._heard = _Heard()
-        self.connected = self._silent = False
+        self.connected = self._silent = self._stood_before = False
         self.trouble = ""
 
     # -- sending ------------------------------------------------------------------------------------------------------
@@ -268,7 +268,10 @@ class Broker:
             else self._heard.last or str(error) or type(error).__name__
         )
         if words != self.trouble:
-            _LOG.warning("No line to the broker %s:%d: %s", self._config.host, self._config.broker_port, words)
+            place = f"{self._config.host}:{self._config.broker_port}"
+            _LOG.warning(
+                "No line to the broker %s: %s. Check mqtt: in the configuration; it is tried again", place, words
+            )
         self.trouble = words
 
     async def _serve(self, client: Client) -> None:
@@ -283,6 +286,9 @@ class Broker:
         self.connected = True
         if self.trouble:
             _LOG.warning("The line to the broker is there again")
+        elif not self._stood_before:
+            _LOG.info("The line to the broker %s:%d is there", self._config.host, self._config.broker_port)
+        self._stood_before = True
         self.trouble = ""
         self.send_again()
         await first_to_end(self._send_all(client), self._send_outbox(client))

@@ -29,6 +29,7 @@ from dlms_mqtt.transport.listen import Listener, listen
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # s between looks at messages that will not be completed
+_STRANGERS = 100
 _AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 _EVERY = 3600.0
 
@@ -155,6 +156,7 @@ class PushHub:
         self._receivers: dict[str, dict[str, PushReceiver]] = {}
         self._listeners: dict[str, Listener] = {}
         self.trouble: dict[str, str] = {}
+        self._refused: dict[str, str] = {}  # what was last told of a sender whose pushes nobody can open
 
     async def add(self, url: str, receiver: PushReceiver) -> None:
         """Let a meter push to ``url``, which is opened when it is not yet."""
@@ -191,7 +193,16 @@ class PushHub:
             return
         refused = [receiver.receive(origin, data, whole) for receiver in receivers]
         if refused and all(refused):  # nobody could open it
-            _LOG.info("%s: a push was refused: %s", origin, refused[0][0].error.message)
+            self._tell_refused(origin.rpartition(":")[0], refused[0][0].error)
+
+    def _tell_refused(self, host: str, error: DlmsMqttError) -> None:
+        """Once, not with each push; strangers are forgotten with time."""
+        why = getattr(error, "reason", "") or type(error).__name__
+        if self._refused.get(host) != why:
+            _LOG.warning("%s: a push was refused: %s", host, error.message)
+        self._refused[host] = why
+        if len(self._refused) > _STRANGERS:
+            del self._refused[next(iter(self._refused))]
 
     async def run(self) -> None:
         """Give up what will not be completed, now and then."""

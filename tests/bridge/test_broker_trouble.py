@@ -21,9 +21,9 @@ from cryptography.x509.oid import NameOID
 from dlms_mqtt.bridge import mqtt as bridge_mqtt
 from dlms_mqtt.bridge.config import Tls
 from dlms_mqtt.simulator import household, serve_tcp
-from tests.bridge.conftest import free_port
 from tests.bridge.house import house
 from tests.bridge.test_mqtt import _put, _running, _until
+from tests.free_port import free_port
 
 CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
 

@@ -20,9 +20,10 @@ from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import household, serve_tcp
-from tests.bridge.conftest import free_port, watching
+from tests.bridge.conftest import watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.test_codes import _config
+from tests.free_port import free_port
 
 
 @pytest.fixture

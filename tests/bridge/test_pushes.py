@@ -14,9 +14,9 @@ import pytest
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
-from tests.bridge.conftest import free_port
 from tests.bridge.house import House, house
 from tests.frames_data import entries, entry
+from tests.free_port import free_port
 
 SHOWN_BY_PEERS = [item for item in entries("push") if item["expected"].get("peer_numbers")]
 SWISS = entry("push_landis-gyr", "smdc-lg-e450-unencrypted-valid-data-cfg2026")
@@ -196,6 +196,7 @@ async def test_a_push_before_the_first_poll_removes_no_entity(mosquitto, tmp_pat
         assert _device(home)["components"]["sensor_voltage_l1"]["name"] == "Voltage"
 
 
+@pytest.mark.expect_log("a push was refused")
 async def test_a_replay_is_known_after_a_restart_and_forgotten_with_the_meter(mosquitto, tmp_path, caplog):
     """A meter that counts anew after a reset is let in again by taking it out of the configuration for a moment."""
     sealed = entry("push_kamstrup", "dlmsparser-hdlc-kamstrup-omnipower")

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from tests.bridge.conftest import free_port
 from tests.bridge.house import house
+from tests.free_port import free_port
 
 METER = """
   house:

@@ -24,8 +24,9 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, Security
 from dlms_mqtt.simulator import MANAGER, Association, household, serve_tcp
 from dlms_mqtt.simulator.push import notification
-from tests.bridge.conftest import Watcher, free_port, watching
+from tests.bridge.conftest import Watcher, watching
 from tests.bridge.house import write_config
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {

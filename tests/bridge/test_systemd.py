@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.cli import COMMANDS
-from tests.bridge.conftest import free_port
 from tests.bridge.house import write_config
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "dlms_mqtt/bridge/dlms-mqtt.service"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.simulator import KEYS
-from tests.bridge.conftest import free_port
+from tests.free_port import free_port
 
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
 ROOT = Path(__file__).parents[2]

@@ -22,6 +22,7 @@ from dlms_mqtt.transport.clock import FakeClock
 from tests.cli.conftest import Cli, Result
 from tests.client.test_push import KEYS, LLC, PLAIN, TITLE, blocks, cipher, ui
 from tests.frames_data import entry
+from tests.free_port import free_port
 from tests.line import PacedPty
 from tests.meter.p1_telegrams import LUXEMBOURG
 
@@ -32,13 +33,6 @@ KEY_OPTIONS = [
     "--authentication-key",
     f"hex:{bytes(KEYS.authentication).hex()}",
 ]
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager
