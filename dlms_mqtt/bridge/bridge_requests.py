@@ -85,7 +85,9 @@ class BridgeRequests:
         verb = self._verbs.get(name)
         if verb is None:
             raise RequestError(
-                "unknown-request", f"There is no request '{name}'", hint=f"There are {', '.join(self._verbs)}."
+                "unknown-request",
+                f"There is no request '{name}'",
+                hint=f"There are {', '.join((*self._verbs, 'cancel'))}.",
             )
         if verb.managing:
             self._need_management()

@@ -327,7 +327,7 @@ class MeterTask:
             return sent, after.drift
 
         sent, drift = await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
-        self.well.clock_drift = drift
+        self.well.clock_drift = drift = None if drift is None else round(drift, 1)
         if sent is not None:
             _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
         return {"time": sent, "drift": drift}

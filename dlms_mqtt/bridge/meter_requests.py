@@ -72,7 +72,9 @@ class MeterRequests:
             return self._find_do(name)
         if name not in self._verbs:
             raise RequestError(
-                "unknown-request", f"There is no request '{name}'", hint=f"There are {', '.join(self._verbs)}."
+                "unknown-request",
+                f"There is no request '{name}'",
+                hint=f"There are {', '.join((*self._verbs, 'cancel'))}.",
             )
         return self._verbs[name]
 
