@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Sequence
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from dlms_mqtt.bridge import replies
 from dlms_mqtt.bridge.config import Meter, Read
 from dlms_mqtt.bridge.line import Priority
 from dlms_mqtt.bridge.lockout import LockedOut
+from dlms_mqtt.bridge.meter_clock import MeterClock
 from dlms_mqtt.bridge.meter_output import MeterOutput
 from dlms_mqtt.bridge.plan import Plan, PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.profiles import ProfileReader
@@ -23,22 +24,17 @@ from dlms_mqtt.bridge.session import CLOCK_SET, Session
 from dlms_mqtt.bridge.values import lifetime
 from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.clock import interpret, read_clock, set_clock
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused
-from dlms_mqtt.meter.clock_care import ClockKeeper, ClockRules
 from dlms_mqtt.meter.quantities import DERIVED, Derived, derived
 from dlms_mqtt.meter.quantity import Kind
 from dlms_mqtt.meter.readings import Quality, Reading
-from dlms_mqtt.protocol.timestamps import DateTime
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-#: Sense of the clock's deviation by the word in the configuration; None compares.
-SENSES: dict[str, int | None] = {"auto": None, "standard": -1, "inverted": 1}
 Readings = dict[str, tuple[PlanItem, Reading, float]]  # by key: what it is, what was read, how long it lives (s)
 _FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
@@ -64,14 +60,16 @@ class MeterTask:
     ) -> None:
         self.config, self.session, self.output = config, session, output
         self.id = output.id
-        self.zone, self.sense = zone, SENSES[config.clock.sense] or -1
+        self.zone = zone
         self.well = Wellbeing()
         self.plan: Plan | None = None
         self.objects: Sequence[ObjectInfo] = ()
         self.store, self._clock = store, clock
         self._timetable: Timetable[int] = Timetable({}, 0)
         self._start = clock.monotonic()
-        self._keeper = self._restored_keeper()
+        self.clock = MeterClock(
+            config.clock, self.id, zone=zone, now=self.now, run=self._run_once, store=store, well=self.well
+        )
         self.profiles = ProfileReader(self, store)
         self._wake = asyncio.Event()
         self._heard = 0.0
@@ -83,6 +81,11 @@ class MeterTask:
     def now(self) -> datetime:
         """Our time in the meter's zone."""
         return datetime.fromtimestamp(self._clock.time(), self.zone)
+
+    @property
+    def sense(self) -> int:
+        """Which sign the deviation of the meter's clock has."""
+        return self.clock.sense
 
     @property
     def _elapsed(self) -> float:
@@ -185,7 +188,7 @@ class MeterTask:
         duration = self._clock.monotonic() - started
         self._judge_speed(duration, due)
         self._succeeded(duration)
-        await self._care_for_clock()
+        await self.clock.care()
 
     def _judge_speed(self, duration: float, due: Sequence[PlanItem]) -> None:
         """Waiting for other meters on the line counts too. Cycles are left out evenly; this only says so."""
@@ -206,6 +209,9 @@ class MeterTask:
             self.well.reasons["unscaled"] = sentence
         else:
             self.well.reasons.pop("unscaled", None)
+
+    async def _run_once(self, priority: Priority, work: Callable[[DlmsClient], Awaitable[Any]]) -> Any:
+        return await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
 
     def keeps_open(self) -> bool:
         """Is the association left open after an exchange now?"""
@@ -234,7 +240,7 @@ class MeterTask:
 
     def _reading(self, item: PlanItem, answer: Measured, moment: Moment) -> Reading | None:
         if item.quantity.kind is Kind.TIMESTAMP and item.key == "clock":
-            self._watch_clock(answer, moment.time)
+            self.clock.watch(answer, moment.time)
             moment = Moment(moment.time, moment.zone, self.sense)
         try:
             return reading_of(item, answer, moment)
@@ -274,63 +280,6 @@ class MeterTask:
         if reading:
             self.output.publish([(item, reading, lifetime(item.schedule))])
         return reading
-
-    # -- the meter's clock --------------------------------------------------------------------------------------------
-
-    def _watch_clock(self, answer: Measured, now: datetime) -> None:
-        octets = answer.data.value.raw if isinstance(answer.data.value, DateTime) else answer.data.value
-        if not isinstance(octets, bytes) or len(octets) != 12:
-            return
-        moment, self.sense = interpret(octets, now, self.zone, SENSES[self.config.clock.sense])
-        self.well.clock_drift = round((moment - now).total_seconds(), 1) if moment and moment.tzinfo else None
-
-    def _restored_keeper(self) -> ClockKeeper:
-        care = self.config.clock
-        try:
-            kept = self.store.get("clock care", self.id)
-        except StoreError:
-            kept = None
-        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day), self.zone, kept)
-
-    async def _care_for_clock(self) -> None:
-        if self._keeper.obstacle(self.well.clock_drift, self.now()) is not None:
-            return
-        try:
-            await self.set_clock(Priority.POLL, allowed=self._may_set_clock)
-        except DlmsMqttError as error:
-            _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)
-
-    def _may_set_clock(self, drift: float | None) -> bool:
-        """Asked again when it is our turn on the line: the drift of a push is old, and an edge may have come near."""
-        if self._keeper.obstacle(drift, self.now()) is not None:
-            return False
-        self._keeper.was_set(self.now())
-        self.store.set("clock care", self.id, self._keeper.keep())
-        return True
-
-    async def set_clock(
-        self,
-        priority: Priority,
-        wanted: datetime | None = None,
-        allowed: Callable[[float | None], bool] = lambda _drift: True,
-    ) -> dict[str, Any]:
-        """Set the meter's clock to ours (or to ``wanted``), if it is ``allowed`` at its drift, and read it back."""
-        shift = wanted - self.now() if wanted else timedelta(0)
-
-        async def work(client: DlmsClient) -> tuple[datetime | None, float | None]:
-            sense = SENSES[self.config.clock.sense]
-            reading = await read_clock(client, tz=self.zone, now=self.now, sense=sense)
-            if not allowed(reading.drift):
-                return None, reading.drift
-            sent = await set_clock(client, reading, tz=self.zone, now=lambda: self.now() + shift)
-            after = await read_clock(client, tz=self.zone, now=self.now, sense=reading.sense)
-            return sent, after.drift
-
-        sent, drift = await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
-        self.well.clock_drift = drift = None if drift is None else round(drift, 1)
-        if sent is not None:
-            _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
-        return {"time": sent, "drift": drift}
 
     # -- how it goes --------------------------------------------------------------------------------------------------
 

@@ -297,9 +297,9 @@ class MeterRequests:
         """``clock {set?}``: shows the clock, or sets it to our time (true) or to a given one."""
         wanted = request.body.get("set")
         if wanted is True:
-            return await self._meter.set_clock(Priority.COMMAND)
+            return await self._meter.clock.set(Priority.COMMAND)
         if isinstance(wanted, str):
-            return await self._meter.set_clock(Priority.COMMAND, moment_in(wanted, self._meter.now()))
+            return await self._meter.clock.set(Priority.COMMAND, moment_in(wanted, self._meter.now()))
         if wanted not in (None, False):
             raise RequestError("invalid-value", "'set' is true or a time in ISO 8601")
 

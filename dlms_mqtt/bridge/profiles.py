@@ -44,8 +44,12 @@ class Owner(Protocol):
     session: Session
     output: MeterOutput
     zone: tzinfo
-    sense: int
     well: Wellbeing
+
+    @property
+    def sense(self) -> int:
+        """Which sign the deviation of the meter's clock has."""
+        ...
 
     def now(self) -> datetime:
         """Our time in the meter's zone."""

@@ -73,9 +73,9 @@ async def test_an_edge_that_comes_near_while_the_line_is_busy(clock, store):
         busy = asyncio.create_task(rig.task.session.alone(lambda _settings: asyncio.sleep(9 * 60)))
         await asyncio.sleep(1)
         rig.task.well.clock_drift = 100.0
-        await asyncio.gather(rig.task._care_for_clock(), busy)
+        await asyncio.gather(rig.task.clock.care(), busy)
         assert wrong_by(rig) == pytest.approx(100, abs=1)
-        assert rig.task._keeper.keep() == []
+        assert rig.task.clock.keeper.keep() == []
 
 
 async def test_the_old_time_of_a_push_sets_nothing(clock, store):
@@ -84,8 +84,8 @@ async def test_the_old_time_of_a_push_sets_nothing(clock, store):
         await asyncio.sleep(61)
         before = wrong_by(rig)
         rig.task.well.clock_drift = -900.0  # a list that was captured a quarter of an hour ago
-        await rig.task._care_for_clock()
-        assert rig.task._keeper.keep() == []
+        await rig.task.clock.care()
+        assert rig.task.clock.keeper.keep() == []
         assert wrong_by(rig) == pytest.approx(before, abs=0.1)
         assert abs(rig.task.well.clock_drift) < 2
 

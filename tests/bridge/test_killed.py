@@ -48,7 +48,8 @@ async def test_a_killed_bridge_loses_no_more_than_five_seconds(mosquitto, tmp_pa
         readings = [json.loads(text) for text in seen.of(topic)]
     old = [reading for reading in readings if datetime.fromisoformat(reading["time"]) <= killed]
     ages = [(killed - datetime.fromisoformat(reading["time"])).total_seconds() for reading in old]
-    assert min(ages) <= 6 and max(ages) > 6  # times are whole seconds
-    assert len(old) >= max(ages) - 6
+    # one reading a second, its time in whole seconds: the last one kept may be two seconds older than the five
+    assert min(ages) <= 7 and max(ages) > 7
+    assert len(old) >= max(ages) - 7
     seqs = [reading["seq"] for reading in readings]
     assert seqs == sorted(set(seqs))

@@ -263,7 +263,7 @@ async def test_nothing_is_asked_before_the_systems_clock_is_set(clock, store):
     rig = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255", "0.0.1.0.0.255"]})
     async with rig.run():
         await asyncio.sleep(60)
-        for attempt in (rig.task.poll_now(None), rig.task.set_clock(Priority.COMMAND)):
+        for attempt in (rig.task.poll_now(None), rig.task.clock.set(Priority.COMMAND)):
             with pytest.raises(RequestError) as refused:
                 await attempt
             assert refused.value.code == "temporary-failure"
