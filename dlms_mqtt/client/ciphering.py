@@ -112,9 +112,9 @@ class Ciphering:
         return AttributeDescriptor(1, wanted if isinstance(wanted, Obis) else COUNTER_OBIS, 2)
 
     def start(self, number: int) -> None:
-        """Go on from the meter's own counter."""
+        """Go on from the meter's own counter; another session with this key may have come further meanwhile."""
         if self.counter is not None:
-            self.counter.raise_to(number)
+            self.counter.raise_at_least_to(number)
 
     def adopt(self, number: int | None, *, traffic: bool = False) -> bool:
         """Take over the counter that a refusal names: only upwards and within a bound. True: ours is higher now.
@@ -174,7 +174,7 @@ class Ciphering:
         self._traffic = self._store.counter(given, self.title)
         self._traffic.refresh()
         if self._traffic.value < counter.value:  # where the global one was raised, so is this one
-            self._traffic.raise_to(counter.value)
+            self._traffic.raise_at_least_to(counter.value)
         return given
 
     def answer(self, agreed: Association) -> bytes:

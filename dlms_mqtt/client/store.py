@@ -107,16 +107,23 @@ class Counter:
 
     def raise_to(self, number: int) -> None:
         """Let ``number`` be the next one; ConfigError when that would lower the counter."""
-        if not 0 <= number < LIMIT:
-            raise ConfigError(f"an invocation counter is a number from 0 to {LIMIT - 1}, not {number}")
 
         def raised(stored: int | None) -> int:
             if number < (stored or 0):
                 raise ConfigError(f"the counter is at {stored} and is never lowered (asked: {number})")
             return number
 
+        self._put(number, raised)
+
+    def raise_at_least_to(self, number: int) -> None:
+        """Let ``number`` be the next one, or a higher one that another session or process has come to meanwhile."""
+        self._put(number, lambda stored: max(number, stored or 0))
+
+    def _put(self, number: int, change: Callable[[int | None], int]) -> None:
+        if not 0 <= number < LIMIT:
+            raise ConfigError(f"an invocation counter is a number from 0 to {LIMIT - 1}, not {number}")
         self.give_back()
-        self._store._advance(self._row, raised)
+        self._store._advance(self._row, change)
 
     def adopt(self, number: int, bound: int) -> None:
         """Go on with the number that a meter asks for, which nothing proves: only upwards and at most by ``bound``."""
@@ -128,7 +135,7 @@ class Counter:
                 hint="If the meter is right, raise the counter by hand: dlms-mqtt counter.",
             )
         if number > current:
-            self.raise_to(number)
+            self.raise_at_least_to(number)
 
     def _first(self) -> int:
         stored = self._store._stored(self._row)
@@ -235,7 +242,7 @@ class Store:
         row = (key_id(key), system_title.hex())
         counter = self._counters.setdefault(row, Counter(self, row))
         if start is not None and (not counter.known or counter.value < start):
-            counter.raise_to(start)
+            counter.raise_at_least_to(start)
         return counter
 
     def counters(self) -> list[CounterRow]:

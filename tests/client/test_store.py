@@ -107,6 +107,17 @@ def test_refresh_leaves_a_block_that_was_overtaken(path):
         assert mine.next() == FIRST + 2 * BLOCK
 
 
+def test_another_session_may_come_further_while_the_meter_is_asked(path: Path) -> None:
+    """Both found no number, both asked the meter; the one that comes second goes on behind the first."""
+    with Store(path) as one, Store(path) as two:
+        first, second = (store.counter(bytes(16), bytes(8)) for store in (one, two))
+        first.raise_at_least_to(100)
+        used = [first.next() for _ in range(5)]
+        second.raise_at_least_to(100)
+        assert used == [100, 101, 102, 103, 104]
+        assert second.next() > used[-1]
+
+
 def test_raised_but_never_lowered(store, path):
     counter = store.counter(KEY, TITLE)
     counter.raise_to(0)
