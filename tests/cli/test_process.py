@@ -138,7 +138,7 @@ def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
 def meter() -> Iterator[list[str]]:
     """A meter that lets nobody in for a minute after an association that was not released."""
     words = [*COMMAND, "simulate", "--pty", "--fault", "stuck:60"]
-    with subprocess.Popen([*words, "--fault", "delay:0.05"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*words, "--fault", "delay:0.2"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"/dev/pts/\d+", process.stdout.readline())
         assert found
