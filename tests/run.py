@@ -54,7 +54,8 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
             continue
         if primary and not options.quick:
             check_sources(failed, environment)
-        suite = [str(environment / "bin/python"), "-m", "pytest", "-n", "2", "-o", "faulthandler_timeout=300"]
+        suite = [str(environment / "bin/python"), "-m", "pytest", "-o", "faulthandler_timeout=300"]
+        suite += ["-n", "3", "--dist", "worksteal"]  # on two cores: many tests only wait
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once"]
         step(failed, f"tests on Python {version}", suite + pytest_arguments)
     if not pythons:
