@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -36,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "slow_once: slow and the same on every Python: run on one version only",
     ):
         config.addinivalue_line("markers", line)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # nohup, a job in the background: programs under test inherit it
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Function) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

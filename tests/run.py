@@ -14,16 +14,20 @@ import glob
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlms-mqtt-tests"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-PATIENCE = 1800  # s for one step: a test that hangs ends here
+PATIENCE = 1800  # s for one step: what hangs is killed then
+SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
 
 
@@ -40,7 +44,7 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     find_mosquitto()
     component = ROOT / "tests/component/run.sh"
     if not options.quick and component.exists():
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
         primary = position == 0
         environment = make_environment(version, path)
         if environment is None:
-            failed.append(f"install on Python {version}")
+            failed[f"install on Python {version}"] = "see above"
             continue
         if primary and not options.quick:
             check_sources(failed, environment)
@@ -59,12 +63,14 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once"]
         step(failed, f"tests on Python {version}", suite + pytest_arguments)
     if not pythons:
-        failed.append("no Python of 3.11 to 3.14 found")
+        failed["no Python of 3.11 to 3.14 found"] = "install one"
+    for name, end in failed.items():
+        print(f"\n== how it ended: {name}\n{end}", flush=True)
     say("FAILED: " + ", ".join(failed) if failed else f"all passed on Python {', '.join(pythons)}")
     return bool(failed)
 
 
-def check_sources(failed: list[str], environment: Path) -> None:
+def check_sources(failed: dict[str, str], environment: Path) -> None:
     """Lint, format and types."""
     tools = environment / "bin"
     step(failed, "ruff check", [str(tools / "ruff"), "check", "."])
@@ -72,17 +78,27 @@ def check_sources(failed: list[str], environment: Path) -> None:
     step(failed, "mypy", [str(tools / "mypy")])
 
 
-def step(failed: list[str], name: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> None:
-    """Run one command with its output shown; a failure is noted and the rest goes on."""
+def step(failed: dict[str, str], name: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> None:
+    """Run one command with its output shown; a failure is noted with the end of its output, and the rest goes on."""
     say(name)
     began = time.monotonic()
-    try:
-        status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=PATIENCE).returncode
-    except subprocess.TimeoutExpired:
-        say(f"{name}: no end after {PATIENCE} s")
-        status = -1
+    end: deque[str] = deque(maxlen=SHOWN_AGAIN)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", start_new_session=True, **pipes) as process:
+        clock = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+        clock.start()
+        try:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                end.append(line)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            clock.cancel()
+    status = process.returncode
     if status not in accepted:
-        failed.append(name)
+        failed[name] = "".join(end)
     say(f"{name}: {'ok' if status in accepted else f'failed ({status})'}, {time.monotonic() - began:.0f} s")
 
 

@@ -76,13 +76,13 @@ class Exchange:
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._warned = False
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
-        self._asked = 0.0
+        self._waiting = False  # something was sent, nothing has answered it yet
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
         self._last = b""
-        self.last_used = self._loop.time()
+        self.last_used = self._loop.time()  # when something was sent last
 
     @property
     def overhead(self) -> int:
@@ -133,14 +133,18 @@ class Exchange:
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
         try:
-            return await self._answer(self._repeats(message))
+            answer = await self._event(self._repeats(message), self.settings.timeout)
+            if type(answer) is LinkDown:
+                raise LinkLost(_lost(answer))
+            if self._trace and self._hide:
+                log.debug("%s < %s", self.transport.name, answer)
         except BaseException:
             self._owed = type(message) in _UNPAIRED and self.settings.link_framing != "hdlc"
             self.connection.abandon()
             raise
         finally:
             self._hide = False
-            self.last_used = self._loop.time()
+        return answer  # type: ignore[return-value]
 
     async def request(self, message: Apdu, *expected: type[Any]) -> Any:
         """As ``ask``, for an answer of the ``expected`` kinds. ServiceRefused for a refusal of the whole request."""
@@ -157,18 +161,6 @@ class Exchange:
         harmless = harmless or (blocks is not None and blocks.sending)
         return 0 if self.transport.datagram and not harmless else self.settings.retries
 
-    async def _answer(self, repeats: int) -> Apdu:
-        while True:
-            event = await self._event(repeats, self.settings.timeout)
-            kind = type(event)
-            if kind is LinkDown:
-                raise LinkLost(_lost(event))
-            if kind not in ANY_TIME:
-                if self._trace and self._hide:
-                    log.debug("%s < %s", self.transport.name, event)
-                return event  # type: ignore[return-value]
-            self.on_notification(event)  # type: ignore[arg-type]
-
     async def tell(self, message: Apdu) -> None:
         """Send a message that has no answer."""
         self.connection.send(message)
@@ -180,6 +172,7 @@ class Exchange:
         self._deadline = self._loop.time() + self.settings.exchange_timeout
 
     async def _link_event(self, repeats: int, wait: float | None = None) -> LinkUp | LinkDown:
+        self._flush()  # before anything that is left from the link that was
         while True:
             event = await self._event(
                 repeats, self.settings.timeout if wait is None else min(wait, self.settings.timeout)
@@ -188,27 +181,23 @@ class Exchange:
                 return event
 
     async def _event(self, repeats: int, timeout: float) -> Event:
-        """The next event that is more than a sign of life; frames are repeated on silence."""
-        connection, transport = self.connection, self.transport
+        """The next event that is more than a sign of life or a push; frames are repeated on silence."""
         received, elsewhere = bytearray(), False
         left, wait = repeats, timeout
-        self._flush()
         while True:
-            event = self._next_event()
-            kind = type(event)
-            if kind is Activity:
-                left, wait = repeats, timeout
-                if connection.dropped_pushes:
-                    self._warn_dropped()
-            elif event is not None and kind is not Broken:
-                return event
-            self._flush()
+            event = self.connection.next_event()
             if event is not None:
-                elsewhere |= isinstance(event, Broken) and event.reason == "address"
+                if type(event) is Broken:
+                    elsewhere |= event.reason == "address"
+                elif self._is_answer(event):
+                    return event
+                else:
+                    left, wait = repeats, timeout
                 continue
+            self._flush()
             patience = self._patience(wait)
             try:
-                data = await transport.read(patience)
+                data = await self.transport.read(patience)
             except ResponseTimeout:
                 if not left or not self._repeat():
                     raise self._silence(bytes(received), elsewhere) from None
@@ -218,15 +207,22 @@ class Exchange:
                 self._show("<", data)
             if len(received) < _KEPT:
                 received += data
-            connection.receive(data)
+            self.connection.receive(data)
             wait = self._octet_timeout
 
-    def _next_event(self) -> Event | None:
-        event = self.connection.next_event()
-        if event is not None and self._asked and type(event) is not Broken:
-            self.turn_rounds.append(self._loop.time() - self._asked)
-            self._asked = 0.0
-        return event
+    def _is_answer(self, event: Event) -> bool:
+        """False: a sign of life, or a push, which goes to whom it may concern. Either shows how quick the meter is."""
+        if self._waiting:
+            self._waiting = False
+            self.turn_rounds.append(self._loop.time() - self.last_used)
+        if type(event) is Activity:
+            if self.connection.dropped_pushes:
+                self._warn_dropped()
+            return False
+        if type(event) in ANY_TIME:
+            self.on_notification(event)  # type: ignore[arg-type]
+            return False
+        return True
 
     def _patience(self, wait: float) -> float:
         left = self._deadline - self._loop.time()
@@ -249,7 +245,8 @@ class Exchange:
             if self._trace:
                 self._show(">", data)
             self._last = data
-            self._asked = self._loop.time()
+            self.last_used = self._loop.time()
+            self._waiting = True
             self.transport.write(data)
             if not self.transport.datagram:
                 return

@@ -41,6 +41,8 @@ class Connection:
     def __init__(self, side: Side, link: Link) -> None:
         self.side = side
         self.link = link
+        self.receive = link.receive  # bytes from the line
+        self.data_to_send = link.data_to_send  # bytes for the line: all that is queued (of datagrams the next one)
         self.state = State.NO_LINK
         self.cipher: Cipher | None = None
         self.blocks: BlockTransfer | None = None
@@ -91,14 +93,6 @@ class Connection:
             if self.blocks is not None and self.side is Side.CLIENT:
                 self.blocks.reset()
             self.link.send(octets)
-
-    def receive(self, data: bytes) -> None:
-        """Bytes from the line."""
-        self.link.receive(data)
-
-    def data_to_send(self) -> bytes:
-        """Bytes for the line: everything that is queued (where there are datagrams the next one, until b"")."""
-        return self.link.data_to_send()
 
     def repeat(self) -> bool:
         """The response timer ran out: queue again what may be repeated. False: nothing may."""

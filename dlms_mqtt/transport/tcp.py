@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import sys
 from typing import cast
@@ -17,8 +16,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
 #: Seconds for which reads are served without the event loop: after these every other task has its turn.
 _TURN = 0.005
-#: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
-_QUICK = 2
+#: A meter whose last answer took no longer (s) is waited for in place: a turn of the loop costs more CPU than that.
+_QUICK = 0.002
 _CHUNK = 65536
 _CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
@@ -95,8 +94,7 @@ class _Connection(asyncio.Protocol):
         _tune(transport.get_extra_info("socket"))
         if sys.platform != "win32":  # whose loop reads ahead by itself
             self._direct = transport.get_extra_info("socket").dup()
-            self._poll = select.poll()
-            self._poll.register(self._direct, select.POLLIN)
+            self._direct.settimeout(_QUICK)
 
     def at_once(self) -> bytes:
         """What a quick meter says, past the event loop, which takes longer than such a meter; empty where nothing is.
@@ -108,14 +106,14 @@ class _Connection(asyncio.Protocol):
             self._turn_ends = now + _TURN
             return b""
         try:
-            data = self._direct.recv(_CHUNK) if self._poll.poll(_QUICK) else b""
+            data = self._direct.recv(_CHUNK)
         except OSError:
             data = b""
         self._quick = bool(data)
         return data
 
     def data_received(self, data: bytes) -> None:
-        self._quick = self._now() - self._asked < _QUICK / 1000
+        self._quick = self._now() - self._asked < _QUICK
         self.inbox.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,7 +130,7 @@ class _Connection(asyncio.Protocol):
         self.sent.set()
 
     def send(self, data: bytes) -> None:
-        if self.inbox.error is not None or self._transport.is_closing():
+        if self._transport.is_closing():
             raise ConnectionLost(f"{self.name} closed the connection", hint=_CLOSED_HINT)
         self._asked = self._now()
         self._transport.write(data)

@@ -53,8 +53,8 @@ def connecting(port: int, *pieces: bytes) -> Callable[[threading.Event], None]:
 
     def work(done: threading.Event) -> None:
         deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)) as meter:
+        while time.monotonic() < deadline and not done.is_set():
+            with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as meter:
                 for piece in pieces:
                     meter.sendall(piece)
                 done.wait(5)

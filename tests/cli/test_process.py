@@ -146,17 +146,10 @@ def meter() -> Iterator[list[str]]:
         process.terminate()
 
 
-def _as_from_a_terminal() -> None:
-    """These tests may run under nohup, which the command rightly leaves in force."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_told_to_end_it_releases_the_meter(meter: list[str], tmp_path: Path, number: signal.Signals) -> None:
     words = [*COMMAND, "objects", "--values", *meter, "--state", str(tmp_path / "state.sqlite"), "-vv"]
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_as_from_a_terminal
-    ) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         seen = 0
         while seen < 8:  # well inside the session

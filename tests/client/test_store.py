@@ -409,15 +409,15 @@ def test_object_lists(path):
 
 def test_received_counters(path):
     counters = PeerCounters()
-    counters.commit("key", b"METER001", 5)
+    counters.take("key", b"METER001", 5)
     with Store(path) as store:
         assert store.peer_counters("push tcp").keep() == {}
         store.keep_peer_counters("push tcp", counters)
     with Store(path) as store:
         kept = store.peer_counters("push tcp")
         with pytest.raises(SecurityError):
-            kept.check("key", b"METER001", 5)
-        kept.check("key", b"METER001", 6)
+            kept.take("key", b"METER001", 5)
+        kept.take("key", b"METER001", 6)
 
 
 def test_where_the_command_line_keeps_it():

@@ -87,8 +87,10 @@ class WrapperLink:
 
     def data_to_send(self) -> bytes:
         """Everything queued, once; of datagrams the next one: each carries one frame, as IEC 62056-47 has it."""
-        if self._datagram:
-            return self._out.popleft() if self._out else b""
+        if not self._out:
+            return b""
+        if self._datagram or len(self._out) == 1:
+            return self._out.popleft()
         out = b"".join(self._out)
         self._out.clear()
         return out

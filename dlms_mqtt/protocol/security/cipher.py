@@ -109,6 +109,7 @@ class Cipher:
         self.peer_counters = PeerCounters() if peer_counters is None else peer_counters
         self._warn: Callable[[str], None] | None = warn
         self._contexts: dict[str, KeyContext] = {}
+        self._receivers: dict[tuple[int, bool], KeyContext] = {}  # by security control and dedicated: judged once
         self._check()
         if peer_title:
             self.learn_title(peer_title)
@@ -126,6 +127,7 @@ class Cipher:
     def _use(self, name: str, key: Secret | None) -> None:
         if key:
             self._contexts[name] = KeyContext(key, self.keys.authentication)
+            self._receivers.clear()
 
     def use_dedicated_key(self, key: Secret) -> None:
         """The dedicated key of this association, as the InitiateRequest carries it."""
@@ -178,7 +180,7 @@ class Cipher:
 
     def _seal(self, apdu: bytes, dedicated: bool) -> bytes:
         name = "dedicated" if dedicated else "broadcast" if self.broadcast else "encryption"
-        context = self._sending(name)
+        context = self._contexts.get(name) or self._sending(name)
         control = int(self.security) | (self.suite or 0) | (BROADCAST if name == "broadcast" else 0)
         if control & _AUTHENTICATION and not context.authenticates:
             raise ConfigError("authenticated messages need an authentication key", key="authentication_key")
@@ -209,15 +211,15 @@ class Cipher:
         if row is None:
             return self._plain(apdu)
         title, content = self._take_apart(apdu, row.general)
-        context = self._receiving(content[0] if content else 0, row.dedicated)
+        control = content[0] if content else 0
+        context = self._receivers.get((control, row.dedicated)) or self._receiving(control, row.dedicated)
         text, control, counter, verified = context.open(title, content, row.inner)
         if (text[0] if text else -1) not in row.inner and not (verified and row.general):
             raise _wrong_inside(row, verified)
         self._check_level(control, verified)
-        self.peer_counters.check(context.id, title, counter, verified=verified is True)
         if verified is None:
             self._accept_unauthenticated(control)
-        self.peer_counters.commit(context.id, title, counter, verified=verified is True)
+        self.peer_counters.take(context.id, title, counter, verified is True)
         return Unprotected(text, control, counter, _SECURITY[control & _BITS], verified, title)
 
     def _plain(self, apdu: bytes) -> Unprotected:
@@ -270,6 +272,7 @@ class Cipher:
             raise SecurityError(
                 f"the {name} key does not have the length of suite {control & SUITE_MASK}", reason="key"
             )
+        self._receivers[control, dedicated] = context
         return context
 
     def _check_level(self, control: int, verified: bool | None) -> None:

@@ -28,27 +28,27 @@ class PeerCounters:
     def __init__(self, kept: Mapping[str, int] | None = None) -> None:
         self._last: dict[_Key, int] = {_parse(name): counter for name, counter in (kept or {}).items()}
 
-    def check(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
-        """SecurityError unless ``counter`` is above the last one (the first may be 0)."""
-        last = self._last.get((key_id, title, verified), -1)
-        if counter > last:
-            return
-        if counter == last:
-            message = f"this message was received before: its counter is {counter} again (a replay)"
-        else:
-            message = f"the peer's counter fell from {last} to {counter}: an old message, or the meter was reset"
-        raise SecurityError(message, reason="counter", hint=_HINT)
-
-    def commit(self, key_id: str, title: bytes, counter: int, *, verified: bool = True) -> None:
-        """Remember the counter of a message that was judged good."""
+    def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
+        """Remember the counter of a good message; SecurityError unless it is above the last (the first may be 0)."""
         place = (key_id, title, verified)
-        if not verified and place not in self._last and len(self._last) >= MOST_KEPT:
+        last = self._last.get(place, -1)
+        if counter <= last:
+            raise _not_above(counter, last)
+        if not verified and last < 0 and len(self._last) >= MOST_KEPT:
             self._last.pop(next((known for known in self._last if not known[2]), place), None)
         self._last[place] = counter
 
     def keep(self) -> dict[str, int]:
         """The memory as plain values, for a store; the constructor takes it back."""
         return {f"{key}/{title.hex()}/{int(verified)}": n for (key, title, verified), n in self._last.items()}
+
+
+def _not_above(counter: int, last: int) -> SecurityError:
+    if counter == last:
+        message = f"this message was received before: its counter is {counter} again (a replay)"
+    else:
+        message = f"the peer's counter fell from {last} to {counter}: an old message, or the meter was reset"
+    return SecurityError(message, reason="counter", hint=_HINT)
 
 
 def _parse(name: str) -> _Key:

@@ -44,40 +44,41 @@ class Unprotected(NamedTuple):
     system_title: bytes
 
 
+class _Additional(dict[int, bytes]):
+    """Security control -> what a tag covers besides the text: the control itself and the authentication key."""
+
+    def __init__(self, authentication_key: bytes) -> None:
+        super().__init__()
+        self._key = authentication_key
+
+    def __missing__(self, control: int) -> bytes:
+        return self.setdefault(control, bytes((control,)) + self._key)
+
+
 class KeyContext:
     """One encryption key with its authentication key, ready for many messages."""
 
-    __slots__ = ("_aad", "_authentication", "_encrypt", "id")
+    __slots__ = ("_additional", "_authentication", "_encrypt", "authenticates", "id")
 
     def __init__(self, key: bytes, authentication_key: bytes = b"") -> None:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 7 MB that a meter without keys does not need
 
         self._encrypt = AESGCM(key).encrypt
         self._authentication = bytes(authentication_key)
-        self._aad: dict[int, bytes] = {}
+        self._additional = _Additional(self._authentication)
+        self.authenticates = bool(authentication_key)  # whether tags can be made and checked
         self.id = key_id(key)
-
-    @property
-    def authenticates(self) -> bool:
-        """Whether tags can be made and checked."""
-        return bool(self._authentication)
-
-    def additional(self, control: int) -> bytes:
-        """Security control and authentication key: what a tag covers besides the text."""
-        if control not in self._aad:
-            self._aad[control] = bytes((control,)) + self._authentication
-        return self._aad[control]
 
     def gmac(self, control: int, title: bytes, counter: int, text: bytes) -> bytes:
         """The tag over a text that is not encrypted."""
-        return self._encrypt(_NONCE.pack(title, counter), b"", self.additional(control) + text)[:TAG_LENGTH]
+        return self._encrypt(_NONCE.pack(title, counter), b"", self._additional[control] + text)[:TAG_LENGTH]
 
     def seal(self, control: int, title: bytes, counter: int, text: bytes) -> bytes:
         """The protected content as it goes on the line."""
         bits = control & _BOTH
         head = _HEADER.pack(control, counter)
         if bits == _BOTH:
-            sealed = self._encrypt(_NONCE.pack(title, counter), text, self.additional(control))
+            sealed = self._encrypt(_NONCE.pack(title, counter), text, self._additional[control])
             return head + sealed[: TAG_LENGTH - _WHOLE_TAG]
         if bits == _ENCRYPTION:
             return head + self._stream(title, counter, text)
@@ -114,7 +115,7 @@ class KeyContext:
     def _tag(self, control: int, title: bytes, counter: int, text: bytes) -> bytes:
         # Sealing the text again must give the very same tag; the text is not used before that is known.
         if control & _ENCRYPTION:
-            sealed = self._encrypt(_NONCE.pack(title, counter), text, self.additional(control))
+            sealed = self._encrypt(_NONCE.pack(title, counter), text, self._additional[control])
             return sealed[-_WHOLE_TAG : TAG_LENGTH - _WHOLE_TAG]
         return self.gmac(control, title, counter, text)
 
