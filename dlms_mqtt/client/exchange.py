@@ -80,7 +80,7 @@ class Exchange:
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
-        self._deadline = 0.0
+        self._deadline = 0.0  # of the whole question; 0: it begins with the next wait
         self._last = b""
         self.last_used = self._loop.time()  # when something was sent last
 
@@ -103,7 +103,7 @@ class Exchange:
             if attempt:
                 await self.disconnect()
             self.connection.connect()
-            self._start_timer()
+            self._deadline = 0.0
             try:
                 event = await self._link_event(repeats=again if not attempt else 0)
             except ResponseTimeout as error:
@@ -118,7 +118,7 @@ class Exchange:
     async def disconnect(self) -> None:
         """Take the link down; no answer is no error."""
         self.connection.disconnect()
-        self._start_timer()
+        self._deadline = 0.0
         try:
             while type(await self._link_event(repeats=0, wait=_DISCONNECT_WAIT)) is not LinkDown:
                 pass
@@ -129,7 +129,7 @@ class Exchange:
         """Send a message and return its answer, whatever it says. TransportError, RemoteProtocolError."""
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
-        self._start_timer()
+        self._deadline = 0.0
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
         try:
@@ -167,9 +167,6 @@ class Exchange:
         self.connection.abandon()
         self._flush()
         await self.transport.drain()
-
-    def _start_timer(self) -> None:
-        self._deadline = self._loop.time() + self.settings.exchange_timeout
 
     async def _link_event(self, repeats: int, wait: float | None = None) -> LinkUp | LinkDown:
         self._flush()  # before anything that is left from the link that was
@@ -225,7 +222,10 @@ class Exchange:
         return True
 
     def _patience(self, wait: float) -> float:
-        left = self._deadline - self._loop.time()
+        now = self._loop.time()
+        if not self._deadline:
+            self._deadline = now + self.settings.exchange_timeout
+        left = self._deadline - now
         if left <= 0:
             raise ResponseTimeout(f"the exchange took longer than {self.settings.exchange_timeout:g} s")
         return min(wait, left)

@@ -25,7 +25,7 @@ from dlms_mqtt.protocol.security import PeerCounters, key_id
 LIMIT = 0xFFFF_FFFF
 #: Some meters take 0 as "no message yet".
 FIRST = 1
-BLOCK = 64
+BLOCK = 256
 BUSY_SECONDS = 10.0
 
 MEMORY = ":memory:"

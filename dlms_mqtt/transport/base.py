@@ -99,7 +99,7 @@ class Inbox:
     """What was received and the one reader that waits for it."""
 
     def __init__(self, *, datagram: bool = False) -> None:
-        self._chunks: deque[bytes] = deque()
+        self.chunks: deque[bytes] = deque()
         self._datagram = datagram
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -109,7 +109,7 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         """Add bytes and wake the reader."""
-        self._chunks.append(data)
+        self.chunks.append(data)
         self._wake()
 
     def fail(self, error: TransportError) -> None:
@@ -122,26 +122,21 @@ class Inbox:
         """Why the line ended, if it did."""
         return self._error
 
-    @property
-    def empty(self) -> bool:
-        """Is there nothing to read, neither bytes nor an error?"""
-        return not self._chunks and self._error is None
-
     def discard(self) -> bytes:
         """Empty the box and return what was in it."""
-        data = b"".join(self._chunks)
-        self._chunks.clear()
+        data = b"".join(self.chunks)
+        self.chunks.clear()
         return data
 
     async def read(self, timeout: float | None) -> bytes:
         """All the bytes that are there (one datagram), or the first that come."""
-        if not self._chunks:
+        if not self.chunks:
             if self._error is None:
                 await self._wait(timeout)
-            if not self._chunks and self._error is not None:
+            if not self.chunks and self._error is not None:
                 raise repeated(self._error)
-        if self._datagram or len(self._chunks) == 1:
-            return self._chunks.popleft()
+        if self._datagram or len(self.chunks) == 1:
+            return self.chunks.popleft()
         return self.discard()
 
     async def _wait(self, timeout: float | None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import sys
+from time import monotonic
 from typing import cast
 
 from dlms_mqtt.errors import ConnectionLost
@@ -16,8 +18,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
 #: Seconds for which reads are served without the event loop: after these every other task has its turn.
 _TURN = 0.005
-#: A meter whose last answer took no longer (s) is waited for in place: a turn of the loop costs more CPU than that.
-_QUICK = 0.002
+#: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
+_QUICK = 2
 _CHUNK = 65536
 _CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
@@ -53,7 +55,7 @@ class TcpTransport(Transport):
 
     def write(self, data: bytes) -> None:
         """Queue bytes."""
-        self._open().send(data)
+        (self._connection or self._open()).send(data)
 
     async def drain(self) -> None:
         """Wait until the system has taken everything."""
@@ -61,7 +63,7 @@ class TcpTransport(Transport):
 
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
-        connection = self._open()
+        connection = self._connection or self._open()
         return connection.at_once() or await connection.inbox.read(timeout)
 
     def discard(self) -> bytes:
@@ -83,10 +85,9 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._gone = asyncio.Event()
         self._direct: socket.socket | None = None
-        self._turn_ends = 0.0
-        self._asked = 0.0
+        self._queued = False  # the loop has something to send
+        self._yielded = 0.0  # when a read was last left to the loop
         self._quick = False
-        self._now = asyncio.get_running_loop().time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -94,26 +95,27 @@ class _Connection(asyncio.Protocol):
         _tune(transport.get_extra_info("socket"))
         if sys.platform != "win32":  # whose loop reads ahead by itself
             self._direct = transport.get_extra_info("socket").dup()
-            self._direct.settimeout(_QUICK)
+            self._poll = select.poll()
+            self._poll.register(self._direct, select.POLLIN)
 
     def at_once(self) -> bytes:
         """What a quick meter says, past the event loop, which takes longer than such a meter; empty where nothing is.
 
         An end or an error shows empty too: the loop finds it and says it.
         """
-        now = self._now()
-        if self._direct is None or not self._quick or not self.inbox.empty or now > self._turn_ends:
-            self._turn_ends = now + _TURN
+        now = monotonic()
+        if self._direct is None or not self._quick or self.inbox.chunks or now > self._yielded + _TURN:
+            self._yielded = now
             return b""
         try:
-            data = self._direct.recv(_CHUNK)
+            data = self._direct.recv(_CHUNK) if self._poll.poll(_QUICK) else b""
         except OSError:
             data = b""
         self._quick = bool(data)
         return data
 
     def data_received(self, data: bytes) -> None:
-        self._quick = self._now() - self._asked < _QUICK
+        self._quick = monotonic() - self._yielded < _QUICK / 1000
         self.inbox.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,15 +126,27 @@ class _Connection(asyncio.Protocol):
         self.sent.set()
 
     def pause_writing(self) -> None:
+        self._queued = True
         self.sent.clear()
 
     def resume_writing(self) -> None:
+        self._queued = False
         self.sent.set()
 
     def send(self, data: bytes) -> None:
+        """Past the event loop as well; what the system does not take at once is left to it, and so are errors."""
+        taken = 0
+        if self._direct is not None and not self._queued:
+            try:
+                taken = self._direct.send(data)
+            except OSError:
+                taken = 0
+        if taken < len(data):
+            self._send_later(data[taken:])
+
+    def _send_later(self, data: bytes) -> None:
         if self._transport.is_closing():
             raise ConnectionLost(f"{self.name} closed the connection", hint=_CLOSED_HINT)
-        self._asked = self._now()
         self._transport.write(data)
 
     def _close_direct(self) -> None:
