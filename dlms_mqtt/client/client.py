@@ -38,11 +38,11 @@ class DlmsClient(MeterSession):
 
     async def get(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> Data:
         """The value of one attribute. AccessRefused, ServiceRefused."""
-        return decode(await self.again(lambda: self._live_services.get((attribute, access))))[0]
+        return decode(await self.again(lambda services: services.get((attribute, access))))[0]
 
     async def get_raw(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> bytes:
         """The value of one attribute as the meter encoded it (for long buffers that are decoded in one go)."""
-        return await self.again(lambda: self._live_services.get((attribute, access)))
+        return await self.again(lambda services: services.get((attribute, access)))
 
     async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | MeterRefused]:
         """The values of many attributes in as few turns as the meter allows: data or refusal for each, in order."""
@@ -69,7 +69,7 @@ class DlmsClient(MeterSession):
         else:
             items = [(attributes[index], None) for index in group]
             try:
-                answers = await self.again(lambda: self._live_services.get_list(items))
+                answers = await self.again(lambda services: services.get_list(items))
             except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
                 self._list_failed(error, len(group))
                 await self._get_halves(attributes, group, results)
@@ -128,14 +128,14 @@ class DlmsClient(MeterSession):
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""
-        await self.once(lambda: self._live_services.set((attribute, access), value))
+        await self.once(lambda services: services.set((attribute, access), value))
 
     async def set_many(
         self, attributes: Sequence[AttributeDescriptor], values: Sequence[Data]
     ) -> list[MeterRefused | None]:
         """Write several attributes in one request: None or the refusal for each."""
         items = [(attribute, None) for attribute in attributes]
-        return list(await self.once(lambda: self._live_services.set_list(items, values)))
+        return list(await self.once(lambda services: services.set_list(items, values)))
 
     async def tell(self, attribute: AttributeDescriptor, value: Data) -> None:
         """Write one attribute without waiting for an answer (unconfirmed): whether it worked, only reading shows."""
@@ -143,13 +143,13 @@ class DlmsClient(MeterSession):
 
     async def invoke(self, method: MethodDescriptor, argument: Data | None = None) -> Data | None:
         """Run a method; its return parameters, if any. Never repeated by itself. ActionRefused, ServiceRefused."""
-        return await self.once(lambda: self._live_services.invoke(method, argument))
+        return await self.once(lambda services: services.invoke(method, argument))
 
     async def invoke_many(
         self, methods: Sequence[MethodDescriptor], arguments: Sequence[Data | None]
     ) -> list[Data | MeterRefused | None]:
         """Run several methods in one request: return parameters, None or the refusal for each."""
-        return list(await self.once(lambda: self._live_services.invoke_list(methods, arguments)))
+        return list(await self.once(lambda services: services.invoke_list(methods, arguments)))
 
     async def access(
         self, specifications: Sequence[AccessSpecification], values: Sequence[Data | None] = ()
@@ -160,7 +160,7 @@ class DlmsClient(MeterSession):
         """
         padded = [*values, *[None] * (len(specifications) - len(values))]
         sent = [NULL if value is None else value for value in padded]
-        return list(await self.once(lambda: self._live_services.access(specifications, sent)))
+        return list(await self.once(lambda services: services.access(specifications, sent)))
 
     async def keep_alive(self) -> None:
         """Ask for something small, so that the meter does not end an idle association."""

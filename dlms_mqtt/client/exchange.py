@@ -125,15 +125,20 @@ class Exchange:
         except ResponseTimeout:
             log.debug("%s: no answer to the disconnect", self.transport.name)
 
-    async def ask(self, message: Apdu) -> Apdu:
-        """Send a message and return its answer, whatever it says. TransportError, RemoteProtocolError."""
+    async def ask(self, message: Apdu, *expected: type[Apdu]) -> Any:
+        """Send a message and return its answer, which is one of the ``expected`` kinds if there are any.
+
+        TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
+        """
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
         self._deadline = 0.0
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
         try:
-            answer = await self._event(self._repeats(message), self.settings.timeout)
+            answer = await self._event(
+                self._repeats(message) if self.transport.datagram else self.settings.retries, self.settings.timeout
+            )
             if type(answer) is LinkDown:
                 raise LinkLost(_lost(answer))
             if self._trace and self._hide:
@@ -144,22 +149,17 @@ class Exchange:
             raise
         finally:
             self._hide = False
-        return answer  # type: ignore[return-value]
-
-    async def request(self, message: Apdu, *expected: type[Any]) -> Any:
-        """As ``ask``, for an answer of the ``expected`` kinds. ServiceRefused for a refusal of the whole request."""
-        answer = await self.ask(message)
-        if type(answer) in expected:
-            return answer
-        refused = service_refused(answer, unprotected=self.connection.unprotected)
-        raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
+        if expected and type(answer) not in expected:
+            refused = service_refused(answer, unprotected=self.connection.unprotected)
+            raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
+        return answer
 
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
         harmless = type(message) in _REPEATABLE or (isinstance(message, Aarq) and not message.authentication_value)
         blocks = self.connection.blocks  # these have numbers
         harmless = harmless or (blocks is not None and blocks.sending)
-        return 0 if self.transport.datagram and not harmless else self.settings.retries
+        return self.settings.retries if harmless else 0
 
     async def tell(self, message: Apdu) -> None:
         """Send a message that has no answer."""

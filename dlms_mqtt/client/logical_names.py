@@ -71,7 +71,7 @@ class LogicalNames:
 
     def __init__(self, exchange: Exchange, max_pdu: int) -> None:
         self._exchange = exchange
-        self._ask = exchange.request
+        self._ask = exchange.ask
         self._max_pdu = max_pdu
         self._number = self._long = 0
 

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from dlms_mqtt.client.short_names import ShortNames
     from dlms_mqtt.client.store import Store
 
+    Services = LogicalNames | ShortNames
+
 log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ class MeterSession:
         self._random = random
         self._on_notification = on_notification
         self._exchange: Exchange | None = None
-        self._services: LogicalNames | ShortNames | None = None
+        self._services: Services | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
         self._associated = self._signed_on = False
         self._figures = SessionFigures()
@@ -288,7 +290,7 @@ class MeterSession:
         return self._exchange
 
     @property
-    def _live_services(self) -> LogicalNames | ShortNames:
+    def _live_services(self) -> Services:
         if self._services is None:
             raise LocalProtocolError("there is no association: use the client with `async with`")
         return self._services
@@ -311,31 +313,29 @@ class MeterSession:
         """Seconds since the meter was last asked something; 0 while the session is closed."""
         return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
 
-    async def once(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
-            return await call()
+            return await call(self._live_services)
         except ServiceRefused as error:
             self.ciphering.adopt(error.invocation_counter, traffic=True)
             raise
 
-    async def again(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def again(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter."""
         try:
-            return await call()
+            return await call(self._live_services)
         except ServiceRefused as error:
             if not self.ciphering.adopt(error.invocation_counter, traffic=True):
                 raise
-            return await call()
+            return await call(self._live_services)
         except LinkLost as error:
             log.debug("%s: %s; the association is opened again", self.transport.name, error)
             await self._start_over()
-            return await call()
+            return await call(self._live_services)
 
 
-def _services(
-    settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory
-) -> LogicalNames | ShortNames:
+def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory) -> Services:
     if settings.referencing == "ln":
         return LogicalNames(exchange, agreed.max_pdu)
     from dlms_mqtt.client.short_names import ShortNames

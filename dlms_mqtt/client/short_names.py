@@ -261,7 +261,7 @@ class ShortNames:
         return len(request.encode()) + self._exchange.overhead > self._max_pdu
 
     async def _ask(self, request: Apdu) -> Any:
-        return await self._exchange.request(request, ReadResponse if type(request) is ReadRequest else WriteResponse)
+        return await self._exchange.ask(request, ReadResponse if type(request) is ReadRequest else WriteResponse)
 
 
 def _variable(name: int, access: AccessSelector | None) -> VariableAccess:

@@ -99,25 +99,21 @@ class KeyContext:
             return (self._stream(title, counter, rest) if control & _ENCRYPTION else rest), control, counter, None
         if len(content) < HEADER_LENGTH + TAG_LENGTH:
             raise _cut(len(content))
-        text = content[HEADER_LENGTH:-TAG_LENGTH]
+        nonce, text = _NONCE.pack(title, counter), content[HEADER_LENGTH:-TAG_LENGTH]
         if control & _ENCRYPTION:
-            text = self._stream(title, counter, text)
+            text = self._encrypt(nonce, text, None)[:-_WHOLE_TAG]
         if not self._authentication:
             return text, control, counter, None
-        if not hmac.compare_digest(self._tag(control, title, counter, text), content[-TAG_LENGTH:]):
+        # Sealing the text again must give the very same tag; the text is not used before that is known.
+        additional = self._additional[control]
+        sealed = self._encrypt(nonce, *((text, additional) if control & _ENCRYPTION else (b"", additional + text)))
+        if not hmac.compare_digest(sealed[-_WHOLE_TAG : TAG_LENGTH - _WHOLE_TAG], content[-TAG_LENGTH:]):
             raise _wrong_tag(expected is None or (text[0] if text else -1) in expected)
         return text, control, counter, True
 
     def _stream(self, title: bytes, counter: int, text: bytes) -> bytes:
         # GCM is a stream cipher: the same call encrypts and decrypts. One-shot calls are the cheapest by far.
         return self._encrypt(_NONCE.pack(title, counter), text, None)[:-_WHOLE_TAG]
-
-    def _tag(self, control: int, title: bytes, counter: int, text: bytes) -> bytes:
-        # Sealing the text again must give the very same tag; the text is not used before that is known.
-        if control & _ENCRYPTION:
-            sealed = self._encrypt(_NONCE.pack(title, counter), text, self._additional[control])
-            return sealed[-_WHOLE_TAG : TAG_LENGTH - _WHOLE_TAG]
-        return self.gmac(control, title, counter, text)
 
 
 def _wrong_tag(key_fits: bool) -> SecurityError:
