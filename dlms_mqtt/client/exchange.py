@@ -80,7 +80,7 @@ class Exchange:
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
-        self._deadline = 0.0  # of the whole question; 0: it begins with the next wait
+        self._deadline = 0.0  # of the whole question; 0: it counts from what was sent last
         self._last = b""
         self.last_used = self._loop.time()  # when something was sent last
 
@@ -179,7 +179,7 @@ class Exchange:
 
     async def _event(self, repeats: int, timeout: float) -> Event:
         """The next event that is more than a sign of life or a push; frames are repeated on silence."""
-        received, elsewhere = bytearray(), False
+        received, elsewhere = b"", False
         left, wait = repeats, timeout
         while True:
             event = self.connection.next_event()
@@ -197,7 +197,7 @@ class Exchange:
                 data = await self.transport.read(patience)
             except ResponseTimeout:
                 if not left or not self._repeat():
-                    raise self._silence(bytes(received), elsewhere) from None
+                    raise self._silence(received, elsewhere) from None
                 left, wait = left - 1, timeout
                 continue
             if self._trace:
@@ -222,10 +222,10 @@ class Exchange:
         return True
 
     def _patience(self, wait: float) -> float:
-        now = self._loop.time()
         if not self._deadline:
-            self._deadline = now + self.settings.exchange_timeout
-        left = self._deadline - now
+            self._deadline = self.last_used + self.settings.exchange_timeout
+            return min(wait, self.settings.exchange_timeout)
+        left = self._deadline - self._loop.time()
         if left <= 0:
             raise ResponseTimeout(f"the exchange took longer than {self.settings.exchange_timeout:g} s")
         return min(wait, left)

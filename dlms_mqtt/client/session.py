@@ -316,7 +316,7 @@ class MeterSession:
     async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
-            return await call(self._live_services)
+            return await call(self._services or self._live_services)
         except ServiceRefused as error:
             self.ciphering.adopt(error.invocation_counter, traffic=True)
             raise
@@ -324,7 +324,7 @@ class MeterSession:
     async def again(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter."""
         try:
-            return await call(self._live_services)
+            return await call(self._services or self._live_services)
         except ServiceRefused as error:
             if not self.ciphering.adopt(error.invocation_counter, traffic=True):
                 raise

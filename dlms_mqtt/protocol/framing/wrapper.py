@@ -135,19 +135,16 @@ class WrapperLink:
         end: int = start + HEADER_SIZE + length
         if end > len(self._buffer):
             return 0
-        self._deliver(self._buffer[start + HEADER_SIZE : end], source, destination)
-        return end
-
-    def _deliver(self, apdu: bytes, source: int, destination: int) -> None:
-        own, peer = (self.client, self.server) if self.side is Side.CLIENT else (self.server, source)
-        if source != peer or (self.side is Side.SERVER and destination != own):
+        if source != self.server if self.side is Side.CLIENT else destination != self.server:
             self._events.append(Broken("address"))
-            return
+            return end
         self.statistics.frames += 1
         if self.side is Side.SERVER:
             self.client = source
         # A meter may push to another number over the open connection: that is no answer to us.
-        self._events.append(Received(apdu, source, destination, destination != own))
+        unasked = self.side is Side.CLIENT and destination != self.client
+        self._events.append(Received(self._buffer[start + HEADER_SIZE : end], source, destination, unasked))
+        return end
 
     def _resynchronise(self, start: int) -> int:
         found = self._buffer.find(_MARK, start + 1)
