@@ -17,7 +17,7 @@ from dlms_mqtt.transport.network import connect_failed
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
 #: Seconds for which reads are served without the event loop: after these every other task has its turn.
-_TURN = 0.005
+_TURN = 0.01
 #: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
 _QUICK = 2
 _CHUNK = 65536

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 NOISE_KEPT = 256  # bytes of rubbish that are kept for a diagnosis
 
@@ -37,8 +37,7 @@ class LinkUp:
     parameters: LinkParameters
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A whole APDU. ``unnumbered``: it is outside the dialogue (a UI frame, or not addressed to us)."""
 
     apdu: bytes
