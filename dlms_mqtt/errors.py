@@ -34,6 +34,12 @@ class DlmsMqttError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def told(self) -> str:
+        """What went wrong and what to try, in one sentence or two; the last has no full stop if it came without."""
+        stop = "" if self.message.endswith(("?", ".")) else "."
+        return f"{self.message}{stop} {self.hint}" if self.hint else self.message
+
 
 class ProtocolError(DlmsMqttError):
     """A rule of DLMS/COSEM was broken by one side."""

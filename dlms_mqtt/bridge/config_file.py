@@ -37,11 +37,7 @@ class ConfigMistakes(ConfigError):
 
 def _line(mistake: ConfigError) -> str:
     place = f"{mistake.file}:{mistake.line}: " if mistake.line else ""
-    return f"{place}{mistake.key + ': ' if mistake.key else ''}{_sentence(mistake)}"
-
-
-def _sentence(mistake: ConfigError) -> str:
-    return ". ".join(filter(None, (mistake.message, mistake.hint)))
+    return f"{place}{mistake.key + ': ' if mistake.key else ''}{mistake.told}"
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,7 @@ def _convert(document: Document, convert: Callable[[Any], Any], data: Any, at: K
         for item in error.errors:
             _note(document, (*at, *item.path), item.msg)
     except ConfigError as error:
-        document.mistake(at, _sentence(error))
+        document.mistake(at, error.told)
     return None
 
 
@@ -171,7 +167,7 @@ def _scalers(meters: Mapping[str, Meter], document: Document) -> dict[str, Scale
         try:
             found[meter_id] = preset_scalers(meter.preset) if meter.push else {}
         except ConfigError as error:
-            _note(document, ("meters", meter_id, "preset"), _sentence(error))
+            _note(document, ("meters", meter_id, "preset"), error.told)
     return found
 
 
@@ -192,7 +188,7 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     try:
         preset = presets(meter.preset)
     except ConfigError as error:
-        _note(document, (*at[:-1], "preset"), _sentence(error))
+        _note(document, (*at[:-1], "preset"), error.told)
         return None
     lines = {"serial", "tcp", "udp"}
     own = {key for key in meter.connection if key in lines}
@@ -200,5 +196,5 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     try:
         return ConnectionSettings(**{**base, **meter.connection})
     except ConfigError as error:
-        _note(document, (*at, error.key) if error.key else at, _sentence(error))
+        _note(document, (*at, error.key) if error.key else at, error.told)
     return None

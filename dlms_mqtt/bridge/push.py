@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from dlms_mqtt.bridge.config import Push as PushConfig
@@ -32,6 +33,7 @@ _TICK = 1.0  # s between looks at messages that will not be completed
 _STRANGERS = 100
 _AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 _EVERY = 3600.0
+_KEEP_EVERY = 600.0  # s between writings of the counters: a killed bridge may take what was pushed since for new
 
 
 def keys_of(settings: ConnectionSettings) -> Keys | None:
@@ -54,6 +56,8 @@ class PushReceiver:
         self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
         self._readers: dict[str, PushReader] = {}
         self._counters = self._stored_counters()
+        self._news = False  # messages were taken that the store does not know of
+        self._kept = -_KEEP_EVERY
 
     def _stored_counters(self) -> PeerCounters:
         try:
@@ -63,6 +67,9 @@ class PushReceiver:
 
     def close(self) -> None:
         """Remember which messages were taken, so that none is taken twice."""
+        self._keep()
+
+    def _keep(self) -> None:
         try:
             self.meter.store.keep_peer_counters(self.meter.id, self._counters)
         except StoreError as error:
@@ -90,8 +97,12 @@ class PushReceiver:
 
     def tick(self) -> None:
         """Time has passed."""
+        now = asyncio.get_running_loop().time()
         for reader in self._readers.values():
-            self._take(reader.tick(asyncio.get_running_loop().time()))
+            self._take(reader.tick(now))
+        if self._news and now - self._kept >= _KEEP_EVERY:
+            self._news, self._kept = False, now
+            self._keep()
 
     def _take(self, events: Iterable[Push | Refused]) -> list[Refused]:
         refused = []
@@ -99,6 +110,7 @@ class PushReceiver:
             if isinstance(event, Refused):
                 refused.append(event)
             elif self._is_ours(event):
+                self._news = True
                 self.take(event.notification)
         return refused
 
@@ -229,9 +241,6 @@ async def read_connection(receiver: PushReceiver) -> None:
 
 async def _read_line(receiver: PushReceiver, transport: Transport) -> None:
     while True:
-        try:
-            data = await transport.read(_TICK)
-        except ResponseTimeout:
-            receiver.tick()
-        else:
-            receiver.receive(transport.name, data, transport.datagram)
+        with suppress(ResponseTimeout):
+            receiver.receive(transport.name, await transport.read(_TICK), transport.datagram)
+        receiver.tick()

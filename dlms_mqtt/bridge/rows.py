@@ -169,7 +169,7 @@ def _voluptuous(kind: Kind) -> Convert:
         try:
             return kind.convert(value)
         except ConfigError as error:
-            raise vol.Invalid(". ".join(filter(None, (error.message, error.hint)))) from None
+            raise vol.Invalid(error.told) from None
 
     return validate
 

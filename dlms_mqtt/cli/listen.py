@@ -122,8 +122,7 @@ def _now() -> float:
 
 
 def _refused(event: Refused) -> None:
-    sentence = f"{event.error.message}. {event.error.hint}".rstrip(". ")
-    note(f"{event.origin}: refused: {sentence}.")
+    note(f"{event.origin}: refused: {event.error.told.rstrip('.')}.")
 
 
 def push_json(push: Push) -> dict[str, Any]:

@@ -72,8 +72,7 @@ def note(text: str) -> None:
 
 def complain(error: DlmsMqttError) -> None:
     """What went wrong and what to try, in one sentence or two on standard error."""
-    stop = "" if error.message.endswith(("?", ".")) else "."
-    note(f"dlms-mqtt: {_place(error)}{error.message}" + (f"{stop} {error.hint}" if error.hint else ""))
+    note(f"dlms-mqtt: {_place(error)}{error.told}")
 
 
 def _place(error: DlmsMqttError) -> str:

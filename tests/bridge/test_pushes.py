@@ -209,6 +209,7 @@ async def test_a_replay_is_known_after_a_restart_and_forgotten_with_the_meter(mo
         await home.until(lambda: home.meter("availability") == "online")
         taken = len(home.seen.of("dlms_mqtt/meter/house/reading"))
         assert taken
+        await home.until(lambda: home.app.store.peer_counters("house").keep())  # a killed bridge would know it too
     async with house(mosquitto, tmp_path, meter) as home:
         before = len(home.seen.of("dlms_mqtt/meter/house/reading"))
         with caplog.at_level("INFO"):
