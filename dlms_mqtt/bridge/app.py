@@ -25,7 +25,8 @@ from dlms_mqtt.bridge.fleet import Fleet
 from dlms_mqtt.bridge.health import bridge_health, meter_health, signature
 from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.meter_output import Context, clear_meter, put_to_sleep
-from dlms_mqtt.bridge.mqtt import Broker, Will, tls_context
+from dlms_mqtt.bridge.mqtt import Broker
+from dlms_mqtt.bridge.mqtt_client import Will, tls_context
 from dlms_mqtt.bridge.notify import Notifier
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.bridge.payload import dumps
@@ -34,8 +35,9 @@ from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import SealKey
 from dlms_mqtt.bridge.session import CLOCK_SET
 from dlms_mqtt.bridge.topics import Address, Topics
-from dlms_mqtt.client.store import MEMORY, Store, StoreError
-from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import ConfigError, StoreError
 from dlms_mqtt.meter.preset import preset_connection
 from dlms_mqtt.transport.clock import Clock
 

@@ -21,7 +21,8 @@ from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import MEMORY, StoreError
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.errors import StoreError
 
 Supervise = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
 

@@ -13,8 +13,8 @@ from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.clock import interpret, read_clock, set_clock
 from dlms_mqtt.client.memory import Measured
-from dlms_mqtt.client.store import Store, StoreError
-from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import DlmsMqttError, StoreError
 from dlms_mqtt.meter.clock_care import ClockKeeper, ClockRules
 from dlms_mqtt.protocol.timestamps import DateTime
 

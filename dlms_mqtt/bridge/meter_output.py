@@ -19,7 +19,8 @@ from dlms_mqtt.bridge.plan import Plan, PlanItem
 from dlms_mqtt.bridge.readings import UNUSABLE, bits_of, reading_json
 from dlms_mqtt.bridge.topics import Topics
 from dlms_mqtt.bridge.values import MeterState, Value
-from dlms_mqtt.client.store import PEER_COUNTERS, Store, StoreError
+from dlms_mqtt.client.store import PEER_COUNTERS, Store
+from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.transport.clock import Clock
 

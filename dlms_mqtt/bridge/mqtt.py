@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import math
-import socket
 import ssl
 from collections import deque
 from collections.abc import Coroutine, Iterable
@@ -19,30 +18,18 @@ from itertools import islice
 from typing import Any, Protocol
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from dlms_mqtt.bridge.commands import Message
-from dlms_mqtt.bridge.config import Mqtt, Tls
-from dlms_mqtt.bridge.mqtt_client import Client
+from dlms_mqtt.bridge.config import Mqtt
+from dlms_mqtt.bridge.mqtt_client import IN_FLIGHT, V5, V311, Client, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.bridge.payload import dumps
-from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
-_ANSWER = 10.0  # s that the broker has for an answer
-_IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
 _REPLIES = 16_000_000  # characters of replies that wait for the broker; then the oldest go
 SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
-_V5, _V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
-_OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
-_CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
 
 
 class Handler(Protocol):
@@ -56,30 +43,10 @@ class Handler(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker says when the bridge is gone."""
-
-    topic: str
-    payload: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Reply:
     topic: str
     payload: str
     correlation: bytes | None
-
-
-class _Heard(logging.Handler):
-    """What paho-mqtt tells its log and nobody else: why TLS was refused."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.last = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the last one."""
-        self.last = record.getMessage()
 
 
 class Broker:
@@ -96,9 +63,8 @@ class Broker:
         self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
         self._client: Client | None = None
-        self._version = _V311 if config.protocol == "3.1.1" else _V5
+        self._version = V311 if config.protocol == "3.1.1" else V5
         self._idle = asyncio.Event()
-        self._heard = _Heard()
         self.connected = self._silent = self._stood_before = False
         self.trouble = ""
 
@@ -186,7 +152,7 @@ class Broker:
         fresh = [name for name in filters if name not in self._filters]
         self._filters.update(dict.fromkeys(fresh))
         if self._client and fresh:
-            await self._subscribe(self._client, fresh)
+            await self._client.subscribe_to(fresh)
 
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """The opposite."""
@@ -195,13 +161,6 @@ class Broker:
             del self._filters[name]
         if self._client and gone:
             await self._client.unsubscribe(gone)
-
-    async def _subscribe(self, client: Client, filters: list[str]) -> None:
-        if self._version is _V5:
-            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
-            await client.subscribe([(name, options) for name in filters])
-        else:
-            await client.subscribe([(name, 1) for name in filters])
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
@@ -218,13 +177,14 @@ class Broker:
     async def _reconnect(self, context: ssl.SSLContext | None) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
-            since, client = math.inf, self._new_client(context)
+            since = math.inf
+            client = new_client(self._config, self._version, self._client_id, self._will, context, self._skipped)
             try:
                 async with client:
                     since = loop.time()
                     await self._serve(client)
             except (aiomqtt.MqttError, OSError, ValueError) as error:
-                self._broken(error)
+                self._broken(client, error)
             finally:
                 self.connected, self._client = False, None
                 client.ask()
@@ -233,40 +193,11 @@ class Broker:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _new_client(self, context: ssl.SSLContext | None) -> Client:
-        config, is_v5 = self._config, self._version is _V5
-        quiet, self._heard.last = logging.Logger("aiomqtt"), ""
-        quiet.addHandler(self._heard)
-        client = Client(
-            config.host,
-            config.broker_port,
-            username=config.username or None,
-            password=config.password.decode() if config.password else None,
-            identifier=self._client_id,
-            protocol=self._version,
-            will=aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True),
-            keepalive=max(5, round(config.keepalive)),
-            timeout=_ANSWER,
-            tls_context=context,
-            clean_session=None if is_v5 else True,
-            clean_start=True if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,
-            max_inflight_messages=_IN_FLIGHT,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
-            logger=quiet,
-        )
-        client.pending_calls_threshold, client.skipped = 2 * _IN_FLIGHT, self._skipped
-        return client
-
-    def _broken(self, error: Exception) -> None:
-        code = _reason_code(error)
-        if self._config.protocol == "auto" and not self.connected and _may_be_the_version(error, code):
+    def _broken(self, client: Client, error: Exception) -> None:
+        if self._config.protocol == "auto" and not self.connected and client.may_be_the_version(error):
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
-            self._version = _V311 if self._version is _V5 else _V5
-        words = (
-            "the broker refused user name or password"
-            if code in _CREDENTIALS
-            else self._heard.last or str(error) or type(error).__name__
-        )
+            self._version = V311 if self._version is V5 else V5
+        words = client.why(error)
         if words != self.trouble:
             place = f"{self._config.host}:{self._config.broker_port}"
             _LOG.warning(
@@ -281,7 +212,7 @@ class Broker:
 
     async def _live(self, client: Client) -> None:
         if self._filters:
-            await self._subscribe(client, list(self._filters))
+            await client.subscribe_to(list(self._filters))
         await self._handler.broker_connected()
         self.connected = True
         if self.trouble:
@@ -295,7 +226,7 @@ class Broker:
 
     async def _receive(self, client: Client) -> None:
         async for message in client.messages:
-            self._handler.broker_message(_message(message))
+            self._handler.broker_message(message_of(message))
 
     async def _send_all(self, client: Client) -> None:
         while True:
@@ -307,7 +238,7 @@ class Broker:
             await self._wake.wait()
 
     async def _send_replies(self, client: Client) -> None:
-        batch = list(islice(self._replies, _IN_FLIGHT))
+        batch = list(islice(self._replies, IN_FLIGHT))
         await asyncio.gather(*(self._send_reply(client, reply) for reply in batch))
         for reply in batch:
             if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
@@ -315,10 +246,10 @@ class Broker:
 
     async def _send_reply(self, client: Client, reply: _Reply) -> None:
         payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
-        await client.publish(reply.topic, payload, qos=1, properties=_properties(self._version, reply))
+        await client.publish(reply.topic, payload, qos=1, properties=client.answering(reply.correlation))
 
     async def _send_some_retained(self, client: Client) -> None:
-        batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, _IN_FLIGHT)}
+        batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, IN_FLIGHT)}
         for topic in batch:  # whatever changes from here on is sent again
             del self._unsent[topic]
         # published in this order, confirmed in any; a broken line sends everything again
@@ -330,7 +261,7 @@ class Broker:
     async def _send_outbox(self, client: Client) -> None:
         while True:
             self._wake_outbox.clear()
-            while batch := self._outbox.batch(_IN_FLIGHT):
+            while batch := self._outbox.batch(IN_FLIGHT):
                 await asyncio.gather(*(_publish(client, entry.topic, entry.payload) for entry in batch))
                 self._outbox.done([entry.number for entry in batch])
             self._check_idle()
@@ -363,37 +294,6 @@ def _too_large(payload: str) -> str:
     return dumps({**({"id": reply["id"]} if "id" in reply else {}), "status": "error", "error": error})
 
 
-def _properties(version: aiomqtt.ProtocolVersion, reply: _Reply) -> Properties | None:
-    if version is not _V5 or reply.correlation is None:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.CorrelationData = reply.correlation
-    return properties
-
-
-def _message(message: aiomqtt.Message) -> Message:
-    properties = message.properties
-    payload = message.payload if isinstance(message.payload, bytes) else b""
-    return Message(
-        message.topic.value,
-        payload,
-        bool(message.retain),
-        getattr(properties, "ResponseTopic", ""),
-        getattr(properties, "CorrelationData", None),
-    )
-
-
-def _reason_code(error: BaseException) -> int | None:
-    code = error.rc if isinstance(error, MqttConnectError) else None
-    return code.value if isinstance(code, ReasonCode) else code
-
-
-def _may_be_the_version(error: Exception, code: int | None) -> bool:
-    return code in _OLD_VERSION or (
-        code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
-    )
-
-
 async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run them side by side until one ends; cancel the others; raise what it raised."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
@@ -405,16 +305,3 @@ async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """The TLS settings in force; ConfigError when a file cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca or None)
-        if tls.certificate:
-            context.load_cert_chain(tls.certificate, tls.key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the TLS files of the broker cannot be used: {error}", key="mqtt.tls") from None
-    if not tls.verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time

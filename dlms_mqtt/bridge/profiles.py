@@ -17,8 +17,8 @@ from dlms_mqtt.bridge.schedule import Timetable
 from dlms_mqtt.bridge.session import Session
 from dlms_mqtt.bridge.wellbeing import Wellbeing
 from dlms_mqtt.client.profile import Column, Profile, Selection, read_profile
-from dlms_mqtt.client.store import Store, StoreError
-from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import DlmsMqttError, StoreError
 from dlms_mqtt.meter.quantities import quantity
 from dlms_mqtt.meter.readings import convert
 from dlms_mqtt.protocol.obis import Obis

@@ -15,9 +15,8 @@ from dlms_mqtt.bridge.readings import Moment
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import StoreError
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout, StoreError
 from dlms_mqtt.meter.push_readings import identity, measured, taken_at
 from dlms_mqtt.meter.quantities import Item, quantity, unique
 from dlms_mqtt.meter.quantity import Quantity

@@ -18,7 +18,7 @@ from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.quality import FrameSize, LineQuality, SessionFigures
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AssociationRefused,
@@ -27,6 +27,7 @@ from dlms_mqtt.errors import (
     MeterRefused,
     SecurityError,
     ServiceRefused,
+    StoreError,
 )
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis

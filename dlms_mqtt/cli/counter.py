@@ -11,7 +11,8 @@ from dlms_mqtt.cli.options import add_connection, option, target
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.client.ciphering import Ciphering
 from dlms_mqtt.client.settings import parse_int
-from dlms_mqtt.client.store import Store, default_path
+from dlms_mqtt.client.state_file import default_path
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.security import key_id
 

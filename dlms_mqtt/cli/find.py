@@ -76,7 +76,8 @@ def _list_ports(as_json: bool) -> int:
 
 
 async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespace) -> Found:
-    from dlms_mqtt.client.store import Store, default_path
+    from dlms_mqtt.client.state_file import default_path
+    from dlms_mqtt.client.store import Store
 
     with Store(args.state or default_path()) as store, Progress("find") as progress:
         if args.fresh:

@@ -99,7 +99,7 @@ def _pick(meters: Sequence[str], wanted: str | None, file: Path) -> str:
 
 
 def _state(args: argparse.Namespace) -> Path:
-    from dlms_mqtt.client.store import default_path
+    from dlms_mqtt.client.state_file import default_path
 
     return args.state or default_path()
 

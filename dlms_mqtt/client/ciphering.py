@@ -204,7 +204,8 @@ class Ciphering:
 
 
 def _store_in_memory() -> Store:
-    from dlms_mqtt.client.store import MEMORY, Store
+    from dlms_mqtt.client.state_file import MEMORY
+    from dlms_mqtt.client.store import Store
 
     return Store(MEMORY)
 

@@ -1,23 +1,18 @@
-"""What must survive: one SQLite file for command line and bridge, safe against kill -9 and several processes at once.
+"""What must survive, for command line and bridge: invocation counters, remembered facts, object lists.
 
 The rule of this file: an invocation counter is on the disk, as used, before it is handed out. Numbers are reserved in
-blocks; what a killed process did not use of its block is lost, never given again. A file that is damaged is not
-replaced in silence, because its counters would begin again and the same key would protect two messages alike.
-
-The journal is TRUNCATE with synchronous=FULL, not WAL: durable too, and a plain copy of the file is a whole backup.
+blocks; what a killed process did not use of its block is lost, never given again.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from itertools import count
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from dlms_mqtt.client.state_file import MEMORY, StateFile
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 
@@ -26,12 +21,8 @@ LIMIT = 0xFFFF_FFFF
 #: Some meters take 0 as "no message yet".
 FIRST = 1
 BLOCK = 256
-BUSY_SECONDS = 10.0
 
-MEMORY = ":memory:"
 PEER_COUNTERS = "peer counters"  # namespace: what was received last from each push source
-
-__all__ = ["MEMORY", "PEER_COUNTERS", "Counter", "CounterRow", "Store", "StoreError", "default_path", "set_aside"]
 
 # One tuple of statements per version of the file; only ever appended to.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -44,7 +35,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " firmware TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (meter, client, authentication, firmware))",
     ),
 )
-_COMPONENTS = "CREATE TABLE IF NOT EXISTS components (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"
 
 
 class CounterRow(NamedTuple):
@@ -53,13 +43,6 @@ class CounterRow(NamedTuple):
     key_id: str
     system_title: str
     next: int
-
-
-def default_path(environment: Mapping[str, str] | None = None) -> Path:
-    """Where the command line keeps its state: ``$XDG_STATE_HOME/dlms-mqtt/state.sqlite``."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home()) / ".local" / "state"
-    return Path(base) / "dlms-mqtt" / "state.sqlite"
 
 
 class Counter:
@@ -151,22 +134,18 @@ class Counter:
         return min(first + self._store.block, LIMIT)
 
 
-class Store:
+class Store(StateFile):
     """The state file, open. ``with Store(path) as store`` gives unused numbers back when it closes."""
 
     def __init__(self, path: Path | str = MEMORY, *, block: int = BLOCK) -> None:
-        self.path = str(path)
+        super().__init__(path)
         self.block = block
         self._counters: dict[tuple[str, str], Counter] = {}
-        with self._errors():
-            if self.path != MEMORY:
-                _prepare(Path(self.path))
-            self._db = _connect(self.path)
         try:
             self.migrate("store", MIGRATIONS)
-            self._check()
+            self.check("counters")
         except BaseException:
-            self._db.close()
+            super().close()
             raise
 
     def __enter__(self) -> Self:
@@ -181,59 +160,7 @@ class Store:
             for counter in self._counters.values():
                 counter.give_back()
         self._counters.clear()
-        self._db.close()
-
-    # -- the file -----------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when it is left; StoreError. The bridge keeps its own tables through this."""
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):  # a full disk may have rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """The rows of a query; StoreError."""
-        with self._errors():
-            return self._db.execute(sql, parameters).fetchall()
-
-    def migrate(self, component: str, steps: Sequence[Sequence[str]]) -> None:
-        """Bring the tables of ``component`` to version ``len(steps)``; StoreError when the file is newer than that."""
-        if self._version(component) == len(steps):
-            return
-        with self.transaction() as db:
-            version = self._version(component)
-            if version > len(steps):
-                raise StoreError(
-                    f"{self.path} was written by a newer dlms-mqtt ({component} {version}, known: {len(steps)})",
-                    hint="Update this installation.",
-                )
-            for step in steps[version:]:
-                for statement in step:
-                    db.execute(statement)
-            db.execute("INSERT OR REPLACE INTO components VALUES (?, ?)", (component, len(steps)))
-
-    def _version(self, component: str) -> int:
-        rows = self.read("SELECT version FROM components WHERE name = ?", (component,))
-        return rows[0][0] if rows else 0
-
-    def _check(self) -> None:
-        found = self.read("PRAGMA quick_check(counters)")
-        if found != [("ok",)]:
-            raise _damaged(self.path, str(found[0][0]))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _store_error(self.path, error) from error
+        super().close()
 
     # -- invocation counters ------------------------------------------------------------------------------------------
 
@@ -325,90 +252,3 @@ class Store:
             db.execute(
                 "INSERT INTO object_lists VALUES (?, ?, ?, ?, ?)", (meter, client, authentication, firmware, data)
             )
-
-
-def set_aside(path: Path | str) -> Path:
-    """Rename a damaged state file (``.damaged-1`` and so on), so that a new one can begin; the new name.
-
-    Its counters are lost: each must be raised above the last number used before its key protects a message again.
-    """
-    path = Path(path)
-    name = next(
-        path.with_name(f"{path.name}.damaged-{n}") for n in count(1) if not _beside(path, f".damaged-{n}").exists()
-    )
-    path.rename(name)
-    with suppress(FileNotFoundError):
-        _beside(path, "-journal").rename(_beside(name, "-journal"))
-    return name
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    db.execute("PRAGMA journal_mode=TRUNCATE")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute(_COMPONENTS)
-    return db
-
-
-def _prepare(path: Path) -> None:
-    """A state file that is there, has something in it, and is for its owner's eyes only."""
-    try:
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create(path)
-        state = path.stat()
-        if state.st_mode & 0o077:
-            path.chmod(0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the state file {path} can't be used: {error.strerror}", hint="Check the directory and its owner."
-        ) from error
-    if not state.st_size:
-        raise _damaged(str(path), "it is empty")
-
-
-def _create(path: Path) -> None:
-    """A new file appears whole or not at all, so that an empty one is always a damaged one."""
-    new = _beside(path, f".new-{os.getpid()}")
-    leftovers = (new, _beside(new, "-journal"))
-    for leftover in leftovers:  # of a killed process that had the same number
-        leftover.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        _connect(str(new)).close()
-        with suppress(FileExistsError):  # another process was faster
-            os.link(new, path)
-    finally:
-        for leftover in leftovers:
-            leftover.unlink(missing_ok=True)
-
-
-# Why SQLite could not do it (primary result codes), and what helps.
-_REASONS: dict[int, tuple[str, str]] = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "Make room on the disk."),
-    sqlite3.SQLITE_IOERR: ("the disk can't be read or written", "Check the disk and the room on it."),
-    sqlite3.SQLITE_READONLY: ("it is read-only", "Check the owner of the file and its directory."),
-    sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "Check the owner of the file and its directory."),
-    sqlite3.SQLITE_BUSY: ("another process holds it", "Look for a program that keeps it open."),
-}
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def _store_error(path: str, error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _DAMAGE:
-        return _damaged(path, str(error))
-    reason, hint = _REASONS.get(code, (str(error), ""))
-    return StoreError(f"the state file {path} can't be used: {reason}", hint=hint)
-
-
-def _damaged(path: str, why: str) -> StoreError:
-    return StoreError(
-        f"the state file {path} is damaged ({why}); the invocation counters in it may be lost",
-        hint="Move it away, then raise each counter above the last number used: dlms-mqtt counter. "
-        "A lower one would protect two messages alike.",
-    )

@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from dlms_mqtt.bridge.config import Mqtt, Tls
-from dlms_mqtt.bridge.mqtt import Broker, Will, tls_context
+from dlms_mqtt.bridge.mqtt import Broker
+from dlms_mqtt.bridge.mqtt_client import Will, tls_context
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError

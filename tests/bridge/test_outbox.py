@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.bridge.outbox import Outbox
-from dlms_mqtt.client.store import Store, StoreError
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.errors import StoreError
 
 
 @pytest.fixture

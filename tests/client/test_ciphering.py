@@ -10,7 +10,8 @@ import pytest
 
 from dlms_mqtt.client.ciphering import ADOPTION_BOUND, Ciphering, public_settings
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
-from dlms_mqtt.client.store import MEMORY, Store
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError, SecurityError
 from dlms_mqtt.protocol.secret import Secret
 

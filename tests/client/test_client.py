@@ -16,7 +16,8 @@ from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.objects import read_objects
 from dlms_mqtt.client.profile import Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
-from dlms_mqtt.client.store import MEMORY, Store
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import (
     AccessRefused,
     AssociationRefused,

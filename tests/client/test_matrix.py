@@ -12,7 +12,8 @@ import pytest
 from pydlms.security.context import SecurityContext, SecurityPolicy
 from pydlms.simulator import ClientProfile, example_meter
 
-from dlms_mqtt.client.store import MEMORY, Store
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import AuthenticationRefused, MeterRefused, ServiceRefused
 from dlms_mqtt.protocol.acse import Mechanism
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS

@@ -18,10 +18,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client import store as store_module
+from dlms_mqtt.client import state_file
 from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.store import BLOCK, FIRST, LIMIT, Store, StoreError, default_path, set_aside
-from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
+from dlms_mqtt.client.state_file import default_path, set_aside
+from dlms_mqtt.client.store import BLOCK, FIRST, LIMIT, Store
+from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 from tests.client import killed
 from tests.client.our_meter import OurMeter
@@ -278,7 +279,7 @@ def test_closing_a_store_that_can_not_write_is_quiet(path):
 
 
 def test_held_by_another_process(path, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(state_file, "BUSY_SECONDS", 0.01)
     with Store(path) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

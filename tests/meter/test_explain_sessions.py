@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.store import MEMORY, Store
+from dlms_mqtt.client.state_file import MEMORY
+from dlms_mqtt.client.store import Store
 from dlms_mqtt.meter.explain import explain
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
 from dlms_mqtt.protocol.data import Data, DataType
