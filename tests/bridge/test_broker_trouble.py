@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from dlms_mqtt.bridge import mqtt as bridge_mqtt
+from dlms_mqtt.bridge import mqtt_client
 from dlms_mqtt.bridge.config import Tls
 from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.house import house
@@ -32,7 +33,7 @@ CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
 async def test_a_broker_that_falls_silent_and_drops_us_later(monkeypatch):
     """asyncio logs an exception that nobody asked for when it is collected, and no such line may appear."""
     monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(bridge_mqtt, "_ANSWER", 0.2)
+    monkeypatch.setattr(mqtt_client, "_ANSWER", 0.2)
     dropped: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -177,7 +178,7 @@ PAPERS = {  # address in the broker's certificate; who signed ours (None: we sho
 @pytest.mark.expect_log("No line to the broker")
 @pytest.mark.parametrize("what", PAPERS)
 async def test_papers_that_are_not_in_order(mosquitto_factory, ours, tmp_path, monkeypatch, what):
-    monkeypatch.setattr(bridge_mqtt, "_ANSWER", 1.0)
+    monkeypatch.setattr(mqtt_client, "_ANSWER", 1.0)
     authorities = {"ours": ours, "other": Authority(tmp_path, "other")}
     address, signer, trusted = PAPERS[what]
     port = _secured(mosquitto_factory, ours, address, clients=True)
