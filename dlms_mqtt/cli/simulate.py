@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _DEFAULT = "127.0.0.1:4059"
 _EPILOG = """
-Without a line: TCP wrapper on 127.0.0.1:4059. A fault is name[:value][,p=0.1][,after=5][,times=1]: how often it strikes
-is counted in answers, requests or blocks. Keys and passwords of the built-in clients are published, for tests, and
-printed; those of a description are not.
+Without a line: TCP wrapper on 127.0.0.1:4059. Port 0 is any free port, which is printed. A fault is
+name[:value][,p=0.1][,after=5][,times=1]: how often it strikes is counted in answers, requests or blocks. Keys and
+passwords of the built-in clients are published, for tests, and printed; those of a description are not.
 A description has kind, seed, name, zone, from, objects, remove, associations, oddities, faults and push, e.g.
 {objects: [{obis: 0.0.128.0.1.255, value: 5, type: unsigned, writable: [2]}], associations: [16, {client: 3}]}.
 """
@@ -121,12 +121,12 @@ async def _replay(args: argparse.Namespace) -> None:
     from dlms_mqtt.simulator.lines import PtyLine
     from dlms_mqtt.simulator.replay import replay_on, replay_tcp
     from dlms_mqtt.transport import Transport, make_transport
-    from dlms_mqtt.transport.base import format_address, parse_address
+    from dlms_mqtt.transport.base import format_address
 
     capture = Capture.load(args.replay)
     with _Tasks() as tasks:
         for text in args.tcp or ([] if args.pty or args.serial else [_DEFAULT]):
-            server = await replay_tcp(capture, *parse_address(text), args.framing)
+            server = await replay_tcp(capture, *_served(text), args.framing)
             say(f"replay on TCP {format_address(*server.sockets[0].getsockname()[:2])}")
         lines: list[Transport] = [make_transport(text, baud=args.baud) for text in args.serial]
         lines += [PtyLine()] if args.pty else []
@@ -160,24 +160,24 @@ async def _lines(args: argparse.Namespace, described: Described, stack: AsyncExi
     """Open every line that was asked for; a sentence about each."""
     from dlms_mqtt.simulator import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_tcp, serve_udp
     from dlms_mqtt.transport import make_transport
-    from dlms_mqtt.transport.base import format_address, parse_address
+    from dlms_mqtt.transport.base import format_address
 
     meter, faults, said = described.meter, described.faults or None, []
     anything = args.udp or args.serial or args.pty or args.rfc2217
     framing = args.framing or "wrapper"
     for text in args.tcp or ([] if anything else [_DEFAULT]):
         server = await stack.enter_async_context(
-            serve_tcp(meter, *parse_address(text), framing, faults=faults, **_hdlc(args, framing))
+            serve_tcp(meter, *_served(text), framing, faults=faults, **_hdlc(args, framing))
         )
         said.append(f"{framing} on TCP {format_address(*server.address)}")
     for text in args.udp:
-        address = await stack.enter_async_context(serve_udp(meter, *parse_address(text), faults=faults))
+        address = await stack.enter_async_context(serve_udp(meter, *_served(text), faults=faults))
         said.append(f"wrapper on UDP {format_address(*address)}")
     framing = args.framing or "hdlc"
     signs_on = SignOnOptions() if args.opening == "sign-on" else None
     options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_hdlc(args, framing)}
     for text in args.rfc2217:
-        address = await stack.enter_async_context(serve_rfc2217(meter, *parse_address(text), framing, **options))
+        address = await stack.enter_async_context(serve_rfc2217(meter, *_served(text), framing, **options))
         said.append(f"{framing} on rfc2217://{format_address(*address)} ({args.opening})")
     for text in args.serial:
         await stack.enter_async_context(serve_memory(meter, make_transport(text, baud=args.baud), framing, **options))
@@ -186,6 +186,12 @@ async def _lines(args: argparse.Namespace, described: Described, stack: AsyncExi
         line = await stack.enter_async_context(serve_pty(meter, framing, **options))
         said.append(f"{framing} on {line.device} ({args.opening})")
     return said
+
+
+def _served(text: str) -> tuple[str, int]:
+    from dlms_mqtt.transport.base import parse_address
+
+    return parse_address(text, least_port=0)
 
 
 def _hdlc(args: argparse.Namespace, framing: str) -> dict[str, Any]:

@@ -187,8 +187,11 @@ def closed(name: str) -> ConnectionLost:
     return ConnectionLost(f"{name} is not open")
 
 
-def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
-    """``host``, ``host:port``, ``[v6]:port`` or a bare IPv6 address; ConfigError."""
+def parse_address(text: str, default_port: int = DEFAULT_PORT, *, least_port: int = 1) -> tuple[str, int]:
+    """``host``, ``host:port``, ``[v6]:port`` or a bare IPv6 address; ConfigError.
+
+    ``least_port`` 0 lets the system choose the port that is served.
+    """
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         sound = bool(bracket) and (not port or port.startswith(":"))
@@ -198,7 +201,7 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> tuple[str, int
     else:
         host, colon, port = text.partition(":")
         sound = bool(port) or not colon
-    if not sound or not _is_host(host) or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
+    if not sound or not _is_host(host) or (port and not (port.isdecimal() and least_port <= int(port) < 65536)):
         raise ConfigError(f"'{text}' is no HOST:PORT", hint="Write 192.168.1.5:4059 or [fd00::5]:4059.")
     return host, int(port or default_port)
 

@@ -18,9 +18,10 @@ import pytest
 
 from dlms_mqtt.cli.listen import Printer
 from dlms_mqtt.client.push import PushSource
+from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.transport.clock import FakeClock
 from tests.cli.conftest import Cli, Result
-from tests.client.test_push import KEYS, LLC, PLAIN, TITLE, blocks, cipher, ui
+from tests.client.test_push import DSMR_2, KEYS, LLC, PLAIN, TITLE, blocks, cipher, ui
 from tests.frames_data import entry
 from tests.free_port import free_port
 from tests.line import PacedPty
@@ -194,7 +195,9 @@ def test_nobody_at_the_converter(cli: Cli) -> None:
     assert "nobody listens" in result.err
 
 
-@pytest.mark.parametrize("data", [KAMSTRUP, LUXEMBOURG], ids=["hdlc", "telegram"])
+@pytest.mark.parametrize(
+    "data", [KAMSTRUP, LUXEMBOURG, add_parity(DSMR_2)], ids=["hdlc", "telegram", "telegram at 7E1"]
+)
 def test_serial(cli: Cli, data: bytes) -> None:
     ready, device, loop, done = threading.Event(), [], asyncio.new_event_loop(), asyncio.Event()
 

@@ -15,12 +15,11 @@ Cli = Callable[..., Any]
 
 
 def test_it_says_where_and_who(cli: Cli) -> None:
-    result = cli(
-        "simulate", "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--pty", "--seconds", "0.01", "--seed", "2"
-    )
-    if result.status == 2:  # port 0 is no port to listen on
-        result = cli("simulate", "--pty", "--seconds", "0.01", "--seed", "2")
-    assert result.status == 0
+    lines = [word for kind in ("--tcp", "--udp", "--rfc2217") for word in (kind, "127.0.0.1:0")]
+    result = cli("simulate", *lines, "--pty", "--seconds", "0.01", "--seed", "2")
+    assert result.status == 0, result.err
+    for where in ("wrapper on TCP ", "wrapper on UDP ", "hdlc on rfc2217://"):
+        assert re.search(rf"{where}127\.0\.0\.1:[1-9]\d+", result.out)
     assert re.search(r"hdlc on /dev/pts/\d+ \(direct\)", result.out)
     assert "management" in result.out
     assert "DMQ" in result.out

@@ -19,6 +19,7 @@ from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
 from dlms_mqtt.protocol.framing.mbus import MbusFrame
+from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.framing.wrapper import encode_frame as wrap
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
@@ -200,6 +201,29 @@ def test_telegrams() -> None:
     push = one_push(run(PushReader("line", KEYS), *octets(container)))
     assert push.notification == Telegram.decode(LUXEMBOURG)
     assert push.opened.verified is True
+
+
+DSMR_2 = (
+    b"/KMP5 KA6U001511209910\r\n\r\n0-0:96.1.1(204B413655303031)\r\n1-0:1.8.1(00185.000*kWh)\r\n"
+    b"1-0:2.8.1(00013.000*kWh)\r\n0-0:96.14.0(0001)\r\n1-0:1.7.0(0000.98*kW)\r\n0-0:96.13.0()\r\n!\r\n"
+)
+
+
+@pytest.mark.parametrize("cut", [1, 7, len(DSMR_2)])
+def test_telegrams_at_7e1(cut: int) -> None:
+    """Before DSMR 4 the P1 port speaks 7E1; a port at 8N1 reads the parity as bit 7."""
+    sent = add_parity(b"o rubbish.\r\n" + DSMR_2 + DSMR_2)
+    found = run(PushReader("p1"), *(sent[at : at + cut] for at in range(0, len(sent), cut)))
+    assert [push.notification.text.encode() for push in found if isinstance(push, Push)] == [DSMR_2] * 2
+    assert [push.message.frames[0].raw for push in found if isinstance(push, Push)] == [add_parity(DSMR_2)] * 2
+
+
+def test_a_telegram_at_7e1_with_wrong_parity_is_not_believed() -> None:
+    """It has no CRC: its parity is all that vouches for it."""
+    sent = bytearray(add_parity(DSMR_2))
+    sent[60] ^= 0x04
+    assert run(PushReader("p1"), bytes(sent), whole=True) == []
+    assert len(run(PushReader("p1"), bytes(sent), add_parity(DSMR_2))) == 1
 
 
 def test_what_is_no_push_is_passed_over() -> None:

@@ -488,15 +488,18 @@ async def push(end: MemoryTransport, octets: bytes, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def test_a_telegram_in_clear_text(clock: FakeClock) -> None:
+@pytest.mark.parametrize(("baud", "seven_bits"), [(115200, False), (9600, True)])
+async def test_a_telegram_in_clear_text(clock: FakeClock, baud: int, seven_bits: bool) -> None:
+    """At 7E1 (before DSMR 4) it is heard at 8N1, with the parity in bit 7, and `listen` reads it so."""
     near, far = memory_pair(line=SerialFormat())
     await far.open()
-    await far.configure(baud=115200)
-    async with background(push(far, b"/ISK5 MT\r\n\r\n" + READOUT + b"!1234\r\n", 5.0)):
+    await far.configure(baud=baud)
+    telegram = b"/ISK5 MT\r\n\r\n" + READOUT + (b"!\r\n" if seven_bits else b"!1234\r\n")
+    async with background(push(far, add_parity(telegram) if seven_bits else telegram, 5.0)):
         found = await find({"serial": "bench"}, open_line=lambda _: near, limits=Limits(seconds=300))
     assert not found.found
     assert found.names[0] == "telegram"
-    assert found.connection == {"serial": "bench", "baud": 115200, "parity": "none"}
+    assert found.connection == {"serial": "bench", "baud": baud, "parity": "none"}
     assert "listen" in found.diagnosis
     await far.close()
 

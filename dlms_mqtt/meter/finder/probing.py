@@ -24,7 +24,6 @@ from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.meter.preset import matching, preset_connection
 from dlms_mqtt.protocol.framing.hdlc_address import encode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Frame, Kind, encode_frame
-from dlms_mqtt.protocol.framing.seven_bit import has_parity
 from dlms_mqtt.protocol.framing.sign_on import BAUD_RATES, Identification
 from dlms_mqtt.transport.base import Transport
 
@@ -133,7 +132,9 @@ class Probing:
         if seen.evidence in (Evidence.NOTHING, Evidence.OTHER_STATION):
             return left
         self.facts.oddities.add("unasked")
+        here = self.line.transport.format
         listening = [probe for probe in left if probe.kind == "listen"]
+        listening.sort(key=lambda probe: here is not None and probe.options.get("baud") != here.baud)
         return listening + [probe for probe in left if probe.kind != "listen"]
 
     # -- the line -----------------------------------------------------------------------------------------------------
@@ -245,6 +246,8 @@ class Probing:
         return None
 
     def _learn(self, seen: Seen) -> None:
+        if seen.evidence is Evidence.READOUT and self.line is not None:
+            self.line.unasked = seen.received  # no meter answers SNRM with text
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
             self.facts.path_faults.add(str(seen.evidence))
         if seen.evidence is Evidence.PUSH and self.line is not None and self.pushed is None:
@@ -332,8 +335,7 @@ class Probing:
             line.seen[seen.evidence] += 1
         if seen.evidence in (Evidence.PUSH, Evidence.READOUT, Evidence.WRAPPER):
             self.pushed = dict(probe.options)
-            seven_bits = "readout" if has_parity(received) else "telegram"  # which `listen` reads in eight bits only
-            self.facts.oddities.add(seven_bits if seen.evidence is Evidence.READOUT else "push")
+            self.facts.oddities.add("telegram" if seen.evidence is Evidence.READOUT else "push")
         return None
 
     async def _wrapper(self, probe: Probe) -> Options | None:

@@ -37,7 +37,8 @@ _BEGINNINGS = re.compile(
     rb"|\x68(?:\Z|(.)(?:\Z|\1(?:\Z|\x68(?:\Z|[%b]))))"
     rb"|\x00(?:\x01|\Z)"
     rb"|[\xdb\xdc](?:\x08|\Z)"
-    rb"|/(?:[0-9A-Za-z]|\Z)" % CONTROLS,
+    rb"|/(?:[0-9A-Za-z]|\Z)"
+    rb"|\xaf(?:[\x30-\x7a\xb1-\xfa]|\Z)" % CONTROLS,  # the same at 7E1
     re.DOTALL,
 )
 _BLOCK_TAG = bytes((GENERAL_BLOCK_TRANSFER,))

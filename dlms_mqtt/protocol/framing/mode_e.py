@@ -207,12 +207,21 @@ class SignOn:
 
     def _look_for_confirmation(self) -> None:
         """Some meters confirm, whole or in pieces, some do not; a readout shows that ours was not understood."""
-        if begins_readout(self._received) or len(self._received) > _MAX_CONFIRMATION:
-            self._try_again("clear-text", "the meter sends clear text instead of changing to HDLC (mode E)")
+        if self._reads_out():
+            self._not_switched()
         elif find_option_select(self._received):
             self._switch()
 
+    def _reads_out(self) -> bool:
+        return begins_readout(self._received) or len(self._received) > _MAX_CONFIRMATION
+
+    def _not_switched(self) -> None:
+        self._try_again("clear-text", "the meter sends clear text instead of changing to HDLC (mode E)")
+
     def _go_by_time(self) -> None:
+        if self._reads_out():  # it came in one piece with the identification, as a telegram that nobody asked for does
+            self._not_switched()
+            return
         self._notes.add("confirmation-cut" if self._received else "unconfirmed")
         self._switch()
 

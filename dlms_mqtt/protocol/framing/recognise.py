@@ -20,6 +20,7 @@ from dlms_mqtt.protocol.framing.hdlc_address import decode_address
 from dlms_mqtt.protocol.framing.hdlc_frame import FLAG, NO_FRAME, Damaged, Kind, frame_length, read_frame
 from dlms_mqtt.protocol.framing.messages import FrameInfo
 from dlms_mqtt.protocol.framing.plausible import TAGS, begins_apdu, plausible, plausible_head, pushed
+from dlms_mqtt.protocol.framing.seven_bit import add_parity, parity_until, strip_parity
 from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
 
 HDLC, MBUS, WRAPPER, TELEGRAM, RAW = "hdlc", "mbus", "wrapper", "telegram", "raw-apdu"
@@ -28,6 +29,7 @@ LLC_HEADERS = tuple(LLC.values())
 _GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
 _TITLE_LENGTH = 8
 _MAX_RAW = 0x10000
+_SLASH_WITH_PARITY = add_parity(b"/")[0]
 _BEGINNINGS = (FLAG, bytes((mbus.START,)), b"\x00", b"/", b"\xe6")  # of frames, telegrams and LLC octets
 _MBUS_HEAD = re.compile(rb"\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
 _CHECKED_BEGINNINGS = re.compile(rb"\x7e[\xa0-\xaf]|\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
@@ -166,23 +168,34 @@ def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
 
 
 def recognise_telegram(place: Place) -> Result:
-    """The text telegram of a P1 port; its CRC proves it, one without needs a line that has carried nothing else."""
+    """The text telegram of a P1 port; its CRC proves it, one without needs a line that has carried nothing else.
+
+    Meters before DSMR 4 send it at 7E1, which a port at 8N1 reads with the parity in bit 7.
+    """
     buffer, at = place.buffer, place.at
-    if buffer[at] != telegram.Telegram.TAG:
-        return None
-    found = telegram.find_end(buffer, at, final=place.final)
+    if buffer[at] == telegram.Telegram.TAG:
+        return _telegram(place, buffer, at)
+    if buffer[at] == _SLASH_WITH_PARITY:
+        heard = buffer[at : at + telegram.MAX_SIZE]
+        return _telegram(place, buffer[:at] + strip_parity(heard[: parity_until(heard)]), at)
+    return None
+
+
+def _telegram(place: Place, text: bytes, at: int) -> Result:
+    """``text``: the buffer as characters, as far as they may be some."""
+    found = telegram.find_end(text, at, final=place.final)
     if found is None:
-        return Wait.POSSIBLE if not place.final and telegram.may_begin(buffer, at) else None
+        to_the_end = len(text) == len(place.buffer) and telegram.may_begin(text, at)
+        return Wait.POSSIBLE if not place.final and to_the_end else None
     end, crc = found
     if crc is None and not place.seen <= {TELEGRAM}:
         return None
+    raw = place.buffer[at:end]
     try:
-        telegram.Telegram.decode(buffer[at:end])
+        telegram.Telegram.decode(text[at:end])
     except DecodeError as error:
-        return Found(
-            FrameInfo(TELEGRAM, "text", valid=False, reason=error.message, raw=buffer[at:end], proved=False), at + 1
-        )
-    return Found(FrameInfo(TELEGRAM, "text", raw=buffer[at:end]), end, buffer[at:end])
+        return Found(FrameInfo(TELEGRAM, "text", valid=False, reason=error.message, raw=raw, proved=False), at + 1)
+    return Found(FrameInfo(TELEGRAM, "text", raw=raw), end, text[at:end])
 
 
 def recognise_raw(place: Place) -> Result:

@@ -19,3 +19,11 @@ def strip_parity(data: bytes) -> bytes:
 def has_parity(data: bytes) -> bool:
     """Whether these are 7E1 octets that were read as 8N1: bit 7 is set somewhere, and is the even parity everywhere."""
     return not data.isascii() and add_parity(data) == data
+
+
+def parity_until(data: bytes) -> int:
+    """How many octets from the start carry their even parity in bit 7."""
+    expected = add_parity(data)
+    if expected == data:
+        return len(data)
+    return next(at for at, (octet, right) in enumerate(zip(data, expected, strict=True)) if octet != right)

@@ -104,6 +104,14 @@ def test_echo_rubbish_and_pieces(ask: list[bytes], ack: list[bytes]) -> None:
     assert drive(SignOn(SignOnSettings(echo=False)), script(ask=ask, ack=ack))[-1] == Done(METER, 9600)
 
 
+def test_a_telegram_that_nobody_asked_for_is_no_identification() -> None:
+    """A meter that pushes clear text at the speed of the sign-on: its first line looks like an answer."""
+    telegram = LINE + b"\r\n" + b"1-0:1.8.1(00185.000*kWh)\r\n" * 3 + b"!\r\n"
+    actions = drive(SignOn(SignOnSettings(attempts=1)), script(ask=[telegram]))
+    assert isinstance(actions[-1], Failed)
+    assert actions[-1].reason == "clear-text"
+
+
 def test_address_wake_up_and_speed_limit() -> None:
     settings = SignOnSettings(address="12345678", wake_up=bytes(5), max_baud=2400)
     actions = drive(SignOn(settings), lambda data: [LINE] if data == b"/?12345678!\r\n" else [])
