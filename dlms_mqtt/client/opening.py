@@ -12,6 +12,7 @@ from dlms_mqtt.transport import Transport
 log = logging.getLogger("dlms_mqtt.client")
 
 DIRECT_BAUD = 9600
+_WAKING = 1.6  # s between a break and the first octet: IEC 62056-21 leaves 1.5 to 1.7 after a wake-up
 
 
 async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
@@ -20,9 +21,7 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
     True where a sign-on was answered: then there is a meter at the other end.
     """
     await transport.open()
-    await transport.lines(settings.dtr, settings.rts)
-    if settings.opening_delay:
-        await asyncio.sleep(settings.opening_delay)
+    await make_ready(transport, settings)
     if settings.opening == "direct":
         await _direct(transport, settings)
         return False
@@ -37,6 +36,21 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
         await _direct(transport, settings)
         return False
     return True
+
+
+async def make_ready(transport: Transport, settings: ConnectionSettings) -> None:
+    """Give the head its power and time to start, and wake a meter that waits for a break. TransportError."""
+    await transport.lines(settings.dtr, settings.rts)
+    if settings.opening_delay:
+        await asyncio.sleep(settings.opening_delay)
+    await wake_by_break(transport, settings)
+
+
+async def wake_by_break(transport: Transport, settings: ConnectionSettings) -> None:
+    """Hold the line in the break state and give the meter time to wake, where that is wanted. TransportError."""
+    if settings.wake_up_break:
+        await transport.send_break(settings.wake_up_break)
+        await asyncio.sleep(_WAKING)
 
 
 async def _direct(transport: Transport, settings: ConnectionSettings) -> None:

@@ -207,6 +207,9 @@ class ConnectionSettings:
     opening_delay: float = _option(0.0, parse_seconds, "seconds between opening the port and the first byte", "S")
     echo: str = _option("auto", parse_choice("auto", "yes", "no"), "does the line give back what is sent")
     wake_up: bytes = _option(b"", parse_hex(), "octets sent first to wake a sleeping meter", "HEX")
+    wake_up_break: float = _option(
+        0.0, parse_seconds, "seconds of line break after the port opens, to wake a sleeping meter (0: none)", "S"
+    )
 
     referencing: str = _option("ln", parse_choice("ln", "sn"), "logical names or short names")
     client: int = _option(16, parse_int(0, 0x3FFF), "client address (16 is the public client)", "N")

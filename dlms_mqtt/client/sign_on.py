@@ -35,8 +35,8 @@ _KEPT = 1024  # octets of the last attempt, for the diagnosis
 _DIAGNOSES: dict[str, tuple[str, str]] = {
     "silent": (
         "nothing answers the sign-on",
-        "Is the head in its place and does it get power (dtr, rts)? Some meters must be woken (wake_up, a key press) "
-        "or want no sign-on (opening: direct).",
+        "Is the head in its place and does it get power (dtr, rts)? Some meters must be woken (wake_up, "
+        "wake_up_break, a key press) or want no sign-on (opening: direct).",
     ),
     "echo": (
         "only our own octets come back, the meter does not answer the sign-on",

@@ -41,7 +41,8 @@ TABLE: dict[str, tuple[str, ...]] = {
 TALK = ("objects", "read", "write", "invoke", "profile", "clock", "firmware", "dump")
 CONNECTION = """
     --config --meter --serial --tcp --udp --framing --opening --baud --parity --max-baud --dtr --rts --iec-address
-    --opening-delay --echo --wake-up --referencing --client --server --physical --address-size --association
+    --opening-delay --echo --wake-up --wake-up-break --referencing --client --server --physical --address-size
+    --association
     --authentication --password --challenge-length --security --suite --ciphering --system-title --meter-system-title
     --authentication-key --encryption-key --dedicated-key --broadcast-key --invocation-counter --conformance
     --gbt-window --pre-established --no-release --timeout --retries --max-pdu --max-info --window

@@ -9,6 +9,7 @@ import pytest
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
+from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, sign_on
 from dlms_mqtt.errors import ConnectionLost, ResponseTimeout
@@ -141,6 +142,15 @@ async def test_wake_up_goes_first(clock: FakeClock) -> None:
     async with meter_on(meter):
         await sign_on(client, settings(wake_up=b"\x00" * 20))
     assert sent[:2] == [b"\x00" * 20, b"/?!\r\n"]
+
+
+async def test_a_break_wakes_the_meter(clock: FakeClock) -> None:
+    client, meter = await line_pair()
+    async with meter_on(meter):
+        began = asyncio.get_running_loop().time()
+        assert await open_line(client, settings(wake_up_break=0.25))
+        assert asyncio.get_running_loop().time() - began > 0.25 + 1.5
+    assert meter.breaks == 1
 
 
 async def test_a_port_that_can_do_8n1_only(clock: FakeClock) -> None:

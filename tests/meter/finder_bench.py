@@ -58,6 +58,7 @@ class Bench:
     sign_on_faults: tuple[str, ...] = ()
     deaf_after_switch: float = 0.0
     asleep: bool = False
+    wakes_by_break: bool = False
     readout: bytes = b""
     readout_always: bool = False
     echo: bool = False
@@ -117,6 +118,8 @@ class Bench:
         while True:
             data = await end.read(None)
             self.heard += data
+            if self.wakes_by_break and isinstance(end, MemoryTransport) and not end.breaks:
+                continue
             if self.asleep:
                 self.asleep = data.count(0) < 3 and bytes(data).strip(b"\0") != b""
                 continue

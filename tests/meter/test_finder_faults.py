@@ -178,6 +178,14 @@ async def test_9_a_sleeping_meter_is_woken(clock: FakeClock) -> None:
     assert "sleeps" in found.diagnosis
 
 
+@pytest.mark.parametrize("given", [{}, {"wake_up_break": 0.5}], ids=["found out", "known"])
+async def test_9_a_sleeping_meter_is_woken_by_a_break(clock: FakeClock, given: dict[str, Any]) -> None:
+    found = await search(sign_on_meter(wakes_by_break=True), clock, given=given)
+    assert found.complete
+    assert found.connection["wake_up_break"] == given.get("wake_up_break", 0.3)
+    assert ("asleep" in found.names) is not bool(given)
+
+
 async def test_9_the_first_request_is_not_heard(clock: FakeClock) -> None:
     bench = sign_on_meter(sign_on_faults=("deaf,times=1",))
     found = await search(bench, clock, given={"opening": "sign-on"})

@@ -218,7 +218,7 @@ REMARKS: tuple[Case, ...] = (
     Case(
         "asleep",
         lambda f: "asleep" in f.oddities,
-        "the meter sleeps until it is woken by the octets of wake_up",
+        "the meter sleeps until it is woken (wake_up, wake_up_break)",
         "",
     ),
     Case(

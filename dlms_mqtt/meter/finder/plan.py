@@ -50,6 +50,7 @@ _SIGN_ONS: tuple[tuple[dict[str, Any], float, float, float], ...] = (
     ({}, 0.03, 0.01, 2.1),  # once more: the first request may be lost while the head gets its power
     ({"parity": "none"}, 0.03, 0.05, 2.1),
     ({"wake_up": WAKE_UP}, 0.03, 0.01, 5.8),
+    ({"wake_up_break": 0.3}, 0.005, 0.0, 4.0),
     ({"baud": 9600}, 0.02, 0.0, 2.0),
     ({"rts": False}, 0.02, 0.0, 2.6),
     ({"dtr": False}, 0.004, 0.0, 2.6),

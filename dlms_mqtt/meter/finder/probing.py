@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlms_mqtt.client.ciphering import PUBLIC_CLIENT
+from dlms_mqtt.client.opening import make_ready, wake_by_break
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost
@@ -34,6 +35,7 @@ _HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
 _CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
 _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
+_WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _SETTLE = 1.0
 _LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
@@ -144,8 +146,7 @@ class Probing:
             transport = self.open_line(self.settings)
             await transport.open()
             try:
-                await transport.lines(self.settings.dtr, self.settings.rts)
-                await asyncio.sleep(self.settings.opening_delay)
+                await make_ready(transport, self.settings)
             except BaseException:
                 await transport.close()
                 raise
@@ -280,7 +281,7 @@ class Probing:
         found = {
             "parity": said is not None and said.parity_seen,
             "sign-on-speed": "baud" in probe.options,
-            "asleep": "wake_up" in probe.options,
+            "asleep": bool(_WAKE_UPS & set(probe.options)),
         }
         self.facts.oddities |= {name for name, holds in found.items() if holds}
         return dict(probe.options) | _address(frame) | _framing(await self._open())
@@ -304,8 +305,10 @@ class Probing:
 
     async def _sign_on_once(self, options: Mapping[str, Any]) -> Identification | None:
         line = await self._open()
-        values = {key: value for key, value in options.items() if key in ("baud", "parity", "wake_up")}
+        values = {key: value for key, value in options.items() if key in ("baud", "parity", *_WAKE_UPS)}
         settings = self._with(opening="sign-on", **values)
+        if "wake_up_break" in options:
+            await wake_by_break(line.transport, settings)
         machine = plan_sign_on(line.transport, settings)
         software = machine.software_parity
         await line.set_speed(machine.initial_baud, "none" if software else "even", 8 if software else 7)
@@ -393,7 +396,7 @@ def _framing(line: Line) -> Options:
 
 def _words(probe: Probe) -> str:
     if probe.kind == "sign-on":
-        return "sign-on" + (" after a wake-up" if "wake_up" in probe.options else "")
+        return "sign-on" + (" after a wake-up" if _WAKE_UPS & set(probe.options) else "")
     speed = f"{probe.options['baud']} baud" if probe.options.get("baud") else ""
     return f"{probe.kind} {speed}".strip()
 
