@@ -11,14 +11,18 @@ from typing import Any
 
 import yaml
 
+from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import ConnectionSettings, parse_seconds
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
-from dlms_mqtt.meter.finder.engine import NAMESPACE
+from dlms_mqtt.meter.finder.engine import CREDENTIALS, NAMESPACE
 from dlms_mqtt.meter.finder.entering import REFUSED
 from dlms_mqtt.meter.preset import matching
+from dlms_mqtt.transport.base import format_address
 
 _LINES = ("serial", "tcp", "udp")
+_EQUIPMENT = ("dtr", "rts", "opening_delay", "wake_up", "wake_up_break", "iec_address")
 #: What a search finds out by itself, so that nobody is asked for it.
 _NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "exchange_timeout", "pre_established"}
 
@@ -27,9 +31,10 @@ EXAMPLE = "--serial /dev/ttyUSB0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``find``: the line, what the user happens to know, and limits."""
-    from dlms_mqtt.cli.options import add_option
+    from dlms_mqtt.cli.options import add_configuration, add_option
 
     line = parser.add_argument_group("which line (without one, the serial ports are listed)")
+    add_configuration(line, "search the line of a meter of this configuration, with its client, password and keys")
     known = parser.add_argument_group("what you know (everything else is found out)")
     for row in fields(ConnectionSettings):
         if row.name not in _NOT_ASKED:
@@ -45,8 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search and print a ``connection:`` block; 1 when no meter was found."""
-    given = {row.name: getattr(args, row.name, None) for row in fields(ConnectionSettings)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given: dict[str, Any] = dict(given_options(args))
+    if args.config is not None:
+        where = configured(args, {})
+        given, args.state = _kept(where, given) | given, where.state
+    elif args.meter is not None:
+        raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
     limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number))
     if not set(_LINES) & set(given):
         return _list_ports(args.json)
@@ -56,6 +65,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(found)
     return 0 if found.found else 1
+
+
+def _kept(where: Target, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration: the line and who we are. How the meter is reached may be what is wrong there."""
+    settings = where.settings
+    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(_LINES) & set(given) else _LINES))
+    defaults = {row.name: row.default for row in fields(settings)}
+    kept = {name: getattr(settings, name) for name in names}
+    kept = {name: value for name, value in kept.items() if value != defaults[name]}
+    if set(CREDENTIALS) & set(kept):
+        kept["client"] = settings.client
+    return kept | {name: format_address(*kept[name]) for name in ("tcp", "udp") if name in kept}
 
 
 def _list_ports(as_json: bool) -> int:

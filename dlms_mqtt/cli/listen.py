@@ -9,22 +9,25 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.cli.decode import KEY_OPTIONS, keys_of, print_message
 from dlms_mqtt.cli.options import option
 from dlms_mqtt.cli.output import note, print_json, say, table
+from dlms_mqtt.client.opening import DIRECT_BAUD
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_bool, parse_choice, parse_hex, parse_host, parse_int
-from dlms_mqtt.errors import ConnectionLost, DecodeError, ResponseTimeout
+from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, ResponseTimeout
 from dlms_mqtt.meter.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.push_readings import push_readings
 from dlms_mqtt.meter.readings import Reading, number_text
-from dlms_mqtt.transport import Transport, make_transport
+from dlms_mqtt.transport import Transport, make_transport, transport_for
 from dlms_mqtt.transport.listen import listen
 
 _PARITIES = ("none", "even", "odd")
 _PINS = ("dtr", "rts")
+_LINE_OPTIONS = ("baud", "parity", *_PINS)
 _TICK = 1.0  # s between looks at messages that may never be completed
 
 EXAMPLE = "--bind tcp://0.0.0.0:4059 --encryption-key file:key.hex --json"
@@ -36,8 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     line.add_argument("--bind", metavar="tcp://ADDR:PORT|udp://ADDR:PORT", help="wait here for meters that connect")
     line.add_argument("--serial", metavar="PORT", help="read this serial port or pyserial URL")
     line.add_argument("--tcp", metavar="HOST:PORT", help="connect to this converter and read")
-    parser.add_argument("--baud", metavar="N", default="9600", help="speed of the serial port (default 9600)")
-    parser.add_argument("--parity", metavar="none|even|odd", default="none", help="its parity (default none)")
+    line.add_argument(
+        "--config", metavar="FILE", type=Path, help="listen where this configuration says, with the keys that it holds"
+    )
+    parser.add_argument("--meter", metavar="ID", help="which meter of the configuration (not needed if there is one)")
+    parser.add_argument("--baud", metavar="N", help="speed of the serial port (default 9600)")
+    parser.add_argument("--parity", metavar="none|even|odd", help="its parity (default none)")
     for pin in _PINS:
         parser.add_argument(f"--{pin}", metavar="on|off", help=f"set {pin.upper()} (heads may take power from it)")
     for kind in KEY_OPTIONS:
@@ -52,14 +59,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until the count is reached, the line ends, or Ctrl-C."""
+    count = _option(args, "count", parse_int(1, 1_000_000_000))
+    source, where = _given(args) if args.config is None else _configured(args)
+    asyncio.run(_listen(where, Printer(source, count, args.json)))
+    return 0
+
+
+def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
+    """Who may push and where, out of the options; a text is an address to wait on. ConfigError."""
+    if args.meter is not None:
+        raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
     source = PushSource(
         keys=keys_of(args),
         system_title=_option(args, "system_title", parse_hex(8)) or b"",
         accept_unauthenticated=args.accept_unauthenticated,
     )
-    count = _option(args, "count", parse_int(1, 1_000_000_000))
-    asyncio.run(_listen(args, Printer(source, count, args.json)))
-    return 0
+    return source, args.bind if args.bind is not None else _transport(args)
+
+
+def _configured(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
+    """The same out of a configuration. ConfigError."""
+    from dlms_mqtt.bridge.push import keys_of as pushed_keys
+    from dlms_mqtt.cli.options import configured
+
+    for name in ("system_title", *_LINE_OPTIONS, *(f"{kind}_key" for kind in KEY_OPTIONS)):
+        if getattr(args, name) is not None:
+            raise ConfigError(f"with --config, --{name.replace('_', '-')} is taken from the file")
+    found = configured(args, {})
+    settings, push = found.settings, found.meter.push
+    title = push.match.system_title if push else ""
+    source = PushSource(
+        keys=pushed_keys(settings),
+        system_title=settings.meter_system_title or (parse_hex(8)(title) if title else b""),
+        accept_unauthenticated=args.accept_unauthenticated or settings.accept_unauthenticated,
+    )
+    return source, push.listen if push and push.listen not in ("", "connection") else transport_for(settings)
 
 
 def _option(args: argparse.Namespace, name: str, parse: Callable[[Any], Any]) -> Any:
@@ -173,11 +207,11 @@ def _value_text(reading: Reading) -> str:
 # -- where it comes from -----------------------------------------------------------------------------------------------
 
 
-async def _listen(args: argparse.Namespace, printer: Printer) -> None:
-    if args.bind is not None:
-        await _wait(args.bind, printer)
+async def _listen(where: str | Transport, printer: Printer) -> None:
+    if isinstance(where, str):
+        await _wait(where, printer)
         return
-    async with _transport(args) as transport:
+    async with where as transport:
         note(f"listening on {transport.name}")
         await _read(transport, printer)
 
@@ -185,7 +219,8 @@ async def _listen(args: argparse.Namespace, printer: Printer) -> None:
 def _transport(args: argparse.Namespace) -> Transport:
     if args.tcp is not None:
         return make_transport("tcp://", address=_option(args, "tcp", parse_host))
-    baud, parity = _option(args, "baud", parse_int(50, 4_000_000)), _option(args, "parity", parse_choice(*_PARITIES))
+    baud = _option(args, "baud", parse_int(50, 4_000_000)) or DIRECT_BAUD
+    parity = _option(args, "parity", parse_choice(*_PARITIES)) or "none"
     pins = {pin: _option(args, pin, parse_bool) for pin in _PINS}
     return make_transport(args.serial, baud=baud, parity=parity, **pins)
 

@@ -22,11 +22,16 @@ _FLAGS = {"pre_established", "no_release", "accept_unauthenticated"}
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """``--config FILE --meter ID`` or one option per connection key; the texts are parsed later, by the same rows."""
     group = parser.add_argument_group("which meter")
-    group.add_argument("--config", metavar="FILE", type=Path, help="take the connection from this configuration")
-    group.add_argument("--meter", metavar="ID", help="which meter of the configuration (not needed if there is one)")
+    add_configuration(group, "take the connection from this configuration")
     group.add_argument("--state", metavar="FILE", type=Path, help="state file (invocation counters, object lists)")
     for row in fields(ConnectionSettings):
         add_option(group, row)
+
+
+def add_configuration(group: argparse._ArgumentGroup, sentence: str) -> None:
+    """``--config FILE`` and ``--meter ID``."""
+    group.add_argument("--config", metavar="FILE", type=Path, help=sentence)
+    group.add_argument("--meter", metavar="ID", help="which meter of the configuration (not needed if there is one)")
 
 
 def add_option(group: argparse._ArgumentGroup, row: Any) -> None:
@@ -58,14 +63,21 @@ class Target:
     zone: tzinfo
     state: Path
     deviation_sense: int = -1
+    meter: Any = None
+    """What a configuration says of the meter (``bridge.config.Meter``); None without one."""
+
+
+def given_options(args: argparse.Namespace) -> dict[str, str]:
+    """The connection options of the command line, as they were written."""
+    given = {row.name: getattr(args, row.name, None) for row in fields(ConnectionSettings)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def target(args: argparse.Namespace) -> Target:
     """The connection out of the options, over those of the configuration. ConfigError."""
-    given = {row.name: getattr(args, row.name) for row in fields(ConnectionSettings)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = given_options(args)
     if args.config is not None:
-        return _configured(args, given)
+        return configured(args, given)
     if not {"serial", "tcp", "udp"} & set(given):
         raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
     if args.meter is not None:
@@ -73,20 +85,22 @@ def target(args: argparse.Namespace) -> Target:
     return Target(parse_settings(given), _system_zone(), _state(args))
 
 
-def _configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
+def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
+    """The meter of ``--config`` and ``--meter``; what is ``given`` goes before the file. ConfigError."""
     from dlms_mqtt.bridge.config_file import load_config
     from dlms_mqtt.meter.preset import preset_connection
 
     loaded = load_config(args.config, preset_connection, os.environ)
-    meter = _pick(tuple(loaded.connections), args.meter, args.config)
-    settings = loaded.connections[meter]
+    name = _pick(tuple(loaded.connections), args.meter, args.config)
+    meter = loaded.config.meters[name]
+    settings = loaded.connections[name]
     if given:  # a line on the command line replaces the one of the file
         kept = {"serial": None, "tcp": None, "udp": None} if {"serial", "tcp", "udp"} & set(given) else {}
         settings = replace(settings, **(kept | parse_options(given)))
     bridge = loaded.config.bridge
-    zone = loaded.config.meters[meter].timezone or bridge.timezone
-    state = args.state or bridge.state_dir / "state.sqlite"
-    return Target(settings, ZoneInfo(zone) if zone else _system_zone(), state)
+    zone = meter.timezone or bridge.timezone
+    state = getattr(args, "state", None) or bridge.state_dir / "state.sqlite"
+    return Target(settings, ZoneInfo(zone) if zone else _system_zone(), state, meter=meter)
 
 
 def _pick(meters: Sequence[str], wanted: str | None, file: Path) -> str:

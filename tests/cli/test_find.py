@@ -6,6 +6,7 @@ import threading
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -80,6 +81,26 @@ def test_a_password_is_used_and_never_shown(cli: Cli) -> None:
     assert "authentication: low" in result.out
 
 
+def test_a_meter_of_a_configuration(cli: Cli, tmp_path: Path) -> None:
+    """Its line, client and password; how it is reached is found out, because that may be what is wrong."""
+    with meter() as port:
+        file = tmp_path / "config.yaml"
+        secret = "{client: 32, authentication: low, password: 'text:12345678', framing: hdlc, server: 99, "
+        file.write_text(
+            f"bridge: {{state_dir: {tmp_path}}}\nmqtt: {{host: localhost}}\n"
+            f"meters:\n  house: {{connection: {secret} tcp: '127.0.0.1:{port}'}}}}\n"
+        )
+        result = cli("find", "--config", str(file), "--json")
+    assert result.status == 0, result.err
+    found = result.json["connection"]
+    assert result.json["complete"]
+    assert (found["client"], found["authentication"], found["tcp"]) == (32, "low", f"127.0.0.1:{port}")
+    assert found.get("framing", "wrapper") == "wrapper"
+    assert "server" not in found
+    assert "12345678" not in result.out.replace(str(port), "") + result.err
+    assert (tmp_path / "state.sqlite").exists()
+
+
 def test_a_meter_that_pushes_gets_its_listen_command(cli: Cli) -> None:
     """A Kaifa on a pseudo-terminal pushes every second; the printed words are what `listen` takes."""
     octets = bytes.fromhex(entries("push_kaifa", framing="mbus")[0]["hex"])
@@ -112,7 +133,7 @@ def test_nobody_there(cli: Cli) -> None:
     assert "127.0.0.1:9" in result.err
 
 
-@pytest.mark.parametrize("words", [("--seconds", "soon"), ("--baud", "fast"), ("--authentication", "low")])
+@pytest.mark.parametrize("words", [("--seconds", "soon"), ("--baud", "fast"), ("--authentication", "low"), ("--meter", "house")])
 def test_wrong_usage(cli: Cli, words: tuple[str, str]) -> None:
     result = cli("find", "--tcp", "127.0.0.1:9", *words)
     assert result.status == 2

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,28 @@ def test_json(cli: Cli) -> None:
     assert (reading["key"], reading["value"], reading["quality"]) == ("energy_import", 1234, "unscaled")
 
 
+def test_a_meter_of_a_configuration(cli: Cli, tmp_path: Path) -> None:
+    """Where it pushes, its keys and its title stand there."""
+    port, seal = free_port(), cipher()
+    keys = f"encryption_key: 'hex:{bytes(KEYS.encryption).hex()}', "
+    keys += f"authentication_key: 'hex:{bytes(KEYS.authentication).hex()}'"
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"bridge: {{state_dir: {tmp_path}}}\nmqtt: {{host: localhost}}\n"
+        f"meters:\n  house: {{connection: {{tcp: '127.0.0.1:9', {keys}}},\n"
+        f"    push: {{listen: 'tcp://127.0.0.1:{port}', match: {{system_title: '{TITLE.hex()}'}}}}}}\n"
+    )
+    words = ("listen", "--config", str(file), "--meter", "house")
+    with meanwhile(connecting(port, ui(LLC + PLAIN), ui(LLC + seal.protect_apdu(PLAIN)))):
+        result = cli(*words, "--count", "1", "--json")
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["ciphering"]["verified"] is True
+    assert "without protection" in result.err
+    refused = cli(*words, "--encryption-key", "hex:00")
+    assert (refused.status, refused.out) == (2, "")
+    assert "--encryption-key is taken from the file" in refused.err
+
+
 def test_telegram(cli: Cli) -> None:
     result = listen_tcp(cli, "--json", "--count", "1", sent=[LUXEMBOURG[100:], LUXEMBOURG])
     document = json.loads(result.out)
@@ -233,6 +256,7 @@ def test_no_such_port(cli: Cli) -> None:
     ("words", "said"),
     [
         ([], "--bind"),
+        (["--serial", "x", "--meter", "house"], "--meter names a meter of a configuration"),
         (["--bind", "4059"], "is no address to listen on"),
         (["--bind", "tcp://127.0.0.1:1", "--count", "0"], "--count: expected a whole number"),
         (["--bind", "tcp://127.0.0.1:1", "--tcp", "h:1"], "not allowed with"),
