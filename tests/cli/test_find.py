@@ -133,7 +133,9 @@ def test_nobody_there(cli: Cli) -> None:
     assert "127.0.0.1:9" in result.err
 
 
-@pytest.mark.parametrize("words", [("--seconds", "soon"), ("--baud", "fast"), ("--authentication", "low"), ("--meter", "house")])
+@pytest.mark.parametrize(
+    "words", [("--seconds", "soon"), ("--baud", "fast"), ("--authentication", "low"), ("--meter", "house")]
+)
 def test_wrong_usage(cli: Cli, words: tuple[str, str]) -> None:
     result = cli("find", "--tcp", "127.0.0.1:9", *words)
     assert result.status == 2
