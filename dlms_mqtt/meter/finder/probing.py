@@ -190,7 +190,7 @@ class Probing:
         """Under which settings this station really answers: its answer may be a late one to an earlier question."""
         question = encode_frame(Kind.SNRM | POLL, frame.source, frame.destination)
         own = self._history[-1][1]
-        for options in (own, *earlier):
+        for options in (own, *earlier) * 2:  # the answer to one of them may be lost
             await self._powered(options)
             await line.set_speed(options["baud"], options["parity"])
             seen = await line.ask(question, plan.SLOW)
@@ -203,19 +203,26 @@ class Probing:
     async def _asked(self, line: Line, probe: Probe) -> Frame | None:
         """Ask the stations of a probe, burst by burst; a sweep waits at its end for whoever is late."""
         step = probe.burst or len(probe.stations)
+        before: tuple[Station, ...] = ()
         for start in range(0, len(probe.stations), step):
-            frame = await self._snrm(line, replace(probe, stations=probe.stations[start : start + step]))
+            group = probe.stations[start : start + step]
+            frame = await self._snrm(line, replace(probe, stations=group), before)
             if frame is not None:
                 return frame
+            before = group
         return await self._snrm(line, replace(probe, stations=(), wait=plan.SLOW)) if probe.burst else None
 
-    async def _snrm(self, line: Line, probe: Probe) -> Frame | None:
-        """Ask stations for a link; when one answers, take its link down again. A confused answer is looked into."""
+    async def _snrm(self, line: Line, probe: Probe, before: tuple[Station, ...] = ()) -> Frame | None:
+        """Ask stations for a link; when one answers, take its link down again. A confused answer is looked into.
+
+        It may also be the late one of who was asked ``before``, cut by the echo of this question.
+        """
         seen = await line.ask(_questions(probe), probe.wait)
         self._learn(seen)
         if seen.evidence in _CONFUSED and len(probe.stations) > 1:
             singles = [replace(probe, stations=(station,)) for station in probe.stations]
-            return await self._first(line, singles)
+            late = [replace(probe, stations=before, wait=plan.SLOW)] if before else []
+            return await self._first(line, late + singles)
         if seen.frame is None or seen.evidence not in _ANSWERED:
             return None
         self.facts.linked = True
