@@ -232,18 +232,23 @@ class PushReaders:
 
 
 def _inside(opened: Unprotected) -> Apdu:
-    """The message; without a tag, only its being one tells that the key was right."""
     try:
         return decode_apdu(opened.plaintext)
     except DecodeError as error:
-        readable = opened.plaintext[:1] == Telegram.HEAD
-        if opened.verified is not None or not opened.security & Security.ENCRYPTION or readable:
-            raise
-        raise SecurityError(
-            "what the message decrypts to is no message: the encryption key or the system title is not the meter's",
-            reason="key",
-            hint="Check the encryption key and the system title.",
-        ) from error
+        encrypted = bool(opened.security & Security.ENCRYPTION)
+        raise what_failed(error, opened.plaintext, proved=opened.verified is not None or not encrypted) from error
+
+
+def what_failed(error: DecodeError, plaintext: bytes, *, proved: bool) -> DlmsMqttError:
+    """Why a deciphered message cannot be read. Where no tag ``proved`` the key, only its being a message does."""
+    begins_text = plaintext[:1] == Telegram.HEAD and plaintext[1:4].isalnum()
+    if proved or begins_text:
+        return error
+    return SecurityError(
+        "what the message decrypts to is no message: the encryption key or the system title is not the meter's",
+        reason="key",
+        hint="Check the encryption key and the system title.",
+    )
 
 
 def _no_counter() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from dlms_mqtt.client.push import what_failed
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain_json import apdu_json
 from dlms_mqtt.meter.explain_services import Dialogue, whole_value
@@ -132,14 +133,19 @@ class Explainer:
         ciphering = ciphering_json(f"{octets[0]:02x}", title, control, int.from_bytes(body[1:_HEADER], "big"))
         part: dict[str, Any] = {"ciphering": ciphering, "apdu": {"name": _name(message)}}
         plaintext = self._open(octets, title, security, body, ciphering)
-        return part if plaintext is None else part | {"plaintext": plaintext.hex()} | self._inside(plaintext)
+        if plaintext is None:
+            return part
+        proved = ciphering["verified"] is not None or not security & Security.ENCRYPTION
+        return part | {"plaintext": plaintext.hex()} | self._inside(plaintext, proved=proved)
 
-    def _inside(self, plaintext: bytes) -> dict[str, Any]:
+    def _inside(self, plaintext: bytes, *, proved: bool) -> dict[str, Any]:
         try:
             return self._plain(decode_apdu(plaintext))
+        except DecodeError as error:
+            self._error(what_failed(error, plaintext, proved=proved))
         except DlmsMqttError as error:
             self._error(error)
-            return {}
+        return {}
 
     def _open(
         self, octets: bytes, title: bytes, security: Security, body: bytes, ciphering: dict[str, Any]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.electricity import BASES, FLOWS, KINDS, LEVELS, MEASURES, PHASES, Measure, electricity
@@ -113,6 +115,7 @@ OWN_CHANNELS = (0, 1)  # group B of the meter itself; Nordic meters call their o
 VALUE_CLASSES = frozenset((None, 1, 3, 4, 5, 8, 70, 71, 72))
 
 
+@lru_cache(maxsize=1024)  # a capture, and a meter, has the same few again and again
 def object_name(obis: bytes, class_id: int | None = None, attribute: int = 2, language: str = "en") -> str:
     """A name for any object: "Active energy import tariff 1", "Load profile 1", "Gas 43.2.0 (attribute 3)"."""
     name = _value_name(obis, class_id, attribute, language)

@@ -173,6 +173,18 @@ def test_a_wrong_key_is_said(item: Entry) -> None:
     assert "values" not in message
 
 
+@pytest.mark.parametrize(
+    "item",
+    [item for item in PUSHES if keys_of(item) and not item["expected"]["ciphering"]["authenticated"]],
+    ids=entry_id,
+)
+@pytest.mark.parametrize("key", range(20))
+def test_no_wrong_key_is_called_a_damaged_message(item: Entry, key: int) -> None:
+    """Without a tag, a wrong key decrypts to anything; that may begin like an APDU."""
+    document = explain(bytes.fromhex(item["hex"]), Keys(Secret(bytes([key] * 16))))
+    assert [error["code"] for error in document["errors"]] == ["key"]
+
+
 def test_a_tag_is_verified_with_the_authentication_key() -> None:
     items = [item for item in PUSHES if (item.get("keys") or {}).get("authentication")]
     verified = [one_message(explain(bytes.fromhex(item["hex"]), keys_of(item)))["ciphering"] for item in items]
