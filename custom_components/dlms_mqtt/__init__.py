@@ -11,7 +11,7 @@ from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_BASE_TOPIC, DOMAIN
+from .const import CONF_BASE_TOPIC, DOMAIN, SUBENTRY_METER
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .services import register_services
 
@@ -37,7 +37,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: DlmsMqttConfigEntry) -> 
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DlmsMqttConfigEntry) -> bool:
-    """Nothing but subscriptions and repairs, which go by themselves."""
+    """Subscriptions and repairs go by themselves; an open form about a meter cannot go on without its bridge."""
+    flows = hass.config_entries.subentries
+    for flow in flows.async_progress_by_handler((entry.entry_id, SUBENTRY_METER)):
+        flows.async_abort(flow["flow_id"])
     return True
 
 

@@ -27,7 +27,7 @@ type Progress = Callable[[Json], None]
 
 
 class ApiError(Exception):
-    """The bridge said no, or nothing: ``code`` is one of the API's, ``no-reply`` or ``broker-unavailable``."""
+    """The bridge said no, or nothing: ``code`` is one of the API's, or a word of ours."""
 
     def __init__(self, code: str, message: str = "", hint: str = "", detail: Json | None = None) -> None:
         super().__init__(message or code)
@@ -98,9 +98,14 @@ class BridgeApi:
         """Stop listening; whoever still waits is told."""
         while self._unsubscribe:
             self._unsubscribe.pop()()
+        self.give_up("cancelled")
+
+    @callback
+    def give_up(self, code: str) -> None:
+        """No reply can come any more: whoever waits is told why."""
         for pending in self._pending.values():
             if not pending.reply.done():
-                pending.reply.set_exception(ApiError("cancelled"))
+                pending.reply.set_exception(ApiError(code))
 
     async def request(
         self,

@@ -116,10 +116,14 @@ class BridgeCoordinator:
 
     async def meter_config(self, meter: str) -> Json:
         """A meter's configuration as the bridge has it, without secrets; ApiError."""
-        config = as_object((await self.api.request("config")).get("meters")).get(meter)
+        config = (await self.meter_configs()).get(meter)
         if not isinstance(config, dict):
             raise ApiError("unknown-meter")
         return config
+
+    async def meter_configs(self) -> Json:
+        """The same of all meters, by id."""
+        return as_object((await self.api.request("config")).get("meters"))
 
     def seal(self, secret: str) -> str:
         """Seal a secret to this bridge; ApiError when its key is unusable."""
@@ -154,6 +158,8 @@ class BridgeCoordinator:
     @callback
     def _on_info(self, message: ReceiveMessage) -> None:
         if (info := parse_object(message.payload)) is not None:
+            if self.info.get("started") not in (None, info.get("started")):
+                self.api.give_up("restarted")
             self.info = info
             self._look_ready()
             self.refresh()

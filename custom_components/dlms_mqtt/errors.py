@@ -42,6 +42,9 @@ CODES = frozenset(
         # Ours:
         "no-reply",
         "broker-unavailable",
+        "restarted",
+        "already-read",
+        "changed-meanwhile",
     }
 )
 
@@ -73,6 +76,8 @@ CAUSES: dict[tuple[str, str], str] = {
     ("security-error", "counter"): "counter_refused",
     ("security-error", "key"): "key_wrong",
     ("security-error", "tag"): "key_wrong",
+    ("security-error", "seal"): "not_sealed",
+    ("invalid-value", "seal"): "not_sealed",
 }
 
 

@@ -21,6 +21,7 @@ KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
 _CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
+ID_LENGTH = 64
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -29,7 +30,8 @@ def meter_id(name: str, taken: Iterable[str]) -> str:
     slug = slugify(name, separator="-")
     base = "meter" if slug == "unknown" else slug  # Home Assistant's word for a name without letters and digits
     used = set(taken)
-    candidates = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
+    numbers = ("", *(f"-{number}" for number in range(2, len(used) + 3)))
+    candidates = (base[: ID_LENGTH - len(number)].rstrip("-") + number for number in numbers)
     return next(candidate for candidate in candidates if candidate not in used)
 
 
@@ -42,6 +44,11 @@ def host_port(host: str, port: float) -> str:
 def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
     """The connection over another line."""
     return {**{key: value for key, value in connection.items() if key not in LINE_KEYS}, **line}
+
+
+def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Do two connections lead to one meter, in one role? Told by what is written: a family may say more."""
+    return all(one.get(key) == other.get(key) for key in (*LINE_KEYS, "client", "server"))
 
 
 def masked(config: Mapping[str, Any]) -> Json:
@@ -103,6 +110,8 @@ def access_errors(fields: Mapping[str, Any], connection: Mapping[str, Any]) -> d
         errors["password"] = "not_hex"  # noqa: S105
     if fields.get("authentication") == "low" and not (fields.get("password") or connection.get("password")):
         errors["password"] = "password_missing"  # noqa: S105
+    if not str(fields.get("name", "?")).strip():
+        errors["name"] = "name_missing"
     return errors
 
 

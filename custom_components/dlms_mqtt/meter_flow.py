@@ -41,6 +41,7 @@ from .meter_config import (
     meter_id,
     normal_read,
     outgoing,
+    same_place,
     seconds,
     shown_errors,
     with_access,
@@ -63,6 +64,7 @@ class MeterFlow(ConfigSubentryFlow):
     def __init__(self) -> None:
         self._meter = ""
         self._config: Json = {}
+        self._before: Json = {}  # what is changed, as the bridge had it when the form was opened
         self._objects: list[Json] = []
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -227,7 +229,7 @@ class MeterFlow(ConfigSubentryFlow):
 
     def _take_access(self, fields: dict[str, Any]) -> None:
         self._config["connection"] = with_access(self._connection, fields, self._bridge.seal)
-        self._config["name"] = fields["name"]
+        self._config["name"] = fields["name"].strip()
         if not self._reconfiguring:
             self._meter = meter_id(fields["name"], self._taken_ids())
 
@@ -245,11 +247,23 @@ class MeterFlow(ConfigSubentryFlow):
         return await self._progress("test", self._test, done=done, failed="access")
 
     async def _test(self) -> None:
+        await (self._check_unchanged() if self._reconfiguring else self._check_new())
         await self._bridge.api.request("meter/validate", self._request, timeout=TEST_TIMEOUT)
 
     @property
     def _request(self) -> Json:
         return {CONF_METER: self._meter, "config": outgoing(self._config)}
+
+    async def _check_new(self) -> None:
+        """One meter added twice would count twice, and be asked twice; ApiError."""
+        for meter, config in (await self._bridge.meter_configs()).items():
+            if same_place(self._connection, as_object(as_object(config).get("connection"))):
+                raise ApiError("already-read", detail={"name": as_object(config).get("name") or meter})
+
+    async def _check_unchanged(self) -> None:
+        """Another Home Assistant, a file or a person may have changed or removed the meter meanwhile; ApiError."""
+        if await self._bridge.meter_config(self._meter) != self._before:
+            raise ApiError("changed-meanwhile")
 
     # Items
 
@@ -258,6 +272,8 @@ class MeterFlow(ConfigSubentryFlow):
         return await self._progress("objects", self._read_objects, done="items", failed="access")
 
     async def _read_objects(self) -> None:
+        if self._reconfiguring:
+            await self._check_unchanged()
         reply = await self._bridge.api.request(
             "meter/objects", self._request, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
@@ -301,10 +317,10 @@ class MeterFlow(ConfigSubentryFlow):
             )
 
     async def _update(self) -> SubentryFlowResult:
+        await self._check_unchanged()
         await self._bridge.api.request("meter/update", self._request)
-        name = self._config.get("name") or self._meter
-        self._bridge.remember(self._meter, name)
-        return self.async_update_and_abort(self._get_entry(), self._get_reconfigure_subentry(), title=name)
+        self._bridge.remember(self._meter, self._config.get("name") or self._meter)
+        return self.async_abort(reason="reconfigure_successful")  # the subentry follows the bridge
 
     async def _add(self) -> SubentryFlowResult:
         self._bridge.busy.add(self._meter)
@@ -350,9 +366,10 @@ class MeterFlow(ConfigSubentryFlow):
             return self.async_abort(reason=reason)
         self._meter = str(self._get_reconfigure_subentry().unique_id)
         try:
-            self._config = masked(await self._bridge.meter_config(self._meter))
+            self._before = await self._bridge.meter_config(self._meter)
         except ApiError as error:
             return self.async_abort(reason="no_configuration", description_placeholders=details(error))
+        self._config = masked(self._before)
         return self.async_show_menu(step_id="reconfigure", menu_options=["objects", "access", "line"])
 
     async def async_step_line(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:

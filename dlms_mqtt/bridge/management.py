@@ -19,6 +19,7 @@ from dlms_mqtt.bridge import yaml_loader
 from dlms_mqtt.bridge.config_file import SECRET_KEYS, managed_file
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import PREFIX, SealKey
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import json_number
 
 LINES = ("serial", "tcp", "udp")
@@ -66,7 +67,10 @@ def _open(key: str, value: Any, seal: SealKey) -> Any:
         return None
     if not isinstance(value, str) or not value.startswith(PREFIX):
         raise RequestError("not-allowed", f"'{key}' must be sealed", hint="Seal it with the key in bridge/<id>/info.")
-    secret = seal.open(value)
+    try:
+        secret = seal.open(value)
+    except ConfigError as error:
+        raise RequestError("invalid-value", error.message, hint=error.hint, detail={"reason": "seal"}) from None
     if not secret.startswith(("text:", "hex:")):
         raise RequestError("not-allowed", f"A sealed '{key}' is text:... or hex:...")
     return secret

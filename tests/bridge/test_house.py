@@ -224,6 +224,7 @@ async def test_sealed_file_paths_and_foreign_seals(mosquitto, tmp_path):
             config = {"connection": {"tcp": "127.0.0.1:1", "authentication": "low", "password": secret}}
             reply = await home.ask("bridge/main/request/meter/add", {"meter": "flat", "config": config})
             assert reply["error"]["code"] == code
+        assert reply["error"]["detail"]["reason"] == "seal"  # a form asks for the secret again, not for another one
 
 
 async def test_without_management_nothing_is_changed(mosquitto, tmp_path):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -66,6 +67,7 @@ class FakeBridge:
         self.management = management
         self.api = 1
         self.version = "0.1.0"
+        self.started = "2026-11-22T20:00:00+00:00"
         self.silent = False
         self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
@@ -85,7 +87,7 @@ class FakeBridge:
             "api": self.api,
             "version": self.version,
             "bridge": self.bridge,
-            "started": "2026-11-22T20:00:00+00:00",
+            "started": self.started,
             "management": self.management,
             "meters": [{"id": meter, "name": config.get("name", meter), "managed": own} for meter, config, own in rows],
             "seal": base64.b64encode(self._private.public_key().public_bytes_raw()).decode(),
@@ -240,7 +242,16 @@ class FakeBridge:
         shared = self._private.exchange(X25519PublicKey.from_public_bytes(data[:32]))
         info = b"dlms-mqtt seal v1" + data[:32] + public
         key = HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(shared)
-        return AESGCM(key).decrypt(data[32:44], data[44:], None).decode()
+        try:
+            return AESGCM(key).decrypt(data[32:44], data[44:], None).decode()
+        except InvalidTag:
+            raise Refusal("invalid-value", "A sealed secret could not be opened", reason="seal") from None
+
+    def lose_state(self) -> None:
+        """Started anew with an empty state directory: no meters, another sealing key."""
+        self.stored.clear()
+        self._private = X25519PrivateKey.generate()
+        self.started = "2026-11-23T20:00:00+00:00"
 
 
 def _ok(data: dict[str, Any]) -> dict[str, Any]:

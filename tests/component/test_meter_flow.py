@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from component_fixtures import Broker, add_mqtt_device, settle
 from fake_bridge import OBJECTS, FakeBridge, Message, Refusal
-from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER, ConfigEntryState
+from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER, ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
@@ -279,6 +280,8 @@ async def test_each_failure_has_its_own_sentence(
 
 async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
     result = await to_access(hass, entry)
+    result = await go(hass, result, {**ACCESS, "name": "  "})
+    assert result["errors"] == {"name": "name_missing"}
     result = await go(hass, result, {**ACCESS, "password": ""})
     assert result["errors"] == {"password": "password_missing"}
     result = await go(hass, result, {**ACCESS, "password": "123", "password_format": "hex"})
@@ -335,7 +338,7 @@ async def test_a_bridge_with_a_broken_key(hass: HomeAssistant, broker: Broker, b
     result = await to_access(hass, entry)
     entry.runtime_data.info["seal"] = "???"
     result = await go(hass, result, ACCESS)
-    assert result["errors"] == {"base": "security_error"}
+    assert result["errors"] == {"base": "not_sealed"}
     assert not [verb for verb, _ in bridge.requests if verb == "meter/validate"]
 
 
@@ -351,7 +354,7 @@ async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, e
 
 
 async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
-    result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House"})
+    result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House", "server": 17})
     hass.loop.call_later(0.02, add_mqtt_device, hass, "house-2")  # discovery comes a little later
     with patch.object(bridge, "publish_discovery", return_value=Message("x", "")):
         result = await go(hass, result, {"items": ALL})
@@ -485,6 +488,121 @@ async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: 
     result = await reconfigure(hass, house)
     assert result["reason"] == "no_configuration"
     assert result["description_placeholders"]["detail"] == " (Broken)"
+
+
+# What happens while a form is open
+
+
+async def test_a_meter_is_not_added_twice(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    bridge.yaml["garden"] = {"connection": {"tcp": "10.0.0.5:4059", "client": 16}}
+    result = await go(hass, await to_access(hass, house), ACCESS)
+    assert (result["step_id"], result["errors"]) == ("access", {"base": "already_read"})
+    assert result["description_placeholders"]["name"] == "House"
+    assert "meter/validate" not in [verb for verb, _ in bridge.requests]
+    result = await go(hass, result, {**ACCESS, "client": 16})  # by its id, where it has no name
+    assert (result["errors"], result["description_placeholders"]["name"]) == ({"base": "already_read"}, "garden")
+    result = await go(hass, result, {**ACCESS, "server": 17})  # the next one on the same wires
+    assert result["step_id"] == "items"
+
+
+@pytest.mark.parametrize("step", ["objects", "access"])
+async def test_what_another_one_changed_meanwhile_is_not_undone(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry, step: str
+) -> None:
+    opened = await reconfigure(hass, house)
+    bridge.stored["house"]["every"] = "15m"  # by a second Home Assistant
+    result = await choose(hass, opened, step)
+    if step == "access":
+        result = await go(hass, result, ACCESS)
+    assert (result["step_id"], result["errors"]) == ("access", {"base": "changed_meanwhile"})
+    assert {verb for verb, _ in bridge.requests} == {"config"}
+
+
+async def test_the_last_page_saves_no_old_settings(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    result = await choose(hass, await reconfigure(hass, house), "objects")
+    bridge.stored["house"]["every"] = "15m"
+    result = await go(hass, result, {"items": ALL})
+    assert (result["step_id"], result["errors"]) == ("save", {"base": "changed_meanwhile"})
+    assert bridge.stored["house"]["every"] == "15m"
+
+
+async def test_a_meter_that_goes_while_its_form_is_open_is_not_asked(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    """Its stored password went with it: an attempt without would count as a wrong one."""
+    result = await choose(hass, await reconfigure(hass, house), "access")
+    del bridge.stored["house"]
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    result = await go(hass, result, {**ACCESS, "password": ""})
+    assert (result["step_id"], result["errors"]) == ("access", {"base": "unknown_meter"})
+    assert {verb for verb, _ in bridge.requests} == {"config"}
+
+
+@pytest.mark.parametrize("how", ["removed", "disabled", "reloaded"])
+async def test_a_form_ends_with_its_bridge(
+    hass: HomeAssistant, house: MockConfigEntry, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await choose(hass, await reconfigure(hass, house), "access")
+    flows = hass.config_entries.subentries
+    assert flows.async_progress()
+    if how == "removed":
+        await hass.config_entries.async_remove(house.entry_id)
+    elif how == "disabled":
+        await hass.config_entries.async_set_disabled_by(house.entry_id, ConfigEntryDisabler.USER)
+    else:
+        await hass.config_entries.async_reload(house.entry_id)
+    await settle(hass)
+    assert not flows.async_progress()
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_bridge_that_is_restarted_ends_the_wait(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "h", "port": 1})
+    bridge.silent = True
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], {"next_step_id": "find"})
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bridge.silent, bridge.started = False, "2026-11-23T20:00:00+00:00"
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    result = await go(hass, result)
+    assert result["step_id"] == "find_failed"
+    assert result["description_placeholders"]["causes"].startswith("The bridge was restarted")
+    assert (await choose(hass, result, "find"))["step_id"] == "access"
+
+
+async def test_secrets_for_a_key_that_the_bridge_lost_are_asked_for_again(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    bridge.refuse["meter/validate"] = Refusal("no-answer")
+    result = await go(hass, await to_access(hass, entry), ACCESS)
+    bridge.refuse.clear()
+    bridge.lose_state()
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    result = await go(hass, result, {**ACCESS, "password": ""})
+    assert result["errors"] == {"base": "not_sealed"}
+    result = await go(hass, result, ACCESS)
+    assert result["step_id"] == "items"
+
+
+@pytest.mark.parametrize(
+    "name", ["\U0001f3e0", "\U0001f3e0 Zähler / Keller #+", "x" * 200, "a-" * 100, "../../etc/passwd", "電気メーター"]
+)
+async def test_unusual_names(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, name: str) -> None:
+    for number in range(2):
+        result = await go(hass, await to_access(hass, entry), {**ACCESS, "name": name, "server": number + 1})
+        await go(hass, result, {"items": ALL})
+        await settle(hass)
+    assert [sub.title for sub in entry.subentries.values()] == [name, name]
+    assert len(bridge.stored) == 2
+    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", meter) and len(meter) <= 64 for meter in bridge.stored)
 
 
 # Removing
