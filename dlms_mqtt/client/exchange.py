@@ -74,13 +74,14 @@ class Exchange:
         self._hide = False  # the same for this question, which the line may reflect: trace lengths only
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
+        self._short = False  # this question has had fewer answers than it was sent
         self._warned = False
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
         self._waiting = False  # something was sent, nothing has answered it yet
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
         self._loop = asyncio.get_running_loop()
-        self._deadline = 0.0  # of the whole question; 0: it counts from what was sent last
+        self._deadline = 0.0  # of the whole question; 0: it counts from the first wait
         self._last = b""
         self.last_used = self._loop.time()  # when something was sent last
 
@@ -130,8 +131,7 @@ class Exchange:
 
         TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
         """
-        if self._owed:
-            raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
+        self.settle()
         self._deadline = 0.0
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
@@ -144,15 +144,27 @@ class Exchange:
             if self._trace and self._hide:
                 log.debug("%s < %s", self.transport.name, answer)
         except BaseException:
-            self._owed = type(message) in _UNPAIRED and self.settings.link_framing != "hdlc"
+            self._short = True
             self.connection.abandon()
             raise
         finally:
             self._hide = False
+            if self._short:
+                self._short = False
+                self._owed = type(message) in _UNPAIRED and self.settings.link_framing != "hdlc"
         if expected and type(answer) not in expected:
             refused = service_refused(answer, unprotected=self.connection.unprotected)
             raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
         return answer
+
+    def settle(self) -> None:
+        """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""
+        if self._owed:
+            raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
+        while (event := self.connection.next_event()) is not None:
+            if type(event) is LinkDown:
+                raise LinkLost(_lost(event))
+            self._is_answer(event)
 
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
@@ -163,6 +175,7 @@ class Exchange:
 
     async def tell(self, message: Apdu) -> None:
         """Send a message that has no answer."""
+        self.settle()
         self.connection.send(message)
         self.connection.abandon()
         self._flush()
@@ -170,27 +183,25 @@ class Exchange:
 
     async def _link_event(self, repeats: int, wait: float | None = None) -> LinkUp | LinkDown:
         self._flush()  # before anything that is left from the link that was
+        wait = self.settings.timeout if wait is None else min(wait, self.settings.timeout)
         while True:
-            event = await self._event(
-                repeats, self.settings.timeout if wait is None else min(wait, self.settings.timeout)
-            )
+            event = await self._event(repeats, wait, self.connection.next_event())
             if isinstance(event, LinkUp | LinkDown):
                 return event
 
-    async def _event(self, repeats: int, timeout: float) -> Event:
+    async def _event(self, repeats: int, timeout: float, event: Event | None = None) -> Event:
         """The next event that is more than a sign of life or a push; frames are repeated on silence."""
         received, elsewhere = b"", False
         left, wait = repeats, timeout
         while True:
-            event = self.connection.next_event()
-            if event is not None:
+            while event is not None:
                 if type(event) is Broken:
                     elsewhere |= event.reason == "address"
                 elif self._is_answer(event):
                     return event
                 else:
-                    left, wait = repeats, timeout
-                continue
+                    left, wait = self._repeats_now(repeats), timeout
+                event = self.connection.next_event()
             self._flush()
             patience = self._patience(wait)
             try:
@@ -199,13 +210,19 @@ class Exchange:
                 if not left or not self._repeat():
                     raise self._silence(received, elsewhere) from None
                 left, wait = left - 1, timeout
-                continue
-            if self._trace:
-                self._show("<", data)
-            if len(received) < _KEPT:
-                received += data
-            self.connection.receive(data)
-            wait = self._octet_timeout
+            else:
+                if self._trace:
+                    self._show("<", data)
+                if len(received) < _KEPT:
+                    received += data
+                self.connection.receive(data)
+                wait = self._octet_timeout
+            event = self.connection.next_event()
+
+    def _repeats_now(self, repeats: int) -> int:
+        """Of an answer in blocks only the missing ones are asked for, by their numbers: that carries nothing out."""
+        blocks = self.connection.blocks
+        return self.settings.retries if blocks is not None and blocks.receiving else repeats
 
     def _is_answer(self, event: Event) -> bool:
         """False: a sign of life, or a push, which goes to whom it may concern. Either shows how quick the meter is."""
@@ -223,7 +240,7 @@ class Exchange:
 
     def _patience(self, wait: float) -> float:
         if not self._deadline:
-            self._deadline = self.last_used + self.settings.exchange_timeout
+            self._deadline = self._loop.time() + self.settings.exchange_timeout
             return min(wait, self.settings.exchange_timeout)
         left = self._deadline - self._loop.time()
         if left <= 0:
@@ -232,6 +249,7 @@ class Exchange:
 
     def _repeat(self) -> bool:
         self.connection.link.quiet()
+        self._short = True
         if self.connection.repeat():
             self._flush()
             return True

@@ -316,6 +316,10 @@ class MeterSession:
     async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
+            self._live.settle()
+        except LinkLost as error:  # known before anything was written
+            await self._open_again(error)
+        try:
             return await call(self._services or self._live_services)
         except ServiceRefused as error:
             self.ciphering.adopt(error.invocation_counter, traffic=True)
@@ -330,9 +334,12 @@ class MeterSession:
                 raise
             return await call(self._live_services)
         except LinkLost as error:
-            log.debug("%s: %s; the association is opened again", self.transport.name, error)
-            await self._start_over()
+            await self._open_again(error)
             return await call(self._live_services)
+
+    async def _open_again(self, error: LinkLost) -> None:
+        log.debug("%s: %s; the association is opened again", self.transport.name, error)
+        await self._start_over()
 
 
 def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory) -> Services:

@@ -50,6 +50,11 @@ class BlockTransfer:
         """Is an APDU of ours under way in blocks, or at its end and not yet answered?"""
         return bool(self._chunks)
 
+    @property
+    def receiving(self) -> bool:
+        """Has some of the peer's APDU come, and must more come?"""
+        return self._receiving
+
     def needed(self, octets: bytes) -> bool:
         """Does this APDU go in blocks: too long for one, or the answer to one that came in blocks?"""
         return self._answer_in_blocks or bool(self.max_pdu and len(octets) > self.max_pdu)
