@@ -6,6 +6,7 @@ import asyncio
 import select
 import socket
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import cast
 
@@ -68,7 +69,7 @@ class TcpTransport(Transport):
 
     def discard(self) -> bytes:
         """Throw away and return what was received."""
-        return self._connection.inbox.discard() if self._connection else b""
+        return self._connection.discard() if self._connection else b""
 
     def _open(self) -> _Connection:
         if self._connection is None:
@@ -112,6 +113,13 @@ class _Connection(asyncio.Protocol):
         except OSError:
             data = b""
         self._quick = bool(data)
+        return data
+
+    def discard(self) -> bytes:
+        """What the loop has read, and what it has had no turn to read."""
+        data = self.inbox.discard()
+        with suppress(OSError):
+            data += self._direct.recv(_CHUNK) if self._direct is not None else b""
         return data
 
     def data_received(self, data: bytes) -> None:
@@ -164,7 +172,8 @@ class _Connection(asyncio.Protocol):
         except TimeoutError:
             pass
         finally:
-            self._transport.abort()
+            if not self._gone.is_set():  # a transport that has ended can no longer be aborted
+                self._transport.abort()
 
 
 def _tune(sock: socket.socket) -> None:
