@@ -19,6 +19,7 @@ import pytest
 
 from tests.free_port import free_port
 
+PATIENCE = 60.0  # s for what happens at once, unless the machine has much else to do
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
@@ -39,7 +40,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", str(self.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -49,7 +50,7 @@ class Mosquitto:
     def stop(self, *, kill: bool = False) -> None:
         if self.process:
             (self.process.kill if kill else self.process.terminate)()
-            self.process.wait(5)
+            self.process.wait(PATIENCE)
             self.process = None
 
 
@@ -103,19 +104,20 @@ class Watcher:
     def json(self, topic: str) -> Any:
         return json.loads(self.latest[topic])
 
-    async def until(self, condition: Any, seconds: float = 30.0) -> None:
+    async def until(self, condition: Any, seconds: float = PATIENCE) -> None:
         """Wait until ``condition()`` is true of what was seen."""
         async with asyncio.timeout(seconds):
             while not condition():
                 self._changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 0.25)
+                    async with asyncio.timeout(0.25):  # wait_for of Python 3.11 may swallow that we are cancelled
+                        await self._changed.wait()
 
     async def publish(self, topic: str, payload: Any, **more: Any) -> None:
         text = payload if isinstance(payload, str | bytes) else json.dumps(payload)
         await self.client.publish(topic, text, qos=1, **more)
 
-    async def ask(self, topic: str, payload: dict[str, Any], seconds: float = 30.0) -> dict[str, Any]:
+    async def ask(self, topic: str, payload: dict[str, Any], seconds: float = PATIENCE) -> dict[str, Any]:
         """Send a request (with an id) and wait for its last reply."""
         response = topic.replace("/request/", "/response/").replace("/set/", "/response/set/")
         response = response.replace("/do/", "/response/do/")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.app import App
-from tests.bridge.conftest import Mosquitto, Watcher, watching
+from tests.bridge.conftest import PATIENCE, Mosquitto, Watcher, watching
 
 METER = """
   house:
     name: House meter
-    connection: {tcp: "127.0.0.1:PORT", client: 17, timeout: 1s, retries: 0}
+    connection: {tcp: "127.0.0.1:PORT", client: 17, timeout: 20s, retries: 0}
     every: 1s
 """
 
@@ -37,14 +37,14 @@ class House:
     def __init__(self, app: App, seen: Watcher, path: Path) -> None:
         self.app, self.seen, self.path = app, seen, path
 
-    async def ask(self, topic: str, payload: dict[str, Any] | None = None, seconds: float = 30.0) -> dict[str, Any]:
+    async def ask(self, topic: str, payload: dict[str, Any] | None = None, seconds: float = PATIENCE) -> dict[str, Any]:
         self.numbers = getattr(self, "numbers", 0) + 1
         return await self.seen.ask(f"dlms_mqtt/{topic}", {"id": f"t{self.numbers}", **(payload or {})}, seconds)
 
     def meter(self, name: str, meter: str = "house") -> str:
         return self.seen.latest.get(f"dlms_mqtt/meter/{meter}/{name}", "")
 
-    async def until(self, condition: Any, seconds: float = 30.0) -> None:
+    async def until(self, condition: Any, seconds: float = PATIENCE) -> None:
         await self.seen.until(condition, seconds)
 
 
@@ -55,7 +55,7 @@ async def running(app: App) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         app.stop()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(task, return_exceptions=True)
 
 
@@ -70,4 +70,4 @@ async def house(
             await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "online")
             yield House(app, seen, path)
         with contextlib.suppress(TimeoutError):  # lets the last words arrive
-            await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "offline", 1.0)
+            await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "offline", 10.0)

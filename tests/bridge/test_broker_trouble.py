@@ -22,6 +22,7 @@ from dlms_mqtt.bridge import mqtt as bridge_mqtt
 from dlms_mqtt.bridge import mqtt_client
 from dlms_mqtt.bridge.config import Tls
 from dlms_mqtt.simulator import household, serve_tcp
+from tests.bridge.conftest import PATIENCE
 from tests.bridge.house import house
 from tests.bridge.test_mqtt import _put, _running, _until
 from tests.free_port import free_port
@@ -48,7 +49,7 @@ async def test_a_broker_that_falls_silent_and_drops_us_later(monkeypatch):
     async with _running(server.sockets[0].getsockname()[1]) as broker:
         broker.retain("base/a", "1")
         _put(broker.outbox, 1)
-        await _until(lambda: len(dropped) >= 6, 20)
+        await _until(lambda: len(dropped) >= 6)
     server.close()
     gc.collect()
     await asyncio.sleep(0.1)
@@ -156,7 +157,7 @@ async def test_our_certificates(mosquitto_factory, ours):
     async with _running(port, tls=Tls(ca=ours.file, certificate=certificate, key=key)) as broker:
         broker.retain("base/a", "1")
         await _until(lambda: broker.connected)
-        await broker.flush(5)
+        await broker.flush(PATIENCE)
 
 
 @pytest.mark.expect_log("No line to the broker")

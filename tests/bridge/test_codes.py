@@ -12,7 +12,7 @@ from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.simulator import household, make, serve_tcp
 from tests.bridge.house import house
 
-CONNECTION = '{tcp: "127.0.0.1:PORT", client: 17, timeout: 1s, retries: 0}'
+CONNECTION = '{tcp: "127.0.0.1:PORT", client: 17, timeout: 20s, retries: 0}'
 METER = """
   house:
     connection: CONNECTION
@@ -121,24 +121,24 @@ async def _deaf():
 
 @pytest.mark.expect_log("house")
 async def test_no_answer(mosquitto, tmp_path):
-    async with _deaf() as port, house(mosquitto, tmp_path, _config(port)) as home:
+    quick = CONNECTION.replace("20s", "1s")
+    async with _deaf() as port, house(mosquitto, tmp_path, _config(port, quick)) as home:
         reply = await home.ask("meter/house/request/read", {"items": ["1.0.1.8.0.255"]})
         assert reply["error"]["code"] == "no-answer"
 
 
-SLOW = CONNECTION.replace("timeout: 1s", "timeout: 50s")
 READ = "meter/house/request/read"
 REPLIES = "dlms_mqtt/meter/house/response/read"
 
 
 async def test_timeout(mosquitto, tmp_path):
-    async with _deaf() as port, house(mosquitto, tmp_path, _config(port, SLOW)) as home:
+    async with _deaf() as port, house(mosquitto, tmp_path, _config(port)) as home:
         reply = await home.ask(READ, {"items": ["1.0.1.8.0.255"], "timeout": 0.3})
         assert reply["error"]["code"] == "timeout"
 
 
 async def test_cancelled(mosquitto, tmp_path):
-    async with _deaf() as port, house(mosquitto, tmp_path, _config(port, SLOW)) as home:
+    async with _deaf() as port, house(mosquitto, tmp_path, _config(port)) as home:
         await home.seen.publish(f"dlms_mqtt/{READ}", {"id": "long", "items": ["1.0.1.8.0.255"]})
         cancel = await home.seen.ask("dlms_mqtt/meter/house/request/cancel", {"id": "long"})
         assert cancel["status"] == "ok"
@@ -146,7 +146,7 @@ async def test_cancelled(mosquitto, tmp_path):
 
 
 async def test_busy(mosquitto, tmp_path):
-    async with _deaf() as port, house(mosquitto, tmp_path, _config(port, SLOW)) as home:
+    async with _deaf() as port, house(mosquitto, tmp_path, _config(port)) as home:
         for number in range(40):
             await home.seen.publish(f"dlms_mqtt/{READ}", {"id": f"n{number}", "items": ["1.0.1.8.0.255"]})
         await home.until(lambda: any('"busy"' in text for text in home.seen.of(REPLIES)))

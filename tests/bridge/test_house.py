@@ -20,7 +20,7 @@ from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import household, serve_tcp
-from tests.bridge.conftest import watching
+from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.test_codes import _config
 from tests.free_port import free_port
@@ -354,7 +354,7 @@ async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter):
         (tmp_path / "two").mkdir()
         same = write_config(tmp_path / "two", mosquitto.port, _meter(meter))
         with pytest.raises(BridgeTaken):
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(PATIENCE):
                 await App(same, environment={}).run()
         assert home.seen.latest["dlms_mqtt/bridge/main/state"] == "online"
         other = write_config(tmp_path / "two", mosquitto.port, _meter(meter), "id: other")
@@ -400,7 +400,7 @@ async def test_a_meter_that_pushes_on_its_own_line(mosquitto, tmp_path):
 async def test_a_meter_is_found(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "", "management: true") as home:
         body = {"line": {"tcp": f"127.0.0.1:{meter.port}"}}
-        reply = await home.ask("bridge/main/request/meter/find", body, 60)
+        reply = await home.ask("bridge/main/request/meter/find", body)
         assert reply["data"]["found"], reply
         assert reply["data"]["connection"]["tcp"] == body["line"]["tcp"]
         assert any('"progress"' in text for text in home.seen.of("dlms_mqtt/bridge/main/response/meter/find"))

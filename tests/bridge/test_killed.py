@@ -47,7 +47,7 @@ async def test_a_killed_bridge_loses_no_more_than_five_seconds(mosquitto, tmp_pa
     mosquitto.stop()
     answered: list[float] = []
     async with serve_tcp(_noting(household(1), answered)) as server:
-        meters = METER.replace("PORT", str(server.port)).replace("timeout: 1s", "timeout: 10s")
+        meters = METER.replace("PORT", str(server.port))
         path = write_config(tmp_path, mosquitto.port, meters + "    read: [1.0.1.7.0.255]\n")
         process = await _bridge(path)
         async with asyncio.timeout(60):

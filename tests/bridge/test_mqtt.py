@@ -14,7 +14,7 @@ from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
-from tests.bridge.conftest import watching
+from tests.bridge.conftest import PATIENCE, watching
 
 WILL = Will("base/bridge/main/state", "offline")
 
@@ -45,7 +45,7 @@ async def _running(port, outbox=None, **config):
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _until(condition, seconds=8.0):
+async def _until(condition, seconds=PATIENCE):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ async def test_a_broker_that_restarts(mosquitto_factory, persistence):
         broker.retain("base/gone", "1")
         await broker.subscribe(["base/request/#"])
         await _until(lambda: broker.connected)
-        await broker.flush(5)
+        await broker.flush(PATIENCE)
         mosquitto.stop()
         await _until(lambda: not broker.connected)
         broker.retain("base/a", "2")
@@ -155,7 +155,7 @@ async def test_a_broker_that_knows_only_3_1_1():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with _running(port) as broker:
-        await _until(lambda: broker.connected, 30)
+        await _until(lambda: broker.connected)
     server.close()
     assert versions == [5, 4]
 
@@ -164,6 +164,7 @@ async def test_a_broker_that_knows_only_3_1_1():
 async def test_flush_gives_up(mosquitto):
     async with _running(mosquitto.port) as broker:
         await _until(lambda: broker.connected)
+        await broker.flush(PATIENCE)  # has looked for work: nobody but us says from now on whether there is any
         broker._idle.clear()
         await broker.flush(0.05)
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.bridge.conftest import PATIENCE
 from tests.bridge.house import house
 from tests.free_port import free_port
 
@@ -33,7 +34,7 @@ async def meters(request):
     command = [sys.executable, "-m", "pydlms.simulator", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(OSError):
                     (await asyncio.open_connection("127.0.0.1", port))[1].close()

@@ -28,7 +28,7 @@ from dlms_mqtt.bridge import values as bridge_values
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp
-from tests.bridge.conftest import Mosquitto
+from tests.bridge.conftest import PATIENCE, Mosquitto
 from tests.bridge.house import running, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ QUIET = logging.getLogger("pydlms.eyes")  # one of the strangers that may say wh
 LIFETIME = 1.5  # s, instead of two minutes
 METER = """
   house:
-    connection: {tcp: "127.0.0.1:PORT", client: 17, framing: hdlc, timeout: 0.4s, retries: 2}
+    connection: {tcp: "127.0.0.1:PORT", client: 17, framing: hdlc, timeout: 1s, retries: 9}
     every: 1s
     session: keep
     read:
@@ -141,12 +141,13 @@ class Eyes:
     def last_value(self) -> int:
         return max((reading["value"] for reading in self.readings), default=0)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 self._changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 0.05)
+                    async with asyncio.timeout(0.05):
+                        await self._changed.wait()
 
 
 class Cell:
@@ -178,7 +179,7 @@ class Cell:
             await happen()
             return
         self.gate.hold()
-        await asyncio.wait_for(self.gate.asked.wait(), 30)
+        await asyncio.wait_for(self.gate.asked.wait(), PATIENCE)
         if phase == "during":
             await happen()
             self.gate.release()

@@ -24,7 +24,7 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, Security
 from dlms_mqtt.simulator import MANAGER, Association, household, serve_tcp
 from dlms_mqtt.simulator.push import notification
-from tests.bridge.conftest import Watcher, watching
+from tests.bridge.conftest import PATIENCE, Watcher, watching
 from tests.bridge.house import write_config
 from tests.free_port import free_port
 
@@ -99,7 +99,7 @@ async def bridge(path: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Proc
     try:
         yield process
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -117,7 +117,7 @@ def _broker(factory: Any, folder: Path) -> tuple[Any, int]:
 
 def _meters(port: int, push: int) -> str:
     rows = [
-        f'  {name}:\n    connection: {{tcp: "127.0.0.1:{port}", timeout: 1s, retries: 0, {options}}}\n    every: 1s\n'
+        f'  {name}:\n    connection: {{tcp: "127.0.0.1:{port}", timeout: 20s, retries: 0, {options}}}\n    every: 1s\n'
         "    read: [1.0.1.8.0.255, 1.0.16.7.0.255]\n    allow: [write, invoke]\n"
         for name, options in METERS.items()
     ]

@@ -250,7 +250,7 @@ def test_the_reader_of_a_pipe_goes_away(meter: list[str], tmp_path: Path) -> Non
     os.close(read_end)
     process = command(*words, stdout=write_end)
     os.close(write_end)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -268,11 +268,11 @@ def test_interrupted_it_leaves_the_meter_in_order(sim: MeterSimulator, tmp_path:
     with served(sim, hdlc=True) as options:
         words = ["objects", "--values", *options, "--json", "--state", str(tmp_path / "state.sqlite"), "-vv"]
         process = command(*words, stdout=subprocess.PIPE)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not started.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert not out
     assert "Traceback" not in errors

@@ -56,7 +56,7 @@ async def test_demo_serves_discovery_state_and_replies() -> None:
     pytest.importorskip("amqtt", reason="the extra 'demo' is not installed")
     process = await _start("demo", "--seconds", "60")
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             client = await _connect(await _port_of(process))
             try:
                 await client.subscribe("#")
@@ -146,7 +146,7 @@ async def test_run_without_a_broker_ends_on_sigterm(tmp_path: Path) -> None:
     )
     process = await _start("run", "--config", str(config))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert process.stderr is not None
             while b"127.0.0.1" not in await process.stderr.readline():
                 pass

@@ -76,7 +76,7 @@ def replayed(path: Path) -> Iterator[int]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    ready.wait(5)
+    assert ready.wait(60)
     try:
         yield where[0]
     finally:

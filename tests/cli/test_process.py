@@ -93,7 +93,7 @@ def test_nohup_stays_in_force(meter: list[str], tmp_path: Path) -> None:
         while " > 7ea0" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGHUP)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "DMQ" in out
 
@@ -155,7 +155,7 @@ def test_told_to_end_it_releases_the_meter(meter: list[str], tmp_path: Path, num
         while seen < 8:  # well inside the session
             seen += " > 7ea0" in process.stderr.readline()
         process.send_signal(number)
-        out, errors = process.communicate(timeout=30)
+        out, errors = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in errors
     assert errors.endswith("interrupted\n")

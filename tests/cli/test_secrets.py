@@ -151,7 +151,7 @@ def options(way: str, give: Give, how: str) -> list[str]:
 
 
 def connection(ports: dict[str, int], framing: str, state: Path) -> list[str]:
-    return ["--tcp", f"127.0.0.1:{ports[framing]}", "--framing", framing, "--timeout", "2", "--state", str(state)]
+    return ["--tcp", f"127.0.0.1:{ports[framing]}", "--framing", framing, "--timeout", "20", "--state", str(state)]
 
 
 @LEVELS
@@ -230,7 +230,7 @@ def configuration(tmp_path: Path, port: int, give: Give, how: str) -> Path:
     rows = []
     for name, way in (("house", "low"), ("flat", "ciphered")):
         told = {key: give(value, how) if isinstance(value, bytes) else value for key, value in WAYS[way].items()}
-        row = {"tcp": f"127.0.0.1:{port}", "framing": "wrapper", "timeout": "2s"} | told
+        row = {"tcp": f"127.0.0.1:{port}", "framing": "wrapper", "timeout": "20s"} | told
         listed = "".join(f'      {key}: "{value}"\n' for key, value in row.items())
         rows.append(f"  {name}:\n    every: 1s\n    read: [1.0.1.8.0.255]\n    connection:\n{listed}")
     head = f"bridge: {{id: main, state_dir: {tmp_path}}}\n"
@@ -285,7 +285,7 @@ def test_a_broken_configuration(
 
 
 def until(process: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not happened():
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline, "it does nothing"
@@ -304,7 +304,7 @@ def test_run(sim: MeterSimulator, ports: dict[str, int], give: Give, tmp_path: P
         with subprocess.Popen(command, stdout=output, stderr=output, cwd=Path(__file__).parents[2]) as process:
             until(process, lambda: len({request[0] for request in sim.requests[before:]} & {0x60, 0xC0, 0xD0}) == 3)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     said = log.read_text()
     assert (" > " in said) is (level == ["-vv"])
     assert leaks(said) == []

@@ -29,7 +29,7 @@ def serial(sim: MeterSimulator) -> Iterator[list[str]]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(line(),))
     thread.start()
-    assert ready.wait(5)
+    assert ready.wait(60)
     yield ["--serial", device[0], "--opening", "sign-on"]
     loop.call_soon_threadsafe(done.set)
     thread.join()

@@ -66,7 +66,7 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
 def test_another_process_reads_it(cli: Cli, tmp_path: Path) -> None:
     description = tmp_path / "meter.yaml"
     description.write_text("seed: 5\nobjects: [{obis: 0.0.128.0.1.255, value: 77, type: unsigned, see: public}]\n")
-    words = [sys.executable, "-m", "dlms_mqtt", "simulate", "--pty", "--meter", str(description), "--seconds", "20"]
+    words = [sys.executable, "-m", "dlms_mqtt", "simulate", "--pty", "--meter", str(description), "--seconds", "120"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         try:
             assert process.stdout is not None
