@@ -72,8 +72,12 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._confirm()
 
     async def _moved(self, entry: ConfigEntry) -> ConfigFlowResult:
-        """A known bridge under another base: believed when it answers there, as old retained topics stay behind."""
-        if entry.data[CONF_BASE_TOPIC] != self._base and await self._answers():
+        """A known bridge under another base: believed when it answers there, and no longer where it was.
+
+        Old retained topics stay behind, and another bridge may have been given the same id.
+        """
+        old = entry.data[CONF_BASE_TOPIC]
+        if old != self._base and await self._answers(self._base) and not await self._answers(old):
             self._abort_if_unique_id_configured({CONF_BASE_TOPIC: self._base}, reload_on_update=False)
         return self.async_abort(reason="already_configured")
 
@@ -154,7 +158,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _confirm_step(self, step: str, user_input: dict[str, Any] | None) -> ConfigFlowResult:
         bridge, errors = self._info["bridge"], {}
         if user_input is not None:
-            if await self._answers():
+            if await self._answers(self._base):
                 data = {CONF_BASE_TOPIC: self._base, CONF_BRIDGE: bridge}
                 return self.async_create_entry(
                     title=bridge,
@@ -173,12 +177,12 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
             step_id=step, data_schema=vol.Schema({}), errors=errors, description_placeholders=placeholders
         )
 
-    async def _answers(self) -> bool:
-        """Does the bridge answer a ping?"""
-        api = BridgeApi(self.hass, self._base, self._info["bridge"])
+    async def _answers(self, base: str) -> bool:
+        """Does the bridge answer a ping under this base topic?"""
+        api = BridgeApi(self.hass, base, self._info["bridge"])
         try:
             await api.subscribe()
-            await find_bridges(self.hass, self._base)  # its retained answer proves that we are subscribed
+            await find_bridges(self.hass, base)  # its retained answer proves that we are subscribed
             await api.request("ping", timeout=PING_TIMEOUT)
         except (ApiError, HomeAssistantError):  # HomeAssistantError: MQTT was removed meanwhile
             return False

@@ -103,7 +103,7 @@ async def test_a_known_bridge_is_not_offered_again(
     assert (await discover(hass, bridge))["reason"] == "already_configured"
 
 
-async def test_a_bridge_that_moved_is_followed_when_it_answers(
+async def test_a_bridge_that_moved_is_followed_when_it_answers_there_only(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
     moved = FakeBridge("other/base")
@@ -112,6 +112,9 @@ async def test_a_bridge_that_moved_is_followed_when_it_answers(
     assert (await discover(hass, moved))["reason"] == "already_configured"
     assert entry.data[CONF_BASE_TOPIC] == "dlms_mqtt"
     moved.silent = False
+    assert (await discover(hass, moved))["reason"] == "already_configured"
+    assert entry.data[CONF_BASE_TOPIC] == "dlms_mqtt"  # both answer: another bridge with the same id
+    bridge.silent = True
     assert (await discover(hass, moved))["reason"] == "already_configured"
     await settle(hass)
     assert entry.data[CONF_BASE_TOPIC] == "other/base"
