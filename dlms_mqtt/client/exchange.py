@@ -131,7 +131,9 @@ class Exchange:
 
         TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
         """
-        self.settle()
+        event = self.connection.next_event()
+        if event is not None or self._owed:
+            self._settle(event)
         self._deadline = 0.0
         self._hide = self.hiding or type(message) is Aarq
         self.connection.send(message)
@@ -159,12 +161,16 @@ class Exchange:
 
     def settle(self) -> None:
         """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""
+        self._settle(self.connection.next_event())
+
+    def _settle(self, event: Event | None) -> None:
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
-        while (event := self.connection.next_event()) is not None:
+        while event is not None:
             if type(event) is LinkDown:
                 raise LinkLost(_lost(event))
             self._is_answer(event)
+            event = self.connection.next_event()
 
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -559,6 +560,42 @@ def test_same_as_dlms_cosem_general_glo(suite, content, counter):
     text = peer.encrypt(control, METER, counter, ENCRYPTION, apdu, AUTHENTICATION)
     sent = GeneralGlobalCipher(METER, control, counter, text).to_bytes()
     assert cipher(suite=suite).unprotect_apdu(bytes(sent)) == apdu
+
+
+@pytest.mark.parametrize("trailing", [b"", b"\x00", b"\x00" * 3])
+@pytest.mark.parametrize("length", [18, 126, 127, 128, 129, 255, 256])
+def test_lengths_about_the_long_form(length, trailing):
+    """``length`` of the content: below 128 it is one octet, and the way through is another."""
+    apdu = ANSWER[:4] + bytes(length - 17 - 4) if length > 21 else ANSWER[:1]
+    sent = meter().protect_apdu(apdu)
+    content = sent[-length:]
+    assert cipher().unprotect_apdu(sent + trailing) == apdu
+    assert cipher().unprotect_apdu(sent[:1] + b"\x82" + length.to_bytes(2, "big") + content + trailing) == apdu
+    assert refused(cipher(), sent[:-1]).reason == "cut"
+    shorter = sent[:1] + b"\x82" + (length - 1).to_bytes(2, "big") + content + trailing
+    assert refused(cipher(), shorter).reason in ("tag", "key", "cut")
+
+
+@pytest.mark.parametrize("tag", [GLO_TAGS[0xC4], DED_TAGS[0xC4]])
+@pytest.mark.parametrize("content", [b"", b"\x30", b"\x30\x00\x00\x00\x01", b"\x30\x00\x00\x00\x01" + bytes(11)])
+def test_contents_that_are_too_short(tag, content):
+    assert refused(cipher(), bytes((tag, len(content))) + content).reason in ("cut", "security")
+    assert refused(cipher(), bytes((tag,))).reason == "cut"
+
+
+def test_what_was_judged_once_is_judged_again_when_keys_change():
+    """Contexts are kept by security control: another dedicated key must not leave the old one in force."""
+    receiver, other = cipher(form="dedicated"), Secret(b"another-key---16")
+    numbers = count(1).__next__
+    old = meter(form="dedicated", next_counter=numbers)
+    new = meter(form="dedicated", keys=replace(KEYS, dedicated=other), next_counter=numbers)
+    assert receiver.unprotect_apdu(old.protect_apdu(ANSWER)) == ANSWER
+    assert receiver.unprotect_apdu(meter(next_counter=numbers).protect_apdu(ANSWER)) == ANSWER
+    receiver.use_dedicated_key(other)
+    refused(receiver, old.protect_apdu(ANSWER))
+    assert receiver.unprotect_apdu(new.protect_apdu(ANSWER)) == ANSWER
+    assert receiver.unprotect_apdu(meter(next_counter=numbers, broadcast=True).protect_apdu(ANSWER)) == ANSWER
+    assert refused(receiver, meter(keys=KEYS, suite=0, broadcast=True).protect_apdu(ANSWER)).reason == "counter"
 
 
 def test_same_as_protect():
