@@ -101,7 +101,7 @@ def _check_threads(before: set[threading.Thread]) -> None:
     def left() -> list[threading.Thread]:
         return [t for t in threading.enumerate() if t not in before and not t.name.startswith("asyncio_")]
 
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while left() and time.monotonic() < deadline:  # not joined: one may be just about to start
         time.sleep(0.005)
     assert not left(), f"threads left behind: {left()}"

@@ -34,6 +34,7 @@ from dlms_mqtt.bridge.presence import Presence
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import SealKey
 from dlms_mqtt.bridge.session import CLOCK_SET
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.bridge.topics import Address, Topics
 from dlms_mqtt.client.state_file import MEMORY
 from dlms_mqtt.client.store import Store
@@ -173,9 +174,7 @@ class App:
             await self.fleet.stop(name)
         self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await end_all(background)
 
     def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(self._supervise(name, run), name=name)

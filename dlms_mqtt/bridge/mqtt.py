@@ -12,10 +12,10 @@ import logging
 import math
 import ssl
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiomqtt
 
@@ -24,6 +24,7 @@ from dlms_mqtt.bridge.config import Mqtt
 from dlms_mqtt.bridge.mqtt_client import IN_FLIGHT, V5, V311, Client, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.bridge.payload import dumps
+from dlms_mqtt.bridge.tasks import first_to_end
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
@@ -292,16 +293,3 @@ def _too_large(payload: str) -> str:
     }
     reply = json.loads(payload)
     return dumps({**({"id": reply["id"]} if "id" in reply else {}), "status": "error", "error": error})
-
-
-async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side until one ends; cancel the others; raise what it raised."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

@@ -108,7 +108,8 @@ class Pusher:
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), self.row.every or None)
+            async with asyncio.timeout(self.row.every or None):
+                await self._due.wait()
         self._due.clear()
 
     async def push(self) -> None:

@@ -119,7 +119,7 @@ async def test_a_session(line: str) -> None:
 @pytest.mark.parametrize("line", SLOW)
 async def test_a_session_behind_a_sign_on(line: str) -> None:
     sim = household()
-    async with asyncio.timeout(30), SLOW[line](sim) as client:
+    async with asyncio.timeout(60), SLOW[line](sim) as client:
         await go_through(client, sim, long=200)
 
 

@@ -58,7 +58,7 @@ def ports(meter: Any) -> Iterator[dict[str, int]]:
 
 def client(ports: dict[str, int], link: str, name: str, **options: Any) -> Any:
     number, authentication, keys, suite = CLIENTS[name]
-    io = BlockingTcpIO(host="127.0.0.1", port=ports[link], timeout=5)
+    io = BlockingTcpIO(host="127.0.0.1", port=ports[link], timeout=60)
     kind = HdlcTransport if link == "hdlc" else TcpTransport
     transport = kind(client_logical_address=number, server_logical_address=1, io=io)
     if keys is not None:

@@ -61,7 +61,7 @@ async def test_write_and_read(serve: Serve) -> None:
     async with await serve(echo) as line:
         for number in range(50):
             line.write(b"%d" % number)
-            assert await line.read(2) == b"%d" % number
+            assert await line.read(60) == b"%d" % number
 
 
 async def test_options_of_the_socket(serve: Serve) -> None:
@@ -74,16 +74,16 @@ async def test_options_of_the_socket(serve: Serve) -> None:
 async def test_large_write_is_drained(serve: Serve) -> None:
     async with await serve(lambda peer, data: None) as line:
         line.write(bytes(5_000_000))
-        await asyncio.wait_for(line.drain(), 10)
+        await asyncio.wait_for(line.drain(), 60)
 
 
 async def test_after_the_end_every_read_fails(serve: Serve) -> None:
     async with await serve(hang_up) as line:
         line.write(b"last words")
-        assert await line.read(2) == b"last words"
+        assert await line.read(60) == b"last words"
         for _ in range(3):
             with pytest.raises(ConnectionLost, match="closed the connection"):
-                await line.read(2)
+                await line.read(60)
         with pytest.raises(ConnectionLost):
             line.write(b"more")
         await line.drain()
@@ -93,7 +93,7 @@ async def test_reset_by_the_peer(serve: Serve) -> None:
     async with await serve(reset) as line:
         line.write(b"x")
         with pytest.raises(ConnectionLost):
-            await line.read(2)
+            await line.read(60)
 
 
 async def test_draining_ends_when_the_peer_goes(serve: Serve) -> None:
@@ -103,7 +103,7 @@ async def test_draining_ends_when_the_peer_goes(serve: Serve) -> None:
 
     async with await serve(stop_listening) as transport:
         transport.write(bytes(32 << 20))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await transport.drain()
         with pytest.raises(ConnectionLost):
             await transport.read(5)
@@ -114,8 +114,12 @@ async def test_timeout_and_discard(serve: Serve) -> None:
         with pytest.raises(ResponseTimeout):
             await line.read(0.01)
         line.write(b"late")
-        await asyncio.sleep(0.05)
-        assert line.discard() == b"late"
+        late = b""
+        async with asyncio.timeout(60):
+            while len(late) < 4:
+                await asyncio.sleep(0.01)
+                late += line.discard()
+        assert late == b"late"
 
 
 async def test_a_cancelled_read_loses_nothing(serve: Serve) -> None:
@@ -126,7 +130,7 @@ async def test_a_cancelled_read_loses_nothing(serve: Serve) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         line.write(b"kept")
-        assert await line.read(2) == b"kept"
+        assert await line.read(60) == b"kept"
 
 
 async def test_two_readers_are_a_mistake(serve: Serve) -> None:
@@ -144,7 +148,7 @@ async def test_close_twice_and_open_again(serve: Serve) -> None:
     for _ in range(2):
         await line.open()
         line.write(b"x")
-        assert await line.read(2) == b"x"
+        assert await line.read(60) == b"x"
         await line.close()
         await line.close()
     with pytest.raises(ConnectionLost, match="not open"):
@@ -159,7 +163,7 @@ async def test_ipv6(serve: Serve) -> None:
         pytest.skip("no IPv6 here")
     async with await open_transport(f"tcp://[::1]:{line.port}") as again:
         again.write(b"six")
-        assert await again.read(2) == b"six"
+        assert await again.read(60) == b"six"
         assert again.name == f"[::1]:{line.port}"
 
 
@@ -219,4 +223,4 @@ async def test_pyserial_socket_urls_are_plain_tcp(serve: Serve) -> None:
         await transport.send_break()
         assert transport.format is None
         transport.write(b"x")
-        assert await transport.read(2) == b"x"
+        assert await transport.read(60) == b"x"

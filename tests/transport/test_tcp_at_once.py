@@ -43,11 +43,11 @@ async def test_a_flood_starves_nobody() -> None:
 
     async with connected(flood) as transport:
         task = asyncio.create_task(other())
-        end = asyncio.get_running_loop().time() + 0.3
-        while asyncio.get_running_loop().time() < end:
-            assert await transport.read(1)
+        end = asyncio.get_running_loop().time() + 10
+        while turns <= 10:
+            assert await transport.read(10)
+            assert asyncio.get_running_loop().time() < end, "only the flood was read"
         task.cancel()
-    assert turns > 10
 
 
 async def test_a_flood_can_be_cancelled() -> None:
@@ -75,7 +75,7 @@ async def test_octets_stay_in_order() -> None:
         received = b""
         with pytest.raises(ConnectionLost):
             while True:
-                received += await transport.read(1)
+                received += await transport.read(60)
                 if len(received) % 7 == 0:
                     await asyncio.sleep(0)
     assert received == b"".join(number.to_bytes(2, "big") for number in range(2000))
@@ -92,12 +92,12 @@ async def test_closing_ends_the_connection() -> None:
 
     async with connected(wait) as transport:
         await transport.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await ended.wait()
 
 
 async def test_a_quick_meter_is_waited_for_in_place_and_a_slow_one_in_the_loop() -> None:
-    delays = [0.0] * 20 + [0.05] * 5 + [0.0] * 20 + [0.1]
+    delays = [0.0] * 20 + [0.05] * 5 + [0.0] * 20 + [0.5]
     turns = 0
 
     async def meter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,9 +116,9 @@ async def test_a_quick_meter_is_waited_for_in_place_and_a_slow_one_in_the_loop()
         *before, last = range(len(delays))
         for number in before:
             transport.write(bytes((number,)))
-            assert await transport.read(5) == bytes((number,))
+            assert await transport.read(60) == bytes((number,))
         task = asyncio.create_task(other())
         transport.write(bytes((last,)))
-        assert await transport.read(5) == bytes((last,))
+        assert await transport.read(60) == bytes((last,))
         task.cancel()
     assert turns > 20, "the loop stood still while a slow meter was waited for"

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dlms_mqtt.bridge.tasks import end_all, first_to_end
+
+
+async def _deaf(times, told):
+    """Swallows so many cancellations, as asyncio.wait_for of Python 3.11 may."""
+    while True:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            told.append(asyncio.get_running_loop().time())
+            if len(told) > times:
+                raise
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_a_swallowed_cancellation_is_repeated(clock, times):
+    told = []
+    task = asyncio.create_task(_deaf(times, told))
+    await asyncio.sleep(1)
+    await end_all([task])
+    assert task.cancelled() and len(told) == times + 1
+    assert clock.monotonic() == 1 + 15 * times
+
+
+async def test_the_first_to_end_ends_all_and_its_error_is_raised(clock):
+    told = []
+
+    async def fails():
+        await asyncio.sleep(2)
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await first_to_end(fails(), _deaf(1, told))
+    assert len(told) == 2
