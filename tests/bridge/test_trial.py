@@ -36,7 +36,7 @@ async def tried(home, meter, secrets=None, **connection):
     """The error of the reply to meter/validate; {} for a good one."""
     key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
     sealed = {name: seal(secret, key, os.urandom) for name, secret in (secrets or {}).items()}
-    config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "1s", "retries": 0, **sealed, **connection}}
+    config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "20s", "retries": 0, **sealed, **connection}}
     reply = await home.ask("bridge/main/request/meter/validate", {"meter": "new", "config": config})
     return reply.get("error", {})
 
@@ -61,7 +61,7 @@ async def test_a_good_one(home):
 @pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
 async def test_silence_where_the_line_carries_a_meter_is_a_wrong_address(home, framing):
     async with meter_with(framing=framing) as meter:
-        error = await tried(home, meter, PASSWORD, **LOW, server=17, framing=framing)
+        error = await tried(home, meter, PASSWORD, **LOW, server=17, framing=framing, timeout="2s")
     assert told(error) == ("no-answer", "wrong-address")
     assert "at server address 1, but not at 17" in error["message"]
     assert not meter.failures  # no password went anywhere
@@ -72,8 +72,11 @@ async def test_silence_where_the_line_carries_a_meter_is_a_wrong_address(home, f
 )
 async def test_silence_and_echo(home, faults, reason):
     async with meter_with(*faults, framing="hdlc") as meter:
-        assert told(await tried(home, meter, PASSWORD, **LOW, framing="hdlc")) == ("no-answer", reason)
-        assert told(await tried(home, meter, framing="hdlc")) == ("no-answer", reason)  # as common as can be
+        assert told(await tried(home, meter, PASSWORD, **LOW, framing="hdlc", timeout="1s")) == ("no-answer", reason)
+        assert told(await tried(home, meter, framing="hdlc", timeout="1s")) == (
+            "no-answer",
+            reason,
+        )  # as common as can be
 
 
 async def test_the_same_wrong_password_is_not_sent_twice(home):
@@ -91,14 +94,14 @@ async def test_the_same_wrong_password_is_not_sent_twice(home):
 async def test_silence_to_one_client_alone_is_about_that_client(home):
     """Nothing tells an unknown client from a secret that the meter does not answer."""
     async with meter_with("counter-refused:silence") as meter:
-        error = await tried(home, meter, RIGHT, **CIPHERED)
+        error = await tried(home, meter, RIGHT, **CIPHERED, timeout="2s")
     assert told(error) == ("no-answer", "wrong-client")
     assert "not client 1" in error["message"]
 
 
 async def test_silence_after_the_association_stood_is_not_about_the_client(home):
     async with meter_with("silence,after=1") as meter:
-        assert told(await tried(home, meter, PASSWORD, **LOW)) == ("no-answer", None)
+        assert told(await tried(home, meter, PASSWORD, **LOW, timeout="2s")) == ("no-answer", None)
 
 
 async def test_keys_and_counters(home):
