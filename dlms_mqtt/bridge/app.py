@@ -233,6 +233,7 @@ class App:
         """Meters that were ours in an earlier run and are not any more."""
         before = set(self._remembered("meters", []))
         self._clear_announcements(before)
+        self._clear_former_name()
         ghosts = before - set(self.config.meters)
         for name in ghosts:
             clear_meter(name, self.context, ())
@@ -247,6 +248,18 @@ class App:
             for device in devices:
                 self.broker.retain(replace(self.topics, prefix=before).discovery(device), "")
         self._remember("announced", prefix)
+
+    def _clear_former_name(self) -> None:
+        """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
+        ours = [self.topics.base, self.topics.bridge]
+        base, bridge = self._remembered("name", ours)
+        former = replace(self.topics, base=base, bridge=bridge)
+        if former.root != self.topics.root:
+            for topic in (former.info, former.health, former.state):
+                self.broker.retain(topic, "")
+        if bridge != self.topics.bridge:
+            self.broker.retain(former.discovery(bridge_identifier(bridge)), "")
+        self._remember("name", ours)
 
     def _remembered(self, what: str, default: Any) -> Any:
         try:

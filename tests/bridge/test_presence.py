@@ -8,9 +8,10 @@ import json
 
 import pytest
 
+from dlms_mqtt.bridge.app import App
 from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.conftest import watching
-from tests.bridge.house import house
+from tests.bridge.house import house, running, write_config
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
@@ -168,3 +169,25 @@ async def test_discovery_switched_off_or_under_another_prefix(mosquitto, tmp_pat
     async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
         await home.until(lambda: home.meter("availability") == "online")
         assert not [topic for topic, _, _ in home.seen.all if topic.startswith(("homeassistant", "other"))]
+
+
+@pytest.mark.parametrize(
+    ("config", "gone"),
+    [
+        (("id: other", ""), ["dlms_mqtt/bridge/other", "homeassistant/device/dlms_mqtt_bridge_other/config"]),
+        (("", "base_topic: other"), ["other/bridge/main"]),
+    ],
+    ids=["id", "base topic"],
+)
+async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path, config, gone):
+    path = write_config(tmp_path, mosquitto.port, "", *config)
+    async with watching(mosquitto.port) as seen, running(App(path, environment={})):
+        await seen.until(lambda: all(any(topic.startswith(name) for topic in seen.latest) for name in gone))
+    async with house(mosquitto, tmp_path, "") as home:
+        await home.until(lambda: "homeassistant/device/dlms_mqtt_bridge_main/config" in home.seen.latest)
+        async with watching(mosquitto.port) as fresh:
+            await fresh.publish("the/end", "of what is retained")
+            await fresh.until(lambda: "the/end" in fresh.latest)
+            assert not [topic for topic in fresh.latest if topic.startswith(tuple(gone))]
+            assert fresh.latest["dlms_mqtt/bridge/main/state"] == "online"
+            assert "homeassistant/device/dlms_mqtt_bridge_main/config" in fresh.latest
