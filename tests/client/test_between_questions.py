@@ -112,15 +112,16 @@ async def test_udp_a_repeated_question_of_short_names_may_be_answered_twice(cloc
 class Blocks:
     """Over datagrams, a meter that answers an action in blocks and loses one of them, once."""
 
-    def __init__(self, lost: int) -> None:
-        self.lost = lost
+    def __init__(self, lost: int, window: int = 1) -> None:
+        self.lost, self.window = lost, window
         self.actions = 0
         self.line = FreshLine(self._serve, datagram=True)
-        settings = ConnectionSettings(udp=("192.0.2.1", 4059), framing="wrapper", timeout=1.0, gbt_window=1)
+        settings = ConnectionSettings(udp=("192.0.2.1", 4059), framing="wrapper", timeout=1.0, gbt_window=window)
         self.client = DlmsClient(settings, transport=self.line)
 
     async def _serve(self, far: MemoryTransport) -> None:
         link, blocks = WrapperLink(Side.SERVER, datagram=True), BlockTransfer(max_pdu=100)
+        blocks.peer_window = self.window
         link.connect()
         while True:
             link.receive(await far.read(None))
@@ -150,11 +151,12 @@ class Blocks:
         return kept
 
 
+@pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize("lost", [2, 3])
 async def test_udp_a_lost_block_of_an_answer_is_asked_for_though_the_action_is_not_repeated(
-    clock: object, lost: int
+    clock: object, lost: int, window: int
 ) -> None:
-    meter = Blocks(lost)
+    meter = Blocks(lost, window)
     async with meter.client as client:
         returned = await client.invoke(CUT_OFF)
     assert returned is not None
