@@ -65,13 +65,14 @@ class WrapperLink:
         self.server = server
         self._datagram = datagram
         self._buffer = b""
+        self._astray = False  # entered amid a frame: what looks like a header must also be one of our peer
         self._events: deque[LinkEvent] = deque()
         self._out: deque[bytes] = deque()
         self._last_sent = b""
 
     def connect(self) -> None:
         """The wrapper has no connection of its own: LinkUp at once."""
-        self._buffer = b""
+        self._buffer, self._astray = b"", False
         self._events.append(LinkUp(LinkParameters(MAX_APDU, MAX_APDU)))
 
     def disconnect(self) -> None:
@@ -122,6 +123,7 @@ class WrapperLink:
         self._buffer = self._buffer[offset:]
         if self._datagram:
             self.quiet()
+            self._astray = False
 
     def next_event(self) -> LinkEvent | None:
         """The next event; None: more bytes are needed."""
@@ -130,12 +132,14 @@ class WrapperLink:
     def _take_frame(self, start: int) -> int:
         """The offset after the frame (or the rubbish) at ``start``; 0: its end is missing."""
         version, source, destination, length = HEADER.unpack_from(self._buffer, start)
-        if version != VERSION:
+        ours = source == self.server if self.side is Side.CLIENT else destination == self.server
+        if version != VERSION or (self._astray and not ours):
             return self._resynchronise(start)
         end: int = start + HEADER_SIZE + length
         if end > len(self._buffer):
             return 0
-        if source != self.server if self.side is Side.CLIENT else destination != self.server:
+        self._astray = False
+        if not ours:
             self._events.append(Broken("address"))
             return end
         self.statistics.frames += 1
@@ -150,6 +154,7 @@ class WrapperLink:
         found = self._buffer.find(_MARK, start + 1)
         end = found if found >= 0 else len(self._buffer) - 1
         self._break("version", self._buffer[start:end])
+        self._astray = True
         return end
 
     def _break(self, reason: str, noise: bytes) -> None:

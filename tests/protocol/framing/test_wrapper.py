@@ -86,6 +86,29 @@ def test_rubbish_on_a_stream() -> None:
     assert client.statistics.noise_bytes == 13
 
 
+@pytest.mark.parametrize("side", Side)
+def test_a_stream_entered_amid_a_frame_is_taken_up_at_the_next_one(side: Side) -> None:
+    """Contents that look like a header of somebody else must not swallow what follows."""
+    ports = (1, 16) if side is Side.CLIENT else (16, 1)
+    contents = bytes.fromhex("0f0000") + bytes.fromhex("12000102030405") * 5 + b"\x00"
+    tail = encode_frame(contents, *ports)
+    # Where the first octets that come are the false header itself, nothing tells it from a true one.
+    for start in (at for at in range(1, len(tail)) if tail[at : at + 2] != b"\x00\x01"):
+        link = connected(side)
+        link.receive(tail[start:] + encode_frame(b"first", *ports) + encode_frame(b"second", *ports))
+        received = [event.apdu for event in events(link) if isinstance(event, Received)]
+        assert received == [b"first", b"second"], start
+
+
+def test_in_step_a_frame_of_somebody_else_is_passed_over_whole() -> None:
+    link = connected(Side.CLIENT)
+    link.receive(b"\xff" * 8 + encode_frame(b"ours", 1, 16))
+    link.receive(encode_frame(encode_frame(b"forged", 1, 16), 2, 16) + encode_frame(b"next", 1, 16))
+    found = events(link)
+    assert [event.apdu for event in found if isinstance(event, Received)] == [b"ours", b"next"]
+    assert Broken("address") in found
+
+
 def test_a_long_stream_of_rubbish_is_quick() -> None:
     client = connected(Side.CLIENT)
     client.receive(b"\x00\x02" * 100_000 + encode_frame(b"\xc4", 1, 16) * 10_000)
