@@ -23,6 +23,7 @@ Event = Apdu | LinkEvent
 
 # AARQ, AARE, RLRQ and RLRE carry their own protection in user-information.
 _ACSE_TAGS = range(0x60, 0x64)
+_GENERAL_TAGS = (0xDB, 0xDC)
 _BLOCK_TAG = GeneralBlockTransfer.TAG
 # What a meter may push in the middle of an answer, plain and with service-specific ciphering.
 _PUSHES = frozenset(
@@ -169,9 +170,13 @@ class Connection:
             self.state = state
             return True
         # A late AARE or RLRE: over UDP the question was repeated and has been answered twice.
-        late = self.state is State.READY or getattr(type(message), "TAG", 0) in _ACSE_TAGS
+        tag = getattr(type(message), "TAG", 0)
+        late = self.state is State.READY or tag in _ACSE_TAGS
         if self.side is Side.CLIENT and (not mine or late):
             self.stale += 1
+            return False
+        if self.side is Side.CLIENT and self.cipher is None and tag in _GENERAL_TAGS:
+            self.dropped_pushes += 1  # a ciphered push: what was asked in plain is not answered so
             return False
         raise RemoteProtocolError(f"the peer sent {type(message).__name__}, not allowed now ({self.state.value})")
 

@@ -31,6 +31,7 @@ from tests.client.scripted import Scripted, accepted
 from tests.client.some_objects import CUT_OFF, attribute
 from tests.client.test_client import NAME, TIME
 from tests.client.test_short_names import ASK_LIST, ENERGY
+from tests.protocol.test_security_cipher import meter as meter_cipher
 
 LABEL = attribute(1, "0.0.96.1.1.255")
 
@@ -53,6 +54,28 @@ async def test_a_write_that_failed_is_not_sent_with_the_next_question(clock: obj
         meter._steps = [(None, answer(2, 8))]
         assert await meter.client.get(NAME) == number(8)
     assert not [request for request in meter.requests if isinstance(request, SetRequestNormal)]
+
+
+@pytest.mark.expect_log("pushes are dropped")
+async def test_a_ciphered_push_breaks_no_plain_association(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    """In the general form it has the tag of any answer; it may come while the association is made, too."""
+    push = meter_cipher(form="general-global").protect_apdu(bytes.fromhex("0f00000001000205") + b"\x12\x00\x01" * 5)
+    async with Pushing(push, [(None, [push, answer(1, 7)])]) as meter:
+        assert await meter.client.get(NAME) == number(7)
+    assert [record.levelname for record in caplog.records if "pushes are dropped" in record.message] == ["WARNING"]
+
+
+class Pushing(Scripted):
+    """A push goes before the AARE."""
+
+    def __init__(self, push: bytes, dialogue: Any) -> None:
+        super().__init__(dialogue)
+        self._push: bytes | None = push
+
+    def _send(self, answer: Any) -> None:
+        push, self._push = self._push, None
+        super()._send(push)
+        super()._send(answer)
 
 
 class Leaving(Scripted):
