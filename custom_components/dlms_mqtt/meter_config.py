@@ -21,6 +21,7 @@ KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
 _CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
+ADDRESS_KEYS = ("client", "server", "physical", "iec_address")  # what tells the meters of one line apart
 ID_LENGTH = 64
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -48,7 +49,7 @@ def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
 
 def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Do two connections lead to one meter, in one role? Told by what is written: a family may say more."""
-    return all(one.get(key) == other.get(key) for key in (*LINE_KEYS, "client", "server"))
+    return all(one.get(key) == other.get(key) for key in (*LINE_KEYS, *ADDRESS_KEYS))
 
 
 def masked(config: Mapping[str, Any]) -> Json:

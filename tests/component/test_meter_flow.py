@@ -495,14 +495,16 @@ async def test_no_configuration(hass: HomeAssistant, bridge: FakeBridge, house: 
 
 async def test_a_meter_is_not_added_twice(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     bridge.yaml["garden"] = {"connection": {"tcp": "10.0.0.5:4059", "client": 16}}
+    bridge.yaml["shed"] = {"connection": {"tcp": "10.0.0.5:4059", "client": 1, "iec_address": "4711"}}
     result = await go(hass, await to_access(hass, house), ACCESS)
     assert (result["step_id"], result["errors"]) == ("access", {"base": "already_read"})
     assert result["description_placeholders"]["name"] == "House"
     assert "meter/validate" not in [verb for verb, _ in bridge.requests]
     result = await go(hass, result, {**ACCESS, "client": 16})  # by its id, where it has no name
     assert (result["errors"], result["description_placeholders"]["name"]) == ({"base": "already_read"}, "garden")
-    result = await go(hass, result, {**ACCESS, "server": 17})  # the next one on the same wires
-    assert result["step_id"] == "items"
+    for next_one in ({"server": 17}, {"client": 1}):  # on the same wires
+        result = await go(hass, await to_access(hass, house), {**ACCESS, **next_one})
+        assert result["step_id"] == "items"
 
 
 @pytest.mark.parametrize("step", ["objects", "access"])
