@@ -112,6 +112,7 @@ class Watcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.25):  # wait_for of Python 3.11 may swallow that we are cancelled
                         await self._changed.wait()
+                await asyncio.sleep(0.01)  # one look at thousands of messages, not thousands of looks
 
     async def publish(self, topic: str, payload: Any, **more: Any) -> None:
         text = payload if isinstance(payload, str | bytes) else json.dumps(payload)

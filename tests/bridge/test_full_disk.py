@@ -140,8 +140,9 @@ async def test_sqlite_itself_says_that_the_disk_is_full(mosquitto_factory, tmp_p
         home.app.keep()
         assert "the disk is full" in home.app.outbox.trouble
         await home.until(lambda: "the disk is full" in home.seen.latest.get(HEALTH, ""))
-        events = lambda: [json.loads(row)["number"] for row in home.seen.of("dlms_mqtt/meter/plain/event")]  # noqa: E731
-        await home.until(lambda: events() == list(range(2000)))
+        event = "dlms_mqtt/meter/plain/event"
+        await home.until(lambda: len(home.seen.of(event)) >= 2000)
+        assert [json.loads(row)["number"] for row in home.seen.of(event)] == list(range(2000))
         await home.until(lambda: home.seen.json(HEALTH)["meters"]["plain"]["status"] == "ok")
         with home.app.store.transaction() as database:
             database.execute("PRAGMA max_page_count = 1000000")
