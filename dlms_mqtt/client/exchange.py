@@ -209,21 +209,27 @@ class Exchange:
                     left, wait = self._repeats_now(repeats), timeout
                 event = self.connection.next_event()
             self._flush()
-            patience = self._patience(wait)
-            try:
-                data = await self.transport.read(patience)
-            except ResponseTimeout:
-                if not left or not self._repeat():
-                    raise self._silence(received, elsewhere) from None
-                left, wait = left - 1, timeout
-            else:
+            data = self.transport.at_once() or await self._read(wait)
+            if data:
                 if self._trace:
                     self._show("<", data)
                 if len(received) < _KEPT:
                     received += data
                 self.connection.receive(data)
                 wait = self._octet_timeout
+            elif left and self._repeat():
+                left, wait = left - 1, timeout
+            else:
+                raise self._silence(received, elsewhere)
             event = self.connection.next_event()
+
+    async def _read(self, wait: float) -> bytes:
+        """What comes within ``wait`` seconds, b"" for silence. ResponseTimeout: the whole question takes too long."""
+        patience = self._patience(wait)
+        try:
+            return await self.transport.read(patience)
+        except ResponseTimeout:
+            return b""
 
     def _repeats_now(self, repeats: int) -> int:
         """Of an answer in blocks only the missing ones are asked for, by their numbers: that carries nothing out."""

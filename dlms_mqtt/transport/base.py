@@ -74,6 +74,10 @@ class Transport(ABC):
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte as soon as there is any; ResponseTimeout after ``timeout`` seconds, ConnectionLost."""
 
+    def at_once(self) -> bytes:
+        """What is there or comes at once, without a turn of the event loop; b"" where ``read`` must wait for it."""
+        return b""
+
     @abstractmethod
     def discard(self) -> bytes:
         """Throw away, and return, what was received and not read."""
