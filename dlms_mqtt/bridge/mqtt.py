@@ -21,7 +21,7 @@ import aiomqtt
 
 from dlms_mqtt.bridge.commands import Message
 from dlms_mqtt.bridge.config import Mqtt
-from dlms_mqtt.bridge.mqtt_client import IN_FLIGHT, V5, V311, Client, Will, message_of, new_client, tls_context
+from dlms_mqtt.bridge.mqtt_client import IN_FLIGHT, V5, V311, Client, Unsaid, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.outbox import Outbox
 from dlms_mqtt.bridge.payload import dumps
 from dlms_mqtt.bridge.tasks import first_to_end
@@ -62,6 +62,7 @@ class Broker:
         self._replies_size = 0
         self._filters: dict[str, None] = {}
         self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
+        self._unsaid = Unsaid()
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
         self._client: Client | None = None
         self._version = V311 if config.protocol == "3.1.1" else V5
@@ -180,6 +181,7 @@ class Broker:
         while True:
             since = math.inf
             client = new_client(self._config, self._version, self._client_id, self._will, context, self._skipped)
+            client.largest = math.inf if self._version is V5 else self._unsaid.largest
             try:
                 async with client:
                     since = loop.time()
@@ -189,7 +191,9 @@ class Broker:
             finally:
                 self.connected, self._client = False, None
                 client.ask()
-            if loop.time() - since > _STOOD:
+            stood = loop.time() - since > _STOOD
+            self._unsaid.broken(client, stood=stood)
+            if stood:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

@@ -30,6 +30,8 @@ IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mos
 _LOG = logging.getLogger(__name__)
 _ANSWER = 10.0  # s that the broker has for an answer
 _AROUND = 64  # octets of a message beside topic, payload and correlation data, at most
+_SAME = 3  # lines that one message has broken in a row before it is believed to be too large
+_ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
 _OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
 _CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
 
@@ -57,13 +59,14 @@ class _Heard(logging.Handler):
 class Client(aiomqtt.Client):
     """``skipped``: topics whose last message was larger than the broker takes, and how large it was."""
 
-    largest: float = math.inf  # octets of a message that the broker takes (MQTT 5; others do not say)
+    largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, else see ``Unsaid``)
+    lost: tuple[int, str] = (0, "")  # octets and topic of the largest message that was not confirmed
     skipped: dict[str, int]
     version: aiomqtt.ProtocolVersion
     heard: _Heard
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
-        self.largest = getattr(properties, "MaximumPacketSize", None) or math.inf
+        self.largest = getattr(properties, "MaximumPacketSize", None) or self.largest
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(self, *args: Any, **more: Any) -> None:
@@ -77,7 +80,7 @@ class Client(aiomqtt.Client):
 
     def takes(self, topic: str, payload: str) -> bool:
         """Is a message small enough? A broker hangs up on one that is not, and would do so for ever."""
-        size = len(topic.encode()) + len(payload.encode()) + _AROUND
+        size = _octets(topic, payload)
         if size <= self.largest:
             self.skipped.pop(topic, None)
             return True
@@ -87,6 +90,14 @@ class Client(aiomqtt.Client):
             )
         self.skipped[topic] = size
         return False
+
+    async def publish(self, topic: str, payload: Any = None, *args: Any, **more: Any) -> None:
+        """As ever; the largest one that the broker did not confirm is kept in mind."""
+        try:
+            await super().publish(topic, payload, *args, **more)
+        except BaseException:
+            self.lost = max(self.lost, (_octets(topic, payload), topic))
+            raise
 
     async def subscribe_to(self, filters: list[str]) -> None:
         """Everything that others send there, retained messages marked as such."""
@@ -116,6 +127,32 @@ class Client(aiomqtt.Client):
         return code in _OLD_VERSION or (
             code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
         )
+
+
+class Unsaid:
+    """The largest message of a broker that does not say it (MQTT 3.1.1), from the lines that it broke.
+
+    What was too large is among the unconfirmed messages, so the largest of them is too large as well.
+    """
+
+    largest: float = math.inf
+    _topic, _times = "", 0
+
+    def broken(self, client: Client, *, stood: bool) -> None:
+        """A line broke. After one that had ``stood`` the broker may be another one: nothing is known of its limit."""
+        if client.version is V5:
+            return
+        if stood:
+            self.largest = math.inf
+        size, topic = client.lost
+        self._times = self._times + 1 if topic == self._topic else 1
+        self._topic = topic
+        if self._times >= _SAME and size > _ALWAYS:
+            self.largest, self._times = size - 1, 0
+
+
+def _octets(topic: str, payload: str) -> int:
+    return len(topic.encode()) + len(payload.encode()) + _AROUND
 
 
 def new_client(

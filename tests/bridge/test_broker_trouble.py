@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
+import math
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from aiomqtt import ProtocolVersion
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,9 +23,11 @@ from cryptography.x509.oid import NameOID
 
 from dlms_mqtt.bridge import mqtt as bridge_mqtt
 from dlms_mqtt.bridge import mqtt_client
-from dlms_mqtt.bridge.config import Tls
+from dlms_mqtt.bridge.config import Mqtt, Tls
+from dlms_mqtt.bridge.mqtt_client import Client, Unsaid, Will, new_client
+from dlms_mqtt.bridge.payload import dumps
 from dlms_mqtt.simulator import household, serve_tcp
-from tests.bridge.conftest import PATIENCE
+from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import house
 from tests.bridge.test_mqtt import _put, _running, _until
 from tests.free_port import free_port
@@ -214,3 +219,49 @@ async def test_a_broker_that_takes_small_messages_only(mosquitto_factory, tmp_pa
             reply = await home.ask("meter/house/request/objects")
             assert reply["error"]["message"] == "The reply is larger than the broker takes in one message"
             assert home.seen.of("dlms_mqtt/bridge/main/state") == ["online"]  # the line has stood all the time
+
+
+@pytest.mark.expect_log("more than the broker takes", "No line to the broker", "is there again")
+async def test_a_broker_of_3_1_1_that_takes_small_messages_only(mosquitto_factory, monkeypatch):
+    """It does not say its limit: what breaks three lines in a row is left out, the rest stays."""
+    monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
+    port = mosquitto_factory("allow_anonymous true\nmax_packet_size 4000").port
+    async with _running(port, protocol="3.1.1") as broker, watching(port, "base/#") as seen:
+        broker.retain("base/large", "x" * 9000)
+        broker.retain("base/less", "x" * 5000)
+        broker.retain("base/small", "y" * 3000)
+        broker.reply("base/response/objects", dumps({"id": 7, "data": "x" * 6000}))
+        _put(broker.outbox, 1)
+        await _until(lambda: "base/large, base/less" in broker.too_large and broker.connected)
+        await _until(lambda: {"base/small", "base/response/objects", "base/reading"} <= seen.latest.keys())
+        await _until(lambda: not len(broker.outbox))
+        lines = broker.handler.connections
+        broker.retain("base/small", "again")
+        await _until(lambda: seen.latest["base/small"] == "again")
+        assert json.loads(seen.latest["base/response/objects"])["error"]["code"] == "internal"
+        assert broker.connected and broker.handler.connections == lines
+
+
+def _line_broken_by(size: int, topic: str = "base/large", version: ProtocolVersion = mqtt_client.V311) -> Client:
+    client = new_client(Mqtt(), version, "test", Will("base/state", "offline"), None, {})
+    client.lost = (size, topic)
+    return client
+
+
+async def test_only_what_breaks_three_lines_in_a_row_is_too_large():
+    unsaid = Unsaid()
+    for size, topic in ((5000, "base/a"), (5000, "base/a"), (5000, "base/b"), (5000, "base/a"), (0, ""), (0, "")):
+        unsaid.broken(_line_broken_by(size, topic), stood=False)
+    for _ in range(5):
+        unsaid.broken(_line_broken_by(900), stood=False)  # a reading is never left out
+        unsaid.broken(_line_broken_by(9000, version=mqtt_client.V5), stood=False)  # this one would have said so
+    assert unsaid.largest == math.inf
+
+
+async def test_a_broker_that_may_have_been_restarted_is_tried_afresh():
+    unsaid = Unsaid()
+    for _ in range(3):
+        unsaid.broken(_line_broken_by(5000), stood=False)
+    assert unsaid.largest == 4999
+    unsaid.broken(_line_broken_by(0, ""), stood=True)
+    assert unsaid.largest == math.inf
