@@ -12,6 +12,7 @@ from dlms_mqtt.bridge.plan import PlanItem, moment_of
 from dlms_mqtt.client.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.meter.push_readings import judged
 from dlms_mqtt.meter.quantity import Kind, refine
 from dlms_mqtt.meter.readings import Quality, Reading, make_reading
 from dlms_mqtt.protocol.data import Data, DataType
@@ -53,7 +54,7 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
         zone=moment.zone,
         sense=moment.sense,
     )
-    return _as_said(item, reading)
+    return _as_said(item, judged(reading, attribute) if quantity.kind is Kind.NUMBER else reading)
 
 
 def _as_moment(item: PlanItem, data: Data) -> Data:

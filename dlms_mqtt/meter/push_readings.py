@@ -108,12 +108,12 @@ def push_readings(
     ]
     if isinstance(notification, Telegram):
         return readings  # its numbers are written as they are meant
-    return [_judged(*pair) for pair in zip(readings, rows, strict=True)]
+    return [judged(reading, row.attribute) for reading, row in zip(readings, rows, strict=True)]
 
 
-def _judged(reading: Reading, row: Measured) -> Reading:
+def judged(reading: Reading, attribute: AttributeDescriptor) -> Reading:
     """A register has a scaler, even where its quantity has no unit (a power factor of 980)."""
-    scaled = row.scaler_unit is not None or scaler_of(row.attribute) is None
+    scaled = reading.scaler is not None or scaler_of(attribute) is None
     if scaled or reading.quality != Quality.GOOD or not isinstance(reading.value, Decimal):
         return reading
     return replace(reading, quality=Quality.UNSCALED)

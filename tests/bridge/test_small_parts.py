@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -150,6 +151,19 @@ def test_readings_as_the_user_says():
     assert (reading.value, reading.unit) == (Decimal("1234.567"), "kWh")
     json = reading_json("h", reading)
     assert json["raw"] == "1234567" and json["value"] == Decimal("1234.567") and json["key"] == "odd"
+
+
+def test_a_register_without_scaler_is_called_so_also_where_its_quantity_has_no_unit():
+    moment = Moment(_at(2026, 6, 1, 12), VIENNA)
+
+    def quality(scaler_unit: ScalerUnit | None = None, **said: Any) -> str:
+        code = Obis.parse("1.0.13.7.0.255")  # 980 is a power factor of 0.98
+        item = make_plan(Meter(read=Read(set="none", also=(Item(obis=code, **said),))), (), VIENNA).items[0]
+        return reading_of(item, Measured(item.attribute, Data(T.LONG, 980), scaler_unit), moment).quality
+
+    assert quality() == "unscaled"
+    assert quality(ScalerUnit(-3, 255)) == quality(scaler=-3) == quality(unit="") == "good"
+    assert quality(class_=1) == "good"  # plain data has no scaler
 
 
 def test_words_and_bits():
