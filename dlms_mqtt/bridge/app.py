@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from dlms_mqtt.bridge.config import Config
 from dlms_mqtt.bridge.config_file import ConfigMistakes, Loaded, Presets, load_config
 from dlms_mqtt.bridge.discovery import Device, bridge_identifier, bridge_payload
 from dlms_mqtt.bridge.fleet import Fleet
+from dlms_mqtt.bridge.former import Former
 from dlms_mqtt.bridge.health import bridge_health, meter_health, signature
 from dlms_mqtt.bridge.meter import MeterTask
 from dlms_mqtt.bridge.meter_output import Context, clear_meter, put_to_sleep
@@ -142,8 +142,9 @@ class App:
         self.commands = Commands(self.topics, self._find, self.broker.reply, self.clock)
         self.context = Context(self.topics, config.mqtt.discovery, self, self.store, self.clock, __version__)
         self.fleet = Fleet(self.context, config.bridge, self._environment, self._random, self._supervised)
+        self.former = Former(config, self.context, self.broker)
         self.presence = Presence(
-            self.topics, self.started, self.broker, self.fleet, self._find_ghosts(), self._give_way, self._refuse_meter
+            self.topics, self.started, self.broker, self.fleet, self.former.clear(), self._give_way, self._refuse_meter
         )
         self._notifier = Notifier(self._environment)
 
@@ -161,7 +162,7 @@ class App:
         try:
             for name in self.config.meters:
                 await self._start_meter(name)
-            self._remember_meters()
+            self.former.remember(self.config.meters)
             self._notifier.send("READY=1", f"STATUS={len(self.meters)} meters")
             await self._stop.wait()
         finally:
@@ -174,7 +175,12 @@ class App:
             await self.fleet.stop(name)
         self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)
+        self._settle_former()
         await end_all(background)
+
+    def _settle_former(self) -> None:
+        if self.broker.connected and not self._taken:
+            self.former.settle(self.config.meters)
 
     def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(self._supervise(name, run), name=name)
@@ -228,54 +234,6 @@ class App:
         self._taken = sentence
         self.broker.silence()
         self._stop.set()
-
-    def _find_ghosts(self) -> set[str]:
-        """Meters that were ours in an earlier run and are not any more."""
-        before = set(self._remembered("meters", []))
-        self._clear_announcements(before)
-        self._clear_former_name()
-        ghosts = before - set(self.config.meters)
-        for name in ghosts:
-            clear_meter(name, self.context, ())
-        return ghosts
-
-    def _clear_announcements(self, meters: Iterable[str]) -> None:
-        """Discovery was switched off, or has another prefix than before: what was announced goes."""
-        discovery = self.config.mqtt.discovery
-        prefix, before = discovery.prefix if discovery.enabled else "", self._remembered("announced", "")
-        if before and before != prefix:
-            devices = (bridge_identifier(self.config.bridge.id), *(Device(name, "").identifier for name in meters))
-            for device in devices:
-                self.broker.retain(replace(self.topics, prefix=before).discovery(device), "")
-        self._remember("announced", prefix)
-
-    def _clear_former_name(self) -> None:
-        """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
-        ours = [self.topics.base, self.topics.bridge]
-        base, bridge = self._remembered("name", ours)
-        former = replace(self.topics, base=base, bridge=bridge)
-        if former.root != self.topics.root:
-            for topic in (former.info, former.health, former.state):
-                self.broker.retain(topic, "")
-        if bridge != self.topics.bridge:
-            self.broker.retain(former.discovery(bridge_identifier(bridge)), "")
-        self._remember("name", ours)
-
-    def _remembered(self, what: str, default: Any) -> Any:
-        try:
-            return self.store.get("bridge", what, default)
-        except StoreError:
-            return default
-
-    def _remember(self, what: str, value: Any) -> None:
-        try:
-            if self.store.get("bridge", what) != value:
-                self.store.set("bridge", what, value)
-        except StoreError as error:
-            _LOG.debug("%s: not remembered: %s", what, error.message)
-
-    def _remember_meters(self) -> None:
-        self._remember("meters", sorted(self.config.meters))
 
     # -- publishing (the meters' Publisher) ---------------------------------------------------------------------------
 
@@ -367,7 +325,7 @@ class App:
         for name in changed:
             await self._replace_meter(name, fresh)
         self._publish_bridge()
-        self._remember_meters()
+        self.former.remember(self.config.meters)
         return changed
 
     async def _replace_meter(self, name: str, fresh: Loaded) -> None:
@@ -421,6 +379,7 @@ class App:
             if sign != self._told or self.clock.monotonic() - published >= self.config.bridge.health_every:
                 self._told, published = sign, self.clock.monotonic()
                 self.broker.retain(self.topics.health, dumps(health))
+            self._settle_former()
             await asyncio.sleep(1)
 
     def health(self) -> dict[str, Any]:

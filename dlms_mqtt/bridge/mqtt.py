@@ -89,6 +89,11 @@ class Broker:
         names = ", ".join(sorted(self._skipped))
         return f"the broker takes no messages as large as {names}; raise its limit" if names else ""
 
+    @property
+    def clearing(self) -> bool:
+        """Is there a topic to be cleared of which the broker has not confirmed it?"""
+        return "" in self._retained.values()
+
     def send_again(self, *topics: str) -> None:
         """Publish these retained topics, or all of them, once more."""
         for topic in topics or self._retained:

@@ -84,22 +84,21 @@ class Watcher:
     def __init__(self, client: aiomqtt.Client) -> None:
         self.client = client
         self.all: list[tuple[str, str, bool]] = []
+        self.latest: dict[str, str] = {}
+        self._of: dict[str, list[str]] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         with contextlib.suppress(aiomqtt.MqttError):
             async for message in self.client.messages:
-                self.all.append(
-                    (message.topic.value, bytes(message.payload).decode(errors="replace"), bool(message.retain))
-                )
+                topic, payload = message.topic.value, bytes(message.payload).decode(errors="replace")
+                self.all.append((topic, payload, bool(message.retain)))
+                self.latest[topic] = payload
+                self._of.setdefault(topic, []).append(payload)
                 self._changed.set()
 
-    @property
-    def latest(self) -> dict[str, str]:
-        return {topic: payload for topic, payload, _ in self.all}
-
     def of(self, topic: str) -> list[str]:
-        return [payload for name, payload, _ in self.all if name == topic]
+        return self._of.get(topic, [])[:]
 
     def json(self, topic: str) -> Any:
         return json.loads(self.latest[topic])
@@ -112,7 +111,6 @@ class Watcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.25):  # wait_for of Python 3.11 may swallow that we are cancelled
                         await self._changed.wait()
-                await asyncio.sleep(0.01)  # one look at thousands of messages, not thousands of looks
 
     async def publish(self, topic: str, payload: Any, **more: Any) -> None:
         text = payload if isinstance(payload, str | bytes) else json.dumps(payload)
