@@ -239,7 +239,7 @@ async def test_home_assistants_birth_brings_everything_again(mosquitto, tmp_path
     async with house(mosquitto, tmp_path, _meter(meter).replace("every: 1s", "every: 1h")) as home:
         await home.until(lambda: home.meter("value/power") != "")
         await asyncio.sleep(0.2)
-        home.seen.all.clear()
+        home.seen.latest.clear()
         await home.seen.publish("homeassistant/status", "online")
         wanted = {
             "homeassistant/device/dlms_mqtt_house/config",

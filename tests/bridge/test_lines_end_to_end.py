@@ -24,7 +24,7 @@ from tests.bridge.house import house
 
 METER = """
   house:
-    connection: {LINE, timeout: 20s, retries: 1}
+    connection: {LINE, timeout: 20s, octet_timeout: 10s, retries: 1}
     every: 1s
     session: keep
     read:
