@@ -231,3 +231,13 @@ async def join(end: Transport, host: str, port: int) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         writer.close()
+
+
+async def discarded(line: Transport, octets: int) -> bytes:
+    """What a line throws away until so many octets have come."""
+    gone = b""
+    async with asyncio.timeout(60):
+        while len(gone) < octets:
+            await asyncio.sleep(0.01)
+            gone += line.discard()
+    return gone

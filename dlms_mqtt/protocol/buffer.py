@@ -77,7 +77,7 @@ class Reader:
         """A length and so many octets."""
         start = self.offset + 1
         if start <= self.end and (length := self.data[start - 1]) < 0x80 and start + length <= self.end:
-            self.offset = start + length  # nearly always; every ciphered message comes this way
+            self.offset = start + length  # nearly always
             return bytes(self.data[start : self.offset])
         return self.take(self.length(what), what)
 

@@ -67,6 +67,18 @@ async def to_access(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
     return await go(hass, result, {"preset": "omnia"})
 
 
+async def search_without_end(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> Any:
+    """A search that the bridge has begun and says nothing of."""
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "h", "port": 1})
+    bridge.silent = True
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], {"next_step_id": "find"})
+    assert result["type"] is FlowResultType.SHOW_PROGRESS
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return result
+
+
 def suggested(result: Any) -> dict[str, Any]:
     return {
         str(key): key.description["suggested_value"]
@@ -217,13 +229,7 @@ async def test_progress_is_shown_where_home_assistant_can(
 async def test_a_search_that_is_closed_is_cancelled(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
-    result = await choose(hass, await start(hass, entry), "tcp")
-    result = await go(hass, result, {"host": "h", "port": 1})
-    bridge.silent = True
-    result = await hass.config_entries.subentries.async_configure(result["flow_id"], {"next_step_id": "find"})
-    assert result["type"] is FlowResultType.SHOW_PROGRESS
-    for _ in range(20):
-        await asyncio.sleep(0)
+    result = await search_without_end(hass, bridge, entry)
     hass.config_entries.subentries.async_abort(result["flow_id"])
     await settle(hass)
     find, cancel = (json.loads(line.split(" ", 1)[1]) for line in broker.published[-2:])
@@ -564,12 +570,7 @@ async def test_a_form_ends_with_its_bridge(
 async def test_a_bridge_that_is_restarted_ends_the_wait(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
-    result = await choose(hass, await start(hass, entry), "tcp")
-    result = await go(hass, result, {"host": "h", "port": 1})
-    bridge.silent = True
-    result = await hass.config_entries.subentries.async_configure(result["flow_id"], {"next_step_id": "find"})
-    for _ in range(20):
-        await asyncio.sleep(0)
+    result = await search_without_end(hass, bridge, entry)
     bridge.silent, bridge.started = False, "2026-11-23T20:00:00+00:00"
     broker.fire(bridge.publish_info())
     await settle(hass)

@@ -18,7 +18,7 @@ from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.holder import Holder, find_holders, port_in_use
 from dlms_mqtt.transport.registry import open_transport
 from dlms_mqtt.transport.serial import SerialTransport
-from tests.line import PacedPty, Rfc2217Server
+from tests.line import PacedPty, Rfc2217Server, discarded
 
 FAST = SerialFormat(115200)
 
@@ -69,12 +69,7 @@ async def test_timeout_and_discard() -> None:
         with pytest.raises(ResponseTimeout):
             await line.read(0.01)
         pty.meter.write(b"old")
-        old = b""
-        async with asyncio.timeout(60):
-            while len(old) < 3:
-                await asyncio.sleep(0.01)
-                old += line.discard()
-        assert old == b"old"
+        assert await discarded(line, 3) == b"old"
         assert line.discard() == b""
 
 

@@ -11,6 +11,7 @@ from dlms_mqtt.transport.base import parse_address
 from dlms_mqtt.transport.network import connect_failed
 from dlms_mqtt.transport.registry import make_transport, open_transport
 from dlms_mqtt.transport.tcp import TcpTransport
+from tests.line import discarded
 
 
 class Peer(asyncio.Protocol):
@@ -114,12 +115,7 @@ async def test_timeout_and_discard(serve: Serve) -> None:
         with pytest.raises(ResponseTimeout):
             await line.read(0.01)
         line.write(b"late")
-        late = b""
-        async with asyncio.timeout(60):
-            while len(late) < 4:
-                await asyncio.sleep(0.01)
-                late += line.discard()
-        assert late == b"late"
+        assert await discarded(line, 4) == b"late"
 
 
 async def test_a_cancelled_read_loses_nothing(serve: Serve) -> None:

@@ -7,6 +7,7 @@ import pytest
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost, ResponseTimeout
 from dlms_mqtt.transport.registry import open_transport
 from dlms_mqtt.transport.udp import _Endpoint
+from tests.line import discarded
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -31,12 +32,7 @@ async def test_datagrams_there_and_back() -> None:
         with pytest.raises(ResponseTimeout):
             await line.read(0.01)
         line.write(b"late|later")
-        late = b""
-        async with asyncio.timeout(60):
-            while len(late) < 9:
-                await asyncio.sleep(0.01)
-                late += line.discard()
-        assert late == b"latelater"
+        assert await discarded(line, 9) == b"latelater"
     server.close()
     await line.close()
     with pytest.raises(ConnectionLost):

@@ -166,8 +166,7 @@ class Cipher:
         outer = row.tags.get(tag)
         if outer is not None:
             content = self._seal(apdu, row.dedicated)
-            length = len(content)
-            return (bytes((outer, length)) if length < 0x80 else bytes((outer,)) + encode_length(length)) + content
+            return bytes((outer,)) + encode_length(len(content)) + content
         if tag not in GLO_TAGS and tag not in _WITHOUT_OWN_TAG:
             raise LocalProtocolError(f"an APDU with tag {tag:02x} can't be ciphered")
         content = self._seal(apdu, row.dedicated)
