@@ -186,7 +186,7 @@ class Broker:
         while True:
             since = math.inf
             client = new_client(self._config, self._version, self._client_id, self._will, context, self._skipped)
-            client.largest = math.inf if self._version is V5 else self._unsaid.largest
+            client.largest = self._unsaid.largest
             try:
                 async with client:
                     since = loop.time()

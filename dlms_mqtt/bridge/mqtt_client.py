@@ -59,14 +59,14 @@ class _Heard(logging.Handler):
 class Client(aiomqtt.Client):
     """``skipped``: topics whose last message was larger than the broker takes, and how large it was."""
 
-    largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, else see ``Unsaid``)
+    largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
     lost: tuple[int, str] = (0, "")  # octets and topic of the largest message that was not confirmed
     skipped: dict[str, int]
     version: aiomqtt.ProtocolVersion
     heard: _Heard
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
-        self.largest = getattr(properties, "MaximumPacketSize", None) or self.largest
+        self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(self, *args: Any, **more: Any) -> None:
@@ -130,7 +130,7 @@ class Client(aiomqtt.Client):
 
 
 class Unsaid:
-    """The largest message of a broker that does not say it (MQTT 3.1.1), from the lines that it broke.
+    """The largest message of a broker that does not say it (3.1.1; Mosquitto's message_size_limit), from broken lines.
 
     What was too large is among the unconfirmed messages, so the largest of them is too large as well.
     """
@@ -140,8 +140,6 @@ class Unsaid:
 
     def broken(self, client: Client, *, stood: bool) -> None:
         """A line broke. After one that had ``stood`` the broker may be another one: nothing is known of its limit."""
-        if client.version is V5:
-            return
         if stood:
             self.largest = math.inf
         size, topic = client.lost
