@@ -121,7 +121,10 @@ def _bit_string(data: bytes, offset: int, depth: int) -> tuple[Data, int]:
 
 def _container_decoder(kind: DataType) -> Decoder:
     def decode_container(data: bytes, offset: int, depth: int) -> tuple[Data, int]:
-        count, offset = take_length(data, offset)
+        count = data[offset]
+        offset += 1
+        if count >= 0x80:
+            count, offset = take_length(data, offset - 1)
         if count > len(data) - offset:  # an element has at least its tag
             raise _cut(data)
         if not depth:
