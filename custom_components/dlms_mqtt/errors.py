@@ -80,6 +80,9 @@ CAUSES: dict[tuple[str, str], str] = {
     ("invalid-value", "seal"): "not_sealed",
 }
 
+# Sentences that may mean the wrong line as well as the wrong access data.
+LINE_FAULTS = frozenset({"no_answer", "link_down", "echo_only", "no_sign_on", "parity", "garbled", "clear_text"})
+
 
 def sentence(error: ApiError) -> str:
     """The translation key of an error; a code of a newer bridge is an internal error."""

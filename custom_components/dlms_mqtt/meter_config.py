@@ -16,6 +16,8 @@ Seal = Callable[[str], str]
 LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
 SECRET_KEYS = ("password", "encryption_key", "authentication_key")
 PLAIN_KEYS = ("client", "server", "authentication", "security", "suite", "system_title")
+# What no search finds out, so it stays as it was given.
+ACCESS_KEYS = (*SECRET_KEYS, "authentication", "security", "suite", "system_title")
 NUMBERS = ("client", "server", "suite")
 KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
@@ -45,6 +47,12 @@ def host_port(host: str, port: float) -> str:
 def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
     """The connection over another line."""
     return {**{key: value for key, value in connection.items() if key not in LINE_KEYS}, **line}
+
+
+def with_found(connection: Mapping[str, Any], found: Mapping[str, Any]) -> Json:
+    """What a search found on the line of the connection, with the access data given so far."""
+    kept = {key: value for key, value in connection.items() if key in (*LINE_KEYS, *ACCESS_KEYS)}
+    return {**kept, **with_line(found, {key: kept[key] for key in LINE_KEYS if key in kept})}
 
 
 def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

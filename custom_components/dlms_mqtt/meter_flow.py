@@ -18,7 +18,7 @@ from homeassistant.helpers import device_registry as dr
 from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
-from .errors import details, in_words, sentence
+from .errors import LINE_FAULTS, details, in_words, sentence
 from .forms import (
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
@@ -45,6 +45,7 @@ from .meter_config import (
     seconds,
     shown_errors,
     with_access,
+    with_found,
     with_line,
     without_masked,
 )
@@ -161,7 +162,8 @@ class MeterFlow(ConfigSubentryFlow):
         )
         if not found.get("found"):
             raise ApiError("no-answer", str(found.get("diagnosis") or ""), detail=found)
-        self._config["connection"] = with_line(as_object(found.get("connection")), line)
+        self._config["connection"] = with_found(self._connection, as_object(found.get("connection")))
+        self._config.pop("preset", None)  # what was found stands by itself
 
     async def async_step_find_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Say what was seen on the line, and what can be done."""
@@ -244,11 +246,22 @@ class MeterFlow(ConfigSubentryFlow):
     async def async_step_test(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Talk to the meter, once."""
         done = "save" if self._reconfiguring else "objects"
-        return await self._progress("test", self._test, done=done, failed="access")
+        return await self._progress("test", self._test, done=done, failed="test_failed")
 
     async def _test(self) -> None:
         await (self._check_unchanged() if self._reconfiguring else self._check_new())
         await self._bridge.api.request("meter/validate", self._request, timeout=TEST_TIMEOUT)
+
+    async def async_step_test_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Back to the access data; where nothing was reached, the line may as well be changed or searched."""
+        assert self._failure is not None  # noqa: S101
+        if sentence(self._failure) not in LINE_FAULTS:
+            return await self.async_step_access()
+        return self.async_show_menu(
+            step_id="test_failed",
+            menu_options=["test", "access", "line"] if self._reconfiguring else ["test", "access", "line", "find"],
+            description_placeholders={"causes": await self._causes(self._failure)},
+        )
 
     @property
     def _request(self) -> Json:
@@ -269,7 +282,7 @@ class MeterFlow(ConfigSubentryFlow):
 
     async def async_step_objects(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Ask the meter what it has."""
-        return await self._progress("objects", self._read_objects, done="items", failed="access")
+        return await self._progress("objects", self._read_objects, done="items", failed="test_failed")
 
     async def _read_objects(self) -> None:
         if self._reconfiguring:

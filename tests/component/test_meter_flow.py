@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +20,9 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.dlms_mqtt import meter_flow
 from custom_components.dlms_mqtt.const import DOMAIN
+from custom_components.dlms_mqtt.errors import LINE_FAULTS
 from custom_components.dlms_mqtt.meter_flow import MeterFlow
 
 ACCESS = {
@@ -30,6 +33,8 @@ ACCESS = {
     "password_format": "text",
     "ciphering": {"security": "automatic"},
 }
+ENGLISH = Path(meter_flow.__file__).parent / "translations/en.json"
+ERRORS = json.loads(ENGLISH.read_text())["config_subentries"]["meter"]["error"]
 ALL = [f"{row['obis']}:2" for row in OBJECTS]
 
 
@@ -261,6 +266,7 @@ async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: Moc
         (Refusal("security-error", reason="tag"), "key_wrong"),
         (Refusal("security-error", reason="counter"), "counter_refused"),
         (Refusal("security-error"), "security_error"),
+        (Refusal("link-down"), "link_down"),
         (Refusal("brand-new-code"), "internal"),
     ],
 )
@@ -269,6 +275,10 @@ async def test_each_failure_has_its_own_sentence(
 ) -> None:
     bridge.refuse["meter/validate"] = refusal
     result = await go(hass, await to_access(hass, entry), ACCESS)
+    if error in LINE_FAULTS:
+        assert (result["step_id"], result["menu_options"]) == ("test_failed", ["test", "access", "line", "find"])
+        assert result["description_placeholders"]["causes"] == ERRORS[error].replace("{detail}", "")
+        result = await choose(hass, result, "access")
     assert result["step_id"] == "access"
     assert result["errors"] == {"base": error}
     assert suggested(result) == {"name": "House meter", "client": 32, "authentication": "low"}  # no secret
@@ -282,6 +292,46 @@ async def test_each_failure_has_its_own_sentence(
     await go(hass, result, {"items": []})
     assert bridge.stored["house-meter"]["connection"]["password"] == "text:12345678"
     assert bridge.stored["house-meter"]["read"]["except"] == ["energy_import", "voltage_l1"]
+
+
+async def test_where_nothing_was_reached_the_line_can_be_changed(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """What was given before stays, secrets too, and a search finds out the rest."""
+    bridge.refuse["meter/validate"] = Refusal("no-answer")
+    keys = {"security": "both", "encryption_key": "00" * 16, "authentication_key": "11" * 16}
+    result = await go(hass, await to_access(hass, entry), {**ACCESS, "ciphering": keys})
+    assert (await choose(hass, result, "test"))["step_id"] == "test_failed"
+    result = await go(hass, await choose(hass, await choose(hass, result, "line"), "udp"), {"host": "h", "port": 1})
+    result = await choose(hass, result, "find")
+    assert suggested(result)["client"] == 32
+    result = await go(hass, result, {**ACCESS, "client": 32, "password": ""})
+    del bridge.refuse["meter/validate"]
+    await go(hass, await choose(hass, result, "test"), {"items": []})
+    assert bridge.stored["house-meter"]["connection"] == {
+        "udp": "h:1",
+        "client": 32,
+        "framing": "wrapper",
+        "authentication": "low",
+        "password": "text:12345678",
+        "encryption_key": "hex:" + "00" * 16,
+        "authentication_key": "hex:" + "11" * 16,
+    }
+    assert "preset" not in bridge.stored["house-meter"]
+
+
+async def test_a_meter_that_moved_can_be_given_another_line_after_a_failed_test(
+    hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    bridge.refuse["meter/validate"] = Refusal("link-down")
+    result = await choose(hass, await reconfigure(hass, house), "access")
+    result = await go(hass, result, {**ACCESS, "password": ""})
+    assert result["menu_options"] == ["test", "access", "line"]
+    result = await go(hass, await choose(hass, await choose(hass, result, "line"), "tcp"), {"host": "h", "port": 1})
+    del bridge.refuse["meter/validate"]
+    result = await go(hass, result, ACCESS)
+    assert result["reason"] == "reconfigure_successful"
+    assert bridge.stored["house"]["connection"]["tcp"] == "h:1"
 
 
 async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
@@ -464,7 +514,7 @@ async def test_change_the_line(hass: HomeAssistant, bridge: FakeBridge, house: M
     assert (result["step_id"], result["errors"]) == ("access", {})
     result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})
     assert result["errors"] == {"password": "password_missing"}
-    result = await go(hass, result, {**ACCESS, "name": "House"})
+    result = await choose(hass, await go(hass, result, {**ACCESS, "name": "House"}), "access")
     assert result["errors"] == {"base": "link_down"}
     del bridge.refuse["meter/validate"]
     result = await go(hass, result, {**ACCESS, "name": "House", "password": ""})  # given a moment ago
@@ -583,7 +633,7 @@ async def test_a_bridge_that_is_restarted_ends_the_wait(
 async def test_secrets_for_a_key_that_the_bridge_lost_are_asked_for_again(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
-    bridge.refuse["meter/validate"] = Refusal("no-answer")
+    bridge.refuse["meter/validate"] = Refusal("authentication-refused")
     result = await go(hass, await to_access(hass, entry), ACCESS)
     bridge.refuse.clear()
     bridge.lose_state()

@@ -68,6 +68,8 @@ async def _provoke_one(home: HomeAssistant, entry_id: str, start_meter: Any, nam
     form = {**access, "ciphering": {"security": "automatic", **failure.keys}}
     for sentence in failure.sentences:
         step = await home.answer(flow, form, sub=True)
+        if step["step_id"] == "test_failed":  # nothing was reached: the line may be changed as well
+            step = await home.answer(flow, {"next_step_id": "access"}, sub=True)
         if step.get("errors") != {"base": sentence}:
             raise Failed(f"{sentence}: the page says {step.get('errors') or step['step_id']}")
         if "?" in (until := str(step["description_placeholders"]["until"])) and sentence == "locked_out":
