@@ -91,9 +91,9 @@ class ProfileReader:
 
     async def fetch(self, said: ProfileConfig) -> None:
         """Everything since the last row that was published."""
-        since, span = self._last(said), _CHUNK
-        while since < self._meter.now():
-            until = min(since + span, self._meter.now())
+        since, span, end = self._last(said), _CHUNK, self._meter.now()  # one end: the time runs on while rows come
+        while since < end:
+            until = min(since + span, end)
             profile = await self._rows(said, since, until)
             rows = [row for row in profile.rows if _after(profile, row, since)]
             last = (
@@ -103,9 +103,9 @@ class ProfileReader:
             )
             self._publish(said, profile, rows)
             span = _CHUNK if rows else min(2 * span, _LONGEST)
-            since = until if last is None or until < self._meter.now() else max(since, last)
             self._keep(said, last)
-            if until >= self._meter.now() or profile.time_column is None:
+            since = until
+            if profile.time_column is None:
                 break
         self._meter.well.reasons.pop(f"profile {profile_key(said)}", None)
 

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from dlms_mqtt.bridge.config import Meter, Profile
+from dlms_mqtt.bridge.profiles import ProfileReader
+from dlms_mqtt.bridge.wellbeing import Wellbeing
+from dlms_mqtt.client import profile as client_profile
+from dlms_mqtt.client.profile import Column
+from dlms_mqtt.client.store import Store
+from dlms_mqtt.cosem.structures import CaptureObject
+from dlms_mqtt.protocol.obis import Obis
+
+START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+LOAD = Obis.parse("1.0.99.1.0.255")
+CLOCK = Column(CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2, 0))
+
+
+class Owner:
+    """A meter with one row an hour, whose every answer takes a second of time that runs on."""
+
+    id = "house"
+    zone, sense = UTC, -1
+
+    def __init__(self, backfill: float) -> None:
+        self.config = Meter(profiles=(Profile(obis=LOAD, key="load", backfill=backfill),))
+        self.well = Wellbeing()
+        self.rows: list[datetime] = []
+        self.session = self
+        self.output = SimpleNamespace(flush_readings=lambda: None, profile=self.published)
+        self.time, self.asked = START, 0
+
+    def now(self) -> datetime:
+        return self.time
+
+    def published(self, key, message) -> None:
+        self.rows += [row[0] for row in message["rows"]]
+
+    async def run(self, priority, work, *, keep):
+        assert self.asked < 100, "the profile is asked for ever"
+        self.asked += 1
+        self.time += timedelta(seconds=1)
+        hours = [(START - timedelta(hours=back),) for back in range(47, -1, -1)]
+        return client_profile.Profile(LOAD, (CLOCK,), hours, 3600, 0)
+
+
+@pytest.mark.parametrize("days", [1, 2, 30])
+async def test_a_fetch_ends_though_the_time_runs_on(days):
+    owner = Owner(days * 86400)
+    with Store(":memory:") as store:
+        reader = ProfileReader(owner, store)
+        await reader.fetch(owner.config.profiles[0])
+        assert owner.asked <= days
+        assert owner.rows[-1] == START
+        first, owner.asked = len(owner.rows), 0
+        owner.time += timedelta(hours=1)
+        await reader.fetch(owner.config.profiles[0])
+    assert owner.asked == 1
+    assert len(owner.rows) == first  # nothing twice
