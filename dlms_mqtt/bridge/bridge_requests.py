@@ -27,6 +27,8 @@ from dlms_mqtt.meter.preset import load_preset, preset_names
 from dlms_mqtt.meter.quantities import select
 from dlms_mqtt.transport.ports import list_ports
 
+_NEW = "new"  # a meter that has no id yet
+
 
 class Bridge(Protocol):
     """What the requests need of the bridge that they are asked of."""
@@ -151,7 +153,7 @@ class BridgeRequests:
         """What may be read of a meter, by id or by configuration."""
         if request.body.get("config") is not None:
             self._need_management()
-            _, settings, _ = self._wanted(request)
+            _, settings, _ = self._wanted(request, _NEW)
         else:
             settings = self._known(management.meter_id_of(request.body)).session.settings
         request.progress(0, 1, "reading the object list")
@@ -170,7 +172,7 @@ class BridgeRequests:
         """One conversation with settings that may not be in force; refused passwords count as everywhere."""
         if not settings.line:
             raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
-        name = str(request.body.get("meter") or request.body.get("id") or "new")
+        name = str(request.body.get("meter") or request.body.get("id") or _NEW)
         running = self._bridge.meters.get(name)
         if running is not None and running.session.settings == settings:
             return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())
@@ -242,9 +244,9 @@ class BridgeRequests:
             raise RequestError("internal", f"The meter cannot be kept: {error.strerror}") from error
         return {"changed": await self._bridge.reload(), "file": managed_file(state_dir, meter_id).name}
 
-    def _wanted(self, request: Request) -> tuple[str, ConnectionSettings, dict[str, Any]]:
-        """Id, settings and configuration of a request; RequestError with every mistake."""
-        meter_id = management.meter_id_of(request.body)
+    def _wanted(self, request: Request, otherwise: str = "") -> tuple[str, ConnectionSettings, dict[str, Any]]:
+        """Id (or ``otherwise``), settings and configuration of a request; RequestError with every mistake."""
+        meter_id = management.meter_id_of(request.body, otherwise)
         config = management.remote_config(request.body.get("config"), self._bridge.seal)
         if meter_id in self._bridge.loaded.managed:
             config = management.completed(

@@ -25,6 +25,8 @@ _MOST_REMEMBERED = 1000
 _MOST_RUNNING = 32
 _TIMEOUT = 60.0  # s
 _LONG_TIMEOUT = 3600.0
+#: What ``id`` names in these, where the request has no ``meter``: a meter or another request, so it is asked anew.
+_NAMING = frozenset({"cancel", "meter/validate", "meter/objects", "meter/add", "meter/update", "meter/remove"})
 LONG = frozenset({"objects", "profile", "meter/find", "meter/objects", "dump"})
 
 Progress = Callable[[int, int, str], None]
@@ -129,9 +131,10 @@ class Commands:
     async def _once(self, request: Request) -> dict[str, Any]:
         if request.id is None:
             return await self._run(request)
-        key = ("/".join(request.address), f"{type(request.id).__name__}:{request.id}")
+        naming = request.address.name in _NAMING and "meter" not in request.body
+        key = ("/".join(request.address), f"{'named' if naming else type(request.id).__name__}:{request.id}")
         self._forget()
-        known = self._known.get(key)
+        known = None if naming else self._known.get(key)
         if known:
             return await asyncio.shield(known.reply)
         running = _Running(asyncio.get_running_loop().create_future(), self._clock.monotonic(), asyncio.current_task())
@@ -159,7 +162,9 @@ class Commands:
             return replies.failed(error)
 
     async def _cancel(self, request: Request) -> dict[str, Any]:
-        wanted = request.body.get("id")
+        wanted = request.id
+        if wanted is None:
+            raise RequestError("bad-request", "'id' is missing", hint="It is the id of the request that is to end.")
         for (topic, key), running in list(self._known.items()):
             same = topic.startswith(f"{request.address.meter}/") and key.partition(":")[2] == str(wanted)
             if same and running.task and running.task is not asyncio.current_task():

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,10 @@ class ClockCare:
     )
 
 
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
     """``meters.<id>:``"""
@@ -396,10 +401,10 @@ class Meter:
             self.push and self.push.listen
         ):
             yield "connection", "expected serial, tcp or udp (or push.listen for a meter that only pushes)"
-        keys = [item.key for item in self.read.also if item.key]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
+        if twice := _twice(item.key or f"of {item.obis}:{item.attribute}" for item in self.read.also):
             yield "read", f"two items have the key {', '.join(twice)}"
+        if twice := _twice(item.key or f"of {item.obis}" for item in self.profiles):
+            yield "profiles", f"two profiles have the key {', '.join(twice)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

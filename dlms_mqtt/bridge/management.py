@@ -29,10 +29,12 @@ _PRESET = re.compile(r"[a-z0-9_-]+")
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
-def meter_id_of(body: Mapping[str, Any]) -> str:
-    """The meter that a bridge verb is about: ``meter``, or ``id`` where nothing else has that name."""
+def meter_id_of(body: Mapping[str, Any], otherwise: str = "") -> str:
+    """The meter that a bridge verb is about: ``meter``, else ``id`` where that can be one, else ``otherwise``."""
     found = body.get("meter", body.get("id"))
     if not isinstance(found, str) or not _ID.fullmatch(found):
+        if otherwise and "meter" not in body:
+            return otherwise
         raise RequestError("bad-request", "'meter' is an id of lower-case letters, digits and hyphens")
     return found
 

@@ -108,7 +108,8 @@ class MeterRequests:
         if measured is None:
             return {"value": request.value, "read_back": None}
         reading = self._meter.take_one(item, measured)
-        return {"value": request.value, "read_back": reading.value if reading else None}
+        read_back = reading.value if reading else None
+        return {"value": request.text if isinstance(read_back, str) else request.value, "read_back": read_back}
 
     def _writable(self, key: str) -> PlanItem:
         item = self._meter.plan.by_key.get(key) if self._meter.plan else self._meter.planned(key)

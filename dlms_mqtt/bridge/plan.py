@@ -57,19 +57,20 @@ def make_plan(meter: config.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) 
     """The plan for a meter that offers these objects."""
     classes = {item.obis: item.class_id for item in objects}
     chosen = _chosen(meter.read, objects)
-    said = {_address(item, classes): item for item in meter.read.also}
+    said = [(_address(item, classes), item) for item in meter.read.also]
+    own = {address for address, _ in said}
     items = [
         plan_item(AttributeDescriptor(item.class_id, item.obis, item.attribute), item.quantity, None, meter.every, zone)
         for item in chosen
-        if (item.class_id, item.obis, item.attribute) not in said
+        if (item.class_id, item.obis, item.attribute) not in own
     ]
     items += [
         plan_item(AttributeDescriptor(class_id, obis, number), quantity(obis, class_id, number), row, meter.every, zone)
-        for (class_id, obis, number), row in said.items()
+        for (class_id, obis, number), row in said
         if class_id is not None
     ]
     items = _unique(items)
-    missing = tuple(str(row.obis) for address, row in said.items() if address[0] is None)
+    missing = tuple(str(row.obis) for address, row in said if address[0] is None)
     return Plan(tuple(items), _derived(meter.read, items), missing)
 
 

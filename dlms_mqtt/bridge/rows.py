@@ -176,10 +176,19 @@ def _voluptuous(kind: Kind) -> Convert:
 
 def list_of(kind: Kind) -> Kind:
     """A list; a single value counts as a list of one."""
-    schema = vol.Schema([_voluptuous(kind)])
+    schema = vol.Schema(_voluptuous(kind))
 
     def convert(value: Any) -> tuple[Any, ...]:
-        return tuple(schema(value if isinstance(value, list | tuple) else [value]))
+        made, errors = [], []
+        for number, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+            try:
+                made.append(schema(item))
+            except vol.MultipleInvalid as error:  # a list of voluptuous would stop at the first bad row
+                error.prepend([number])
+                errors += error.errors
+        if errors:
+            raise vol.MultipleInvalid(errors)
+        return tuple(made)
 
     return Kind(convert, {"type": "array", "items": kind.schema}, kind.section, "list")
 

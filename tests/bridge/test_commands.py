@@ -33,6 +33,7 @@ class Desk:
             "wrong": self.wrong,
             "objects": self.objects,
             "tariff": self.read,
+            **dict.fromkeys(("meter/validate", "meter/add", "meter/remove"), self.read),
         }
         if address.name not in handlers:
             raise RequestError("unknown-request", f"there is no request '{address.name}'")
@@ -185,6 +186,25 @@ async def test_cancel(desk):
     assert [reply["data"] for reply in desk.replies if reply["status"] == "ok"] == [{"cancelled": "long"}]
     await desk.ask("meter/h/request/cancel", {"id": "gone"})
     assert desk.replies[-1]["error"]["code"] == "invalid-value"
+
+
+async def test_an_id_that_names_a_meter_is_asked_anew(desk):
+    for verb in ("validate", "validate", "add", "remove", "add"):
+        await desk.ask(f"bridge/main/request/meter/{verb}", {"id": "flat", "config": {}})
+    assert [reply["data"]["value"] for reply in desk.replies] == [1, 2, 3, 4, 5]
+    for _ in range(2):
+        await desk.ask("bridge/main/request/meter/add", {"id": "a", "meter": "flat", "config": {}})
+    assert [reply["data"]["value"] for reply in desk.replies[5:]] == [6, 6]
+
+
+async def test_cancel_again_after_it_found_nothing(desk):
+    await desk.ask("meter/h/request/cancel", {"id": "long"})
+    await desk.ask("meter/h/request/slow", {"id": "long"})
+    await desk.ask("meter/h/request/cancel", {"id": "long"})
+    codes = [reply.get("error", {}).get("code", "") for reply in desk.replies]
+    assert codes[0] == "invalid-value" and sorted(codes[1:]) == ["", "cancelled"]
+    await desk.ask("meter/h/request/cancel", {})
+    assert desk.replies[-1]["error"]["code"] == "bad-request"
 
 
 async def test_one_meter_cannot_cancel_another_ones_request(desk):

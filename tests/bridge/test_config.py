@@ -140,6 +140,26 @@ meters:
     assert error.message.count("\n") == len(error.mistakes) - 1
 
 
+def test_a_list_tells_the_mistakes_of_all_its_rows(tmp_path):
+    text = """\
+meters:
+  house:
+    connection: {tcp: meter.example}
+    read:
+      also:
+        - {obis: 1.0.1.8.0, key: Bad}
+        - {obis: 1.0.2.8.0}
+        - {obis: 1.0.3.8.300, every: soon}
+    allow: [write, read]
+"""
+    assert [(item.line, item.key) for item in _mistakes(tmp_path, text).mistakes] == [
+        (6, "meters.house.read.also[0].key"),
+        (8, "meters.house.read.also[2].obis"),
+        (8, "meters.house.read.also[2].every"),
+        (9, "meters.house.allow[1]"),
+    ]
+
+
 def test_what_came_from_a_secret_is_not_repeated(tmp_path):
     error = _mistakes(tmp_path, "mqtt: {port: !secret mqtt_password}")
     assert "geheim" not in error.message
@@ -199,6 +219,16 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
             "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, key: a}, {obis: 1.0.2.8.0, key: a}]}}}",
             "meters.h.read",
             "two items have the key a",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0}, 1-0:1.8.0]}}}",
+            "meters.h.read",
+            "two items have the key of 1.0.1.8.0.255:2",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, profiles: [{obis: 1.0.99.1.0, key: p}, {obis: 1.0.99.2.0, key: p}]}}",
+            "meters.h.profiles",
+            "two profiles have the key p",
         ),
         ("meters: {h: {connection: {tcp: a}, timezone: Mars/Base}}", "meters.h.timezone", "time zone"),
         ("meters: [1]", "meters", "expected <id>"),

@@ -158,6 +158,8 @@ async def test_management_with_sealed_secrets(mosquitto, tmp_path, meter, caplog
         reply = await home.ask("bridge/main/request/meter/validate", {"meter": "flat", "config": config})
         assert reply["data"]["valid"] and reply["data"]["meter"]["logical_device_name"]
         rows = await home.ask("bridge/main/request/meter/objects", {"meter": "flat", "config": config})
+        unnamed = await home.ask("bridge/main/request/meter/objects", {"id": "Request 5", "config": config})
+        assert unnamed["data"] == rows["data"]
         energy = next(row for row in rows["data"]["objects"] if row["key"] == "energy_import")
         assert energy["core"] and energy["unit"] == "kWh"
         assert (await home.ask("bridge/main/request/meter/add", {"meter": "flat", "config": config}))["status"] == "ok"

@@ -115,6 +115,12 @@ def _objects(*texts):
     return [ObjectInfo(class_id, 0, Obis.parse(obis), {}, {}) for class_id, obis in texts]
 
 
+def test_one_object_may_have_two_keys():
+    also = (Item(obis=Obis.parse("1.0.1.8.0.255"), key="one"), Item(obis=Obis.parse("1.0.1.8.0.255"), key="two"))
+    plan = make_plan(Meter(read=Read(set="none", also=also)), (), VIENNA)
+    assert sorted(plan.by_key) == ["one", "two"]
+
+
 def test_a_plan_of_the_core_set():
     objects = _objects(
         (3, "1.0.1.8.0.255"),
