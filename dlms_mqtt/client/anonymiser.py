@@ -8,50 +8,53 @@ from collections.abc import Iterable
 
 _WINDOW = 4  # octets of a number that are enough to know it again where a block cuts it in two
 _SHORTEST = 4
+_SMALL = 0xFFFF  # such a number is found in too many places that mean something else
+_TEXT = re.compile(rb"[ -~]+[\x00\xff]*")  # some meters fill it up
+_DIGITS, _LETTERS = range(48, 58), (range(65, 91), range(97, 123))
+_NO_TEXT = range(128, 256)
 
 
 class Anonymiser:
-    """Replaces what names a meter or opens it. ``salt`` makes the replacements of one capture; throw it away."""
+    """Replaces what names a meter or opens it. ``salt`` makes the replacements of one capture; throw it away.
 
-    def __init__(self, names: Iterable[bytes], secrets: Iterable[bytes], salt: bytes) -> None:
+    Of ``names`` the first three octets stay (the maker's letters); of ``hide``, texts of the user's own, none does.
+    """
+
+    def __init__(
+        self, names: Iterable[bytes], secrets: Iterable[bytes], salt: bytes, hide: Iterable[bytes] = ()
+    ) -> None:
         self._salt = salt
         self._map: dict[bytes, bytes] = {}
-        for name in sorted({name for name in names if len(name) >= _SHORTEST}, key=len, reverse=True):
-            self._add_name(name)
-        for secret in secrets:
-            if secret:
-                self._map[bytes(secret)] = b"x" * len(secret)
-        self._windows = {
-            token[at : at + _WINDOW]: other[at : at + _WINDOW]
-            for token, other in self._map.items()
-            for at in range(len(token) - _WINDOW + 1)
-            if len(set(token[at : at + _WINDOW])) > 2
-        }
+        self._windows: dict[bytes, bytes] = {}
+        for keep, group in ((0, hide), (3, names)):
+            for name in sorted({name for name in group if len(name) >= _SHORTEST}, key=len, reverse=True):
+                self._add(name, self._other(name, keep))
+        for secret in filter(None, map(bytes, secrets)):
+            self._add(secret, b"x" * len(secret))
 
-    def _add_name(self, name: bytes) -> None:
+    def _other(self, name: bytes, keep: int) -> bytes:
+        """Of the same length and kind; a part of a longer name becomes the same part of that one's replacement."""
         longer = next((token for token in self._map if name in token), None)
         if longer is not None:
             start = longer.index(name)
-            self._map[name] = self._map[longer][start : start + len(name)]
-        else:
-            self._map[name] = self._other(name)
-        self._add_numbers(name, self._map[name])
-
-    def _other(self, name: bytes) -> bytes:
-        """Digits by digits, the rest of a text stays; of octets the first three (the maker's letters) stay."""
+            return self._map[longer][start : start + len(name)]
         noise = hashlib.blake2b(name, key=self._salt[:64]).digest()
-        if re.fullmatch(rb"[ -~]+", name):
-            return bytes(48 + noise[at % 64] % 10 if 48 <= octet <= 57 else octet for at, octet in enumerate(name))
-        return name[:3] + bytes(noise[at % 64] for at in range(3, len(name)))
+        text = _TEXT.fullmatch(name) is not None
+        return bytes(
+            octet if at < keep and octet not in _DIGITS else _replaced(octet, noise[at % 64], text)
+            for at, octet in enumerate(name)
+        )
 
-    def _add_numbers(self, name: bytes, other: bytes) -> None:
-        """The same number in binary and packed decimal."""
-        digits, others = re.sub(rb"\D", b"", name), re.sub(rb"\D", b"", other)
-        if 6 <= len(digits) <= 18 and len(set(digits)) > 2:
-            size = 4 if int(digits) < 1 << 32 and int(others) < 1 << 32 else 8
-            self._map[int(digits).to_bytes(size, "big")] = int(others).to_bytes(size, "big")
-            even = len(digits) % 2
-            self._map[bytes.fromhex("0" * even + digits.decode())] = bytes.fromhex("0" * even + others.decode())
+    def _add(self, name: bytes, other: bytes) -> None:
+        self._map |= zip(_texts(name), _texts(other), strict=True)
+        digits, others = _digits(name), _digits(other)
+        if 6 <= len(digits) <= 18 and int(digits) > _SMALL:
+            made = _packings(others) if others else [b"x" * len(form) for form in _packings(digits)]
+            self._map |= zip(_packings(digits), made, strict=True)
+        for at in range(len(name) - _WINDOW + 1):
+            window = name[at : at + _WINDOW]
+            if len(set(window)) > 2 and not window.isalpha():
+                self._windows[window] = other[at : at + _WINDOW]
 
     def clean(self, data: bytes) -> bytes:
         """The same octets with every name and secret replaced, also where a frame has cut one in two."""
@@ -75,3 +78,31 @@ class Anonymiser:
     def clean_text(self, text: str) -> str:
         """As ``clean``, for text."""
         return self.clean(text.encode("latin-1", "replace")).decode("latin-1")
+
+
+def _replaced(octet: int, noise: int, text: bool) -> int:
+    """A digit by a digit, a letter by a letter; what is no text by what is none. Nothing else becomes a digit."""
+    if octet in _DIGITS:
+        kind = _DIGITS
+    elif text:
+        kind = next((letters for letters in _LETTERS if octet in letters), range(octet, octet + 1))
+    else:
+        kind = _NO_TEXT
+    return kind[noise % len(kind)]
+
+
+def _texts(octets: bytes) -> list[bytes]:
+    """As it is, from its other end, and in hexadecimal."""
+    return [octets, octets[::-1], octets.hex().encode(), octets.hex().upper().encode()]
+
+
+def _digits(octets: bytes) -> bytes:
+    return re.sub(rb"\D", b"", octets)
+
+
+def _packings(digits: bytes) -> list[bytes]:
+    """The same number in binary (four and eight octets) and packed decimal, each from either end."""
+    number = int(digits)
+    packed = bytes.fromhex("0" * (len(digits) % 2) + digits.decode())
+    forms = [(number & 0xFFFFFFFF).to_bytes(4, "big"), number.to_bytes(8, "big"), packed]
+    return [*forms, *(form[::-1] for form in forms)]

@@ -303,7 +303,7 @@ async def record_session(
     unveiler = Unveiler(client)
     facts: dict[str, Any] = {}
     titles = (client.ciphering.title, settings.meter_system_title or b"")
-    names: list[bytes] = [*hide, *titles, settings.iec_address.encode()]
+    names: list[bytes] = [*titles, settings.iec_address.encode()]
     opened = None
     try:
         async with client:
@@ -316,5 +316,5 @@ async def record_session(
     framing = settings.link_framing
     names += _names(recorder, framing, broken_off="error" in facts)
     proofs = _proofs(_messages(recorder.log[:opened], framing), unveiler.plain)
-    anonymiser = Anonymiser(filter(None, names), [*map(bytes, settings.secrets), *proofs], salt)
+    anonymiser = Anonymiser(filter(None, names), [*map(bytes, settings.secrets), *proofs], salt, hide)
     return capture_document(recorder, settings, facts, anonymiser, unveiler.plain)

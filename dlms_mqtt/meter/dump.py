@@ -66,20 +66,21 @@ async def _ask(
     """Facts of the association, and everything read that names the meter, noted at once: a session may break off."""
     agreed = client.association
     facts |= {"conformance": agreed.conformance.names(), "max_pdu": agreed.max_pdu}
-    identity = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
-    names.append(_octets(identity[0]))
-    facts["firmware"] = text_of(identity[1])
+    names += map(_octets, await client.get_many([LOGICAL_DEVICE_NAME]))
+    facts["firmware"] = text_of(*await client.get_many([FIRMWARE]))
     try:
         listed = await read_objects(client)
     except MeterRefused as error:
         facts["object_list"] = error.message
         return
-    wanted = _wanted(listed, limit)
-    for start in range(0, len(wanted), _CHUNK):
-        progress(start, len(wanted), "values")
-        chunk = wanted[start : start + _CHUNK]
+    wanted, done = _wanted(listed, limit), 0
+    while done < len(wanted):
+        progress(done, len(wanted), "values")
+        # What names the meter is asked for alone, so that none is read and not noted when the session breaks off.
+        chunk = wanted[done : done + (1 if _names(wanted[done]) else _CHUNK)]
         answers = await client.get_many(chunk)
         names += [_octets(answer) for item, answer in zip(chunk, answers, strict=True) if _names(item)]
+        done += len(chunk)
     await _profiles(client, listed, facts)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, SignOnOptions, household, serve_memory
 from dlms_mqtt.simulator.captured import Capture
+from dlms_mqtt.simulator.description import describe
 from dlms_mqtt.simulator.replay import replay_on, replay_tcp
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
@@ -206,6 +208,24 @@ async def test_a_session_that_breaks_off_tells_no_number(clock: FakeClock) -> No
     assert meter.name[:3].encode() in stream
 
 
+async def test_a_number_in_octets_is_noted_before_the_session_breaks_off(clock: FakeClock) -> None:
+    """Each object that names the meter is asked for alone: whatever was the last answer, nothing before it leaks."""
+    number = "73918264"
+    objects = [
+        {"obis": f"0.0.96.1.{at}.255", "attributes": {2: ["octet-string", f"{number}{at:02x}"]}} for at in (5, 6)
+    ]
+    for last in range(4, 30):
+        meter = describe({"kind": "bare", "objects": objects}, clock=clock).meter
+        near, far = memory_pair()
+        answers = itertools.count()
+        far.fault = lambda data, answers=answers, last=last: [(0.0, data)] if next(answers) < last else []
+        settings = ConnectionSettings(serial="x", client=17, retries=0, timeout=1, framing="wrapper")
+        async with serve_memory(meter, far, "wrapper"):
+            document = await dump_session(settings, transport=near, salt=SALT, objects=30)
+        assert number not in str(document), last
+    assert "error" not in document["facts"]
+
+
 @pytest.mark.parametrize("framing", ["hdlc", "wrapper"])
 async def test_challenges_and_their_answers_are_crossed_out(clock: FakeClock, framing: str) -> None:
     """An MD5 sum over a challenge and a password lets anybody try passwords at home."""
@@ -254,6 +274,7 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
         result = cli("dump", *line, "--output", str(path), "--values", "5")
         assert result.status == 0, result.err
         assert cli("dump", *line, "--output", str(path)).status == 2
+        assert cli("dump", *line, "--hide", "Lee").status == 2
         original = cli("read", "0.0.42.0.0", *line, "--json").json["values"][0]["value"]
     text = path.read_text()
     assert original not in text
