@@ -76,6 +76,7 @@ class Exchange:
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._short = False  # this question has had fewer answers than it was sent
         self._warned = False
+        self.repeated = 0  # what was sent again: of a datagram nobody knows whether the meter had the first
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
         self._waiting = False  # something was sent, nothing has answered it yet
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
@@ -262,6 +263,7 @@ class Exchange:
     def _repeat(self) -> bool:
         self.connection.link.quiet()
         self._short = True
+        self.repeated += 1
         if self.connection.repeat():
             self._flush()
             return True

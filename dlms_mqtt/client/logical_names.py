@@ -66,6 +66,10 @@ _BLOCK_OVERHEAD = 12  # octets around the raw data of one SET or ACTION block
 MAX_JOINED = 64 << 20  # octets of one answer in blocks: a meter must not fill our memory
 
 
+class OutOfTurn(RemoteProtocolError):
+    """Another block came than the one that was due."""
+
+
 class LogicalNames:
     """Attributes and methods by class, OBIS code and number. ``max_pdu``: octets the meter takes in one APDU, 0 any."""
 
@@ -217,7 +221,7 @@ class LogicalNames:
         while True:
             if block.error is not None:
                 raise access_refused(block.error, target)
-            _check_block(block.block_number, number, len(joined))
+            check_block(block.block_number, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
@@ -229,7 +233,7 @@ class LogicalNames:
     async def _join_action(self, block: Any, target: object, invoke: int) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            _check_block(block.block_number, number, len(joined))
+            check_block(block.block_number, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
@@ -276,9 +280,10 @@ def _check(code: int, target: object) -> None:
         raise access_refused(code, target, "write")
 
 
-def _check_block(number: int, expected: int, size: int) -> None:
+def check_block(number: int, expected: int, size: int) -> None:
+    """The next block of an answer of which ``size`` octets are there. RemoteProtocolError."""
     if number != expected:
-        raise RemoteProtocolError(f"the meter sent block {number} where block {expected} was due")
+        raise OutOfTurn(f"the meter sent block {number} where block {expected} was due")
     if size > MAX_JOINED:
         raise RemoteProtocolError(f"the meter sends more than {MAX_JOINED} octets in one answer")
 

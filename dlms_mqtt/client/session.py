@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from dlms_mqtt.client.association import Association, associate, release_request
 from dlms_mqtt.client.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.exchange import Exchange, LinkLost
-from dlms_mqtt.client.logical_names import LogicalNames
+from dlms_mqtt.client.logical_names import LogicalNames, OutOfTurn
 from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.opening import open_line
 from dlms_mqtt.client.planner import Limits, limits
@@ -326,7 +326,23 @@ class MeterSession:
             raise
 
     async def again(self, call: Callable[[Services], Awaitable[T]]) -> T:
-        """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter."""
+        """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter.
+
+        Over datagrams one in blocks begins anew where a block was lost: nobody knows whether the meter has moved on.
+        """
+        for _ in range(self.settings.retries if self.transport.datagram else 0):
+            repeated = self._exchange and self._exchange.repeated
+            try:
+                return await self._again(call)
+            except (AccessRefused, ServiceRefused) as error:
+                if self._exchange is None or self._exchange.repeated == repeated:
+                    raise
+                log.debug("%s: %s; the read begins anew", self.transport.name, error)
+            except OutOfTurn as error:
+                log.debug("%s: %s; the read begins anew", self.transport.name, error)
+        return await self._again(call)
+
+    async def _again(self, call: Callable[[Services], Awaitable[T]]) -> T:
         try:
             return await call(self._services or self._live_services)
         except ServiceRefused as error:

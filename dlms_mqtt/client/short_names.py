@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dlms_mqtt.client.exchange import Exchange
-from dlms_mqtt.client.logical_names import MAX_JOINED, NULL
+from dlms_mqtt.client.logical_names import NULL, check_block
 from dlms_mqtt.client.memory import Memory
 from dlms_mqtt.client.refusals import access_refused, action_refused
 from dlms_mqtt.cosem.classes import RESERVED_BASE_NAMES, find
@@ -209,11 +209,8 @@ class ShortNames:
     async def _join(self, block: DataBlockResult) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            if block.block_number != number:
-                raise RemoteProtocolError(f"the meter sent block {block.block_number} where block {number} was due")
+            check_block(block.block_number, number, len(joined))
             joined += block.data
-            if len(joined) > MAX_JOINED:
-                raise RemoteProtocolError(f"the meter sends more than {MAX_JOINED} octets in one answer")
             if block.last:
                 return bytes(joined)
             (result,) = (await self._ask(ReadRequest((BlockNumberAccess(number),)))).results or (None,)

@@ -253,7 +253,7 @@ class Cipher:
                 raise SecurityError(
                     "the peer's system title is not known, and the message does not tell it",
                     reason="title",
-                    hint="Give the meter's system title: meter_system_title, or system_title of a push.",
+                    hint="Give it: meter_system_title of a connection, system_title of a push or of `decode`.",
                 )
             return expected
         if len(title) != 8 or (expected is not None and title != expected):
