@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import voluptuous as vol
 from dlms_mqtt.bridge import yaml_loader
 from dlms_mqtt.bridge.config import CONFIG, METER, Config, Meter
 from dlms_mqtt.bridge.yaml_loader import Document, KeyPath
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.preset import is_own, preset_scalers
@@ -101,9 +101,6 @@ def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, Conn
 def managed_file(state_dir: Path, meter_id: str) -> Path:
     """Where a managed meter is kept."""
     return state_dir / "meters" / f"{meter_id}.yaml"
-
-
-SECRET_KEYS = frozenset(row.name for row in fields(ConnectionSettings) if row.metadata["secret"])
 
 
 def _public(document: Document, at: KeyPath) -> Any:

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from dlms_mqtt.bridge import yaml_loader
-from dlms_mqtt.bridge.config_file import SECRET_KEYS, managed_file
+from dlms_mqtt.bridge.config_file import managed_file
 from dlms_mqtt.bridge.replies import RequestError
 from dlms_mqtt.bridge.seal import PREFIX, SealKey
+from dlms_mqtt.client.settings import SECRET_KEYS
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import json_number
 

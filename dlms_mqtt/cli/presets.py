@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dlms_mqtt.cli.output import print_json, say, table
+from dlms_mqtt.client.settings import SECRET_KEYS
 from dlms_mqtt.meter.preset import load_preset, preset_names
 
 EXAMPLE = "kamstrup-omnipower"
@@ -35,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def preset_json(name: str) -> dict[str, Any]:
-    """A preset with its name."""
-    return {"id": name, **load_preset(name)}
+    """A preset with its name; a secret in a file of the user's own is not shown."""
+    preset = load_preset(name)
+    connection = preset.get("connection") or {}
+    shown = {key: "***" if key.replace("-", "_") in SECRET_KEYS else value for key, value in connection.items()}
+    return {"id": name, **preset, **({"connection": shown} if connection else {})}
 
 
 def _kinds(row: Mapping[str, Any]) -> str:
@@ -54,6 +58,7 @@ def _show(name: str, as_json: bool) -> None:
         if preset.get(section):
             say(yaml.safe_dump({section: preset[section]}, sort_keys=False, allow_unicode=True).rstrip())
     for claim in preset.get("claims") or ():
-        say(f"- {claim['says']}\n  source: {claim['source']} (sure: {claim['sure']})")
+        says, source, sure = (claim.get(key) or "not stated" for key in ("says", "source", "sure"))
+        say(f"- {says}\n  source: {source} (sure: {sure})")
     for note in preset.get("notes") or ():
         say(f"* {note}")

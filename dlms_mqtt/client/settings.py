@@ -315,6 +315,10 @@ class ConnectionSettings:
         return tuple(value for value in values if value)
 
 
+#: Options whose values nobody is shown.
+SECRET_KEYS = frozenset(row.name for row in fields(ConnectionSettings) if row.metadata["secret"])
+
+
 def _key_length(settings: ConnectionSettings) -> bool:
     length = 32 if settings.suite == 2 else 16
     keys = (settings.encryption_key, settings.authentication_key, settings.dedicated_key, settings.broadcast_key)

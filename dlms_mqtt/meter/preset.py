@@ -79,9 +79,12 @@ def _check(path: Path, loaded: Any) -> None:
             )
         if value is not None and not isinstance(value, _KEYS[key]):
             raise ConfigError(f"'{key}' of a preset is not a {_KEYS[key].__name__}", file=str(path), key=key)
+    if not _is(loaded.get("claims") or [], list, dict):
+        raise ConfigError("'claims' of a preset is not a list of mappings", file=str(path), key="claims")
     for section in _SECTIONS:
         _check_section(path, section, loaded.get(section) or {})
     try:
+        _scalers(loaded)
         parse_options(loaded.get("connection") or {})
         parse_options(_pushed_line(loaded))
     except ConfigError as error:
@@ -121,8 +124,11 @@ def _pushed_line(preset: Mapping[str, Any]) -> dict[str, Any]:
 
 def preset_scalers(name: str) -> dict[Obis, ScalerUnit]:
     """Scalers and units that a preset gives for a pushed list without any. ConfigError."""
-    rows = (load_preset(name).get("push") or {}).get("scalers") or []
-    return dict(_scaler(row) for row in rows)
+    return _scalers(load_preset(name))
+
+
+def _scalers(preset: Mapping[str, Any]) -> dict[Obis, ScalerUnit]:
+    return dict(map(_scaler, (preset.get("push") or {}).get("scalers") or []))
 
 
 def _scaler(row: Any) -> tuple[Obis, ScalerUnit]:

@@ -29,6 +29,17 @@ def test_a_file_of_ones_own(cli: Cli, tmp_path: Path) -> None:
     assert "client: 7" in cli("presets", str(path)).out
 
 
+def test_what_ones_own_file_leaves_out_and_what_nobody_is_shown(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("connection: {client: 7, password: 'text:geheim99'}\nclaims: [{says: it works}]\nnotes: [7]\n")
+    for words in ((), ("--json",)):
+        result = cli("presets", str(path), *words)
+        assert result.status == 0
+        assert "it works" in result.out
+        assert "***" in result.out
+        assert "geheim99" not in result.out
+
+
 def test_an_unknown_one(cli: Cli) -> None:
     result = cli("presets", "nothing-like-it")
     assert result.status == 2

@@ -163,6 +163,8 @@ def test_a_file_of_the_users_own_works_the_same_way(tmp_path: Path) -> None:
         "name: x\npush: {parity: both}\n",
         "name: x\npush: {every: often}\n",
         "name: x\nmatch: {flag: DMQ}\n",
+        "name: x\nclaims: [it works]\n",
+        "name: x\npush: {scalers: [{obis: 1.0.1.8.0.255}]}\n",
         "name: x\n  y: [\n",
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from dlms_mqtt.client.settings import ConnectionSettings, parse_options
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_options
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
@@ -24,10 +24,9 @@ Progress = Callable[[float, float, str], None]
 NAMESPACE = "finder"
 _SURVEY = 20.0  # s for the other clients
 _LINE = ("serial", "tcp", "udp")
-_SECRET = {row.name for row in fields(ConnectionSettings) if row.metadata["secret"]}
 #: Options that say who we are: used only when the link is proved.
 CREDENTIALS = frozenset(
-    _SECRET | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
+    SECRET_KEYS | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
 )
 _SEARCHED = ("baud", "parity", "opening", "client", "server", "physical", "address_size")
 
