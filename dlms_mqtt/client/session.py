@@ -90,6 +90,7 @@ class MeterSession:
         self._limits = Limits(0xFFFF, 0xFFFF)
         self._associated = self._signed_on = False
         self._figures = SessionFigures()
+        self.release_answered: bool | None = None  # None: no release was sent
 
     def _warn_once(self, sentence: str) -> None:
         """Once for each meter and process, however often it is polled."""
@@ -266,17 +267,24 @@ class MeterSession:
             return
         if self._wants_release(settings):
             self._associated = False
-            await self._leave(lambda: exchange.ask(release_request(settings, exchange.connection.cipher)))
+            self.release_answered = await self._leave(
+                lambda: exchange.ask(release_request(settings, exchange.connection.cipher))
+            )
         if settings.link_framing == "hdlc":
             await self._leave(exchange.disconnect)
 
-    async def _leave(self, goodbye: Callable[[], Awaitable[object]]) -> None:
-        """Not all meters implement the release, and the line may be what brought us here: we go all the same."""
+    async def _leave(self, goodbye: Callable[[], Awaitable[object]]) -> bool:
+        """Not all meters implement the release, and the line may be what brought us here: we go all the same.
+
+        Was there an answer?
+        """
         try:
             async with asyncio.timeout(_RELEASING):
                 await goodbye()
         except (DlmsMqttError, TimeoutError) as error:
             log.debug("%s: leaving without ceremony: %s", self.transport.name, error)
+            return isinstance(error, MeterRefused)
+        return True
 
     def _wants_release(self, settings: ConnectionSettings) -> bool:
         """Without ciphering, DISC alone ends an HDLC association: two turns of the line less."""

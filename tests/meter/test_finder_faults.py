@@ -246,6 +246,13 @@ async def test_11_the_path_changes_octets(clock: FakeClock, fault: str, ways: It
         assert not found.complete
 
 
+@pytest.mark.parametrize("chance", [0.0, 0.3])
+async def test_10_frames_are_damaged_but_it_works(clock: FakeClock, chance: float) -> None:
+    found = await search(Bench(faults=(f"wrong-check,p={chance},times=10000",)), clock, Limits(seconds=400))
+    assert found.complete
+    assert ("damaged-frames" in found.names) is bool(chance)
+
+
 async def test_12_long_frames_only(clock: FakeClock) -> None:
     found = await search(Bench(breaks_frames_over=100), clock)
     assert found.complete
@@ -301,6 +308,13 @@ async def test_17_a_release_without_answer() -> None:
     assert found.complete
     assert found.connection["no_release"] is True
     assert "release" in found.names
+
+
+async def test_17_a_slow_meter_is_no_meter_without_release(clock: FakeClock) -> None:
+    found = await search(Bench(faults=("trickle:0.02",)), clock)
+    assert found.complete
+    assert "slow" in found.names
+    assert "release" not in found.names
 
 
 async def test_18_a_refusal_without_user_information(clock: FakeClock) -> None:

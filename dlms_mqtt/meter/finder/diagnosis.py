@@ -316,6 +316,12 @@ REMARKS: tuple[Case, ...] = (
         "",
     ),
     Case(
+        "damaged-frames",
+        lambda f: "damaged-frames" in f.oddities and "max_info" not in f.oddities,
+        "many frames arrive with wrong check sequences and are asked for again: the head has moved or the light is bad",
+        "",
+    ),
+    Case(
         "release",
         lambda f: "release-unanswered" in f.oddities,
         "the meter does not answer the release (no_release)",

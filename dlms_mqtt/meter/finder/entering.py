@@ -45,7 +45,8 @@ _BRIEF = 1.0
 _SILENT = 3  # clients that are asked again after silence
 _SHORTER = (64, 32)
 _ACCESS = {"": "open", "password": "password"}
-_RELEASE_SLOW = 2.0  # s: leaving took so long that the release was not answered
+_FEW_DAMAGED = 3  # frames of one session: any line may lose that many
+_BAD = 0.05  # share of them that is worth a word
 _REFUSALS: dict[int, str] = {
     D.AUTHENTICATION_FAILURE: "password",
     D.AUTHENTICATION_REQUIRED: "password",
@@ -267,13 +268,16 @@ class Entering:
             return await self._converse(settings, options)
 
     async def _converse(self, settings: ConnectionSettings, options: Options) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
         client = DlmsClient(settings, transport=self.open_line(settings), store=self.store)
-        async with client:
-            self.facts.linked = self._let_in = True
-            learned = await learn(client)
-            left = loop.time()
-        if loop.time() - left > _RELEASE_SLOW:
+        try:
+            async with client:
+                self.facts.linked = self._let_in = True
+                learned = await learn(client)
+        finally:
+            figures = client.figures
+            if figures.bad_check >= _FEW_DAMAGED and figures.damaged > _BAD:
+                self.facts.oddities.add("damaged-frames")
+        if client.release_answered is False:
             self.facts.oddities.add("release-unanswered")
             if settings.link_framing == "wrapper":
                 options["no_release"] = True
