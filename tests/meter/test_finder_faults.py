@@ -22,7 +22,7 @@ from dlms_mqtt.protocol.framing.link import LinkParameters
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Security
-from dlms_mqtt.simulator import KEYS, Faults, household, make, opening, serve_tcp, session
+from dlms_mqtt.simulator import KEYS, Faults, household, make, opening, serve_memory, serve_tcp, session
 from dlms_mqtt.simulator.objects import PUBLIC
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
@@ -308,6 +308,31 @@ async def test_17_a_release_without_answer() -> None:
     assert found.complete
     assert found.connection["no_release"] is True
     assert "release" in found.names
+
+
+@pytest.mark.parametrize("fault", ["delay:4", "delay:9", "lost,times=1", "lost,times=5", "drop,times=3"])
+async def test_20_a_meter_on_tcp_that_takes_its_time(clock: FakeClock, fault: str) -> None:
+    """A modem in between may take longer than the first questions of a search wait."""
+
+    def line(_settings: ConnectionSettings) -> MemoryTransport:
+        near, far = memory_pair()
+        tasks.append(asyncio.ensure_future(served(far)))
+        return near
+
+    async def served(far: MemoryTransport) -> None:
+        async with serve_memory(meter, far, "wrapper", faults=faults):
+            await asyncio.sleep(3600)
+
+    faults, tasks = Faults([fault]), list[asyncio.Task[None]]()
+    meter = household(clock=clock)
+    found = await find({"tcp": "memory:1"}, open_line=line, limits=Limits(seconds=600))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert found.complete
+    slow = fault.startswith("delay")
+    assert (found.connection["framing"], found.connection.get("timeout")) == ("wrapper", 15 if slow else None)
+    assert ("slow" in found.names) is slow
 
 
 async def test_17_a_slow_meter_is_no_meter_without_release(clock: FakeClock) -> None:

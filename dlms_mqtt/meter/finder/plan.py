@@ -75,6 +75,8 @@ _LISTENING: tuple[tuple[Speed, float, float], ...] = (
 )
 _WRAPPED_SERVERS = {1: 0.85, 0: 0.05, 16: 0.05, 17: 0.03}
 _WRAPPER_WAIT = 1.5
+_PATIENT = 15.0  # s: for meters behind a modem, at the likeliest server
+_SLOW_ONES = 0.1  # of them there are few
 
 
 def serial_plan(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
@@ -126,19 +128,19 @@ def stream_plan(fixed: Fixed, framing: str | None, numbers: Iterable[str] = ()) 
 
 
 def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
-    """The wrapper of TCP and UDP: clients and servers."""
+    """The wrapper of TCP and UDP: clients and servers, the likeliest server a second time with patience."""
     servers = {fixed.server: 1.0} if fixed.server is not None else _WRAPPED_SERVERS
-    return ordered(
-        Probe(
-            "wrapper",
-            {"framing": "wrapper", "client": client, "server": server},
-            weight * likely * share,
-            _WRAPPER_WAIT,
-            wait=_WRAPPER_WAIT,
-        )
-        for client, likely in clients(fixed).items()
-        for server, share in servers.items()
-    )
+    first = next(iter(servers))
+    found = []
+    for client, likely in clients(fixed).items():
+        for server, share in servers.items():
+            options = {"framing": "wrapper", "client": client, "server": server}
+            worth = weight * likely * share
+            found.append(Probe("wrapper", options, worth, _WRAPPER_WAIT, wait=_WRAPPER_WAIT))
+            if server == first:
+                options = options | {"timeout": _PATIENT}
+                found.append(Probe("wrapper", options, worth * _SLOW_ONES, _PATIENT, wait=_PATIENT))
+    return ordered(found)
 
 
 def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), hints: Hints = NO_HINTS) -> list[Probe]:

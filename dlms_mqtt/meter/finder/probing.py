@@ -351,6 +351,7 @@ class Probing:
     async def _wrapper(self, probe: Probe) -> Options | None:
         await self.close()  # a meter may take one connection only
         answered = await self.wrapper_answers(dict(probe.options))
+        self.facts.answered_late = self.facts.answered_late or (answered and "timeout" in probe.options)
         return dict(probe.options) if answered else None
 
 
