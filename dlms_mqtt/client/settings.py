@@ -342,6 +342,7 @@ _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
         "encryption_key",
         "gmac authentication needs an encryption_key and an authentication_key",
     ),
+    (lambda s: s.authentication == "ecdsa", "authentication", "ecdsa authentication is not supported yet"),
     (lambda s: s.protection != "none" and not s.encryption_key, "encryption_key", "security needs an encryption_key"),
     (
         lambda s: s.protection in ("authentication", "both") and not s.authentication_key,

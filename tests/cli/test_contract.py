@@ -127,6 +127,7 @@ WRONG = [
     (("read", "1.0.1.8.0", "--tcp", "h", "--password", "geheim"), "text:..., hex:..., env:NAME or file:PATH"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--password", "env:NOT_SET_ANYWHERE"), "password: the environment variable"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--authentication", "low"), "password"),
+    (("read", "1.0.1.8.0", "--tcp", "h", "--authentication", "ecdsa"), "ecdsa authentication is not supported yet"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--encryption-key", "hex:0011"), "16 octets"),
     (("read", "1.0.1.8.0", "--tcp", "h", "--meter", "house"), "--config"),
     (("read", "1.0.1.8.0", "--config", "/nowhere/dlms.yaml"), "/nowhere/dlms.yaml"),
