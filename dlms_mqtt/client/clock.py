@@ -46,23 +46,25 @@ class ClockReading:
 
 
 def interpret(octets: bytes, now: datetime, tz: tzinfo | None, sense: int | None = None) -> tuple[datetime | None, int]:
-    """The time those octets mean, and the sense of the deviation: as given, else the one that makes the clock right.
+    """The time those octets mean, and the sense of the deviation: as given, else as compared with our clock and zone.
 
-    Where neither does, the clock is far off, and the deviation is compared with that of the zone.
+    A deviation that is our zone's, but for the sign, tells by it. Otherwise the sense that makes the clock right is
+    taken; where neither does, the clock is far off, and the sign of the zone's offset decides all the same.
     """
     value = DateTime(octets)
-    standard = value.to_datetime(tz, sense or STANDARD_SENSE)
-    if sense is None and value.deviation and not _near(standard, now):
-        opposite = value.to_datetime(tz, -STANDARD_SENSE)
-        if _near(opposite, now) or _counted_eastwards(value.deviation, now, tz):
-            return opposite, -STANDARD_SENSE
-    return standard, sense or STANDARD_SENSE
+    found = sense or (_sense(value, now, tz) if value.deviation else STANDARD_SENSE)
+    return value.to_datetime(tz, found), found
 
 
-def _counted_eastwards(deviation: int, now: datetime, tz: tzinfo | None) -> bool:
-    """Has the deviation the sign of the zone's offset? The Blue Book's has the other one."""
+def _sense(value: DateTime, now: datetime, tz: tzinfo | None) -> int:
     offset = now.astimezone(tz).utcoffset() if tz is not None else None
-    return offset is not None and deviation * offset.total_seconds() > 0
+    eastwards = (offset or timedelta(0)) / timedelta(minutes=1) * (value.deviation or 0)  # the Blue Book's is below 0
+    by_zone = -STANDARD_SENSE if eastwards > 0 else STANDARD_SENSE
+    if offset is not None and abs(offset) == timedelta(minutes=abs(value.deviation or 0)):
+        return by_zone
+    return next(
+        (sense for sense in (STANDARD_SENSE, -STANDARD_SENSE) if _near(value.to_datetime(tz, sense), now)), by_zone
+    )
 
 
 def _near(moment: datetime | None, now: datetime) -> bool:

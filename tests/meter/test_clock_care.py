@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -106,6 +106,21 @@ def test_of_a_clock_that_is_far_off_the_sign_is_found_by_the_zone(sense: int, wr
     moment, found = interpret(octets, NOON, VIENNA)
     assert found == sense
     assert moment == NOON + wrong
+
+
+@pytest.mark.parametrize("sense", [-1, 1])
+def test_a_clock_that_is_wrong_by_twice_the_deviation_is_not_taken_for_a_right_one(sense: int) -> None:
+    """In the other sense it would show our very time, but in another zone."""
+    noon = datetime(2026, 1, 10, 12, 0, tzinfo=VIENNA)
+    octets = DateTime.from_datetime(noon - timedelta(hours=2), deviation=True, sense=sense).encode()
+    assert interpret(octets, noon, VIENNA) == (noon - timedelta(hours=2), sense)
+
+
+@pytest.mark.parametrize("sense", [-1, 1])
+def test_a_meter_that_keeps_to_winter_time_is_compared_with_our_clock(sense: int) -> None:
+    winter = NOON.astimezone(timezone(timedelta(hours=1)))
+    octets = DateTime.from_datetime(winter, deviation=True, sense=sense).encode()
+    assert interpret(octets, NOON, VIENNA) == (NOON, sense)
 
 
 def test_without_a_zone_the_standard_holds() -> None:
