@@ -18,7 +18,9 @@ from dlms_mqtt.bridge.rows import (
     KEY,
     NUMBER,
     OBIS,
+    POSITIVE,
     SECRET,
+    SYSTEM_TITLE,
     TEXT,
     TOPIC,
     ZONE,
@@ -60,6 +62,15 @@ def _password(value: Any) -> Secret:
 
 def _path(value: Any) -> Path:
     return Path(TEXT.convert(value))
+
+
+def _listen(value: Any) -> str:
+    from dlms_mqtt.transport.listen import listen_address
+
+    text: str = TEXT.convert(value)
+    if text not in ("", "connection"):
+        listen_address(text)
+    return text
 
 
 def _label(value: Any) -> str:
@@ -160,8 +171,8 @@ class Supply:
     """``meters.<id>.supply:``"""
 
     phases: int = row(3, integer(1, 3), "Phases of the supply.")
-    amperes: float = row(100, NUMBER, "Amperes that the supply can carry per phase.", 63)
-    volts: float = row(230, NUMBER, "Volts between phase and neutral.")
+    amperes: float = row(100, POSITIVE, "Amperes that the supply can carry per phase.", 63)
+    volts: float = row(230, POSITIVE, "Volts between phase and neutral.")
 
     @property
     def watts(self) -> float:
@@ -321,7 +332,7 @@ class Profile:
 class Match:
     """``meters.<id>.push.match:``"""
 
-    system_title: str = row("", LABEL, "System title of the meter, in hexadecimal.", "4B414D4500000001")
+    system_title: str = row("", SYSTEM_TITLE, "System title of the meter, in hexadecimal.", "4B414D4500000001")
     device: str = row("", LABEL, "Logical device name or serial number in the pushed values.")
     host: str = row("", LABEL, "Address from which the meter speaks.")
 
@@ -332,7 +343,7 @@ class Push:
 
     listen: str = row(
         "",
-        TEXT,
+        parsed(_listen),
         "Where pushes arrive: tcp://ADDRESS:PORT or udp://ADDRESS:PORT; connection: on the meter's own line.",
         "tcp://0.0.0.0:4059",
     )

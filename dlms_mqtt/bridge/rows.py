@@ -76,6 +76,7 @@ def _pattern(pattern: str, what: str) -> Kind:
 TEXT = Kind(_text, {"type": "string"})
 ID = _pattern(r"[a-z0-9-]+", "lower-case letters, digits and hyphens")
 KEY = _pattern(r"[a-z0-9_]+", "lower-case letters, digits and underscores")
+SYSTEM_TITLE = _pattern(r"([0-9A-Fa-f]{16})?", "16 hexadecimal digits")
 TOPIC = _pattern(r"[^+#/\s]+(/[^+#/\s]+)*", "a topic without wildcards")
 FLAG = Kind(settings.parse_bool, {"type": "boolean"})
 
@@ -91,7 +92,15 @@ def _number(value: Any) -> float:
     return value
 
 
+def _positive(value: Any) -> float:
+    number = _number(value)
+    if number <= 0:
+        raise ConfigError(f"expected a number above 0, not {value!r}")
+    return number
+
+
 NUMBER = Kind(_number, {"type": "number"})
+POSITIVE = Kind(_positive, {"type": "number", "exclusiveMinimum": 0})
 
 
 def choice(*words: str) -> Kind:

@@ -160,8 +160,8 @@ def _name(address: Any) -> str:
     return format_address(address[0], address[1]) if address else "?"
 
 
-def _address(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port; port 0 takes any free one."""
+def listen_address(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of ``tcp://ADDR:PORT`` or ``udp://ADDR:PORT``; port 0 takes any free one. ConfigError."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("tcp", "udp"):
         raise ConfigError(f"'{url}' is no address to listen on", hint="Write tcp://0.0.0.0:4059 or udp://0.0.0.0:4059.")
@@ -172,7 +172,7 @@ def _address(url: str) -> tuple[str, str, int]:
 
 async def listen(url: str, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> Listener:
     """Listen on ``tcp://ADDR:PORT`` or ``udp://ADDR:PORT`` (port 0: any free one). ConfigError, ConnectFailed."""
-    scheme, host, port = _address(url)
+    scheme, host, port = listen_address(url)
     listener = Listener(on_data, most=most, idle=idle)
     try:
         await listener.open(scheme, host, port)
