@@ -72,22 +72,27 @@ class ProfileReader:
         timetable: Timetable[int] = Timetable(schedules, start.timestamp())
         loop = asyncio.get_running_loop()
         began = loop.time()
+        again: dict[int, float] = {}  # what failed, and when it is tried anew: it keeps no other profile waiting
         while True:
             elapsed, wall = loop.time() - began, self._meter.now().timestamp()
-            for index in timetable.due(elapsed, wall):
-                await self._fetch_until_done(said[index])
-            await asyncio.sleep(
-                min(max(1.0, timetable.wait(loop.time() - began, self._meter.now().timestamp())), 600.0)
-            )
+            due = timetable.due(elapsed, wall)
+            for index in dict.fromkeys((*due, *(index for index, at in again.items() if at <= elapsed))):
+                again.pop(index, None)
+                if not await self._is_fetched(said[index]):
+                    again[index] = loop.time() - began + _AGAIN
+            elapsed = loop.time() - began
+            wait = timetable.wait(elapsed, self._meter.now().timestamp())
+            await asyncio.sleep(max(1.0, min(wait, 600.0, *(at - elapsed for at in again.values()))))
 
-    async def _fetch_until_done(self, said: ProfileConfig) -> None:
-        while True:
-            try:
-                return await self.fetch(said)
-            except DlmsMqttError as error:
-                self._meter.well.reasons[f"profile {profile_key(said)}"] = error.message
-                _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(said), error.message)
-                await asyncio.sleep(_AGAIN)
+    async def _is_fetched(self, said: ProfileConfig) -> bool:
+        try:
+            await self.fetch(said)
+        except DlmsMqttError as error:
+            told = f"profile {profile_key(said)}"
+            self._meter.well.reasons[told] = f"{told}: {error.message}"
+            _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(said), error.message)
+            return False
+        return True
 
     async def fetch(self, said: ProfileConfig) -> None:
         """Everything since the last row that was published."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from dlms_mqtt.client import profile as client_profile
 from dlms_mqtt.client.profile import Column
 from dlms_mqtt.client.store import Store
 from dlms_mqtt.cosem.structures import CaptureObject
+from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.obis import Obis
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -60,3 +62,33 @@ async def test_a_fetch_ends_though_the_time_runs_on(days):
         await reader.fetch(owner.config.profiles[0])
     assert owner.asked == 1
     assert len(owner.rows) == first  # nothing twice
+
+
+class Half(ProfileReader):
+    """A reader whose meter refuses the first of two profiles, until ``open``."""
+
+    open = False
+
+    async def fetch(self, said):
+        if said.key == "log" and not self.open:
+            raise AccessRefused("the meter refused to read", code=4, name="object-undefined")
+        self._meter.published(said.key, {"rows": [(said.key,)]})
+
+
+async def test_a_refused_profile_keeps_no_other_waiting(clock):
+    owner = Owner(86400)
+    log, load = Profile(obis=Obis.parse("0.0.99.98.0.255"), key="log"), owner.config.profiles[0]
+    owner.config = Meter(profiles=(log, load))
+    with Store(":memory:") as store:
+        reader = Half(owner, store)
+        task = asyncio.create_task(reader.run())
+        await asyncio.sleep(1)
+        assert owner.rows == ["load"]
+        assert owner.well.reasons == {"profile log": "profile log: the meter refused to read"}
+        reader.open = True
+        await asyncio.sleep(301)
+        assert owner.rows == ["load", "log"]
+        await asyncio.sleep(3600)
+        assert sorted(owner.rows) == ["load", "load", "log", "log"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
