@@ -193,7 +193,12 @@ class ImageTransfer:
             octets = self._image[number * self._size : (number + 1) * self._size]
             fields = (Data(DataType.DOUBLE_LONG_UNSIGNED, number), Data(DataType.OCTET_STRING, octets))
             block = Data(DataType.STRUCTURE, fields)
-            await self._patiently(lambda block=block: self._invoke(_BLOCK, block))  # type: ignore[misc]
+            try:
+                await self._patiently(lambda block=block: self._invoke(_BLOCK, block))  # type: ignore[misc]
+            except ActionRefused as error:
+                if self._wanted_size and not self._sent:
+                    error.hint = "The meter may take blocks of its own size only: leave the block size out."
+                raise
             self._sent += 1
         self._progress("transfer", self._count, self._count)
 

@@ -10,6 +10,7 @@ from pydlms.simulator import ImageTransferTarget, example_meter
 
 from dlms_mqtt.client.image import IMAGE_OBIS, ImageReport, ImageTransfer
 from dlms_mqtt.errors import ActionRefused, ConfigError, DecodeError
+from tests.client.our_meter import CIPHERED, OurMeter
 from tests.client.pydlms_meter import PydlmsMeter
 
 IMAGE = bytes(range(256)) * 8 + b"the end"
@@ -162,6 +163,13 @@ async def test_blocks_of_2_kB_over_hdlc(clock: object) -> None:
     bench = Bench(block_size=1024, max_pdu=2048, hdlc=True)
     report = await bench.transfer()
     assert (bench.image, report.block_size) == (IMAGE, 1024)
+
+
+async def test_a_meter_that_takes_blocks_of_its_own_size_only(clock: object) -> None:
+    async with OurMeter() as meter, meter.client(**CIPHERED) as client:
+        with pytest.raises(ActionRefused) as caught:
+            await ImageTransfer(client, IMAGE, NAME, block_size=7).run()
+    assert "leave the block size out" in caught.value.hint
 
 
 async def test_strange_meters(clock: object) -> None:
