@@ -27,7 +27,7 @@ from dlms_mqtt.transport.base import SerialFormat, Transport
 
 FORMAT = "dlms-mqtt-capture-1"
 SENT, RECEIVED = ">", "<"
-_ASSOCIATING = range(0x60, 0x64)
+_ASSOCIATING, _AARQ = range(0x60, 0x64), 0x60
 _NUMBER = re.compile(rb"\d{6,}")
 _OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
 _TITLE = re.compile(r"\b[0-9a-f]{16}\b")
@@ -139,10 +139,8 @@ def capture_document(
     """The capture as it is written to YAML: nothing in it names the meter or opens it."""
     ciphered = settings.protection != "none"
     notes = ["The session was ciphered: frames are left out, messages are in plain."] if ciphered else []
-    exchanges = [
-        [anonymiser.clean(question).hex(), *(anonymiser.clean(answer).hex() for answer in answers)]
-        for question, answers in _exchanges(recorder.log, settings.link_framing, plain)
-    ]
+    said, begin = _exchanges(recorder.log, settings.link_framing, plain)
+    exchanges = [[anonymiser.clean(apdu).hex() for apdu in row] for row in said]
     frames = [] if ciphered else _frames(recorder.log, settings.link_framing, anonymiser)
     return {
         "format": FORMAT,
@@ -151,6 +149,7 @@ def capture_document(
             key: anonymiser.clean_text(value) if isinstance(value, str) else value for key, value in facts.items()
         },
         "notes": notes,
+        "begin": begin,
         "exchanges": exchanges,
         "frames": frames,
     }
@@ -165,21 +164,24 @@ def _connection(settings: ConnectionSettings) -> dict[str, Any]:
 
 def _exchanges(
     log: Iterable[tuple[float, str, bytes]], framing: str, plain: Mapping[bytes, bytes]
-) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Questions with their answers, in order; what was not answered is left out, and so is the association."""
-    question, answers = b"", list[bytes]()
+) -> tuple[list[list[bytes]], int]:
+    """Questions with their answers, in order; what was not answered is left out, and so are the associations.
+
+    Also the place where the last association begins: before it, the invocation counter may have been asked for.
+    """
+    rows, begin = list[list[bytes]](), 0
+    row = list[bytes]()
     for direction, apdu in _messages(log, framing):
         if apdu[:1] and apdu[0] in _ASSOCIATING:
+            begin = len(rows) + (len(row) > 1) if apdu[0] == _AARQ else begin
             continue
         opened = plain.get(apdu, apdu)
         if direction == SENT:
-            if answers:
-                yield question, answers
-            question, answers = opened, []
-        elif question and opened != question:  # a line with echo gives back the question
-            answers.append(opened)
-    if answers:
-        yield question, answers
+            rows += [row] if len(row) > 1 else []
+            row = [opened]
+        elif row and opened != row[0]:  # a line with echo gives back the question
+            row.append(opened)
+    return [*rows, *([row] if len(row) > 1 else [])], begin
 
 
 def _messages(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[tuple[str, bytes]]:

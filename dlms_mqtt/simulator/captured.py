@@ -42,7 +42,7 @@ _WHOLE: dict[type, bytes] = {
 
 
 class Capture:
-    """What a capture file says. ``exchanges``: question and answers."""
+    """What a capture file says. ``exchanges``: question and answers; ``begin``: where the association does."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.connection: Mapping[str, Any] = document.get("connection") or {}
@@ -51,6 +51,8 @@ class Capture:
             self.exchanges = [tuple(map(bytes.fromhex, row)) for row in document["exchanges"]]
         except (KeyError, TypeError, ValueError):
             raise ConfigError("the capture has no readable exchanges") from None
+        begin = document.get("begin", 0)
+        self.begin = begin if isinstance(begin, int) and 0 <= begin <= len(self.exchanges) else 0
         self.values = dict(_values(self.exchanges))
         self.identification = _identification(document.get("frames") or ())
 

@@ -70,9 +70,8 @@ class ReplayServer:
     def _answers(self, question: bytes) -> tuple[bytes, ...]:
         if question[:1] in (b"\x60", b"\x62"):
             return self._association(question)
-        count = len(self.capture.exchanges)
-        for step in range(count):
-            index = (self._at + step) % count
+        begin, count = self.capture.begin, len(self.capture.exchanges)
+        for index in (*range(self._at, count), *range(begin, self._at), *range(begin)):
             asked, *answers = self.capture.exchanges[index]
             if _without_invoke(asked) == _without_invoke(question):
                 self._at = index + 1
@@ -101,7 +100,7 @@ class ReplayServer:
         return None
 
     def _association(self, question: bytes) -> tuple[bytes, ...]:
-        self._at = 0
+        self._at = self.capture.begin
         try:
             asked = decode_apdu(question)
         except DecodeError:

@@ -49,6 +49,13 @@ SESSIONS: dict[str, dict[str, Any]] = {
     },
     "md5": {"client": 35, "authentication": "md5", "password": HLS_SECRET},
     "short names": {"client": 17, "referencing": "sn"},
+    "ciphered short names": {
+        "client": 1,
+        "referencing": "sn",
+        "authentication": "gmac",
+        "encryption_key": KEYS.encryption,
+        "authentication_key": KEYS.authentication,
+    },
 }
 
 
@@ -124,7 +131,7 @@ async def test_what_was_recorded_is_served_again(clock: FakeClock, framing: str,
     await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize("session", ["low", "ciphered", "short names"])
+@pytest.mark.parametrize("session", ["low", "ciphered", "short names", "ciphered short names"])
 async def test_objects_single_values_and_profiles_are_served_again(clock: FakeClock, session: str) -> None:
     """Not only the questions of the dump, but those of other commands about the same things."""
     document, _ = await dumped("wrapper", clock, **SESSIONS[session])
