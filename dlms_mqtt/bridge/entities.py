@@ -341,7 +341,9 @@ def _classes(entity: Entity, quantity: Quantity, item: Item | None, reactive: bo
     unit = (item.unit if item else None) if item and item.unit is not None else quantity.unit or ""
     chosen = item.device_class if item and item.device_class is not None else quantity.device_class
     device_class = _allowed_class(chosen or "", unit or "", reactive)
-    state_class = item.state_class if item and item.state_class is not None else quantity.state_class
+    unknown = bool(quantity.device_class) and not unit and not device_class  # statistics would mix scales
+    told = "" if unknown else quantity.state_class
+    state_class = item.state_class if item and item.state_class is not None else told
     state_class = "" if state_class == "none" else state_class
     if device_class in _TOTALS and state_class == "measurement":
         state_class = ""  # Home Assistant refuses the pair

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,14 @@ def test_the_device():
 def test_each_kind_of_value(obis, class_id, item, expected):
     component = _component(obis, class_id, item)
     assert {key: component.get(key) for key in expected} == expected
+
+
+def test_no_statistics_of_a_register_whose_unit_is_unknown():
+    unscaled = replace(quantity(Obis.parse("1.0.1.8.0.255"), 3), unit="")
+    (entity,) = value_entities(unscaled, None, "en")
+    assert (entity.unit, entity.device_class, entity.state_class) == ("", "", "")
+    (entity,) = value_entities(unscaled, Item(state_class="total"), "en")
+    assert entity.state_class == "total"
 
 
 def test_reactive_energy_has_its_class_where_home_assistant_knows_it():
