@@ -333,6 +333,7 @@ async def test_20_a_meter_on_tcp_that_takes_its_time(clock: FakeClock, fault: st
     slow = fault.startswith("delay")
     assert (found.connection["framing"], found.connection.get("timeout")) == ("wrapper", 15 if slow else None)
     assert ("slow" in found.names) is slow
+    assert "release" not in found.names
 
 
 async def test_17_a_slow_meter_is_no_meter_without_release(clock: FakeClock) -> None:

@@ -277,7 +277,7 @@ class Entering:
             figures = client.figures
             if figures.bad_check >= _FEW_DAMAGED and figures.damaged > _BAD:
                 self.facts.oddities.add("damaged-frames")
-        if client.release_answered is False:
+        if client.release_answered is False and "timeout" not in options:  # the slowest get no time to answer it
             self.facts.oddities.add("release-unanswered")
             if settings.link_framing == "wrapper":
                 options["no_release"] = True
