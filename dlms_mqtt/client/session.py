@@ -333,12 +333,15 @@ class MeterSession:
             self.ciphering.adopt(error.invocation_counter, traffic=True)
             raise
 
-    async def again(self, call: Callable[[Services], Awaitable[T]]) -> T:
+    def again(self, call: Callable[[Services], Awaitable[T]]) -> Awaitable[T]:
         """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter.
 
         Over datagrams one in blocks begins anew where a block was lost: nobody knows whether the meter has moved on.
         """
-        for _ in range(self.settings.retries if self.transport.datagram else 0):
+        return self._anew(call) if self.transport.datagram else self._again(call)
+
+    async def _anew(self, call: Callable[[Services], Awaitable[T]]) -> T:
+        for _ in range(self.settings.retries):
             repeated = self._exchange and self._exchange.repeated
             try:
                 return await self._again(call)
