@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -125,9 +126,15 @@ class Tls:
     verify: bool = row(True, FLAG, "Check the broker's certificate and name; switch off for a trial only.")
 
     def problems(self) -> Problems:
-        """Mistakes that need more than one key."""
+        """A key without its certificate, files that cannot be read."""
         if self.key and not self.certificate:
             yield "key", "a key needs a certificate beside it"
+            return
+        for name, file in (("ca", self.ca), ("certificate", self.certificate), ("key", self.key)):
+            try:
+                Path(file or os.devnull).open("rb").close()
+            except OSError as error:
+                yield name, f"{file} cannot be read: {error.strerror}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

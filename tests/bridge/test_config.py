@@ -243,6 +243,7 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
         ("bridge: 5", "bridge", "expected keys such as id"),
         ("mqtt: {base_topic: 'a/+/b'}", "mqtt.base_topic", "without wildcards"),
         ("mqtt: {tls: {key: a}}", "mqtt.tls.key", "certificate beside"),
+        ("mqtt: {tls: {ca: /nowhere/ca.pem}}", "mqtt.tls.ca", "/nowhere/ca.pem cannot be read: No such file"),
         ("mqtt: {discovery: {language: fr}}", "mqtt.discovery.language", "en, de"),
         ("mqtt: {host: 5}", "mqtt.host", "quotes"),
         ("[1, 2]", "", "expected keys"),
