@@ -172,7 +172,7 @@ class BridgeRequests:
         """One conversation with settings that may not be in force; refused passwords count as everywhere."""
         if not settings.line:
             raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
-        name = str(request.body.get("meter") or request.body.get("id") or _NEW)
+        name = management.meter_id_of(request.body, _NEW)
         running = self._bridge.meters.get(name)
         if running is not None and running.session.settings == settings:
             return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())

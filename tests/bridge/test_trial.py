@@ -32,12 +32,12 @@ async def meter_with(*faults, framing="wrapper"):
         yield meter
 
 
-async def tried(home, meter, secrets=None, **connection):
+async def tried(home, meter, secrets=None, *, verb="validate", named=None, **connection):
     """The error of the reply to meter/validate; {} for a good one."""
     key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
     sealed = {name: seal(secret, key, os.urandom) for name, secret in (secrets or {}).items()}
     config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "20s", "retries": 0, **sealed, **connection}}
-    reply = await home.ask("bridge/main/request/meter/validate", {"meter": "new", "config": config})
+    reply = await home.ask(f"bridge/main/request/meter/{verb}", {**(named or {"meter": "new"}), "config": config})
     return reply.get("error", {})
 
 
@@ -89,6 +89,15 @@ async def test_the_same_wrong_password_is_not_sent_twice(home):
         assert timedelta(minutes=10) < until - datetime.now(UTC) < timedelta(minutes=20)
         assert meter.failures == {32: 1}
         assert await tried(home, meter, PASSWORD, **LOW) == {}  # another one is another matter
+
+
+async def test_nor_is_it_where_each_request_has_an_id_of_its_own(home):
+    wrong = {"password": "text:00000000"}
+    async with meter_with() as meter:
+        for number, code in enumerate(("authentication-refused", "locked-out")):
+            error = await tried(home, meter, wrong, verb="objects", named={"id": f"Request {number}"}, **LOW)
+            assert told(error) == (code, None)
+        assert meter.failures == {32: 1}
 
 
 async def test_silence_to_one_client_alone_is_about_that_client(home):
