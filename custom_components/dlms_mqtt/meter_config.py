@@ -16,13 +16,12 @@ Seal = Callable[[str], str]
 LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
 SECRET_KEYS = ("password", "encryption_key", "authentication_key")
 PLAIN_KEYS = ("client", "server", "authentication", "security", "suite", "system_title")
-# What no search finds out, so it stays as it was given.
-ACCESS_KEYS = (*SECRET_KEYS, "authentication", "security", "suite", "system_title")
 NUMBERS = ("client", "server", "suite")
 KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
 _CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
+_UNSEARCHED = ("password", "authentication", *_CIPHERING_KEYS)  # what no search finds out: it stays as it was given
 ADDRESS_KEYS = ("client", "server", "physical", "iec_address")  # what tells the meters of one line apart
 ID_LENGTH = 64
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -51,8 +50,8 @@ def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:
 
 def with_found(connection: Mapping[str, Any], found: Mapping[str, Any]) -> Json:
     """What a search found on the line of the connection, with the access data given so far."""
-    kept = {key: value for key, value in connection.items() if key in (*LINE_KEYS, *ACCESS_KEYS)}
-    return {**kept, **with_line(found, {key: kept[key] for key in LINE_KEYS if key in kept})}
+    kept = {key: value for key, value in connection.items() if key in (*LINE_KEYS, *_UNSEARCHED)}
+    return {**kept, **with_line(found, {})}
 
 
 def same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -259,7 +259,7 @@ class MeterFlow(ConfigSubentryFlow):
             return await self.async_step_access()
         return self.async_show_menu(
             step_id="test_failed",
-            menu_options=["test", "access", "line"] if self._reconfiguring else ["test", "access", "line", "find"],
+            menu_options=["test", "access", "line", *([] if self._reconfiguring else ["find"])],
             description_placeholders={"causes": await self._causes(self._failure)},
         )
 

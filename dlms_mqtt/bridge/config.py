@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,6 +115,15 @@ class Bridge:
     log_level: str = row("info", choice("debug", "info", "warning", "error"), "What is logged.")
 
 
+def _unreadable(file: Path) -> str:
+    """Why a file cannot be read; empty when it can."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """``mqtt.tls:``"""
@@ -131,10 +139,8 @@ class Tls:
             yield "key", "a key needs a certificate beside it"
             return
         for name, file in (("ca", self.ca), ("certificate", self.certificate), ("key", self.key)):
-            try:
-                Path(file or os.devnull).open("rb").close()
-            except OSError as error:
-                yield name, f"{file} cannot be read: {error.strerror}"
+            if file and (why := _unreadable(Path(file))):
+                yield name, f"{file} cannot be read: {why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from dlms_mqtt.cli.options import Target, add_connection, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say
 from dlms_mqtt.errors import ConfigError
 
-_SHORTEST = 4
 EXAMPLE = "--tcp 192.168.1.20:4059 --output capture.yaml"
 
 
@@ -49,12 +48,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _dump(where: Target, args: argparse.Namespace) -> dict[str, Any]:
+    from dlms_mqtt.client.anonymiser import SHORTEST
     from dlms_mqtt.client.store import Store
     from dlms_mqtt.meter.dump import dump_session
     from dlms_mqtt.transport import transport_for
 
     hide = [text.encode() for text in args.hide]
-    if any(len(text) < _SHORTEST for text in hide):
+    if any(len(text) < SHORTEST for text in hide):
         raise ConfigError("--hide needs a text of four characters or more", hint="A shorter one is in too many places.")
     with Store(where.state) as store, Progress("dump") as progress:
         document = await dump_session(

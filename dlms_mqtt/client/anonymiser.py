@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _WINDOW = 4  # octets of a number that are enough to know it again where a block cuts it in two
-_SHORTEST = 4
+SHORTEST = 4  # octets of a name: a shorter one is found in too many places that mean something else
 _SMALL = 0xFFFF  # such a number is found in too many places that mean something else
 _TEXT = re.compile(rb"[ -~]+[\x00\xff]*")  # some meters fill it up
 _DIGITS, _LETTERS = range(48, 58), (range(65, 91), range(97, 123))
@@ -27,7 +27,7 @@ class Anonymiser:
         self._map: dict[bytes, bytes] = {}
         self._windows: dict[bytes, bytes] = {}
         for keep, group in ((0, hide), (3, names)):
-            for name in sorted({name for name in group if len(name) >= _SHORTEST}, key=len, reverse=True):
+            for name in sorted({name for name in group if len(name) >= SHORTEST}, key=len, reverse=True):
                 self._add(name, self._other(name, keep))
         for secret in filter(None, map(bytes, secrets)):
             self._add(secret, b"x" * len(secret))

@@ -170,18 +170,21 @@ def _exchanges(
     Also the place where the last association begins: before it, the invocation counter may have been asked for.
     """
     rows, begin = list[list[bytes]](), 0
-    row = list[bytes]()
     for direction, apdu in _messages(log, framing):
         if apdu[:1] and apdu[0] in _ASSOCIATING:
-            begin = len(rows) + (len(row) > 1) if apdu[0] == _AARQ else begin
+            if apdu[0] == _AARQ:
+                begin = len(_answered(rows))
             continue
         opened = plain.get(apdu, apdu)
         if direction == SENT:
-            rows += [row] if len(row) > 1 else []
-            row = [opened]
-        elif row and opened != row[0]:  # a line with echo gives back the question
-            row.append(opened)
-    return [*rows, *([row] if len(row) > 1 else [])], begin
+            rows.append([opened])
+        elif rows and opened != rows[-1][0]:  # a line with echo gives back the question
+            rows[-1].append(opened)
+    return _answered(rows), begin
+
+
+def _answered(rows: list[list[bytes]]) -> list[list[bytes]]:
+    return [row for row in rows if len(row) > 1]
 
 
 def _messages(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[tuple[str, bytes]]:

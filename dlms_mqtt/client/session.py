@@ -345,11 +345,10 @@ class MeterSession:
             repeated = self._exchange and self._exchange.repeated
             try:
                 return await self._again(call)
-            except (AccessRefused, ServiceRefused) as error:
-                if self._exchange is None or self._exchange.repeated == repeated:
+            except (AccessRefused, ServiceRefused, OutOfTurn) as error:
+                asked_twice = self._exchange is not None and self._exchange.repeated != repeated
+                if not asked_twice and not isinstance(error, OutOfTurn):
                     raise
-                log.debug("%s: %s; the read begins anew", self.transport.name, error)
-            except OutOfTurn as error:
                 log.debug("%s: %s; the read begins anew", self.transport.name, error)
         return await self._again(call)
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +19,6 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.dlms_mqtt import meter_flow
 from custom_components.dlms_mqtt.const import DOMAIN
 from custom_components.dlms_mqtt.errors import LINE_FAULTS
 from custom_components.dlms_mqtt.meter_flow import MeterFlow
@@ -33,8 +31,6 @@ ACCESS = {
     "password_format": "text",
     "ciphering": {"security": "automatic"},
 }
-ENGLISH = Path(meter_flow.__file__).parent / "translations/en.json"
-ERRORS = json.loads(ENGLISH.read_text())["config_subentries"]["meter"]["error"]
 ALL = [f"{row['obis']}:2" for row in OBJECTS]
 
 
@@ -271,13 +267,19 @@ async def test_remote_serial(hass: HomeAssistant, bridge: FakeBridge, entry: Moc
     ],
 )
 async def test_each_failure_has_its_own_sentence(
-    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry, refusal: Refusal, error: str
+    hass: HomeAssistant,
+    bridge: FakeBridge,
+    entry: MockConfigEntry,
+    english: dict[str, Any],
+    refusal: Refusal,
+    error: str,
 ) -> None:
     bridge.refuse["meter/validate"] = refusal
     result = await go(hass, await to_access(hass, entry), ACCESS)
     if error in LINE_FAULTS:
         assert (result["step_id"], result["menu_options"]) == ("test_failed", ["test", "access", "line", "find"])
-        assert result["description_placeholders"]["causes"] == ERRORS[error].replace("{detail}", "")
+        told = english["config_subentries"]["meter"]["error"][error].replace("{detail}", "")
+        assert result["description_placeholders"]["causes"] == told
         result = await choose(hass, result, "access")
     assert result["step_id"] == "access"
     assert result["errors"] == {"base": error}

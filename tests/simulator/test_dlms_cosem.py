@@ -77,11 +77,12 @@ def frame_size(head: bytes) -> int:
 
 
 def line_of(ports: dict[str, int], link: str, number: int) -> Any:
-    kind, io = (HdlcTransport, WholeFrames) if link == "hdlc" else (TcpTransport, BlockingTcpIO)
-    line = io(host="127.0.0.1", port=ports[link], timeout=60)
-    transport = kind(client_logical_address=number, server_logical_address=1, io=line)
-    if link == "hdlc":
-        transport.hdlc_connection = WholeFrameConnection(transport.server_hdlc_address, transport.client_hdlc_address)
+    addresses = {"client_logical_address": number, "server_logical_address": 1}
+    place = {"host": "127.0.0.1", "port": ports[link], "timeout": 60}
+    if link != "hdlc":
+        return TcpTransport(io=BlockingTcpIO(**place), **addresses)
+    transport = HdlcTransport(io=WholeFrames(**place), **addresses)
+    transport.hdlc_connection = WholeFrameConnection(transport.server_hdlc_address, transport.client_hdlc_address)
     return transport
 
 
