@@ -25,9 +25,9 @@ from typing import Any
 
 import aiomqtt
 
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_pty, serve_tcp
-from dlms_mqtt.simulator.household import scaled
+from dlms_mqtt.simulator.household.household import scaled
 
 METERS, VALUES, SECONDS = 200, 20, 60.0
 RSS, FIRST_PUBLISH = 60.0, 2.0  # MB, s: the targets of an idle bridge

@@ -10,7 +10,7 @@ from benchmarks.clients import CLIENTS
 from benchmarks.contest import Table
 from benchmarks.names import FIRST, REGISTERS, dotted
 from benchmarks.reading import Contender
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.protocol.acse.messages import Mechanism
 
 KEY, AUTHENTICATION_KEY = bytes(range(16)), bytes(range(0xD0, 0xE0))
 TITLE = b"HOM\x00\x00\x00\x00\x07"

@@ -77,7 +77,7 @@ class Ours:
         return 20 * count
 
     def profile(self) -> int:
-        from dlms_mqtt.client.profile import read_profile
+        from dlms_mqtt.client.procedures.profile import read_profile
         from dlms_mqtt.protocol.obis import Obis
 
         return len(self._run(read_profile(self._client, Obis(names.PROFILE))).rows)

@@ -66,10 +66,10 @@ def _timed(work: Work) -> Callable[[], float]:
 def ours() -> Works:
     """dlms-mqtt: the parts that the client and the listener use."""
     from dlms_mqtt.cosem.object_list import decode_object_list
-    from dlms_mqtt.meter.push import push_values
+    from dlms_mqtt.meter.push.layouts import push_values
     from dlms_mqtt.protocol.apdu import decode_apdu, strip_llc
-    from dlms_mqtt.protocol.data import decode, decode_rows
-    from dlms_mqtt.protocol.framing.hdlc_frame import FrameParser
+    from dlms_mqtt.protocol.axdr.data import decode, decode_rows
+    from dlms_mqtt.protocol.framing.hdlc.frame import FrameParser
     from dlms_mqtt.protocol.framing.link import Statistics
     from dlms_mqtt.protocol.security import PeerCounters
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks import names, samples
-from dlms_mqtt.protocol.acse import Aare, ApplicationContext, AssociationResult
-from dlms_mqtt.protocol.acse_names import Diagnostic, DiagnosticSource, ServiceUserDiagnostic
+from dlms_mqtt.protocol.acse.messages import Aare, ApplicationContext, AssociationResult
+from dlms_mqtt.protocol.acse.names import Diagnostic, DiagnosticSource, ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
+from dlms_mqtt.protocol.axdr.data import encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import encode
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.obis import Obis
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from benchmarks import names
 from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo, encode_object_list
-from dlms_mqtt.protocol.data import Data, DataType, encode
-from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Cipher, Keys, Security
-from dlms_mqtt.protocol.timestamps import DateTime
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PERIOD = timedelta(minutes=15)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.bridge.config_file import load_config
+from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.cli import _parser, main
-from dlms_mqtt.meter.preset import preset_connection
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.meter.presets.preset import preset_connection
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -15,31 +15,31 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt import __version__
-from dlms_mqtt.bridge.bridge_requests import BridgeRequests
-from dlms_mqtt.bridge.commands import Commands, Handler, Message
-from dlms_mqtt.bridge.config import Config
-from dlms_mqtt.bridge.config_file import ConfigMistakes, Loaded, Presets, load_config
-from dlms_mqtt.bridge.discovery import Device, bridge_identifier, bridge_payload
-from dlms_mqtt.bridge.fleet import Fleet
-from dlms_mqtt.bridge.former import Former
-from dlms_mqtt.bridge.health import bridge_health, meter_health, signature
-from dlms_mqtt.bridge.meter import MeterTask
-from dlms_mqtt.bridge.meter_output import Context, clear_meter, put_to_sleep
-from dlms_mqtt.bridge.mqtt import Broker
-from dlms_mqtt.bridge.mqtt_client import Will, tls_context
-from dlms_mqtt.bridge.notify import Notifier
-from dlms_mqtt.bridge.outbox import Outbox
-from dlms_mqtt.bridge.payload import dumps
-from dlms_mqtt.bridge.presence import Presence
-from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.seal import SealKey
-from dlms_mqtt.bridge.session import CLOCK_SET
-from dlms_mqtt.bridge.tasks import end_all
-from dlms_mqtt.bridge.topics import Address, Topics
-from dlms_mqtt.client.state_file import MEMORY
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.topics import Address, Topics
+from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_config
+from dlms_mqtt.bridge.config.seal import SealKey
+from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier, bridge_payload
+from dlms_mqtt.bridge.meters.association import CLOCK_SET
+from dlms_mqtt.bridge.meters.fleet import Fleet
+from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, signature
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.publisher import Context, clear_meter, put_to_sleep
+from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.bridge.mqtt.client import Will, tls_context
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.presence.leftovers import Former
+from dlms_mqtt.bridge.presence.presence import Presence
+from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
+from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler, Message
+from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, StoreError
-from dlms_mqtt.meter.preset import preset_connection
+from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ import aiomqtt
 
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.errors import ConfigError, ConnectFailed
-from dlms_mqtt.simulator import PASSWORD, household, serve_tcp
+from dlms_mqtt.simulator import PASSWORD, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 
 _LOG = logging.getLogger(__name__)
 _METER = "demo"

@@ -7,8 +7,8 @@ import logging
 import signal
 from pathlib import Path
 
+from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.replies import RequestError
 
 _LOG = logging.getLogger(__name__)
 

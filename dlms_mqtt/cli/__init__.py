@@ -39,7 +39,10 @@ COMMANDS: dict[str, str] = {
 }
 _WHAT = "Reads home electricity meters over DLMS/COSEM and puts them into MQTT and Home Assistant."
 _STATUS = "Exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."
-_MODULES = {"profile": "profile_"}
+_ROOMS = {
+    "bridge": ("run", "demo", "check"),
+    "tools": ("listen", "decode", "simulate", "presets"),
+}  # the others: "meter"
 _UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done
 
 
@@ -106,12 +109,18 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
         command.add_argument("-v", "--verbose", action="count", default=0, help="-v: steps, -vv: bytes on the line")
         if name == chosen:
-            module = importlib.import_module(f"dlms_mqtt.cli.{_MODULES.get(name, name)}")
+            module = importlib.import_module(module_of(name))
             module.add_arguments(command)
             command.usage = _usage(command)
             command.epilog = command.epilog or f"Example: dlms-mqtt {name} {module.EXAMPLE}".rstrip()
             command.set_defaults(run=module.run)
     return parser
+
+
+def module_of(command: str) -> str:
+    """The module of a command: ``add_arguments``, ``run`` and ``EXAMPLE`` stand there."""
+    room = next((room for room, names in _ROOMS.items() if command in names), "meter")
+    return f"dlms_mqtt.cli.{room}.{command}"
 
 
 def _usage(command: argparse.ArgumentParser) -> str:

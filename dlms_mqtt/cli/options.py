@@ -87,8 +87,8 @@ def target(args: argparse.Namespace) -> Target:
 
 def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     """The meter of ``--config`` and ``--meter``; what is ``given`` goes before the file. ConfigError."""
-    from dlms_mqtt.bridge.config_file import load_config
-    from dlms_mqtt.meter.preset import preset_connection
+    from dlms_mqtt.bridge.config.load import load_config
+    from dlms_mqtt.meter.presets.preset import preset_connection
 
     loaded = load_config(args.config, preset_connection, os.environ)
     name = _pick(tuple(loaded.connections), args.meter, args.config)
@@ -113,7 +113,7 @@ def _pick(meters: Sequence[str], wanted: str | None, file: Path) -> str:
 
 
 def _state(args: argparse.Namespace) -> Path:
-    from dlms_mqtt.client.state_file import default_path
+    from dlms_mqtt.client.state.state_file import default_path
 
     return args.state or default_path()
 
@@ -126,7 +126,7 @@ def _system_zone() -> tzinfo:
 async def open_meter(where: Target) -> AsyncIterator[Any]:
     """The client, associated, with its store at hand (``client.store``)."""
     from dlms_mqtt.client.client import DlmsClient
-    from dlms_mqtt.client.store import Store
+    from dlms_mqtt.client.state.store import Store
 
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store(where.state))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from dlms_mqtt.client.logical_names import NULL
-from dlms_mqtt.client.memory import Measured, scaler_of
-from dlms_mqtt.client.planner import QUESTION, halves, plan
+from dlms_mqtt.client.services.logical_names import NULL
+from dlms_mqtt.client.services.memory import Measured, scaler_of
+from dlms_mqtt.client.services.planner import QUESTION, halves, plan
 from dlms_mqtt.client.session import REPLY_TO_HLS, MeterSession
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
@@ -24,8 +24,8 @@ from dlms_mqtt.errors import (
 )
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, decode, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, decode, encode
 
 log = logging.getLogger("dlms_mqtt.client")
 

@@ -15,9 +15,9 @@ from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
-from dlms_mqtt.protocol.apdu.telegram import Telegram
-from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, StreamDecoder, StreamEvent
+from dlms_mqtt.protocol.framing.stream.decoder import FrameInfo, Message, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.p1_telegram import Telegram
 from dlms_mqtt.protocol.security import Cipher, Keys, PeerCounters, Security, Unprotected
 
 log = logging.getLogger("dlms_mqtt.client")

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from dlms_mqtt.client.association import Association, associate, release_request
-from dlms_mqtt.client.ciphering import Ciphering, public_settings
-from dlms_mqtt.client.exchange import Exchange, LinkLost
-from dlms_mqtt.client.logical_names import LogicalNames, OutOfTurn
-from dlms_mqtt.client.memory import Memory
-from dlms_mqtt.client.opening import open_line
-from dlms_mqtt.client.planner import Limits, limits
+from dlms_mqtt.client.association.association import Association, associate, release_request
+from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
+from dlms_mqtt.client.line.exchange import Exchange, LinkLost
+from dlms_mqtt.client.line.opening import open_line
 from dlms_mqtt.client.quality import SessionFigures
+from dlms_mqtt.client.services.logical_names import LogicalNames, OutOfTurn
+from dlms_mqtt.client.services.memory import Memory
+from dlms_mqtt.client.services.planner import Limits, limits
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -34,12 +34,12 @@ from dlms_mqtt.errors import (
     ResponseTimeout,
     ServiceRefused,
 )
-from dlms_mqtt.protocol.acse import AssociationResult, Mechanism
+from dlms_mqtt.protocol.acse.messages import AssociationResult, Mechanism
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.data import Data, DataType, decode
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Link, LinkParameters, Side, Statistics
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
@@ -49,8 +49,8 @@ from dlms_mqtt.protocol.security.gcm import MAX_COUNTER
 from dlms_mqtt.transport import Transport, transport_for
 
 if TYPE_CHECKING:
-    from dlms_mqtt.client.short_names import ShortNames
-    from dlms_mqtt.client.store import Store
+    from dlms_mqtt.client.services.short_names import ShortNames
+    from dlms_mqtt.client.state.store import Store
 
     Services = LogicalNames | ShortNames
 
@@ -371,7 +371,7 @@ class MeterSession:
 def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory) -> Services:
     if settings.referencing == "ln":
         return LogicalNames(exchange, agreed.max_pdu)
-    from dlms_mqtt.client.short_names import ShortNames
+    from dlms_mqtt.client.services.short_names import ShortNames
 
     return ShortNames(exchange, agreed.max_pdu, memory, settings.association)
 

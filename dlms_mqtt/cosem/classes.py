@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dlms_mqtt.cosem.rows import ROWS
 from dlms_mqtt.cosem.rows.named import NAMED
 from dlms_mqtt.cosem.rows.row import Row
-from dlms_mqtt.protocol.data import DataType
+from dlms_mqtt.protocol.axdr.data import DataType
 
 __all__ = [
     "CLASSES",

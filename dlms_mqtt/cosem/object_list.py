@@ -13,8 +13,8 @@ from typing import Any
 
 from dlms_mqtt.cosem.access import FIRST_BITS_VERSION_LN, FIRST_BITS_VERSION_SN, AttributeAccess, MethodAccess
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.buffer import Reader, encode_length
-from dlms_mqtt.protocol.data import Data, DataType, decode
 from dlms_mqtt.protocol.obis import Obis
 
 AttributeRights = Mapping[int, AttributeAccess]

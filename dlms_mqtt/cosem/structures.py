@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import descriptors
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.units import UNITS
 

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dlms_mqtt.client.capture import record_session
+from dlms_mqtt.client.capture.capture import record_session
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, read_objects, text_of
-from dlms_mqtt.client.profile import PROFILE_GENERIC, Selection, read_profile
+from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, read_objects, text_of
+from dlms_mqtt.client.procedures.profile import PROFILE_GENERIC, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, MeterRefused
-from dlms_mqtt.meter.quantities import quantity
+from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.transport import Transport
 
 _CHUNK = 10

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.meter.quantity import Kind, Quantity
-from dlms_mqtt.protocol.data import CONTAINERS, Data, DataType
+from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
+from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import DateTime
 
 Value = Decimal | str | None
 

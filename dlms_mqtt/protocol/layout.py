@@ -13,10 +13,10 @@ from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError, LocalProtocolError
+from dlms_mqtt.protocol.axdr.data import Data
+from dlms_mqtt.protocol.axdr.data import decode as decode_data
+from dlms_mqtt.protocol.axdr.data import encode as encode_data
 from dlms_mqtt.protocol.buffer import Reader, encode_length
-from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.protocol.data import decode as decode_data
-from dlms_mqtt.protocol.data import encode as encode_data
 
 UNENCODABLE = (ValueError, OverflowError, TypeError, LookupError, struct.error)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from dlms_mqtt.protocol.acse import Aare, Aarq, Rlre, Rlrq
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu import action, get
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.access import AccessRequest, AccessResponse

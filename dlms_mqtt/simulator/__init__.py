@@ -6,16 +6,16 @@ line; ``MeterServer`` is one client's session without I/O. ``Faults`` makes it m
 
 from __future__ import annotations
 
-from dlms_mqtt.simulator.associations import Association
-from dlms_mqtt.simulator.clients import HLS_SECRET, KEYS, KEYS_256, PASSWORD, household_associations
-from dlms_mqtt.simulator.faults import FAULTS, Fault, Faults
-from dlms_mqtt.simulator.household import bare_meter, household
-from dlms_mqtt.simulator.links import FRAMINGS, make_link
-from dlms_mqtt.simulator.meter import Event, Meter
-from dlms_mqtt.simulator.objects import MANAGER, PUBLIC, READER, Context, CosemObject, Outcome, make, named
-from dlms_mqtt.simulator.serve import TcpServer, serve_tcp, serve_udp
-from dlms_mqtt.simulator.serve_line import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_transport
-from dlms_mqtt.simulator.session import Dropped, MeterServer
+from dlms_mqtt.simulator.household.clients import HLS_SECRET, KEYS, KEYS_256, PASSWORD, household_associations
+from dlms_mqtt.simulator.household.household import bare_meter, household
+from dlms_mqtt.simulator.lines.network import TcpServer, serve_tcp, serve_udp
+from dlms_mqtt.simulator.lines.serial import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_transport
+from dlms_mqtt.simulator.server.associations import Association
+from dlms_mqtt.simulator.server.faults import FAULTS, Fault, Faults
+from dlms_mqtt.simulator.server.links import FRAMINGS, make_link
+from dlms_mqtt.simulator.server.meter import Event, Meter
+from dlms_mqtt.simulator.server.objects import MANAGER, PUBLIC, READER, Context, CosemObject, Outcome, make, named
+from dlms_mqtt.simulator.server.session import Dropped, MeterServer
 
 __all__ = [
     "FAULTS",

@@ -33,21 +33,21 @@ import yaml
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.protocol.acse.messages import Mechanism
+from dlms_mqtt.protocol.axdr.data import DataType, from_tree, to_data
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import DataType, from_tree, to_data
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import MANUFACTURER_ALGORITHMS, MECHANISMS, Keys, Security
 from dlms_mqtt.protocol.units import unit_code
-from dlms_mqtt.simulator.associations import Association
-from dlms_mqtt.simulator.clients import household_associations
-from dlms_mqtt.simulator.faults import Faults
-from dlms_mqtt.simulator.household import ZONE, bare_meter, household
-from dlms_mqtt.simulator.meter import Meter, ShiftedClock
-from dlms_mqtt.simulator.objects import LEVELS, MANAGER, CosemObject, Value
-from dlms_mqtt.simulator.pusher import PushRow, parse_push
-from dlms_mqtt.simulator.saved import saved_objects
+from dlms_mqtt.simulator.household.clients import household_associations
+from dlms_mqtt.simulator.household.household import ZONE, bare_meter, household
+from dlms_mqtt.simulator.lines.pusher import PushRow, parse_push
+from dlms_mqtt.simulator.replay.saved_objects import saved_objects
+from dlms_mqtt.simulator.server.associations import Association
+from dlms_mqtt.simulator.server.faults import Faults
+from dlms_mqtt.simulator.server.meter import Meter, ShiftedClock
+from dlms_mqtt.simulator.server.objects import LEVELS, MANAGER, CosemObject, Value
 from dlms_mqtt.transport.clock import Clock
 
 _SCALED = {3: 3, 4: 3, 5: 4}

@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dlms_mqtt.bridge import mqtt as bridge_mqtt
-from dlms_mqtt.bridge import mqtt_client
-from dlms_mqtt.bridge.config import Mqtt, Tls
-from dlms_mqtt.bridge.mqtt_client import Client, Unsaid, Will, new_client
-from dlms_mqtt.bridge.payload import dumps
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.config.sections import Mqtt, Tls
+from dlms_mqtt.bridge.mqtt import client as mqtt_client
+from dlms_mqtt.bridge.mqtt.broker import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.client import Client, Unsaid, Will, new_client
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import house
 from tests.bridge.test_mqtt import _put, _running, _until

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from tests.bridge.test_meter_task import VIENNA, Rig
 
 CLOCK = {"set": "none", "also": [{"obis": "0.0.1.0.0.255", "class": 8, "every": "1m"}]}

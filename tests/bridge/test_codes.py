@@ -8,8 +8,9 @@ import contextlib
 
 import pytest
 
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.simulator import household, make, serve_tcp
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.simulator import make, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import house
 
 CONNECTION = '{tcp: "127.0.0.1:PORT", client: 17, timeout: 20s, retries: 0}'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.bridge.config import RESERVED_KEYS, Action, Item
-from dlms_mqtt.bridge.discovery import _ICONS, Device, bridge_payload, meter_payload
-from dlms_mqtt.bridge.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
-from dlms_mqtt.bridge.topics import Topics
-from dlms_mqtt.meter.quantities import quantity
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.sections import RESERVED_KEYS, Action, Item
+from dlms_mqtt.bridge.homeassistant.discovery import _ICONS, Device, bridge_payload, meter_payload
+from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
+from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.obis import Obis
 
 KEYS = Path(__file__).parents[1] / "meter" / "keys.txt"

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import METER, house
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.simulator import KEYS, household, serve_tcp
+from dlms_mqtt.simulator import KEYS, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import house, write_config
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.guard import EnergyGuard, Reason
+from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Reason
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ import pytest
 
 from dlms_mqtt.bridge import app as bridge_app
 from dlms_mqtt.bridge.app import App, BridgeTaken
-from dlms_mqtt.bridge.seal import seal
+from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.protocol.apdu.notification import DataNotification
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.test_codes import _config

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import Meter, household, serve_tcp
+from dlms_mqtt.simulator import Meter, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import METER, write_config
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.bridge.line import Line, Priority
+from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 
 
 @pytest.fixture

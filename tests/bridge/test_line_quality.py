@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.bridge.commands import Request
-from dlms_mqtt.bridge.health import meter_health
-from dlms_mqtt.bridge.meter_requests import MeterRequests
-from dlms_mqtt.bridge.replies import RequestError
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.meters.health import meter_health
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.simulator import Faults, serve_memory
 from dlms_mqtt.transport.memory import memory_pair
 from tests.bridge.test_meter_task import Rig
@@ -53,7 +53,9 @@ async def test_a_dump_whose_password_is_refused_is_not_repeated(clock, store, mo
     own = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}
     rig = Rig(clock, store, {**READ, "connection": own})
     requests = MeterRequests(rig.task, lambda *_: None)
-    monkeypatch.setattr("dlms_mqtt.bridge.meter_requests.transport_for", lambda known: rig.new_client(known).transport)
+    monkeypatch.setattr(
+        "dlms_mqtt.bridge.requests.meter_verbs.transport_for", lambda known: rig.new_client(known).transport
+    )
     request = Request(None, {})
     assert "refused" in (await requests.dump(request))["facts"]["error"]
     with pytest.raises(RequestError, match="not sent again"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.simulator import KEYS, household, serve_pty, serve_tcp, serve_udp
+from dlms_mqtt.simulator import KEYS, serve_pty, serve_tcp, serve_udp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import house
 
 READ = "    every: 1s\n    read: [1.0.1.7.0.255, 1.0.1.8.0.255]\n"

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.protocol.apdu.notification import DataNotification
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import SignOnOptions, household, serve_pty, serve_tcp, serve_udp
-from dlms_mqtt.simulator.push import notification, tell_clients
+from dlms_mqtt.simulator import SignOnOptions, serve_pty, serve_tcp, serve_udp
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.server.push import notification, tell_clients
 from tests.bridge.house import house
 
 METER = """

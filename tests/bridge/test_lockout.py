@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.lockout import PAUSES, LockedOut, Lockout
+from dlms_mqtt.bridge.meters.lockout import PAUSES, LockedOut, Lockout
 
 
 def test_attempts_then_growing_pauses():

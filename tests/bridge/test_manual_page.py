@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dlms_mqtt.bridge import bridge_requests, meter_requests, topics
-from dlms_mqtt.bridge.replies import CODES
-from dlms_mqtt.bridge.seal import seal
+from dlms_mqtt.bridge.api import topics
+from dlms_mqtt.bridge.api.replies import CODES
+from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.bridge.requests import bridge_verbs, meter_verbs
 
 PAGE = (Path(__file__).parents[2] / "docs/mqtt.md").read_text(encoding="utf-8")
 
@@ -36,8 +37,8 @@ def verbs_of(handlers: type) -> set[str]:
 @pytest.mark.parametrize(
     ("head", "handlers"),
     [
-        ("verb of a meter | fields", meter_requests.MeterRequests),
-        ("verb of the bridge | fields", bridge_requests.BridgeRequests),
+        ("verb of a meter | fields", meter_verbs.MeterRequests),
+        ("verb of the bridge | fields", bridge_verbs.BridgeRequests),
     ],
 )
 def test_every_verb_is_told(head: str, handlers: type) -> None:
@@ -54,7 +55,7 @@ def test_what_needs_management_is_marked() -> None:
         if " * |" in line
         for verb in re.findall(r"`([a-z/]+)`", line.split("|")[1])
     }
-    source = inspect.getsource(bridge_requests.BridgeRequests.__init__)
+    source = inspect.getsource(bridge_verbs.BridgeRequests.__init__)
     assert marked == set(re.findall(r'"([a-z/]+)": _Verb\([^)]*managing=True', source))
 
 

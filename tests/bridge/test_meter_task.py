@@ -13,20 +13,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge.config import Discovery
-from dlms_mqtt.bridge.config_file import parse_meter
-from dlms_mqtt.bridge.health import bridge_health, meter_health
-from dlms_mqtt.bridge.line import Line, Priority
-from dlms_mqtt.bridge.meter import MeterTask
-from dlms_mqtt.bridge.meter_output import Context, MeterOutput
-from dlms_mqtt.bridge.payload import dumps
-from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.session import Session
-from dlms_mqtt.bridge.topics import Topics
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.load import parse_meter
+from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.publisher import Context, MeterOutput
+from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.memory import Memory
-from dlms_mqtt.client.store import Store
-from dlms_mqtt.simulator import Faults, household, serve_memory
+from dlms_mqtt.client.services.memory import Memory
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.simulator import Faults, serve_memory
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.memory import memory_pair
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -201,7 +202,7 @@ async def test_a_counter_that_turns_zero_is_held_and_shown(clock, store):
     async with rig.run():
         await asyncio.sleep(40)
         good = rig.publisher.retained["value/energy_import"]
-        from dlms_mqtt.protocol.data import Data, DataType
+        from dlms_mqtt.protocol.axdr.data import Data, DataType
         from dlms_mqtt.protocol.obis import Obis
 
         rig.simulated.objects[3, Obis.parse("1.0.1.8.0.255")].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 0)
@@ -231,7 +232,7 @@ async def test_alarm_bits_are_events(clock, store):
     )
     async with rig.run():
         await asyncio.sleep(40)
-        from dlms_mqtt.protocol.data import Data, DataType
+        from dlms_mqtt.protocol.axdr.data import Data, DataType
         from dlms_mqtt.protocol.obis import Obis
 
         register = rig.simulated.objects[1, Obis.parse("0.0.97.98.0.255")]

@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.writing import moment_data
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.requests.written_values import moment_data
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import DateTime, Time
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import DateTime, Time
-from dlms_mqtt.simulator import household, make, serve_tcp
+from dlms_mqtt.simulator import make, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import house
 
 VIENNA = ZoneInfo("Europe/Vienna")

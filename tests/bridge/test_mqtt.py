@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from dlms_mqtt.bridge.config import Mqtt, Tls
-from dlms_mqtt.bridge.mqtt import Broker
-from dlms_mqtt.bridge.mqtt_client import Will, tls_context
-from dlms_mqtt.bridge.outbox import Outbox
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.bridge.config.sections import Mqtt, Tls
+from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.bridge.mqtt.client import Will, tls_context
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
 from tests.bridge.conftest import PATIENCE, watching

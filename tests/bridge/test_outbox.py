@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.outbox import Outbox
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.payload import MAX_REQUEST, dumps, loads, number_text, plain_text
+from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, number_text, plain_text
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 

@@ -9,7 +9,8 @@ import json
 import pytest
 
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import house, running, write_config
 

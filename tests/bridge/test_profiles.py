@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from dlms_mqtt.bridge.config import Meter, Profile
-from dlms_mqtt.bridge.profiles import ProfileReader
-from dlms_mqtt.bridge.wellbeing import Wellbeing
-from dlms_mqtt.client import profile as client_profile
-from dlms_mqtt.client.profile import Column
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.bridge.config.sections import Meter, Profile
+from dlms_mqtt.bridge.meters.profiles import ProfileReader
+from dlms_mqtt.bridge.meters.status import Wellbeing
+from dlms_mqtt.client.procedures import profile as client_profile
+from dlms_mqtt.client.procedures.profile import Column
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.structures import CaptureObject
 from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.obis import Obis

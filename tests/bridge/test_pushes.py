@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dlms_mqtt.protocol.apdu.notification import DataNotification
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.conftest import PATIENCE
 from tests.bridge.house import House, house

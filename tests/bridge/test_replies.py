@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from dlms_mqtt import errors
-from dlms_mqtt.bridge import replies
-from dlms_mqtt.bridge.lockout import LockedOut
-from dlms_mqtt.bridge.replies import RequestError, code_of, error_of
+from dlms_mqtt.bridge.api import replies
+from dlms_mqtt.bridge.api.replies import RequestError, code_of, error_of
+from dlms_mqtt.bridge.meters.lockout import LockedOut
 
 E = errors
 

@@ -22,11 +22,11 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from dlms_mqtt.bridge import meter as bridge_meter
-from dlms_mqtt.bridge import mqtt as bridge_mqtt
-from dlms_mqtt.bridge import values as bridge_values
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.bridge.meters import poller as bridge_meter
+from dlms_mqtt.bridge.mqtt.broker import broker as bridge_mqtt
+from dlms_mqtt.bridge.reading import latest_values as bridge_values
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp
 from tests.bridge.conftest import PATIENCE, Mosquitto
 from tests.bridge.house import running, write_config

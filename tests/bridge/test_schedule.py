@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.schedule import At, Every, Timetable, phase
-from dlms_mqtt.bridge.values import MeterState, Value, lifetime
+from dlms_mqtt.bridge.reading.latest_values import MeterState, Value, lifetime
+from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
 
 VIENNA = ZoneInfo("Europe/Vienna")
 

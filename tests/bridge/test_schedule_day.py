@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from tests.bridge.test_meter_task import VIENNA, Rig
 
 CONFIG = {

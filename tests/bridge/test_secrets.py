@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.bridge.seal import seal
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, Security
-from dlms_mqtt.simulator import MANAGER, Association, household, serve_tcp
-from dlms_mqtt.simulator.push import notification
+from dlms_mqtt.simulator import MANAGER, Association, serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.server.push import notification
 from tests.bridge.conftest import PATIENCE, Watcher, watching
 from tests.bridge.house import write_config
 from tests.free_port import free_port

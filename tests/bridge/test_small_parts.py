@@ -10,21 +10,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge import management
-from dlms_mqtt.bridge.config import Item, Meter, Read
-from dlms_mqtt.bridge.notify import Notifier
-from dlms_mqtt.bridge.plan import PlanItem, make_plan, needs_object_list
-from dlms_mqtt.bridge.readings import Moment, bits_of, reading_json, reading_of
-from dlms_mqtt.bridge.replies import RequestError
-from dlms_mqtt.bridge.schedule import At, Every
-from dlms_mqtt.bridge.transform import parse_transform
-from dlms_mqtt.bridge.writing import free_data, item_data, type_named
-from dlms_mqtt.client.memory import Measured
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.config import managed_meters
+from dlms_mqtt.bridge.config.sections import Item, Meter, Read
+from dlms_mqtt.bridge.config.transform import parse_transform
+from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of
+from dlms_mqtt.bridge.reading.plan import PlanItem, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.schedule import At, Every
+from dlms_mqtt.bridge.requests.written_values import free_data, item_data, type_named
+from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.meter.quantities import quantity
+from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -189,17 +189,17 @@ def test_secrets_stay_only_on_the_same_line():
         "allow": ["write"],
         "read": {"also": [{"obis": "1.0.1.8.0.255", "writable": True}]},
     }
-    same = management.completed({"connection": {"tcp": "a"}, "read": "core"}, stored)
+    same = managed_meters.completed({"connection": {"tcp": "a"}, "read": "core"}, stored)
     assert same["connection"]["password"] == "text:x"
     assert same["allow"] == ["write"]
     assert same["read"] == {"set": "core", "also": [{"obis": "1.0.1.8.0.255", "writable": True}]}
-    moved = management.completed({"connection": {"tcp": "evil"}}, stored)
+    moved = managed_meters.completed({"connection": {"tcp": "evil"}}, stored)
     assert "password" not in moved["connection"]
 
 
 def test_meter_ids_of_requests():
-    assert management.meter_id_of({"id": "7", "meter": "flat"}) == "flat"
-    assert management.meter_id_of({"id": "flat"}) == "flat"
+    assert managed_meters.meter_id_of({"id": "7", "meter": "flat"}) == "flat"
+    assert managed_meters.meter_id_of({"id": "flat"}) == "flat"
     for bad in ({}, {"meter": 5}, {"meter": "../x"}, {"meter": "A"}, {"meter": ""}):
         with pytest.raises(RequestError):
-            management.meter_id_of(bad)
+            managed_meters.meter_id_of(bad)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.bridge.tasks import end_all, first_to_end
+from dlms_mqtt.bridge.mqtt.tasks import end_all, first_to_end
 
 
 async def _deaf(times, told):

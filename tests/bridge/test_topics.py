@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.topics import Address, Topics
+from dlms_mqtt.bridge.api.topics import Address, Topics
 
 TOPICS = Topics("dlms_mqtt", "main")
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dlms_mqtt.bridge.seal import seal
-from dlms_mqtt.simulator import KEYS, Faults, household, serve_tcp
+from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.simulator import KEYS, Faults, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import house
 
 

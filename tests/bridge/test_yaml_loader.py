@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.yaml_loader import load
+from dlms_mqtt.bridge.config.yaml_file import load
 
 
 def _load(tmp_path: Path, text: str, environment: dict[str, str] | None = None, **files: str):

@@ -9,7 +9,7 @@ from pydlms.cosem.data import DlmsData
 from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
-from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from tests.cli.conftest import Cli
 
 CLOCK = (8, ObisCode.parse("0.0.1.0.0.255"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydlms.simulator import MeterSimulator
 
-from dlms_mqtt.cli import _MODULES, COMMANDS, _parser
+from dlms_mqtt.cli import COMMANDS, _parser, module_of
 from tests.cli.conftest import Cli, served
 
 #: command -> the words and options of its own
@@ -62,7 +62,7 @@ CHOICES = {
 
 
 def present(command: str) -> bool:
-    return importlib.util.find_spec(f"dlms_mqtt.cli.{_MODULES.get(command, command)}") is not None
+    return importlib.util.find_spec(module_of(command)) is not None
 
 
 def help_of(cli: Cli, command: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.cli import main
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.protocol.security import key_id
 
 KEY = bytes(range(16))

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from dlms_mqtt.cli.demo import fitted
+from dlms_mqtt.cli.bridge.demo import fitted
 from tests.bridge.conftest import MOSQUITTO, Mosquitto
 
 DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"

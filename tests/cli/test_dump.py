@@ -12,22 +12,23 @@ import pytest
 import yaml
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME, read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError, MeterRefused
 from dlms_mqtt.meter.dump import dump_session
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
+from dlms_mqtt.protocol.axdr.data import Data
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, read_frame
 from dlms_mqtt.protocol.framing.seven_bit import strip_parity
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, SignOnOptions, household, serve_memory
-from dlms_mqtt.simulator.captured import Capture
+from dlms_mqtt.simulator import HLS_SECRET, KEYS, PASSWORD, SignOnOptions, serve_memory
 from dlms_mqtt.simulator.description import describe
-from dlms_mqtt.simulator.replay import replay_on, replay_tcp
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.replay.capture_file import Capture
+from dlms_mqtt.simulator.replay.replay import replay_on, replay_tcp
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair

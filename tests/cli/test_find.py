@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from dlms_mqtt.client.settings import parse_settings
-from dlms_mqtt.simulator import household, serve_tcp
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport import ports
 from tests.cli.conftest import Cli
 from tests.frames_data import entries

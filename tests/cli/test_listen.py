@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.cli.listen import Printer
+from dlms_mqtt.cli.tools.listen import Printer
 from dlms_mqtt.client.push import PushSource
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.transport.clock import FakeClock

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlms_mqtt.meter.preset import preset_names
+from dlms_mqtt.meter.presets.preset import preset_names
 from tests.cli.conftest import Cli
 
 

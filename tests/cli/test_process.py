@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.cli.output import plain
-from dlms_mqtt.cli.values import shown
+from dlms_mqtt.cli.print_values import shown
 
 PUSH = "7ea027010201105a87e6e7000f40000000090c07e7031603031c2aff800000020106000008e580bb7e"
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]

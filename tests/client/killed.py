@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 
 KEYS = (b"one-key-16-octet", b"two-key-16-octet")
 TITLE = b"DMQ00001"

@@ -9,19 +9,9 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import TransportError
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import (
-    HLS_SECRET,
-    KEYS,
-    KEYS_256,
-    PASSWORD,
-    Dropped,
-    Faults,
-    Meter,
-    MeterServer,
-    household,
-    make_link,
-)
-from dlms_mqtt.simulator.serve_line import serve_once
+from dlms_mqtt.simulator import HLS_SECRET, KEYS, KEYS_256, PASSWORD, Dropped, Faults, Meter, MeterServer, make_link
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines.serial import serve_once
 from dlms_mqtt.transport.clock import FakeClock, FakeLoop
 from dlms_mqtt.transport.memory import MemoryTransport
 from tests.client.fresh_line import FreshLine
@@ -35,7 +25,7 @@ CIPHERED = {
     "system_title": TITLE,
     "invocation_counter": 1,
 }
-# Client numbers of the household meter (dlms_mqtt/simulator/clients.py) and how each gets in.
+# Client numbers of the household meter (dlms_mqtt/simulator/household/clients.py) and how each gets in.
 WAYS: dict[str, dict[str, Any]] = {
     "public": {"client": 16},
     "low": {"client": 32, "authentication": "low", "password": PASSWORD},

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from dlms_mqtt.client.association import PROPOSALS
+from dlms_mqtt.client.association.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.protocol.acse import Aare, Aarq, ApplicationContext, AssociationResult, Rlre, Rlrq
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq, ApplicationContext, AssociationResult, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.layout import Apdu

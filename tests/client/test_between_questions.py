@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.association import PROPOSALS
+from dlms_mqtt.client.association.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
-from dlms_mqtt.protocol.acse import Aarq
+from dlms_mqtt.protocol.acse.messages import Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal, ActionResponseNormal
 from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetResponseNormal
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal, SetResponseNormal
 from dlms_mqtt.protocol.apdu.short_name import ReadResponse
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, DataType, encode
-from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.client.anonymiser import Anonymiser
+from dlms_mqtt.client.capture.anonymiser import Anonymiser
 
 SALT = b"salt of a test"
 NAME, SERIAL = b"DMQ0000003399248", b"03399248"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.ciphering import ADOPTION_BOUND, Ciphering, public_settings
+from dlms_mqtt.client.association.ciphering import ADOPTION_BOUND, Ciphering, public_settings
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
-from dlms_mqtt.client.state_file import MEMORY
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, SecurityError
 from dlms_mqtt.protocol.secret import Secret
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.association import PROPOSALS, proposal
-from dlms_mqtt.client.ciphering import COUNTER_OBIS
+from dlms_mqtt.client.association.association import PROPOSALS, proposal
+from dlms_mqtt.client.association.ciphering import COUNTER_OBIS
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.memory import Memory
-from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
-from dlms_mqtt.client.state_file import MEMORY
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
     AccessRefused,
     AssociationRefused,
@@ -31,20 +31,20 @@ from dlms_mqtt.errors import (
     ServiceRefused,
     TransportError,
 )
-from dlms_mqtt.protocol.acse import AssociationResult, Diagnostic, ServiceUserDiagnostic
+from dlms_mqtt.protocol.acse.messages import AssociationResult, Diagnostic, ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, DataType, encode
-from dlms_mqtt.protocol.framing.hdlc_address import encode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.address import encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.mode_e import SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, Security, key_id
 from dlms_mqtt.simulator import MANAGER, Association
-from dlms_mqtt.simulator.objects import CosemObject
+from dlms_mqtt.simulator.server.objects import CosemObject
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted

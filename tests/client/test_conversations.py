@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.logical_names import LogicalNames
+from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.errors import MeterRefused, SecurityError
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal
+from dlms_mqtt.protocol.axdr.data import Data, from_tree
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, from_tree
-from dlms_mqtt.protocol.framing.hdlc_frame import Kind
+from dlms_mqtt.protocol.framing.hdlc.frame import Kind
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from tests.client.replayed_meter import FrameForFrame, MessageForMessage, frames_of, messages_of

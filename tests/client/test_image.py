@@ -8,7 +8,7 @@ import pytest
 from pydlms.cosem.types import DlmsData
 from pydlms.simulator import ImageTransferTarget, example_meter
 
-from dlms_mqtt.client.image import IMAGE_OBIS, ImageReport, ImageTransfer
+from dlms_mqtt.client.procedures.image import IMAGE_OBIS, ImageReport, ImageTransfer
 from dlms_mqtt.errors import ActionRefused, ConfigError, DecodeError
 from tests.client.our_meter import CIPHERED, OurMeter
 from tests.client.pydlms_meter import PydlmsMeter

@@ -8,7 +8,7 @@ import pytest
 from pydlms.apdu.xdlms import Conformance
 from pydlms.simulator import MeterSimulator, example_meter
 
-from dlms_mqtt.client.logical_names import NULL
+from dlms_mqtt.client.services.logical_names import NULL
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
@@ -37,7 +37,7 @@ from dlms_mqtt.protocol.apdu.action import (
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.apdu.results import DataAccessResult, encode_results
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from tests.client.pydlms_meter import PydlmsMeter
 from tests.client.scripted import Scripted
 from tests.client.some_objects import CUT_OFF, ENERGY, MISSING, SERIAL, VOLTAGE

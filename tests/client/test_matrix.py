@@ -12,16 +12,16 @@ import pytest
 from pydlms.security.context import SecurityContext, SecurityPolicy
 from pydlms.simulator import ClientProfile, example_meter
 
-from dlms_mqtt.client.state_file import MEMORY
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import AuthenticationRefused, MeterRefused, ServiceRefused
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import MANUFACTURER_ALGORITHMS, Keys, Security
 from dlms_mqtt.simulator import MANAGER, Association, Meter, make, named
-from dlms_mqtt.simulator.household import bare_meter
+from dlms_mqtt.simulator.household.household import bare_meter
 from dlms_mqtt.transport.clock import Clock
 from tests.client.our_meter import OurMeter
 from tests.client.pydlms_meter import PydlmsMeter

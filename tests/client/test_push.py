@@ -15,13 +15,13 @@ from dlms_mqtt.errors import SecurityError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, VariableName
-from dlms_mqtt.protocol.apdu.telegram import Telegram
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
 from dlms_mqtt.protocol.framing.mbus import MbusFrame
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.framing.wrapper import encode_frame as wrap
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.p1_telegram import Telegram
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Cipher, Keys, PeerCounters, Security
 from tests.frames_data import Entry, entries, entry, entry_id

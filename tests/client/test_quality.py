@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from dlms_mqtt.client.line.sign_on import sign_on
 from dlms_mqtt.client.quality import SIZES, FrameSize, LineQuality, SessionFigures
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.sign_on import sign_on
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost
 from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.transport.base import SerialFormat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydlms.simulator import example_meter
 
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.errors import AccessRefused, ActionRefused, ConfigError, LocalProtocolError, MeterRefused
 from dlms_mqtt.errors import RemoteProtocolError as Nonsense
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
@@ -25,7 +25,7 @@ from dlms_mqtt.protocol.apdu.short_name import (
     WriteRequest,
     WriteResponse,
 )
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from tests.client.pydlms_meter import PydlmsMeter
 from tests.client.scripted import Scripted
 from tests.client.some_objects import CUT_OFF, ENERGY, MISSING, NAME, PROFILE, SERIAL, VOLTAGE, attribute, method

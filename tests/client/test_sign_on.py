@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
-from dlms_mqtt.client.opening import open_line
+from dlms_mqtt.client.line.opening import open_line
+from dlms_mqtt.client.line.sign_on import SignOnFailed, sign_on
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.sign_on import SignOnFailed, sign_on
 from dlms_mqtt.errors import ConnectionLost, ResponseTimeout
 from dlms_mqtt.protocol.framing.mode_e import Action, Send, SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import BREAK, Identification, OptionSelect, encode_readout
-from dlms_mqtt.simulator import SignOnOptions, household, serve_memory
+from dlms_mqtt.simulator import SignOnOptions, serve_memory
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat, Transport
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair

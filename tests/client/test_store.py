@@ -18,10 +18,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client import state_file
-from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.state_file import default_path, set_aside
-from dlms_mqtt.client.store import BLOCK, FIRST, LIMIT, Store
+from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.state import state_file
+from dlms_mqtt.client.state.state_file import default_path, set_aside
+from dlms_mqtt.client.state.store import BLOCK, FIRST, LIMIT, Store
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 from tests.client import killed

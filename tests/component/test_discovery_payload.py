@@ -13,12 +13,12 @@ from fake_bridge import Message
 from homeassistant.const import MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import HomeAssistant
 
-from dlms_mqtt.bridge.config import Action, Item
-from dlms_mqtt.bridge.discovery import Device, bridge_payload, meter_payload
-from dlms_mqtt.bridge.entities import Entity, action_entities, built_in, value_entities
-from dlms_mqtt.bridge.topics import Topics
-from dlms_mqtt.meter.quantities import quantity
-from dlms_mqtt.meter.quantity import Kind
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.sections import Action, Item
+from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_payload, meter_payload
+from dlms_mqtt.bridge.homeassistant.entities import Entity, action_entities, built_in, value_entities
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.catalogue.quantity import Kind
 from dlms_mqtt.protocol.obis import Obis
 
 TOPICS = Topics("dlms_mqtt", "main")

@@ -4,7 +4,7 @@ import pytest
 
 from dlms_mqtt.cosem.classes import CLASS_NAMES, CLASSES, RESERVED_BASE_NAMES, InterfaceClass, class_name, find
 from dlms_mqtt.cosem.rows import ROWS
-from dlms_mqtt.protocol.data import DataType
+from dlms_mqtt.protocol.axdr.data import DataType
 
 # The 104 ids of the standard that the peers name together, and Italy's.
 KNOWN = {

@@ -17,7 +17,7 @@ from dlms_mqtt.cosem.object_list import (
     encode_object_list_sn,
 )
 from dlms_mqtt.errors import DecodeError, ProtocolError
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 
 numbers = st.integers(-128, 127)

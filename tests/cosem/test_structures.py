@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dlms_mqtt.cosem import structures
 from dlms_mqtt.cosem.structures import CaptureObject, ImageInfo, ScalerUnit
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol.data import Data, DataType, decode_whole, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_whole, encode
 from dlms_mqtt.protocol.obis import Obis
 from tests.frames_data import entries
 

@@ -11,43 +11,44 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from dlms_mqtt.bridge.commands import parse
-from dlms_mqtt.bridge.seal import PREFIX, SealKey
-from dlms_mqtt.bridge.topics import Address
-from dlms_mqtt.cli.decode import print_message
-from dlms_mqtt.cli.listen import push_json
-from dlms_mqtt.cli.words import parse_object, parse_time
-from dlms_mqtt.client.association import PROPOSALS
+from dlms_mqtt.bridge.api.topics import Address
+from dlms_mqtt.bridge.config.seal import PREFIX, SealKey
+from dlms_mqtt.bridge.requests.dispatcher import parse
+from dlms_mqtt.cli.parse import parse_object, parse_time
+from dlms_mqtt.cli.tools.decode import print_message
+from dlms_mqtt.cli.tools.listen import push_json
+from dlms_mqtt.client.association.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.clock import read_clock
-from dlms_mqtt.client.image import ImageTransfer
-from dlms_mqtt.client.objects import identify, read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.clock import read_clock
+from dlms_mqtt.client.procedures.image import ImageTransfer
+from dlms_mqtt.client.procedures.objects import identify, read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.push import Push, PushReaders, PushSource
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectionLost, DlmsMqttError, ResponseTimeout
-from dlms_mqtt.meter.explain import explain
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.meter.finder.evidence import judge
-from dlms_mqtt.meter.finder.repair import changed_echo, path_fault
-from dlms_mqtt.meter.push_readings import identity, push_readings
-from dlms_mqtt.meter.quantities import quantity
+from dlms_mqtt.meter.finder.path_faults import changed_echo, path_fault
+from dlms_mqtt.meter.push.readings import identity, push_readings
 from dlms_mqtt.meter.readings import read
-from dlms_mqtt.protocol.acse import Aarq, ApplicationContext
+from dlms_mqtt.protocol.acse.messages import Aarq, ApplicationContext
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
-from dlms_mqtt.protocol.data import Data, DataType, decode, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode, encode
+from dlms_mqtt.protocol.axdr.text import parse_value
 from dlms_mqtt.protocol.framing.wrapper import encode_frame
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
-from dlms_mqtt.protocol.text import parse_value
-from dlms_mqtt.simulator import Dropped, Meter, MeterServer, household, make_link
-from dlms_mqtt.simulator.captured import Capture
-from dlms_mqtt.simulator.replay import ReplayServer, replay_link
-from dlms_mqtt.simulator.telnet import ComPort
+from dlms_mqtt.simulator import Dropped, Meter, MeterServer, make_link
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines.telnet import ComPort
+from dlms_mqtt.simulator.replay.capture_file import Capture
+from dlms_mqtt.simulator.replay.replay import ReplayServer, replay_link
 from dlms_mqtt.transport.base import Transport
 from dlms_mqtt.transport.clock import FakeClock
 from tests.client.scripted import accepted

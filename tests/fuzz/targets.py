@@ -8,26 +8,26 @@ from typing import NamedTuple
 from dlms_mqtt.cosem.object_list import add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.cosem.structures import ScalerUnit, capture_objects, images
 from dlms_mqtt.errors import DlmsMqttError
-from dlms_mqtt.meter.explain import explain
+from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.action import decode_outcomes
 from dlms_mqtt.protocol.apdu.results import decode_results
 from dlms_mqtt.protocol.apdu.set import decode_values
 from dlms_mqtt.protocol.apdu.short_name import decode_read_blocks
+from dlms_mqtt.protocol.axdr.data import decode, decode_rows, encode, fill_nulls
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.data import decode, decode_rows, encode, fill_nulls
 from dlms_mqtt.protocol.framing.bare import BareLink
-from dlms_mqtt.protocol.framing.detect import StreamDecoder
 from dlms_mqtt.protocol.framing.echo import EchoFilter
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
-from dlms_mqtt.protocol.framing.hdlc_parameters import decode_parameters
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.parameters import decode_parameters
 from dlms_mqtt.protocol.framing.link import Link, Side
 from dlms_mqtt.protocol.framing.mode_e import Done, Failed, Listen, SignOn, SignOnServer, SignOnSettings
 from dlms_mqtt.protocol.framing.sign_on import Identification
+from dlms_mqtt.protocol.framing.stream.decoder import StreamDecoder
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.security import Cipher, Security
-from dlms_mqtt.protocol.timestamps import DateTime
 from tests.fuzz import rooms
 from tests.fuzz.rooms import KEYS, in_pieces
 

@@ -12,16 +12,17 @@ from typing import Any
 
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ResponseTimeout
-from dlms_mqtt.protocol.acse import Aarq, Mechanism
+from dlms_mqtt.protocol.acse.messages import Aarq, Mechanism
 from dlms_mqtt.protocol.apdu import decode_apdu
-from dlms_mqtt.protocol.framing.hdlc_address import decode_address, encode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser, Kind
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address, encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser, Kind
 from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.framing.mode_e import Done, SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.states import State
-from dlms_mqtt.simulator import Association, Faults, Meter, MeterServer, household, make_link
+from dlms_mqtt.simulator import Association, Faults, Meter, MeterServer, make_link
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat, Transport
 from dlms_mqtt.transport.clock import Clock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlms_mqtt.meter.electricity import BASES, FLOWS, LEVELS, MEASURES
-from dlms_mqtt.meter.quantities import quantity
-from dlms_mqtt.meter.rows import FACETS, ROWS
+from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, LEVELS, MEASURES
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.catalogue.objects import FACETS, ROWS
 from dlms_mqtt.protocol.obis import Obis
 
 

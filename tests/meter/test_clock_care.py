@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client.clock import interpret
+from dlms_mqtt.client.procedures.clock import interpret
 from dlms_mqtt.meter.clock_care import MARGIN, ClockKeeper, ClockRules, crosses_edge
-from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=VIENNA)

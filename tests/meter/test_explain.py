@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.meter.explain import Explainer, explain
-from dlms_mqtt.protocol.framing.detect import StreamDecoder
-from dlms_mqtt.protocol.framing.hdlc_address import decode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
+from dlms_mqtt.meter.explain.explain import Explainer, explain
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
+from dlms_mqtt.protocol.framing.stream.decoder import StreamDecoder
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys

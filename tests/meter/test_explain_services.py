@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.meter.explain import Explainer, explain
+from dlms_mqtt.meter.explain.explain import Explainer, explain
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessOutcome, AccessRequest, AccessResponse, AccessSpecification
 from dlms_mqtt.protocol.apdu.action import ActionRequestFirstPblock, ActionRequestPblock, ActionResponsePblock
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -22,7 +22,7 @@ from dlms_mqtt.protocol.apdu.short_name import (
     VariableName,
     WriteRequest,
 )
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret

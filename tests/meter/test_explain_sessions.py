@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.state_file import MEMORY
-from dlms_mqtt.client.store import Store
-from dlms_mqtt.meter.explain import explain
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 from tests.client.our_meter import WAYS, OurMeter

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import KEYS, SignOnOptions, household, serve_memory, serve_tcp, serve_udp
+from dlms_mqtt.simulator import KEYS, SignOnOptions, serve_memory, serve_tcp, serve_udp
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import Clock, FakeClock
 from dlms_mqtt.transport.memory import memory_pair
@@ -52,7 +53,7 @@ async def test_mixtures(clock: FakeClock, seed: int) -> None:
 async def test_the_block_works_as_it_stands(clock: FakeClock) -> None:
     """What is printed is parsed again and opens an association."""
     from dlms_mqtt.client.client import DlmsClient
-    from dlms_mqtt.client.objects import LOGICAL_DEVICE_NAME
+    from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
     from dlms_mqtt.client.settings import parse_settings
 
     bench = Bench(opening="sign-on", station=(1, 80, 2))

@@ -11,19 +11,21 @@ import pytest
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.meter.finder import Found, Limits, diagnosis, find
 from dlms_mqtt.meter.finder.evidence import Evidence, judge
-from dlms_mqtt.meter.finder.repair import path_fault
-from dlms_mqtt.protocol.acse_names import ServiceUserDiagnostic
+from dlms_mqtt.meter.finder.path_faults import path_fault
+from dlms_mqtt.protocol.acse.names import ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
-from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
+from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
 from dlms_mqtt.protocol.framing.link import LinkParameters
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Security
-from dlms_mqtt.simulator import KEYS, Faults, household, make, opening, serve_memory, serve_tcp, session
-from dlms_mqtt.simulator.objects import PUBLIC
+from dlms_mqtt.simulator import KEYS, Faults, make, serve_memory, serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.server import opening, session
+from dlms_mqtt.simulator.server.objects import PUBLIC
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair

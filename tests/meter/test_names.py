@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.meter.names import object_name
+from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.protocol.obis import Obis
 
 EXPECTED = [

@@ -10,7 +10,7 @@ import pytest
 from dlms_mqtt.client.settings import parse_options
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.preset import (
+from dlms_mqtt.meter.presets.preset import (
     load_preset,
     matching,
     preset_connection,
@@ -18,8 +18,8 @@ from dlms_mqtt.meter.preset import (
     preset_scalers,
     stated,
 )
-from dlms_mqtt.protocol.framing.hdlc_address import decode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import Frame, read_frame
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, read_frame
 from dlms_mqtt.protocol.framing.sign_on import find_identification
 from dlms_mqtt.protocol.obis import Obis
 from tests.frames_data import entries, entry

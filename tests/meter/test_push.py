@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.meter.push import PushValue, plain_tree, push_values
-from dlms_mqtt.meter.push_lists import listed_scaler, unnamed
-from dlms_mqtt.protocol.data import Data, DataType, encode
+from dlms_mqtt.meter.push.layouts import PushValue, plain_tree, push_values
+from dlms_mqtt.meter.push.vendor_lists import listed_scaler, unnamed
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 
 ENERGY = Obis((1, 0, 1, 8, 0, 255))

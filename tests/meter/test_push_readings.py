@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from dlms_mqtt.client.push import Notification, Push, PushReader
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.meter.push_readings import identity, measured, push_readings, taken_at
+from dlms_mqtt.meter.push.readings import identity, measured, push_readings, taken_at
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, VariableName
-from dlms_mqtt.protocol.apdu.telegram import Telegram
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.protocol.p1_telegram import Telegram
 from dlms_mqtt.protocol.units import UNITS
 from tests.frames_data import Entry, entries, entry, entry_id
 from tests.meter.p1_telegrams import FLUVIUS, LUXEMBOURG

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.access import AttributeAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.meter.electricity import BASES, FLOWS, MEASURES
-from dlms_mqtt.meter.names import object_name
-from dlms_mqtt.meter.quantities import DERIVED, Item, derived, quantity, select, unique
-from dlms_mqtt.meter.quantity import DISPLAYS, Kind, Quantity, refine
+from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, MEASURES
+from dlms_mqtt.meter.catalogue.lookup import DERIVED, Item, derived, quantity, select, unique
+from dlms_mqtt.meter.catalogue.names import object_name
+from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, Quantity, refine
 from dlms_mqtt.protocol.obis import Obis
 from tests.frames_data import entries
 from tests.meter.frozen_keys import lines

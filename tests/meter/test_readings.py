@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.meter.quantities import quantity
-from dlms_mqtt.meter.quantity import Kind, Quantity
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.meter.readings import (
     Quality,
     bit_word,
@@ -26,9 +26,9 @@ from dlms_mqtt.meter.readings import (
     read,
     text_of,
 )
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import DateTime
 from tests.frames_data import Entry, entries, entry_id
 
 T = DataType

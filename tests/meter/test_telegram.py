@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.meter.explain import explain
-from dlms_mqtt.meter.telegram import TelegramValue, telegram_values
-from dlms_mqtt.protocol.apdu.telegram import Telegram, crc16
-from dlms_mqtt.protocol.data import DataType
-from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, StreamDecoder, StreamEvent
+from dlms_mqtt.meter.explain.explain import explain
+from dlms_mqtt.meter.push.telegram import TelegramValue, telegram_values
+from dlms_mqtt.protocol.axdr.data import DataType
+from dlms_mqtt.protocol.framing.stream.decoder import FrameInfo, Message, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.p1_telegram import Telegram, crc16
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 from tests.meter.p1_telegrams import FLUVIUS, LUXEMBOURG

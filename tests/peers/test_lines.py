@@ -17,12 +17,12 @@ from pydlms.cosem.data import DlmsData
 from pydlms.simulator import MeterSimulator, example_meter
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.memory import Measured, Memory
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.memory import Measured, Memory
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.object_list import decode_object_list
 from dlms_mqtt.errors import AccessRefused
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError, LocalProtocolError
-from dlms_mqtt.protocol.acse import (
+from dlms_mqtt.protocol.acse.messages import (
     AUTHENTICATION_REQUIREMENT,
     Aare,
     Aarq,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol.ber import decode_integer, encode_integer, encode_tlv, iter_tlv
+from dlms_mqtt.protocol.acse.ber import decode_integer, encode_integer, encode_tlv, iter_tlv
 
 ITEMS = st.lists(
     st.tuples(st.sampled_from([0x02, 0x60, 0xA1, 0xBE, 0x5F1F, 0x5F8101]), st.binary(max_size=300)), max_size=5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError, SecurityError
-from dlms_mqtt.protocol.acse import Aare, Aarq, Rlre, Rlrq
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu.access import AccessRequest, AccessResponse
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
@@ -17,11 +17,11 @@ from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetRes
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.apdu.set import SetRequestBlock, SetRequestFirstBlock, SetResponseBlock, SetResponseNormal
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.framing import hdlc_frame
 from dlms_mqtt.protocol.framing.bare import BareLink
-from dlms_mqtt.protocol.framing.fcs import fcs_bytes
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
-from dlms_mqtt.protocol.framing.hdlc_frame import KINDS, FrameParser, Kind
+from dlms_mqtt.protocol.framing.hdlc import frame as hdlc_frame
+from dlms_mqtt.protocol.framing.hdlc.fcs import fcs_bytes
+from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, FrameParser, Kind
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Activity, LinkDown, LinkUp, Side, Statistics
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink, encode_frame
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer

@@ -13,9 +13,9 @@ from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetResponseNormal
 from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.data import Data, DataType, encode
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer

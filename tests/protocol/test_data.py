@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError, LocalProtocolError
-from dlms_mqtt.protocol.data import MAX_DEPTH, CompactArray, Data, DataType, decode, decode_whole, encode, from_tree
+from dlms_mqtt.protocol.axdr.data import (
+    MAX_DEPTH,
+    CompactArray,
+    Data,
+    DataType,
+    decode,
+    decode_whole,
+    encode,
+    from_tree,
+)
 from tests.frames_data import entries, entry_id
 from tests.protocol.values_strategy import VALUES
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol.data import CompactArray, Data, DataType, decode_rows, decode_whole, encode, fill_nulls
-from dlms_mqtt.protocol.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.data import CompactArray, Data, DataType, decode_rows, decode_whole, encode, fill_nulls
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from tests.frames_data import entry
 from tests.protocol.values_strategy import LEAF, VALUES
 

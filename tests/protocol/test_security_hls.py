@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.client.settings import AUTHENTICATIONS
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import (
     MANUFACTURER_ALGORITHMS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.protocol.acse import Aarq, Rlrq
+from dlms_mqtt.protocol.acse.messages import Aarq, Rlrq
 from dlms_mqtt.protocol.apdu import action, get
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError, ExceptionResponse

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.protocol.data import Data, DataType, decode_whole, encode, from_tree, parse_value, to_data
-from dlms_mqtt.protocol.timestamps import Date, DateTime, Time
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_whole, encode, from_tree, parse_value, to_data
+from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 from tests.frames_data import entries
 from tests.protocol.values_strategy import VALUES
 

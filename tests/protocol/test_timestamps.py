@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import ConfigError, DecodeError
-from dlms_mqtt.protocol.data import decode_whole
-from dlms_mqtt.protocol.timestamp_text import parse_date, parse_date_time, parse_time
-from dlms_mqtt.protocol.timestamps import Date, DateTime, Time, to_datetimes
+from dlms_mqtt.protocol.axdr.data import decode_whole
+from dlms_mqtt.protocol.axdr.timestamp_text import parse_date, parse_date_time, parse_time
+from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time, to_datetimes
 from tests.frames_data import entries, entry_id
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -6,8 +6,8 @@ import struct
 
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.data import NUMBERS, CompactArray, Data, DataType
-from dlms_mqtt.protocol.timestamps import Date, DateTime, Time
+from dlms_mqtt.protocol.axdr.data import NUMBERS, CompactArray, Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 
 T = DataType
 

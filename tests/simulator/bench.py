@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
-from dlms_mqtt.simulator import Meter, household, serve_pty, serve_tcp, serve_udp
+from dlms_mqtt.simulator import Meter, serve_pty, serve_tcp, serve_udp
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.clock import FakeClock
 
 TITLE = b"TST\x00\x00\x00\x00\x07"

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.cli import objects as command
+from dlms_mqtt.cli.meter import objects as command
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.errors import AccessRefused, ConfigError
-from dlms_mqtt.meter.answers import value_json
+from dlms_mqtt.meter.json_shapes import value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.description import Described, describe, load_meter
 from dlms_mqtt.transport.clock import FakeClock

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.memory import Measured, Memory
-from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.memory import Measured, Memory
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import (
     AccessRefused,
@@ -31,18 +31,8 @@ from dlms_mqtt.errors import (
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import (
-    FAULTS,
-    KEYS,
-    PASSWORD,
-    Fault,
-    Faults,
-    Meter,
-    SignOnOptions,
-    household,
-    serve_memory,
-    serve_tcp,
-)
+from dlms_mqtt.simulator import FAULTS, KEYS, PASSWORD, Fault, Faults, Meter, SignOnOptions, serve_memory, serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair

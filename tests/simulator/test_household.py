@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, entry_access
-from dlms_mqtt.protocol.data import decode_rows
+from dlms_mqtt.protocol.axdr.data import decode_rows
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import Context, Meter, household, services
-from dlms_mqtt.simulator.consumption import Consumption
-from dlms_mqtt.simulator.curve import KINDS, Curve
-from dlms_mqtt.simulator.timeline import Timeline
+from dlms_mqtt.simulator import Context, Meter
+from dlms_mqtt.simulator.household.consumption import Consumption
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.household.load_curve import KINDS, Curve
+from dlms_mqtt.simulator.server import services
+from dlms_mqtt.simulator.server.timeline import Timeline
 from dlms_mqtt.transport.clock import FakeClock
 from tests.simulator.bench import START, frozen_meter
 from tests.simulator.reference import value_of

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.image import ImageTransfer
+from dlms_mqtt.client.procedures.image import ImageTransfer
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectionLost, DlmsMqttError
-from dlms_mqtt.simulator import Faults, household, serve_memory
-from dlms_mqtt.simulator.image import Image, Status, image_object
+from dlms_mqtt.simulator import Faults, serve_memory
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.household.image import Image, Status, image_object
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
 from tests.simulator.reference import value_of

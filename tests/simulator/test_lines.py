@@ -17,8 +17,8 @@ from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.obis import Obis
@@ -29,15 +29,15 @@ from dlms_mqtt.simulator import (
     Faults,
     Meter,
     SignOnOptions,
-    household,
     serve_memory,
     serve_pty,
     serve_rfc2217,
     serve_udp,
 )
-from dlms_mqtt.simulator.push import report, tell_clients
-from dlms_mqtt.simulator.pusher import Pusher, parse_push
-from dlms_mqtt.simulator.telnet import ComPort
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines.pusher import Pusher, parse_push
+from dlms_mqtt.simulator.lines.telnet import ComPort
+from dlms_mqtt.simulator.server.push import report, tell_clients
 from dlms_mqtt.transport import make_transport
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import FakeClock

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, CaptureObject, MethodDescriptor, range_access
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.timestamps import DateTime
-from dlms_mqtt.simulator import Context, Meter, named, services
+from dlms_mqtt.simulator import Context, Meter, named
+from dlms_mqtt.simulator.server import services
 from tests.simulator.bench import frozen_meter
 from tests.simulator.reference import value_of
 

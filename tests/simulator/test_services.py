@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import read_objects
-from dlms_mqtt.client.profile import Selection, read_profile
+from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import AccessRefused, ActionRefused, AssociationRefused, AuthenticationRefused, ServiceRefused
-from dlms_mqtt.protocol.acse import Aarq, ApplicationContext
+from dlms_mqtt.protocol.acse.messages import Aarq, ApplicationContext
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -23,10 +23,10 @@ from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetResponseBlock
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.data import Data, DataType
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import LinkUp, Side
 from dlms_mqtt.protocol.framing.wrapper import encode_frame
 from dlms_mqtt.protocol.obis import Obis
@@ -42,13 +42,13 @@ from dlms_mqtt.simulator import (
     Meter,
     MeterServer,
     Outcome,
-    household,
     make,
     make_link,
     named,
     serve_memory,
     serve_tcp,
 )
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
 

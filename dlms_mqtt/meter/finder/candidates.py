@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dlms_mqtt.protocol.framing.hdlc_address import split_number
+from dlms_mqtt.protocol.framing.hdlc.address import split_number
 
 
 class Speed(NamedTuple):

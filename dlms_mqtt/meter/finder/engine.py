@@ -8,12 +8,12 @@ from dataclasses import fields
 from typing import Any
 
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_options
-from dlms_mqtt.client.store import Store
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
+from dlms_mqtt.meter.finder.association_search import Attempt, Entering
 from dlms_mqtt.meter.finder.candidates import Fixed
-from dlms_mqtt.meter.finder.entering import Attempt, Entering
-from dlms_mqtt.meter.finder.probing import Probing
+from dlms_mqtt.meter.finder.link_search import Probing
 from dlms_mqtt.meter.finder.results import LOST, Facts, Found, Limits
 from dlms_mqtt.meter.finder.transparency import check_path
 from dlms_mqtt.transport import Transport, transport_for

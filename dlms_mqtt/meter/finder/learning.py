@@ -7,12 +7,12 @@ import contextlib
 from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.objects import FIRMWARE, LOGICAL_DEVICE_NAME, text_of
+from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, text_of
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.finder.candidates import from_serial
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.obis import Obis
 
 SERIAL_NUMBER = AttributeDescriptor(1, Obis((0, 0, 96, 1, 0, 255)), 2)

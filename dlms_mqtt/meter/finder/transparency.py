@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dlms_mqtt.client.opening import open_line as open_and_sign_on
+from dlms_mqtt.client.line.opening import open_line as open_and_sign_on
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder.evidence import Evidence
 from dlms_mqtt.meter.finder.line import Line
-from dlms_mqtt.protocol.framing.hdlc_address import encode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import POLL, Kind, encode_frame
-from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
+from dlms_mqtt.protocol.framing.hdlc.address import encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
 from dlms_mqtt.protocol.framing.link import LinkParameters
 from dlms_mqtt.transport.base import Transport
 

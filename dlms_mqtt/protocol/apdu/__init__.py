@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol import acse
+from dlms_mqtt.protocol.acse import messages as acse
 from dlms_mqtt.protocol.apdu import access, action, errors, general, get, initiate, notification, short_name
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu
-from dlms_mqtt.protocol.apdu.telegram import Telegram
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.p1_telegram import Telegram
 
 ROOMS = (acse, get, set_, action, short_name, access, general, notification, errors, initiate)
 APDUS: tuple[type[Apdu], ...] = tuple([row for room in ROOMS for row in room.APDUS])

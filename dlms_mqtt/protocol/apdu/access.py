@@ -15,7 +15,7 @@ from dlms_mqtt.protocol.apdu.descriptors import (
     MethodDescriptor,
 )
 from dlms_mqtt.protocol.apdu.results import ACCESS_RESULT, ACTION_RESULT
-from dlms_mqtt.protocol.data import Data
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.layout import OPTIONAL_OCTETS, U32, VALUES, Apdu, Codec, choice, optional, record, sequence
 
 

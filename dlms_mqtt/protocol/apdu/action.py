@@ -15,8 +15,8 @@ from dlms_mqtt.protocol.apdu.results import (
     GetDataResult,
 )
 from dlms_mqtt.protocol.apdu.set import BLOCK
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.layout import REST, U8, U32, VALUES, Apdu, LazyValue, optional, record, sequence
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, NamedTuple
 
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.layout import DATA, U8, Codec, optional, record, sequence
 from dlms_mqtt.protocol.obis import Obis
 

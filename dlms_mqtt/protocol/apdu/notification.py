@@ -7,9 +7,9 @@ from typing import Self
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.descriptors import ATTRIBUTE, AttributeDescriptor
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.layout import OCTETS, OPTIONAL_OCTETS, REST, U32, Apdu, LazyValue, optional
-from dlms_mqtt.protocol.timestamps import DateTime
 
 TAGGED_DATE_TIME = "date-time as tagged octet-string"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.layout import DATA, U8, Code, Codec, choice, code_text, sequence
 
 

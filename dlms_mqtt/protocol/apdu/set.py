@@ -13,8 +13,8 @@ from dlms_mqtt.protocol.apdu.descriptors import (
     AttributeWithSelection,
 )
 from dlms_mqtt.protocol.apdu.results import ACCESS_RESULT, ACCESS_RESULTS
+from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.data import Data
 from dlms_mqtt.protocol.layout import FLAG, OCTETS, REST, U8, U32, VALUES, Apdu, LazyValue
 
 BLOCK = (FLAG, U32, OCTETS)  # DataBlock-SA: last-block, block-number, raw-data

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.results import ACCESS_RESULT, DataAccessResult
+from dlms_mqtt.protocol.axdr.data import Data, decode_whole
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.data import Data, decode_whole
 from dlms_mqtt.protocol.layout import (
     DATA,
     FLAG,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
-from dlms_mqtt.protocol.acse import Mechanism
+from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security.gcm import HEADER_LENGTH, TAG_LENGTH, KeyContext
 from dlms_mqtt.protocol.security.suites import LATER, NO_KEY, Security

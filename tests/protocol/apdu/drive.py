@@ -8,8 +8,8 @@ import pytest
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import decode_apdu, decode_prefix, split_apdus
-from dlms_mqtt.protocol.data import Data
-from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser
+from dlms_mqtt.protocol.axdr.data import Data
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser
 from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.layout import Apdu
 

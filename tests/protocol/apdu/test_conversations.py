@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.protocol.acse import Aare, Aarq
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import strip_llc
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, GetResponseNormal, GetResponseWithList
 from dlms_mqtt.protocol.layout import Apdu

@@ -15,7 +15,7 @@ from dlms_mqtt.protocol.apdu.notification import (
     DataNotificationConfirm,
     EventNotification,
 )
-from dlms_mqtt.protocol.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.frames_data import entries, entry, entry_id
 from tests.protocol.apdu.drive import drive, frames
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.protocol.acse import AUTHENTICATION_REQUIREMENT, Aare, Aarq, ApplicationContext, Diagnostic, Mechanism
+from dlms_mqtt.protocol.acse.messages import (
+    AUTHENTICATION_REQUIREMENT,
+    Aare,
+    Aarq,
+    ApplicationContext,
+    Diagnostic,
+    Mechanism,
+)
 from dlms_mqtt.protocol.apdu.access import (
     AccessKind,
     AccessOutcome,
@@ -71,8 +78,8 @@ from dlms_mqtt.protocol.apdu.short_name import (
     WriteRequest,
     WriteResponse,
 )
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, DataType, encode
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret

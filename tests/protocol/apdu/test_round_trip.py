@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import LocalProtocolError
-from dlms_mqtt.protocol.acse import Aare, Aarq, Rlre, Rlrq
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq, Rlre, Rlrq
 from dlms_mqtt.protocol.apdu import APDUS, TABLE, decode_apdu, decode_prefix
 from dlms_mqtt.protocol.apdu.access import (
     AccessKind,
@@ -89,8 +89,8 @@ from dlms_mqtt.protocol.apdu.short_name import (
     WriteRequest,
     WriteResponse,
 )
+from dlms_mqtt.protocol.axdr.data import encode as encode_data
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import encode as encode_data
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret

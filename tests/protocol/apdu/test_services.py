@@ -51,8 +51,8 @@ from dlms_mqtt.protocol.apdu.short_name import (
     WriteResponse,
     decode_read_blocks,
 )
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from tests.frames_data import entry

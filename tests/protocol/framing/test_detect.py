@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.framing.detect import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
-from dlms_mqtt.protocol.framing.hdlc_address import decode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import encode_frame
-from dlms_mqtt.protocol.framing.joining import MAX_SIZE
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
 from dlms_mqtt.protocol.framing.mbus import MbusFrame
+from dlms_mqtt.protocol.framing.stream.decoder import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
+from dlms_mqtt.protocol.framing.stream.reassembly import MAX_SIZE
 from dlms_mqtt.protocol.framing.wrapper import encode_frame as wrap
 from tests.frames_data import entries, entry, entry_id
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.framing.fcs import check, fcs_bytes
+from dlms_mqtt.protocol.framing.hdlc.fcs import check, fcs_bytes
 from tests.frames_data import entries, entry_id
 
 

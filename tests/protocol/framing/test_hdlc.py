@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.errors import ConfigError, LocalProtocolError
-from dlms_mqtt.protocol.framing.hdlc import MAX_POLLS, MAX_STALLS, HdlcLink
-from dlms_mqtt.protocol.framing.hdlc_address import encode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import Frame, FrameParser, Kind, encode_frame
-from dlms_mqtt.protocol.framing.hdlc_parameters import encode_parameters
-from dlms_mqtt.protocol.framing.hdlc_states import ACTIONS, LinkState
+from dlms_mqtt.protocol.framing.hdlc.address import encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser, Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.link import MAX_POLLS, MAX_STALLS, HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
+from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, LinkState
 from dlms_mqtt.protocol.framing.link import (
     Activity,
     Broken,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import ConfigError, DecodeError
-from dlms_mqtt.protocol.framing.hdlc_address import Address, decode_address, encode_address, split_number
+from dlms_mqtt.protocol.framing.hdlc.address import Address, decode_address, encode_address, split_number
 
 CASES = [
     ((1, None, 0), "03"),

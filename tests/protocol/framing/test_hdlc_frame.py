@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import LocalProtocolError
-from dlms_mqtt.protocol.framing.fcs import fcs_bytes
-from dlms_mqtt.protocol.framing.hdlc_address import decode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import KINDS, MAX_INFO, Damaged, Frame, FrameParser, Kind, encode_frame
-from dlms_mqtt.protocol.framing.hdlc_parameters import decode_parameters
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address
+from dlms_mqtt.protocol.framing.hdlc.fcs import fcs_bytes
+from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, MAX_INFO, Damaged, Frame, FrameParser, Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.parameters import decode_parameters
 from dlms_mqtt.protocol.framing.link import Statistics
 from tests.frames_data import entries, entry, entry_id
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import LinkDown, LinkUp, Received, Side
 
 FAULTS = st.sampled_from(["good"] * 8 + ["lost", "doubled", "cut", "garbled", "headless", "glued"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.framing.hdlc_parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
+from dlms_mqtt.protocol.framing.hdlc.parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
 from dlms_mqtt.protocol.framing.link import LinkParameters
 
 LENGTHS = st.integers(1, 2030)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import LinkUp, Received, Side
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.protocol.framing.hdlc import HdlcLink
-from dlms_mqtt.protocol.framing.hdlc_address import encode_address
-from dlms_mqtt.protocol.framing.hdlc_frame import Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.address import encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import Kind, encode_frame
+from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import LinkDown, LinkUp, Received, Side
 
 NUMBERS = [(1, None), (1, 17), (1, 127), (127, 127)]

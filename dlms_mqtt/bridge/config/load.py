@@ -1,0 +1,197 @@
+"""Loads a configuration: file, managed meters and presets in, one ``Config`` or all mistakes out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import voluptuous as vol
+
+from dlms_mqtt.bridge.config import yaml_file
+from dlms_mqtt.bridge.config.sections import CONFIG, METER, Config, Meter
+from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.presets.preset import is_own, preset_scalers
+from dlms_mqtt.protocol.obis import Obis
+
+#: name or path of a preset -> what it puts below ``connection:``; ConfigError when there is none.
+Presets = Callable[[str], Mapping[str, Any]]
+Scalers = Mapping[Obis, ScalerUnit]
+
+
+class ConfigMistakes(ConfigError):
+    """Every mistake of a configuration at once; the text has one line for each."""
+
+    def __init__(self, mistakes: list[ConfigError]) -> None:
+        first = mistakes[0]
+        super().__init__(
+            "\n".join(map(_line, mistakes)), file=first.file, line=first.line, key=first.key, hint=first.hint
+        )
+        self.mistakes = mistakes
+
+
+def _line(mistake: ConfigError) -> str:
+    place = f"{mistake.file}:{mistake.line}: " if mistake.line else ""
+    return f"{place}{mistake.key + ': ' if mistake.key else ''}{mistake.told}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration in force: what was read from which files, and which meters are managed over MQTT."""
+
+    config: Config
+    connections: Mapping[str, ConnectionSettings]
+    scalers: Mapping[str, Scalers]  # of pushed values, as presets state them
+    managed: frozenset[str] = frozenset()
+    shown: Mapping[str, Any] = field(default_factory=dict)  # meters as written, without secrets
+    files: frozenset[Path] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) -> Loaded:
+    """Read ``path`` and the managed meters of its state directory; ConfigMistakes with everything that is wrong."""
+    document = yaml_file.load(path, environment)
+    config: Config | None = _convert(document, CONFIG.convert, document.data or {}, ())
+    if config is None:
+        _judge_sound_meters(path.parent, presets, document)
+        raise _all(document)
+    shown = {key: _public(document, ("meters", key)) for key in config.meters}
+    managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
+    managed = {key: meter for key, meter in managed.items() if key not in config.meters}
+    config = replace(config, meters=_presets_beside(path.parent, {**config.meters, **managed}))
+    connections = _connections(config.meters, presets, document)
+    scalers = _scalers(config.meters, document)
+    if document.mistakes:
+        raise _all(document)
+    files = frozenset((*document.files, *_own_presets(config)))
+    return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
+
+
+def _all(document: Document) -> ConfigMistakes:
+    return ConfigMistakes(sorted(document.mistakes, key=lambda item: (item.file, item.line)))
+
+
+def _judge_sound_meters(folder: Path, presets: Presets, document: Document) -> None:
+    """Note what is wrong with the lines and families of the meters that are no mistake otherwise."""
+    meters = document.value(("meters",))
+    sound: dict[str, Meter] = {}
+    for key, data in meters.items() if isinstance(meters, dict) else ():
+        with contextlib.suppress(vol.MultipleInvalid, ConfigError):
+            sound[key] = METER.convert(data)
+    sound = _presets_beside(folder, sound)
+    _connections(sound, presets, document)
+    _scalers(sound, document)
+
+
+def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, ConnectionSettings]:
+    """One meter out of a request; ConfigMistakes with everything that is wrong."""
+    document = Document(data)
+    meter: Meter | None = _convert(document, METER.convert, data, ())
+    settings = _connection(meter, presets, document, ("connection",)) if meter else None
+    if meter is None or settings is None or document.mistakes:
+        raise ConfigMistakes(document.mistakes)
+    return meter, settings
+
+
+def managed_file(state_dir: Path, meter_id: str) -> Path:
+    """Where a managed meter is kept."""
+    return state_dir / "meters" / f"{meter_id}.yaml"
+
+
+def _public(document: Document, at: KeyPath) -> Any:
+    """What was written there, without secrets and what came from ``!secret`` or ``!env``."""
+    value = document.value(at)
+    if isinstance(value, dict):
+        return {
+            key: _public(document, (*at, key))
+            for key in value
+            if key not in SECRET_KEYS and not document.mark((*at, key)).hidden
+        }
+    if isinstance(value, list):
+        return [_public(document, (*at, number)) for number in range(len(value))]
+    return value
+
+
+def _managed_meters(
+    state_dir: Path, document: Document, environment: Mapping[str, str], shown: dict[str, Any]
+) -> dict[str, Meter]:
+    found: dict[str, Meter] = {}
+    for file in sorted(state_dir.glob("meters/*.yaml")):
+        part = yaml_file.load(file, environment)
+        meter = _convert(part, METER.convert, part.data, ())
+        document.mistakes += part.mistakes
+        document.files |= part.files
+        if meter:
+            found[file.stem] = meter
+            shown.setdefault(file.stem, _public(part, ()))
+    return found
+
+
+def _convert(document: Document, convert: Callable[[Any], Any], data: Any, at: KeyPath) -> Any:
+    try:
+        return convert(data)
+    except vol.MultipleInvalid as error:
+        for item in error.errors:
+            _note(document, (*at, *item.path), item.msg)
+    except ConfigError as error:
+        document.mistake(at, error.told)
+    return None
+
+
+def _note(document: Document, path: KeyPath, message: str) -> None:
+    mark = document.mark(path)
+    if mark.hidden:  # what came from !secret or !env is not repeated in a message
+        message = message.replace(repr(document.value(path)), "*** (hidden)")
+    document.mistake(path, message, mark)
+
+
+def _connections(meters: Mapping[str, Meter], presets: Presets, document: Document) -> dict[str, ConnectionSettings]:
+    made = {
+        meter_id: _connection(meter, presets, document, ("meters", meter_id, "connection"))
+        for meter_id, meter in meters.items()
+    }
+    return {meter_id: settings for meter_id, settings in made.items() if settings}
+
+
+def _scalers(meters: Mapping[str, Meter], document: Document) -> dict[str, Scalers]:
+    found: dict[str, Scalers] = {}
+    for meter_id, meter in meters.items():
+        try:
+            found[meter_id] = preset_scalers(meter.preset) if meter.push else {}
+        except ConfigError as error:
+            _note(document, ("meters", meter_id, "preset"), error.told)
+    return found
+
+
+def _presets_beside(folder: Path, meters: Mapping[str, Meter]) -> dict[str, Meter]:
+    """Preset files of the user's own are looked for beside the configuration, as included files are."""
+    return {
+        key: replace(meter, preset=str(folder / meter.preset)) if is_own(meter.preset) else meter
+        for key, meter in meters.items()
+    }
+
+
+def _own_presets(config: Config) -> Iterator[Path]:
+    """Preset files of the user's own: a change of one is a change of the configuration."""
+    return (Path(meter.preset) for meter in config.meters.values() if is_own(meter.preset))
+
+
+def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath) -> ConnectionSettings | None:
+    try:
+        preset = presets(meter.preset)
+    except ConfigError as error:
+        _note(document, (*at[:-1], "preset"), error.told)
+        return None
+    lines = {"serial", "tcp", "udp"}
+    own = {key for key in meter.connection if key in lines}
+    base = {key: value for key, value in preset.items() if not (own and key in lines)}
+    try:
+        return ConnectionSettings(**{**base, **meter.connection})
+    except ConfigError as error:
+        _note(document, (*at, error.key) if error.key else at, error.told)
+    return None

@@ -1,0 +1,1 @@
+"""Entities as rows, and the device messages of MQTT discovery: pure."""

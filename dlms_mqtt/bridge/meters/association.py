@@ -1,0 +1,235 @@
+"""The conversation with one meter: opened when needed, kept or closed by policy, shared fairly with the line's others.
+
+Authentication trouble is counted here and nowhere else, so no path can repeat a wrong password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.meters.lockout import Lockout
+from dlms_mqtt.bridge.meters.shared_line import Line, Priority
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.quality import FrameSize, LineQuality, SessionFigures
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    DlmsMqttError,
+    MeterRefused,
+    SecurityError,
+    ServiceRefused,
+    StoreError,
+)
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+Work = Callable[[DlmsClient], Awaitable[T]]
+NewClient = Callable[[ConnectionSettings], DlmsClient]
+_SPACE = "lockout"
+CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
+_FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
+
+
+def fingerprint(settings: ConnectionSettings) -> str:
+    """Tells whether settings are the same as before, and nothing else about them."""
+    secrets = b"\0".join(bytes(secret) for secret in settings.secrets)
+    return hashlib.scrypt(secrets, salt=repr(settings).encode()[:512], n=1024, r=8, p=1, dklen=12).hex()
+
+
+class Session:
+    """One meter's association. ``errors`` counts what went wrong on the line, ``exchanges`` what was tried."""
+
+    def __init__(
+        self,
+        meter: str,
+        settings: ConnectionSettings,
+        line: Line,
+        new_client: NewClient,
+        store: Store,
+        clock: Clock,
+        attempts: int,
+    ) -> None:
+        self.meter, self.settings, self.line = meter, settings, line
+        self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
+        self._client: DlmsClient | None = None
+        self._used = 0.0
+        self._keep = False
+        self.paused_until = 0.0  # Unix time, to be shown; what counts is the monotonic clock
+        self._resumes = 0.0
+        self.errors = self.exchanges = self.opened = 0
+        self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
+        self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
+        self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
+
+    def _stored(self) -> dict[str, object] | None:
+        try:
+            found = self._store.get(_SPACE, self.meter)
+        except StoreError as error:
+            _LOG.warning("%s: %s", self.meter, error.message)
+            return None
+        return found if isinstance(found, dict) else None
+
+    async def run(self, priority: Priority, work: Work[T], *, keep: bool, repeat: bool = True) -> T:
+        """One exchange. ``keep``: leave the association open after; ``repeat``: may be done twice (a read)."""
+        self._check()
+        async with self.line.turn(self.meter, priority, self.close):
+            self._check()
+            self._keep = keep
+            return await self._attempt(work, repeat)
+
+    def _check(self) -> None:
+        now = self._clock.time()
+        if now < CLOCK_SET:
+            raise RequestError("temporary-failure", "The system's clock is not set yet, so no reading could be stamped")
+        if self.pause_left:
+            raise RequestError(
+                "paused", "Reading is paused, another program has the line", hint="Send resume to end it."
+            )
+        self.lockout.check(now)
+
+    async def _attempt(self, work: Work[T], repeat: bool) -> T:
+        self.exchanges += 1
+        reused = self._client is not None
+        try:
+            if reused and not repeat:
+                await self._prove_open()
+            return await self._work(work)
+        except DlmsMqttError as error:
+            if not (reused and repeat) or isinstance(error, AuthenticationRefused):
+                raise
+            _LOG.debug("%s: the open association is gone (%s); opened again", self.meter, error)
+            if isinstance(error, MeterRefused) and self._client is not None:
+                raise
+        return await self._work(work)
+
+    async def _prove_open(self) -> None:
+        client = self._client
+        if client is None or self._clock.monotonic() - self._used < _FRESH:
+            return
+        try:
+            await client.keep_alive()
+        except DlmsMqttError:
+            await self.close()
+
+    async def _work(self, work: Work[T]) -> T:
+        try:
+            result = await work(await self._open())
+        except MeterRefused as error:
+            # The association may be what is wrong, or there is none any more.
+            if isinstance(error, ServiceRefused | AssociationRefused) or not self._keep:
+                await self.close()
+            raise
+        except BaseException:
+            self.errors += 1
+            await self.close()
+            raise
+        self._used = self._clock.monotonic()
+        self._learn()
+        # An association that stays open would keep frames that are too long for this line.
+        if not self._keep or (self._client is not None and self._frames.too_long(self._client.figures)):
+            await self.close()
+        return result
+
+    async def _open(self) -> DlmsClient:
+        if self._client is not None:
+            return self._client
+        client = self._new_client(replace(self.settings, max_info=self._frames.max_info))
+        try:
+            await client.open()
+        except DlmsMqttError as error:
+            self._note(client.figures)
+            self.judge(error)
+            raise
+        self._client, self.opened = client, self.opened + 1
+        if self.lockout.refusals:
+            self._keep_lockout(self.lockout.succeeded())
+        return client
+
+    def judge(self, error: DlmsMqttError) -> None:
+        """Count a refused password or key, whoever sent it for this meter."""
+        if _is_about_secrets(error):
+            self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
+
+    @property
+    def line_quality(self) -> LineQuality:
+        """Of the last sessions and of the one that is open."""
+        return LineQuality([*self.quality, *([self._client.figures] if self._client is not None else [])])
+
+    def _note(self, figures: SessionFigures) -> None:
+        self.quality.add(figures)
+        self._frames.session_ended(figures)
+
+    def _keep_lockout(self, lockout: Lockout) -> None:
+        self.lockout = lockout
+        try:
+            self._store.set(_SPACE, self.meter, lockout.dump())
+        except StoreError as error:
+            _LOG.warning("%s: the pause after refused passwords is not kept: %s", self.meter, error.message)
+
+    async def close(self) -> None:
+        """End the association, if one is open; never raises for a dead line."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            await client.close()
+        except DlmsMqttError as error:
+            _LOG.debug("%s: closing failed: %s", self.meter, error)
+        self._note(client.figures)
+
+    def _learn(self) -> None:
+        known = self._client.memory.scalers if self._client is not None else {}
+        if len(known) != len(self.scalers):
+            self.scalers = {attribute.obis: scaler for attribute, scaler in known.items() if scaler is not None}
+
+    async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]]) -> T:
+        """The line without any association of ours, for something that opens its own."""
+        self._check()
+        if self.lockout.refusals:
+            raise RequestError("locked-out", "The meter refused the password or key; it is not sent again now")
+        async with self.line.turn(self.meter, Priority.PROFILE, self.close):
+            await self.close()
+            return await work(self.settings)
+
+    async def pause(self, seconds: float) -> None:
+        """Free the line for another program."""
+        self.paused_until = self._clock.time() + seconds
+        self._resumes = self._clock.monotonic() + seconds
+        async with self.line.turn(self.meter, Priority.COMMAND, self.close):
+            await self.close()
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until the line is ours again; 0 when it is."""
+        return max(0.0, self._resumes - self._clock.monotonic())
+
+    @property
+    def invocation_counter(self) -> int | None:
+        """The next number of this meter's key; None where nothing is ciphered, or before the first message."""
+        counter = self._client.ciphering.counter if self._client is not None else None
+        return counter.value if counter is not None else None
+
+    @property
+    def client(self) -> DlmsClient | None:
+        """The client while an association is open."""
+        return self._client
+
+
+def _is_about_secrets(error: DlmsMqttError) -> bool:
+    if isinstance(error, ServiceRefused):
+        return "deciphering-error" in error.name
+    return isinstance(error, AuthenticationRefused) or (
+        isinstance(error, SecurityError) and error.reason in ("tag", "key")
+    )

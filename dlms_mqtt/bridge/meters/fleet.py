@@ -1,0 +1,165 @@
+"""The meters at work: made, started, paused, stopped; meters on one physical line share its queue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from dlms_mqtt.bridge.config.load import Scalers
+from dlms_mqtt.bridge.config.sections import Bridge, Meter
+from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.publisher import Context, MeterOutput
+from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver, read_connection
+from dlms_mqtt.bridge.meters.shared_line import Line
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.services.memory import Memory
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.errors import StoreError
+
+Supervise = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
+
+
+@dataclass
+class Running:
+    """One meter at work."""
+
+    meter: MeterTask
+    requests: MeterRequests
+    receiver: PushReceiver
+    url: str = ""
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Fleet:
+    """All meters of the bridge. ``supervise`` starts a task that is restarted when it fails."""
+
+    def __init__(
+        self,
+        context: Context,
+        bridge: Bridge,
+        environment: Mapping[str, str],
+        random: Callable[[int], bytes],
+        supervise: Supervise,
+    ) -> None:
+        self._context, self._bridge, self._environment = context, bridge, environment
+        self._random, self._supervise = random, supervise
+        self._lines: dict[str, Line] = {}
+        self.running: dict[str, Running] = {}
+        self.pushes = PushHub()
+
+    @property
+    def meters(self) -> dict[str, MeterTask]:
+        """The meters by id."""
+        return {name: running.meter for name, running in self.running.items()}
+
+    def line(self, settings: ConnectionSettings) -> Line:
+        """The shared queue of a line; one port has many names below /dev/serial."""
+        name = os.path.realpath(settings.line) if settings.line.startswith("/") else settings.line.lower()
+        return self._lines.setdefault(name, Line(name))
+
+    def new_session(self, name: str, settings: ConnectionSettings) -> Session:
+        """A session for a trial of settings that may not be in force; one refused password and no more."""
+        context = self._context
+        return Session(name, settings, self.line(settings), self._clients(None), context.store, context.clock, 1)
+
+    def _clients(self, receive: Callable[[object], None] | None) -> Callable[[ConnectionSettings], DlmsClient]:
+        memory, store = Memory(), self._context.store
+
+        def make(settings: ConnectionSettings) -> DlmsClient:
+            if settings.encryption_key and store.path == MEMORY:
+                raise StoreError(
+                    "the invocation counter cannot be kept, so nothing is ciphered", hint="Make room in state_dir."
+                )
+            return DlmsClient(settings, store=store, memory=memory, random=self._random, on_notification=receive)
+
+        return make
+
+    async def start(self, name: str, config: Meter, settings: ConnectionSettings, scalers: Scalers) -> None:
+        """Start a meter that does not run; ``scalers`` are those of its pushes."""
+        running = self._make(name, config, settings, scalers)
+        self.running[name] = running
+        running.tasks.append(self._supervise(name, running.meter.run))
+        await self._listen(running, config)
+
+    def _make(self, name: str, config: Meter, settings: ConnectionSettings, scalers: Scalers) -> Running:
+        context = self._context
+        output = MeterOutput(name, config, context, _features(config, settings))
+        holder: list[PushReceiver] = []
+        clients = self._clients(lambda apdu: holder[0].take(apdu))
+        line = self.line(settings)
+        session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
+        meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config))
+        holder.append(PushReceiver(meter, scalers))
+        return Running(meter, MeterRequests(meter, self._pause), holder[0])
+
+    def _zone(self, config: Meter) -> tzinfo:
+        name = config.timezone or self._bridge.timezone
+        return ZoneInfo(name) if name else system_zone(self._environment)
+
+    async def _listen(self, running: Running, config: Meter) -> None:
+        url = config.push.listen if config.push else ""
+        if url == "connection":
+            if running.meter.only_speaks:
+                name = f"{running.meter.id} line"
+                running.tasks.append(self._supervise(name, lambda: read_connection(running.receiver)))
+        elif url:
+            running.url = url
+            await self.pushes.add(url, running.receiver)
+
+    async def stop(self, name: str) -> None:
+        """End a meter; its topics stay."""
+        running = self.running.pop(name)
+        for task in running.tasks:
+            task.cancel()
+        await asyncio.gather(*running.tasks, return_exceptions=True)
+        if running.url:
+            self.pushes.remove(running.url, name)
+        running.receiver.close()
+        running.meter.output.set_online(False)
+        await running.meter.close()
+
+    async def _pause(self, meter: MeterTask, seconds: float) -> None:
+        """Free the meter's line: every meter on it pauses."""
+        for other in self.meters.values():
+            if other.session.line is meter.session.line:
+                await other.session.pause(seconds)
+                other.wake()
+
+    async def expire(self) -> None:
+        """Drop what is too old, every second, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            for running in self.running.values():
+                running.meter.output.expire()
+
+
+def _features(config: Meter, settings: ConnectionSettings) -> list[str]:
+    """What decides which built-in entities a meter has."""
+    features = {
+        "ciphering": bool(settings.encryption_key),
+        "guard": config.guard,
+        "poll": bool(settings.line),
+        "sign-on": settings.opening != "direct",
+        "events": config.push is not None or any(said.event_log for said in config.profiles),
+    }
+    return [name for name, there in features.items() if there]
+
+
+def system_zone(environment: Mapping[str, str]) -> tzinfo:
+    """The system's time zone, with its rules where they can be found."""
+    name = environment.get("TZ", "").lstrip(":")
+    local = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    for candidate in filter(None, (name, local)):
+        try:
+            return ZoneInfo(candidate)
+        except (ValueError, OSError, KeyError):
+            continue
+    return datetime.now().astimezone().tzinfo or UTC

@@ -1,0 +1,100 @@
+"""The bridge's health: a verdict with its reasons, and how each meter does; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dlms_mqtt.bridge.meters.poller import MeterTask
+
+_POOR = 20.0  # per cent of exchanges with an error
+
+
+def meter_health(meter: MeterTask) -> dict[str, Any]:
+    """One meter's part."""
+    well, session = meter.well, meter.session
+    paused = meter.is_paused
+    held = meter.output.guard.held
+    figures = session.line_quality.figures()
+    status = "paused" if paused else well.status
+    return {
+        "status": status,
+        "last_success": _time(well.last_success),
+        "error": well.error,
+        "hint": (well.error or {}).get("hint") or None,
+        "next_try": _time(well.next_try) if status != "ok" else None,
+        "consecutive_failures": well.failures,
+        "read_duration": well.read_duration,
+        "line_errors": session.errors + figures.check_errors + figures.retries,
+        "line_quality": _quality(session.errors, session.exchanges, figures.quality),
+        "retries": figures.retries,
+        "check_errors": figures.check_errors,
+        "sign_on_success": _per_cent(figures.sign_on_success),
+        "turn_round": None if figures.turn_round is None else round(figures.turn_round, 3),
+        "clock_drift": well.clock_drift,
+        "invocation_counter": meter.invocation_counter,
+        "paused": paused,
+        "paused_until": _time(datetime.fromtimestamp(session.paused_until, meter.zone)) if paused else None,
+        "held": {key: {"value": row.value, "last": row.last, "reason": row.reason.value} for key, row in held.items()},
+        "held_value": next((row.value for row in held.values()), None),
+        "refused": well.refused,
+        "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
+    }
+
+
+def _per_cent(share: float | None) -> float | None:
+    return None if share is None else round(100 * share, 1)
+
+
+def _quality(errors: int, exchanges: int, frames: float | None) -> float | None:
+    """Per cent: the worse of exchanges that ended well and frames that came whole."""
+    shares = [1 - errors / exchanges] if exchanges else []
+    return (
+        round(100 * min([*shares, *([] if frames is None else [frames])]), 1) if shares or frames is not None else None
+    )
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
+def bridge_health(
+    meters: Mapping[str, dict[str, Any]], troubles: Iterable[str], counters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole message. Failing: every meter fails; degraded: something does."""
+    reasons = [text for text in troubles if text]
+    bad = {name: row for name, row in meters.items() if row["status"] not in ("ok", "paused", "waiting")}
+    reasons += [f"{name}: {_why(row)}" for name, row in bad.items()]
+    reasons += [f"{name}: {text}" for name, row in meters.items() for text in row["reasons"]]
+    reasons += [f"{name}: energy values are held back" for name, row in meters.items() if row["held"]]
+    reasons += [f"{name}: {_HEAD}" for name, row in meters.items() if name not in bad and _is_poor(row)]
+    status = "failing" if bad and len(bad) == len(meters) else "degraded" if reasons else "ok"
+    return {"status": status, "reasons": reasons, "counters": counters, "meters": meters}
+
+
+_HEAD = "many exchanges fail; the optical head has moved, the light is bad, or the line is noisy"
+
+
+def _is_poor(row: Mapping[str, Any]) -> bool:
+    quality = row["line_quality"]
+    return quality is not None and quality < 100 - _POOR and row["line_errors"] > 5
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    return (row["error"] or {}).get("message") or str(row["status"])
+
+
+def signature(health: Mapping[str, Any]) -> Any:
+    """What makes a new message worth sending at once: verdicts and errors, not figures."""
+    rows = {
+        name: (
+            row["status"],
+            (row["error"] or {}).get("code"),
+            row["paused_until"],
+            tuple(row["held"]),
+            row["next_try"],
+        )
+        for name, row in health["meters"].items()
+    }
+    return health["status"], tuple(health["reasons"]), rows

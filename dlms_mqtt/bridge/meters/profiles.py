@@ -1,0 +1,223 @@
+"""Load profiles and event logs of the configuration: fetched where the last fetch ended, a day at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Protocol
+
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections import Profile as ProfileConfig
+from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.meters.status import Wellbeing
+from dlms_mqtt.bridge.reading.plan import schedule_of
+from dlms_mqtt.bridge.reading.schedule import Timetable
+from dlms_mqtt.client.procedures.profile import Column, Profile, Selection, read_profile
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import DlmsMqttError, StoreError
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.readings import convert
+from dlms_mqtt.protocol.obis import Obis
+
+_LOG = logging.getLogger(__name__)
+_CHUNK = timedelta(days=1)  # rows of one turn of the line
+_LONGEST = timedelta(days=4)  # of a turn, where the days before had none
+_EVERY = 3600.0
+_AGAIN = 300.0  # s after a failure
+_ROWS = 200  # of one message
+
+
+def profile_key(said: ProfileConfig) -> str:
+    """The key in topics."""
+    return said.key or "profile_" + "_".join(map(str, said.obis or b""))
+
+
+class Owner(Protocol):
+    """What the profiles need to know of the meter whose they are."""
+
+    id: str
+    config: Meter
+    session: Session
+    output: MeterOutput
+    zone: tzinfo
+    well: Wellbeing
+
+    @property
+    def sense(self) -> int:
+        """Which sign the deviation of the meter's clock has."""
+        ...
+
+    def now(self) -> datetime:
+        """Our time in the meter's zone."""
+        ...
+
+
+class ProfileReader:
+    """The profiles of one meter."""
+
+    def __init__(self, meter: Owner, store: Store) -> None:
+        self._meter, self._store = meter, store
+
+    async def run(self) -> None:
+        """Fetch for ever."""
+        said = self._meter.config.profiles
+        schedules = {index: schedule_of(row, _EVERY, self._meter.zone) for index, row in enumerate(said)}
+        if not schedules:
+            return
+        start = self._meter.now()
+        timetable: Timetable[int] = Timetable(schedules, start.timestamp())
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        again: dict[int, float] = {}  # what failed, and when it is tried anew: it keeps no other profile waiting
+        while True:
+            elapsed, wall = loop.time() - began, self._meter.now().timestamp()
+            due = timetable.due(elapsed, wall)
+            for index in dict.fromkeys((*due, *(index for index, at in again.items() if at <= elapsed))):
+                again.pop(index, None)
+                if not await self._is_fetched(said[index]):
+                    again[index] = loop.time() - began + _AGAIN
+            elapsed = loop.time() - began
+            wait = timetable.wait(elapsed, self._meter.now().timestamp())
+            await asyncio.sleep(max(1.0, min(wait, 600.0, *(at - elapsed for at in again.values()))))
+
+    async def _is_fetched(self, said: ProfileConfig) -> bool:
+        try:
+            await self.fetch(said)
+        except DlmsMqttError as error:
+            told = f"profile {profile_key(said)}"
+            self._meter.well.reasons[told] = f"{told}: {error.message}"
+            _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(said), error.message)
+            return False
+        return True
+
+    async def fetch(self, said: ProfileConfig) -> None:
+        """Everything since the last row that was published."""
+        since, span, end = self._last(said), _CHUNK, self._meter.now()  # one end: the time runs on while rows come
+        while since < end:
+            until = min(since + span, end)
+            profile = await self._rows(said, since, until)
+            rows = [row for row in profile.rows if _after(profile, row, since)]
+            last = (
+                max((row[profile.time_column] for row in rows), default=None)
+                if profile.time_column is not None
+                else None
+            )
+            self._publish(said, profile, rows)
+            span = _CHUNK if rows else min(2 * span, _LONGEST)
+            self._keep(said, last)
+            since = until
+            if profile.time_column is None:
+                break
+        self._meter.well.reasons.pop(f"profile {profile_key(said)}", None)
+
+    async def _rows(self, said: ProfileConfig, since: datetime, until: datetime) -> Profile:
+        obis = said.obis
+        assert obis is not None  # noqa: S101 - the schema has seen to it
+        selection = Selection(since, until)
+
+        return await self._meter.session.run(
+            Priority.PROFILE,
+            lambda client: read_profile(
+                client, obis, selection, tz=self._meter.zone, sense=self._meter.sense, now=self._meter.now
+            ),
+            keep=True,
+        )
+
+    def _last(self, said: ProfileConfig) -> datetime:
+        oldest = self._meter.now() - timedelta(seconds=said.backfill)
+        try:
+            kept = self._store.get("profile", self._name(said))
+        except StoreError:
+            kept = None
+        return max(oldest, datetime.fromisoformat(kept)) if kept else oldest
+
+    def _keep(self, said: ProfileConfig, last: datetime | None) -> None:
+        if last is None:
+            return
+        try:
+            self._meter.output.flush_readings()  # what counts as published must survive a kill
+            self._store.set("profile", self._name(said), last.isoformat())
+        except StoreError as error:
+            _LOG.warning("%s: how far the profile was read is not kept: %s", self._meter.id, error.message)
+
+    def _name(self, said: ProfileConfig) -> str:
+        return f"{self._meter.id}/{profile_key(said)}"
+
+    def _publish(self, said: ProfileConfig, profile: Profile, rows: list[tuple[Any, ...]]) -> None:
+        if said.event_log:
+            for row in rows:
+                self._publish_event(said, profile, row)
+            return
+        for start in range(0, len(rows), _ROWS):
+            message = profile_json(profile, rows[start : start + _ROWS])
+            self._meter.output.profile(profile_key(said), message)
+
+    def _publish_event(self, said: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
+        moment = row[profile.time_column] if profile.time_column is not None else self._meter.now()
+        time = moment if isinstance(moment, datetime) else self._meter.now()
+        cells = dict(_named_cells(profile, row))
+        self._meter.output.event("log_entry", time, {"log": profile_key(said), **cells})
+
+
+def _after(profile: Profile, row: tuple[Any, ...], since: datetime) -> bool:
+    moment = row[profile.time_column] if profile.time_column is not None else None
+    return not isinstance(moment, datetime) or moment > since
+
+
+def _is_status(column: Column) -> bool:
+    obis = column.source.obis
+    return obis[0] == 0 and obis[2:4] == b"\x60\x0a"  # 0.x.96.10.x.255: profile status
+
+
+def _named_cells(profile: Profile, row: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    for index, (column, raw) in enumerate(zip(profile.columns, row, strict=False)):
+        if index != profile.time_column:
+            source = column.source
+            yield quantity(source.obis, source.class_id, source.attribute).key, cell(column, raw)[0]
+
+
+def cell(column: Column, raw: Any) -> tuple[Any, str]:
+    """A cell's value in the published unit, and that unit."""
+    source = column.source
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return raw, ""
+    if column.scaler_unit is None:
+        return raw, ""
+    found = quantity(source.obis, source.class_id, source.attribute)
+    value, unit, _ = convert(column.scaler_unit.apply(raw), column.scaler_unit.unit, found.unit)
+    return value, unit
+
+
+def profile_json(profile: Profile, rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """The message of the ``profile/<key>`` topic: rows of time, status, then the columns."""
+    status = next((index for index, column in enumerate(profile.columns) if _is_status(column)), None)
+    others = [index for index in range(len(profile.columns)) if index not in (profile.time_column, status)]
+    table = [
+        [
+            _get(row, profile.time_column),
+            _get(row, status),
+            *(cell(profile.columns[index], row[index])[0] for index in others),
+        ]
+        for row in rows
+    ]
+    return {
+        "from": table[0][0] if table else None,
+        "to": table[-1][0] if table else None,
+        "interval": profile.period,
+        "columns": [_column(profile.columns[index]) for index in others],
+        "rows": table,
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    source = column.source
+    found = quantity(Obis(source.obis), source.class_id, source.attribute)
+    return {"key": found.key, "obis": str(source.obis), "unit": cell(column, 0)[1]}
+
+
+def _get(row: tuple[Any, ...], index: int | None) -> Any:
+    return row[index] if index is not None else None

@@ -1,0 +1,245 @@
+"""Meters that speak by themselves: what arrives is matched to a meter and ends in the same topics as a poll."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from dlms_mqtt.bridge.config.sections import Push as PushConfig
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.reading.interpret import Moment
+from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
+from dlms_mqtt.client.push import Push, PushReader, Refused
+from dlms_mqtt.client.services.memory import Measured
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout, StoreError
+from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
+from dlms_mqtt.meter.catalogue.quantity import Quantity
+from dlms_mqtt.meter.push.readings import identity, measured, taken_at
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.apdu.notification import EventNotification
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.security import Keys, PeerCounters
+from dlms_mqtt.transport import Transport, transport_for
+from dlms_mqtt.transport.listen import Listener, listen
+
+_LOG = logging.getLogger(__name__)
+_TICK = 1.0  # s between looks at messages that will not be completed
+_STRANGERS = 100
+_AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
+_EVERY = 3600.0
+_KEEP_EVERY = 600.0  # s between writings of the counters: a killed bridge may take what was pushed since for new
+
+
+def keys_of(settings: ConnectionSettings) -> Keys | None:
+    """The keys that pushes of this meter are opened with; None when they come plain."""
+    if not settings.encryption_key:
+        return None
+    authentication = settings.authentication_key
+    extra = {"authentication": authentication} if authentication else {}
+    return Keys(settings.encryption_key, broadcast=settings.broadcast_key, **extra)
+
+
+class PushReceiver:
+    """The pushes of one meter; ``receive`` takes bytes of any origin and says whether they were its own."""
+
+    def __init__(self, meter: MeterTask, scalers: Mapping[Obis, ScalerUnit] | None = None) -> None:
+        """``scalers``: what the preset states for values that come without; what a poll taught goes before."""
+        self.meter = meter
+        self._scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = dict((scalers or {}).items())
+        self._config = meter.config.push or PushConfig()
+        self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
+        self._readers: dict[str, PushReader] = {}
+        self._counters = self._stored_counters()
+        self._news = False  # messages were taken that the store does not know of
+        self._kept = -_KEEP_EVERY
+
+    def _stored_counters(self) -> PeerCounters:
+        try:
+            return self.meter.store.peer_counters(self.meter.id)
+        except StoreError:
+            return PeerCounters()
+
+    def close(self) -> None:
+        """Remember which messages were taken, so that none is taken twice."""
+        self._keep()
+
+    def _keep(self) -> None:
+        try:
+            self.meter.store.keep_peer_counters(self.meter.id, self._counters)
+        except StoreError as error:
+            _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
+
+    def _reader(self, origin: str) -> PushReader:
+        if origin not in self._readers:
+            settings = self.meter.session.settings
+            self._readers[origin] = PushReader(
+                origin,
+                keys_of(settings),
+                accept_unauthenticated=settings.accept_unauthenticated,
+                peer_counters=self._counters,
+            )
+        return self._readers[origin]
+
+    def forget(self, origin: str) -> None:
+        """That connection ended."""
+        self._readers.pop(origin, None)
+
+    def receive(self, origin: str, data: bytes, whole: bool) -> list[Refused]:
+        """Take the meter's own messages; what was refused."""
+        events = self._reader(origin).feed(data, asyncio.get_running_loop().time(), whole=whole)
+        return self._take(events)
+
+    def tick(self) -> None:
+        """Time has passed."""
+        now = asyncio.get_running_loop().time()
+        for reader in self._readers.values():
+            self._take(reader.tick(now))
+        if self._news and now - self._kept >= _KEEP_EVERY:
+            self._news, self._kept = False, now
+            self._keep()
+
+    def _take(self, events: Iterable[Push | Refused]) -> list[Refused]:
+        refused = []
+        for event in events:
+            if isinstance(event, Refused):
+                refused.append(event)
+            elif self._is_ours(event):
+                self._news = True
+                self.take(event.notification)
+        return refused
+
+    def _is_ours(self, push: Push) -> bool:
+        match = self._config.match
+        if match.system_title and push.system_title.hex() != match.system_title.lower():
+            return False
+        if match.host and push.origin.rpartition(":")[0].strip("[]") != match.host:
+            return False
+        return not match.device or _says_device(push, match.device)
+
+    def take(self, notification: Any) -> None:
+        """A notification of this meter, however it came."""
+        meter, now = self.meter, self.meter.now()
+        try:
+            rows = measured(notification, scalers={**self._scalers, **meter.session.scalers})
+            moment = Moment(taken_at(notification, now, zone=meter.zone, sense=meter.sense), meter.zone, meter.sense)
+        except DecodeError as error:
+            _LOG.info("%s: a push could not be understood: %s", meter.id, error.message)
+            return
+        meter.take_pushed(list(zip(self._items(rows), rows, strict=True)), moment)
+        if isinstance(notification, EventNotification):
+            meter.output.event("notification", moment.time, {"obis": str(notification.attribute.obis)})
+        elif not rows:
+            meter.output.event("notification", moment.time, {})
+
+    def _items(self, rows: list[Measured]) -> list[PlanItem]:
+        """The plan's items where it has them, so that pushes and polls end in the same entities."""
+        found = {(item.obis, item.attribute): item.quantity for item in unique(map(_catalogued, rows))}
+        planned = self.meter.plan.by_key if self.meter.plan else {}
+        items = [self._item(row.attribute, found[row.attribute.obis, row.attribute.attribute]) for row in rows]
+        return [planned.get(item.key, item) for item in items]
+
+    def _item(self, attribute: AttributeDescriptor, found: Quantity) -> PlanItem:
+        said = self._said.get((attribute.obis, attribute.attribute))
+        return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
+
+
+def _says_device(push: Push, device: str) -> bool:
+    try:
+        return identity(push.notification, push.system_title).is_device(device)
+    except DecodeError:
+        return False
+
+
+def _catalogued(row: Measured) -> Item:
+    class_id, obis, number = row.attribute
+    return Item(class_id, obis, number, quantity(obis, class_id or None, number))
+
+
+class PushHub:
+    """The ports on which meters push. One port may serve many meters."""
+
+    def __init__(self) -> None:
+        self._receivers: dict[str, dict[str, PushReceiver]] = {}
+        self._listeners: dict[str, Listener] = {}
+        self.trouble: dict[str, str] = {}
+        self._refused: dict[str, str] = {}  # what was last told of a sender whose pushes nobody can open
+
+    async def add(self, url: str, receiver: PushReceiver) -> None:
+        """Let a meter push to ``url``, which is opened when it is not yet."""
+        self._receivers.setdefault(url, {})[receiver.meter.id] = receiver
+        if url in self._listeners:
+            return
+        try:
+            self._listeners[url] = await listen(
+                url, lambda origin, data, whole: self._received(url, origin, data, whole)
+            )
+            self.trouble.pop(url, None)
+        except DlmsMqttError as error:
+            self.trouble[url] = error.message
+            _LOG.warning("%s", error.message)
+
+    def remove(self, url: str, meter_id: str) -> None:
+        """The meter is gone; the port too, when it was the last."""
+        receivers = self._receivers.get(url, {})
+        receiver = receivers.pop(meter_id, None)
+        if receiver:
+            receiver.close()
+        if not receivers and (listener := self._listeners.pop(url, None)):
+            listener.close()
+
+    def port(self, url: str) -> int:
+        """The port that was opened for ``url``."""
+        return self._listeners[url].port
+
+    def _received(self, url: str, origin: str, data: bytes, whole: bool) -> None:
+        receivers = list(self._receivers.get(url, {}).values())
+        if not data:
+            for receiver in receivers:
+                receiver.forget(origin)
+            return
+        refused = [receiver.receive(origin, data, whole) for receiver in receivers]
+        if refused and all(refused):  # nobody could open it
+            self._tell_refused(origin.rpartition(":")[0], refused[0][0].error)
+
+    def _tell_refused(self, host: str, error: DlmsMqttError) -> None:
+        """Once, not with each push; strangers are forgotten with time."""
+        why = getattr(error, "reason", "") or type(error).__name__
+        if self._refused.get(host) != why:
+            _LOG.warning("%s: a push was refused: %s", host, error.message)
+        self._refused[host] = why
+        if len(self._refused) > _STRANGERS:
+            del self._refused[next(iter(self._refused))]
+
+    async def run(self) -> None:
+        """Give up what will not be completed, now and then."""
+        while True:
+            await asyncio.sleep(_TICK)
+            for receivers in self._receivers.values():
+                for receiver in receivers.values():
+                    receiver.tick()
+
+
+async def read_connection(receiver: PushReceiver) -> None:
+    """Listen on the meter's own line, for ever (``listen: connection``)."""
+    failures, meter = 0, receiver.meter
+    while True:
+        try:
+            async with transport_for(meter.session.settings) as transport:
+                failures = 0
+                await _read_line(receiver, transport)
+        except DlmsMqttError as error:
+            meter.failed(error)
+            await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
+            failures += 1
+
+
+async def _read_line(receiver: PushReceiver, transport: Transport) -> None:
+    while True:
+        with suppress(ResponseTimeout):
+            receiver.receive(transport.name, await transport.read(_TICK), transport.datagram)
+        receiver.tick()

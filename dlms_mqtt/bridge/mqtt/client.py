@@ -1,0 +1,217 @@
+"""One connection to a broker: aiomqtt's client with what it lacks, how one is made, what its errors and messages mean.
+
+A broker's largest message is kept to, and why a line broke is always asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from dlms_mqtt.bridge.config.sections import Mqtt, Tls
+from dlms_mqtt.bridge.requests.dispatcher import Message
+from dlms_mqtt.errors import ConfigError
+
+V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
+IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
+
+_LOG = logging.getLogger(__name__)
+_ANSWER = 10.0  # s that the broker has for an answer
+_AROUND = 64  # octets of a message beside topic, payload and correlation data, at most
+_SAME = 3  # lines that one message has broken in a row before it is believed to be too large
+_ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
+_OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
+_CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says when the bridge is gone."""
+
+    topic: str
+    payload: str
+
+
+class _Heard(logging.Handler):
+    """What paho-mqtt tells its log and nobody else: why TLS was refused."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the last one."""
+        self.last = record.getMessage()
+
+
+class Client(aiomqtt.Client):
+    """``skipped``: topics whose last message was larger than the broker takes, and how large it was."""
+
+    largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
+    lost: tuple[int, str] = (0, "")  # octets and topic of the largest message that was not confirmed
+    skipped: dict[str, int]
+    version: aiomqtt.ProtocolVersion
+    heard: _Heard
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(self, *args: Any, **more: Any) -> None:
+        super()._on_disconnect(*args, **more)
+        self.ask()
+
+    def ask(self) -> None:
+        """Take note of why the line broke, if it did: asyncio logs exceptions that nobody asked for."""
+        if self._disconnected.done():
+            self._disconnected.exception()
+
+    def takes(self, topic: str, payload: str) -> bool:
+        """Is a message small enough? A broker hangs up on one that is not, and would do so for ever."""
+        size = _octets(topic, payload)
+        if size <= self.largest:
+            self.skipped.pop(topic, None)
+            return True
+        if topic not in self.skipped:
+            _LOG.warning(
+                "%s: %d octets are more than the broker takes (%d), so it is not sent", topic, size, self.largest
+            )
+        self.skipped[topic] = size
+        return False
+
+    async def publish(self, topic: str, payload: Any = None, *args: Any, **more: Any) -> None:
+        """As ever; the largest one that the broker did not confirm is kept in mind."""
+        try:
+            await super().publish(topic, payload, *args, **more)
+        except BaseException:
+            self.lost = max(self.lost, (_octets(topic, payload), topic))
+            raise
+
+    async def subscribe_to(self, filters: list[str]) -> None:
+        """Everything that others send there, retained messages marked as such."""
+        if self.version is V5:
+            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+            await self.subscribe([(name, options) for name in filters])
+        else:
+            await self.subscribe([(name, 1) for name in filters])
+
+    def answering(self, correlation: bytes | None) -> Properties | None:
+        """The properties of a reply to a request that came with correlation data."""
+        if self.version is not V5 or correlation is None:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = correlation
+        return properties
+
+    def why(self, error: Exception) -> str:
+        """Why there is no line, in words."""
+        if _reason_code(error) in _CREDENTIALS:
+            return "the broker refused user name or password"
+        return self.heard.last or str(error) or type(error).__name__
+
+    def may_be_the_version(self, error: Exception) -> bool:
+        """Whether another protocol version is worth a try."""
+        code = _reason_code(error)
+        return code in _OLD_VERSION or (
+            code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
+        )
+
+
+class Unsaid:
+    """The largest message of a broker that does not say it (3.1.1; Mosquitto's message_size_limit), from broken lines.
+
+    What was too large is among the unconfirmed messages, so the largest of them is too large as well.
+    """
+
+    largest: float = math.inf
+    _topic, _times = "", 0
+
+    def broken(self, client: Client, *, stood: bool) -> None:
+        """A line broke. After one that had ``stood`` the broker may be another one: nothing is known of its limit."""
+        if stood:
+            self.largest = math.inf
+        size, topic = client.lost
+        self._times = self._times + 1 if topic == self._topic else 1
+        self._topic = topic
+        if self._times >= _SAME and size > _ALWAYS:
+            self.largest, self._times = size - 1, 0
+
+
+def _octets(topic: str, payload: str) -> int:
+    return len(topic.encode()) + len(payload.encode()) + _AROUND
+
+
+def new_client(
+    config: Mqtt,
+    version: aiomqtt.ProtocolVersion,
+    identifier: str,
+    will: Will,
+    context: ssl.SSLContext | None,
+    skipped: dict[str, int],
+) -> Client:
+    """A client that is not connected yet; a clean session, as nothing depends on the broker's memory."""
+    quiet, heard = logging.Logger("aiomqtt"), _Heard()
+    quiet.addHandler(heard)
+    client = Client(
+        config.host,
+        config.broker_port,
+        username=config.username or None,
+        password=config.password.decode() if config.password else None,
+        identifier=identifier,
+        protocol=version,
+        will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+        keepalive=max(5, round(config.keepalive)),
+        timeout=_ANSWER,
+        tls_context=context,
+        clean_session=None if version is V5 else True,
+        clean_start=True if version is V5 else MQTT_CLEAN_START_FIRST_ONLY,
+        max_inflight_messages=IN_FLIGHT,
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
+        logger=quiet,
+    )
+    client.pending_calls_threshold = 2 * IN_FLIGHT
+    client.skipped, client.version, client.heard = skipped, version, heard
+    return client
+
+
+def message_of(message: aiomqtt.Message) -> Message:
+    """What came, as the rest of the bridge knows it."""
+    properties = message.properties
+    payload = message.payload if isinstance(message.payload, bytes) else b""
+    return Message(
+        message.topic.value,
+        payload,
+        bool(message.retain),
+        getattr(properties, "ResponseTopic", ""),
+        getattr(properties, "CorrelationData", None),
+    )
+
+
+def _reason_code(error: BaseException) -> int | None:
+    code = error.rc if isinstance(error, MqttConnectError) else None
+    return code.value if isinstance(code, ReasonCode) else code
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS settings in force; ConfigError when a file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca or None)
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS files of the broker cannot be used: {error}", key="mqtt.tls") from None
+    if not tls.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,158 @@
+"""Readings on their way: kept until the broker has confirmed them, on disk only while it is away.
+
+With the broker there nothing is written (SD cards wear), except that sequence numbers are reserved in blocks so that
+they rise over restarts. While it is away, ``spill`` writes every few seconds what is new. Bounded: the oldest go first,
+counted. A full disk leaves readings in memory, within the same bound, and is told in ``trouble``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
+
+_LOG = logging.getLogger(__name__)
+_BLOCK = 10_000  # sequence numbers reserved at a time
+_MIGRATIONS = (("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL)",),)
+_SPACE = "bridge"  # namespace of the store
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message that must arrive; ``number`` gives the order."""
+
+    number: int
+    topic: str
+    payload: str
+
+
+class Outbox:
+    """The queue, in the file of ``store``; at most ``limit`` messages."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store, self._limit = store, limit
+        self._memory: dict[int, Entry] = {}
+        self._on_disk = 0
+        self._sequence = self._reserved = self._seen = 0
+        self.dropped = 0
+        self.trouble = ""
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            self._store.migrate("outbox", _MIGRATIONS)
+            self._sequence = self._reserved = self._store.get(_SPACE, "sequence", 0)
+            self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
+        except StoreError as error:
+            self._failed(error)
+
+    def _failed(self, error: StoreError) -> None:
+        if not self.trouble:
+            _LOG.warning("Unsent readings cannot be stored: %s", error.message)
+        self.trouble = f"unsent readings cannot be stored: {error.message}"
+
+    def _try_again(self) -> None:
+        """Does the store work again? What failed is made up for: the reserved numbers, the count of what is there."""
+        try:
+            self._store.migrate("outbox", _MIGRATIONS)
+            stored = self._store.get(_SPACE, "sequence", 0)
+            if stored > self._reserved:  # not known when we started
+                self._sequence = self._reserved = stored
+            self._store.set(_SPACE, "sequence", self._reserved)
+            self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
+        except StoreError:
+            return
+        self.trouble = ""
+        _LOG.warning("Unsent readings can be stored again")
+
+    def next_sequence(self) -> int:
+        """The next ``seq``: greater than every one before, also before a restart."""
+        if self._sequence >= self._reserved:
+            self._reserve()
+        self._sequence += 1
+        return self._sequence
+
+    def _reserve(self) -> None:
+        self._reserved = self._sequence + _BLOCK
+        try:
+            self._store.set(_SPACE, "sequence", self._reserved)
+        except StoreError as error:
+            self._failed(error)
+
+    def __len__(self) -> int:
+        return self._on_disk + len(self._memory)
+
+    def put(self, topic: str, build: Callable[[int], str]) -> None:
+        """Queue the message that ``build(seq)`` makes; the oldest one goes when there are too many."""
+        number = self.next_sequence()
+        self._memory[number] = Entry(number, topic, build(number))
+        if len(self) > self._limit:
+            self._drop_oldest(len(self) - self._limit)
+
+    def _drop_oldest(self, count: int) -> None:
+        self.dropped += count
+        if self._on_disk:
+            # a whole slice at once: one disk write for many readings
+            count = max(count, min(self._on_disk, self._limit // 100))
+            self.dropped += count - 1
+            self._delete("number IN (SELECT number FROM outbox ORDER BY number LIMIT ?)", (count,))
+            return
+        for number in list(islice(self._memory, count)):
+            del self._memory[number]
+
+    def batch(self, most: int, after: int = 0) -> list[Entry]:
+        """The oldest messages with a number greater than ``after``."""
+        entries = self._stored(most, after) if self._on_disk else []
+        newer = (entry for entry in self._memory.values() if entry.number > after)
+        return entries + list(islice(newer, most - len(entries)))
+
+    def _stored(self, most: int, after: int) -> list[Entry]:
+        query = "SELECT number, topic, payload FROM outbox WHERE number > ? ORDER BY number LIMIT ?"
+        try:
+            return [Entry(*row) for row in self._store.read(query, (after, most))]
+        except StoreError as error:
+            self._failed(error)
+            self._on_disk = 0
+            return []
+
+    def done(self, numbers: Sequence[int]) -> None:
+        """The broker has confirmed these."""
+        for number in numbers:
+            self._memory.pop(number, None)
+        if self._on_disk and numbers:
+            self._delete(f"number IN ({','.join('?' * len(numbers))})", tuple(numbers))
+
+    def _delete(self, where: str, arguments: tuple[int, ...]) -> None:
+        try:
+            with self._store.transaction() as database:
+                cursor = database.execute(f"DELETE FROM outbox WHERE {where}", arguments)  # noqa: S608
+            self._on_disk = max(0, self._on_disk - cursor.rowcount)
+        except StoreError as error:
+            self._failed(error)
+
+    def spill_old(self) -> None:
+        """Spill if a message has been in memory since the last call: the broker is away, or silent."""
+        if self.trouble:
+            self._try_again()
+        oldest = next(iter(self._memory), None)
+        if oldest is not None and oldest <= self._seen:
+            self.spill()
+        self._seen = self._sequence
+
+    def spill(self) -> None:
+        """Write what is only in memory to disk, in one transaction; stays in memory when the disk refuses."""
+        if not self._memory:
+            return
+        rows = [(entry.number, entry.topic, entry.payload) for entry in self._memory.values()]
+        try:
+            with self._store.transaction() as database:
+                database.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?)", rows)
+        except StoreError as error:
+            self._failed(error)
+            return
+        self._on_disk += len(rows)
+        self._memory.clear()

@@ -1,0 +1,1 @@
+"""Who else is there: other bridges, claims to an id, and what an earlier run left at the broker."""

@@ -1,0 +1,92 @@
+"""What an earlier run left at the broker and this one is not any more: cleared, and forgotten only when that is done.
+
+A bridge may be killed, or the broker away, before the clearing messages are confirmed: then the next run clears again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier
+from dlms_mqtt.bridge.meters.publisher import Context, clear_meter
+from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.errors import StoreError
+
+_LOG = logging.getLogger(__name__)
+_SPACE = "bridge"  # namespace of the store
+
+
+class Former:
+    """The names of an earlier run, as the store has them: its meters, discovery prefix, base topic and id."""
+
+    def __init__(self, config: Config, context: Context, broker: Broker) -> None:
+        self._config, self._context, self._broker = config, context, broker
+        topics, discovery = context.topics, config.mqtt.discovery
+        self._name = [topics.base, topics.bridge]
+        self._prefix = discovery.prefix if discovery.enabled else ""
+        self._owed = True  # something may have to be forgotten
+
+    def clear(self) -> set[str]:
+        """Clear what is no more; the meters that were ours in an earlier run and are not any more."""
+        before = set(self._remembered("meters", []))
+        self._clear_announcements(before)
+        self._clear_name()
+        ghosts = before - set(self._config.meters)
+        for name in ghosts:
+            clear_meter(name, self._context, ())
+        return ghosts
+
+    def _clear_announcements(self, meters: Iterable[str]) -> None:
+        """Discovery was switched off, or has another prefix than before: what was announced goes."""
+        before = self._remembered("announced", "")
+        if before and before != self._prefix:
+            topics = replace(self._context.topics, prefix=before)
+            devices = (bridge_identifier(topics.bridge), *(Device(name, "").identifier for name in meters))
+            for device in devices:
+                self._broker.retain(topics.discovery(device), "")
+        elif not before:
+            self._remember("announced", self._prefix)
+
+    def _clear_name(self) -> None:
+        """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
+        name = self._remembered("name", None)
+        if name is None:
+            self._remember("name", self._name)
+        base, bridge = name or self._name
+        topics = self._context.topics
+        former = replace(topics, base=base, bridge=bridge)
+        if former.root != topics.root:
+            for topic in (former.info, former.health, former.state):
+                self._broker.retain(topic, "")
+        if bridge != topics.bridge:
+            self._broker.retain(former.discovery(bridge_identifier(bridge)), "")
+
+    def remember(self, meters: Iterable[str]) -> None:
+        """These meters are ours from now on, beside those that still have to be cleared."""
+        self._owed = True
+        self._remember("meters", sorted({*self._remembered("meters", []), *meters}))
+
+    def settle(self, meters: Iterable[str]) -> None:
+        """Forget the rest, if the broker has confirmed that it is cleared."""
+        if self._owed and not self._broker.clearing:
+            self._owed = False
+            self._remember("meters", sorted(meters))
+            self._remember("announced", self._prefix)
+            self._remember("name", self._name)
+
+    def _remembered(self, what: str, default: Any) -> Any:
+        try:
+            return self._context.store.get(_SPACE, what, default)
+        except StoreError:
+            return default
+
+    def _remember(self, what: str, value: Any) -> None:
+        try:
+            if self._context.store.get(_SPACE, what) != value:
+                self._context.store.set(_SPACE, what, value)
+        except StoreError as error:
+            _LOG.debug("%s: not remembered: %s", what, error.message)

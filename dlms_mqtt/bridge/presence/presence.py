@@ -1,0 +1,138 @@
+"""Who else is at the broker, and what earlier runs left there: ids claimed, leftovers cleared, topics put right."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier
+from dlms_mqtt.bridge.meters.fleet import Fleet
+from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.bridge.presence.id_claims import Claims
+from dlms_mqtt.bridge.requests.dispatcher import Message
+
+_LOG = logging.getLogger(__name__)
+_WAIT = 0.4  # s after the subscription: what is retained has arrived by then
+_CALM = 1.0  # s between two times that a topic is put right
+_FOR_EVER = 3600.0
+
+
+class Presence:
+    """``ready`` once the first look around is done. ``give_way`` ends the bridge, ``refuse`` one meter."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        started: str,
+        broker: Broker,
+        fleet: Fleet,
+        ghosts: set[str],
+        give_way: Callable[[str], None],
+        refuse: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
+        self._ghosts, self._give_way, self._refuse = ghosts, give_way, refuse
+        self.claims = Claims(topics, started, broker.send_now)
+        self.asleep: set[str] = set()  # meters that are ours and switched off
+        self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
+        self.ready = False
+        self._asking: asyncio.Task[None] | None = None
+
+    async def look_around(self) -> None:
+        """After every connection, before anything is published."""
+        ours = self._topics.health, self._topics.discovery(bridge_identifier(self._topics.bridge))
+        others = self._retained_of(*self._ghosts, *self.asleep)
+        await self._broker.subscribe([*self.claims.filters, self._topics.birth, *ours, *others])
+        await self._broker.subscribe(self._retained_of(*self._fleet.running))
+        await asyncio.sleep(_WAIT)
+        if not self.ready:
+            await self._check_claims()
+        await self._broker.unsubscribe(others)
+        self.ready = True
+        for name in self._fleet.running:
+            await self._broker.subscribe(self.filters(name))
+        await self._broker.subscribe(self._topics.commands)
+
+    def filters(self, name: str) -> list[str]:
+        """What is subscribed to on behalf of a meter."""
+        topics = self._topics.meter(name)
+        return [*topics.commands, *topics.retained, self._topics.discovery(Device(name, "").identifier)]
+
+    def _retained_of(self, *meters: str) -> list[str]:
+        """Filters for what these keep at the broker, and for what earlier runs may have left there."""
+        return [name for meter in meters for name in self._topics.meter(meter).retained]
+
+    async def _check_claims(self) -> None:
+        if await self.claims.bridge_is_taken():
+            self._give_way(f"the bridge id '{self._topics.bridge}' is held by another bridge on this broker")
+            await asyncio.sleep(_FOR_EVER)  # until this connection is ended: nothing may be published
+        for name in [*self._fleet.running, *self.asleep]:
+            holder = await self.claims.holder(name)
+            if holder:
+                await self._refuse(name, holder)
+
+    def seen(self, message: Message) -> bool:
+        """Take a message that is about presence; False when it is a command, or nothing."""
+        if message.topic == self._topics.birth:
+            if message.payload == b"online":
+                self._broker.send_again()
+            return True
+        if self.claims.seen(message.topic, message.payload):
+            self._check_rival()
+        return self._is_overwritten(message) or self._is_leftover(message)
+
+    def _check_rival(self) -> None:
+        """Two that started at the same time, or while the broker was away: the younger one gives way."""
+        rival = self.claims.rival_started()
+        older = (rival is not None and rival < self._started) or self.claims.contested(self._fleet.running)
+        if older and self.ready and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_rival(), name="rival")
+
+    async def _ask_rival(self) -> None:
+        if await self.claims.bridge_is_taken():
+            self._give_way(f"the bridge id '{self._topics.bridge}' is held by an older bridge on this broker")
+        for name in self.claims.contested(self._fleet.running):
+            if holder := await self.claims.holder(name):
+                await self._refuse(name, holder)
+        self._asking = None
+
+    def _is_overwritten(self, message: Message) -> bool:
+        """An old instance (or its last will) wrote to a topic of ours: put it right."""
+        ours = self._broker.retained(message.topic)
+        if ours is None or not self.ready:
+            return False
+        if message.payload.decode(errors="replace") != ours:
+            self._put_right(message.topic)
+        return True
+
+    def _put_right(self, topic: str) -> None:
+        """At once, then at most once a second: another program that does the same must not make a storm."""
+        if topic in self._righted:
+            self._righted[topic] = True
+            return
+        self._broker.send_again(topic)
+        self._righted[topic] = False
+        asyncio.get_running_loop().call_later(_CALM, self._righted_again, topic)
+
+    def _righted_again(self, topic: str) -> None:
+        if self._righted.pop(topic) and self._broker.retained(topic) is not None:
+            self._put_right(topic)
+
+    def _is_leftover(self, message: Message) -> bool:
+        if not message.retained or not message.payload:
+            return False
+        for name in self._ghosts:
+            if message.topic.startswith(f"{self._topics.meter(name).root}/"):
+                self._broker.retain(message.topic, "")
+                return True
+        for name in self.asleep:
+            if message.topic.startswith(self._topics.meter(name).value("")):
+                self._broker.retain(message.topic, "")
+                return True
+        for name, meter in self._fleet.meters.items():
+            if message.topic.startswith(self._topics.meter(name).value("")):
+                meter.output.clear_stranger(message.topic)
+                return True
+        return False

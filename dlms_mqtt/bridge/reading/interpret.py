@@ -1,0 +1,117 @@
+"""From the meter's answer to what topics say: the user's own scaler, unit, words and transform applied; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from dlms_mqtt.bridge.api.payload import plain_text
+from dlms_mqtt.bridge.reading.plan import PlanItem, moment_of
+from dlms_mqtt.client.services.memory import Measured
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.meter.catalogue.quantity import Kind, refine
+from dlms_mqtt.meter.push.readings import judged
+from dlms_mqtt.meter.readings import Quality, Reading, make_reading
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
+
+#: With these the value itself is worth nothing: the reading is sent, the topics keep what they have.
+UNUSABLE = frozenset((Quality.NOT_SPECIFIED, Quality.UNREADABLE))
+_MOMENTS: dict[DataType, type[DateTime | Date | Time]] = {
+    DataType.DATE_TIME: DateTime,
+    DataType.DATE: Date,
+    DataType.TIME: Time,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and how a cycle was read."""
+
+    time: datetime
+    zone: tzinfo
+    sense: int = -1
+
+
+def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
+    """One reading out of one answer."""
+    said, attribute = item.said, item.attribute
+    scaler_unit = measured.scaler_unit
+    if said and said.scaler is not None:
+        scaler_unit = ScalerUnit(said.scaler, scaler_unit.unit_code if scaler_unit else 255)
+    quantity = refine(item.quantity, scaler_unit.unit if scaler_unit else "")
+    reading = make_reading(
+        quantity,
+        _as_moment(item, measured.data),
+        moment.time,
+        obis=attribute.obis,
+        class_id=attribute.class_id,
+        attribute=attribute.attribute,
+        scaler_unit=scaler_unit,
+        zone=moment.zone,
+        sense=moment.sense,
+    )
+    return _as_said(item, judged(reading, attribute) if quantity.kind is Kind.NUMBER else reading)
+
+
+def _as_moment(item: PlanItem, data: Data) -> Data:
+    """Most meters keep dates and times as octets: the user's word says what they are."""
+    moment = moment_of(item.quantity, item.said) if item.said else None
+    if moment is None or not isinstance(data.value, bytes):
+        return data
+    try:
+        return Data(moment, _MOMENTS[moment].decode(data.value))
+    except DecodeError:
+        return data
+
+
+def _as_said(item: PlanItem, reading: Reading) -> Reading:
+    said = item.said
+    if said is None:
+        return reading
+    if said.transform and isinstance(reading.value, Decimal):
+        reading = replace(reading, value=said.transform(reading.value))
+    if said.unit is not None:
+        return replace(reading, unit=said.unit, quality=Quality.GOOD)
+    return reading
+
+
+def bits_of(item: PlanItem, reading: Reading) -> dict[str, bool]:
+    """The named bits of a word, by key."""
+    if item.quantity.kind is not Kind.BITS or not isinstance(reading.value, Decimal):
+        return {}
+    word = int(reading.value)
+    return {f"{item.key}_{name}": bool(word >> bit & 1) for bit, name in item.quantity.words.items()}
+
+
+def reading_json(meter: str, reading: Reading) -> dict[str, Any]:
+    """The message of the ``reading`` topic, without its ``seq``."""
+    return {
+        "meter": meter,
+        "time": reading.time.isoformat(timespec="seconds"),
+        "key": reading.key,
+        "obis": str(reading.obis),
+        "class": reading.class_id,
+        "attribute": reading.attribute,
+        **_value(reading),
+        "unit": reading.unit,
+        "raw": raw_text(reading.raw),
+        "quality": str(reading.quality),
+    }
+
+
+def _value(reading: Reading) -> dict[str, Any]:
+    """``value`` is always a number, text goes in ``text``; an enum has both."""
+    if isinstance(reading.value, Decimal):
+        return {"value": reading.value}
+    number = reading.raw if isinstance(reading.raw, int | float) else None
+    text = {} if reading.value is None else {"text": reading.value}
+    return ({} if number is None else {"value": number}) | text
+
+
+def raw_text(raw: Any) -> str:
+    """What the meter sent, as text."""
+    return plain_text(raw)

@@ -1,0 +1,57 @@
+"""What a meter's topics say now: the latest value of every key until it expires. Never read is absent, never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dlms_mqtt.bridge.reading.schedule import At, Schedule
+
+MISSED = 3  # a value lives for so many intervals
+SHORTEST = 120.0  # s
+AT_GRACE = 3600.0  # s after the longest gap of `at`
+
+
+def lifetime(schedule: Schedule) -> float:
+    """Seconds after which a value of this schedule expires."""
+    if isinstance(schedule, At):
+        return schedule.longest_gap + AT_GRACE
+    return max(MISSED * schedule.seconds, SHORTEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value; ``time`` is when it was read, ``expires`` is on the monotonic clock."""
+
+    value: Any
+    time: datetime
+    expires: float
+
+
+class MeterState:
+    """The fresh values of one meter by key."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Value] = {}
+
+    def update(self, key: str, value: Value) -> None:
+        """A new reading."""
+        self._values[key] = value
+
+    def expire(self, now: float) -> list[str]:
+        """Drop what is too old; the keys that went."""
+        gone = [key for key, value in self._values.items() if value.expires <= now]
+        for key in gone:
+            del self._values[key]
+        return gone
+
+    def fresh(self, now: float) -> dict[str, Value]:
+        """The values that may be sent now."""
+        return {key: value for key, value in self._values.items() if value.expires > now}
+
+    def payload(self, now: float) -> dict[str, Any]:
+        """The JSON object of the ``state`` topic."""
+        fresh = self.fresh(now)
+        times = {key: value.time.isoformat(timespec="seconds") for key, value in fresh.items()}
+        return {**{key: value.value for key, value in fresh.items()}, "_time": times}

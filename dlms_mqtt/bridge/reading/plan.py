@@ -1,0 +1,148 @@
+"""What is read of a meter and when: the configuration applied to what the meter offers; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+
+from dlms_mqtt.bridge.config import sections
+from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
+from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, quantity, select
+from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import DataType
+from dlms_mqtt.protocol.obis import Obis
+
+_MOMENTS = {kind.text: kind for kind in (DataType.DATE_TIME, DataType.DATE, DataType.TIME)}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One value to read. ``said`` is the user's own row about it, if there is one."""
+
+    attribute: AttributeDescriptor
+    quantity: Quantity
+    schedule: Schedule
+    said: sections.Item | None = None
+
+    @property
+    def key(self) -> str:
+        """Its key in topics."""
+        return self.quantity.key
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is read. ``missing`` are user's rows whose class nobody knows."""
+
+    items: tuple[PlanItem, ...]
+    derived: tuple[Derived, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def by_key(self) -> dict[str, PlanItem]:
+        """The items by key."""
+        return {item.key: item for item in self.items}
+
+
+def needs_object_list(meter: sections.Meter) -> bool:
+    """Can the plan be made without asking the meter what it has?"""
+    return meter.read.set != "none" or any(_class_of(said, {}) is None for said in meter.read.also)
+
+
+def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
+    """The plan for a meter that offers these objects."""
+    classes = {item.obis: item.class_id for item in objects}
+    chosen = _chosen(meter.read, objects)
+    said = [(_address(item, classes), item) for item in meter.read.also]
+    own = {address for address, _ in said}
+    items = [
+        plan_item(AttributeDescriptor(item.class_id, item.obis, item.attribute), item.quantity, None, meter.every, zone)
+        for item in chosen
+        if (item.class_id, item.obis, item.attribute) not in own
+    ]
+    items += [
+        plan_item(AttributeDescriptor(class_id, obis, number), quantity(obis, class_id, number), row, meter.every, zone)
+        for (class_id, obis, number), row in said
+        if class_id is not None
+    ]
+    items = _unique(items)
+    missing = tuple(str(row.obis) for address, row in said if address[0] is None)
+    return Plan(tuple(items), _derived(meter.read, items), missing)
+
+
+def _chosen(read: sections.Read, objects: Sequence[ObjectInfo]) -> list[Item]:
+    if read.set == "none":
+        return []
+    return [item for item in select(objects, everything=read.set == "all") if not _is_excepted(item, read.except_)]
+
+
+def _is_excepted(item: Item, exceptions: Iterable[str]) -> bool:
+    names = {item.quantity.key, str(item.obis), f"{item.obis}:{item.attribute}", item.obis.classic}
+    return bool(names & set(exceptions))
+
+
+def _class_of(said: sections.Item, classes: Mapping[Obis, int]) -> int | None:
+    assert said.obis is not None  # noqa: S101 - the schema has seen to it
+    if said.class_ is not None:
+        return said.class_
+    return classes.get(said.obis) or default_class(said.obis)
+
+
+def _address(said: sections.Item, classes: Mapping[Obis, int]) -> tuple[int | None, Obis, int]:
+    assert said.obis is not None  # noqa: S101 - the schema has seen to it
+    return _class_of(said, classes), said.obis, said.attribute
+
+
+def plan_item(
+    attribute: AttributeDescriptor, found: Quantity, said: sections.Item | None, every: float, zone: tzinfo
+) -> PlanItem:
+    """One value, as the user's own row says it where there is one."""
+    return PlanItem(attribute, _said_quantity(found, said), schedule_of(said, every, zone), said)
+
+
+def _said_quantity(found: Quantity, said: sections.Item | None) -> Quantity:
+    if said is None:
+        return found
+    kind, words = found.kind, found.words
+    if said.bits:
+        kind, words = Kind.BITS, said.bits
+    elif said.values:
+        kind, words = Kind.ENUM, said.values
+    elif said.max_length or said.type in ("date", "time"):
+        kind = Kind.TEXT
+    elif said.type == "date-time":
+        kind, found = Kind.TIMESTAMP, replace(found, unit="", device_class="timestamp", state_class="")
+    name, german = (said.name, said.name) if said.name else (found.name, found.name_de)
+    return replace(found, key=said.key or found.key, name=name, name_de=german, kind=kind, words=words)
+
+
+def moment_of(found: Quantity, said: sections.Item | None) -> DataType | None:
+    """Which of date-time, date and time an item is; None for everything else."""
+    if found.kind is Kind.TIMESTAMP:
+        return DataType.DATE_TIME
+    return _MOMENTS.get(said.type) if said and found.kind is Kind.TEXT else None
+
+
+def schedule_of(said: sections.Item | sections.Profile | None, every: float, zone: tzinfo) -> Schedule:
+    """The schedule of a row; ``every`` where it says nothing."""
+    if said is not None and said.at:
+        return At(said.at, zone)
+    return Every(said.every if said is not None and said.every is not None else every)
+
+
+def _unique(items: Iterable[PlanItem]) -> list[PlanItem]:
+    """Keys are unique; the user's own row wins."""
+    by_key: dict[str, PlanItem] = {}
+    for item in sorted(items, key=lambda item: item.said is None):
+        by_key.setdefault(item.key, item)
+    return sorted(by_key.values(), key=lambda item: (item.attribute.obis, item.attribute.attribute))
+
+
+def _derived(read: sections.Read, items: Sequence[PlanItem]) -> tuple[Derived, ...]:
+    """``power`` out of import and export, unless it is excepted."""
+    keys = [item.key for item in items]
+    return tuple(row for row in derived(keys) if row.key not in read.except_ and read.set != "none")

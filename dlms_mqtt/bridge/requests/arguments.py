@@ -1,0 +1,75 @@
+"""What the fields of a request say: objects, times and rows of a profile, taken apart; RequestError for nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.client.procedures.objects import ObjectRef
+from dlms_mqtt.client.procedures.profile import Selection
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.obis import Obis
+
+_DAY = timedelta(days=1)
+_ENTRIES = 100  # rows of a profile that are asked for together
+
+
+def reference_in(row: Any, number: str) -> ObjectRef:
+    """The object that a row (or a bare OBIS code) names; ``number``: what its number is called."""
+    row = {"obis": row} if isinstance(row, str) else row
+    if not isinstance(row, Mapping) or not isinstance(row.get("obis"), str):
+        raise RequestError("bad-request", "'obis' is missing")
+    try:
+        obis = Obis.parse(row["obis"])
+    except ConfigError as error:
+        raise RequestError("invalid-value", error.message, hint=error.hint) from None
+    return ObjectRef(_small(row, "class", 0xFFFF), obis, _small(row, number, 127))
+
+
+def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:
+    value = row.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most):
+        raise RequestError("bad-request", f"'{name}' is a number from 0 to {most}")
+    return value
+
+
+def moment_in(text: Any, now: datetime) -> datetime:
+    """A time in ISO 8601; without an offset it is in the zone of ``now``."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise RequestError("invalid-value", f"'{text}' is no time in ISO 8601") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def selections_in(request: Request, now: datetime) -> list[Selection]:
+    """``from``, ``to`` or ``first``, ``count`` in parts of a day or some rows; without all of them the last day."""
+    start, end = request.body.get("from"), request.body.get("to")
+    first, count = request.get("first", int), request.get("count", int)
+    if (first is not None or count is not None) and (start is not None or end is not None):
+        raise RequestError("bad-request", "Rows are chosen by time or by number, not both")
+    if (first is not None and first < 1) or (count is not None and count < 1):
+        raise RequestError("invalid-value", "'first' and 'count' start at 1")
+    if first is not None or count is not None:
+        return _by_number(first or 1, count)
+    begin = moment_in(start, now) if start is not None else now - _DAY
+    return _by_day(begin, moment_in(end, now) if end is not None else now)
+
+
+def _by_number(first: int, count: int | None) -> list[Selection]:
+    if count is None:
+        return [Selection(first=first)]
+    last = first + count
+    return [Selection(first=number, count=min(_ENTRIES, last - number)) for number in range(first, last, _ENTRIES)]
+
+
+def _by_day(begin: datetime, end: datetime) -> list[Selection]:
+    if begin > end:
+        raise RequestError("invalid-value", "'from' is after 'to'")
+    days = max(1, -((begin - end) // _DAY))
+    edge = timedelta(microseconds=1)  # both ends of a selection belong to it
+    parts = [(begin + number * _DAY, min(begin + (number + 1) * _DAY, end)) for number in range(days)]
+    return [Selection(low, high if high == end else high - edge) for low, high in parts]

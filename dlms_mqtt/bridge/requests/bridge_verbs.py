@@ -1,0 +1,304 @@
+"""What can be asked of the bridge over MQTT: one handler per verb, found in a table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.config import managed_meters, manual
+from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
+from dlms_mqtt.bridge.config.seal import SealKey
+from dlms_mqtt.bridge.config.sections import Config, Meter
+from dlms_mqtt.bridge.meters.fleet import Fleet
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
+from dlms_mqtt.bridge.requests.trial_connection import try_out
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.procedures.objects import identify, read_objects
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter import json_shapes
+from dlms_mqtt.meter.catalogue.lookup import select
+from dlms_mqtt.meter.presets.preset import load_preset, preset_names
+from dlms_mqtt.transport.ports import list_ports
+
+_NEW = "new"  # a meter that has no id yet
+
+
+class Bridge(Protocol):
+    """What the requests need of the bridge that they are asked of."""
+
+    version: str
+    started: str
+    presets: Presets
+    loaded: Loaded
+    store: Store
+    seal: SealKey
+    fleet: Fleet
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        ...
+
+    @property
+    def meters(self) -> Mapping[str, MeterTask]:
+        """The meters at work."""
+        ...
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again; what changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    run: Callable[[Request], Awaitable[Any]]
+    managing: bool = False
+
+
+class BridgeRequests:
+    """The verbs of the bridge."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._verbs: dict[str, _Verb] = {
+            "ping": _Verb(self.ping),
+            "ports": _Verb(self.ports),
+            "presets": _Verb(self.presets),
+            "schema": _Verb(self.schema),
+            "config": _Verb(self.config),
+            "reload": _Verb(self.reload, managing=True),
+            "meter/validate": _Verb(self.validate, managing=True),
+            "meter/find": _Verb(self.find_meter, managing=True),
+            "meter/objects": _Verb(self.objects),
+            "meter/add": _Verb(self.add, managing=True),
+            "meter/update": _Verb(self.update, managing=True),
+            "meter/remove": _Verb(self.remove, managing=True),
+        }
+
+    def find(self, name: str) -> Handler:
+        """The handler of a verb; RequestError when there is none or it is not allowed."""
+        verb = self._verbs.get(name)
+        if verb is None:
+            raise RequestError(
+                "unknown-request",
+                f"There is no request '{name}'",
+                hint=f"There are {', '.join((*self._verbs, 'cancel'))}.",
+            )
+        if verb.managing:
+            self._need_management()
+        return verb.run
+
+    def _need_management(self) -> None:
+        if not self._bridge.config.bridge.management:
+            raise RequestError(
+                "not-allowed", "Management over MQTT is off", hint="Set bridge.management: true in the configuration."
+            )
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    async def ping(self, request: Request) -> Any:
+        """Are you there?"""
+        return {
+            "bridge": self._bridge.config.bridge.id,
+            "started": self._bridge.started,
+            "version": self._bridge.version,
+        }
+
+    async def ports(self, request: Request) -> Any:
+        """The serial ports of this machine."""
+        used = {meter.session.settings.serial: name for name, meter in self._bridge.meters.items()}
+        return {
+            "ports": [
+                {
+                    "port": port.name,
+                    "device": port.device,
+                    "description": port.description,
+                    "in_use_by": used.get(port.name) or used.get(port.device),
+                }
+                for port in list_ports()
+            ]
+        }
+
+    async def presets(self, request: Request) -> Any:
+        """The meter families."""
+        return {"presets": [_preset_row(name) for name in preset_names()]}
+
+    async def schema(self, request: Request) -> Any:
+        """The JSON schema of the configuration."""
+        return manual.schema()
+
+    async def config(self, request: Request) -> Any:
+        """The configuration in force, without secrets."""
+        return {"bridge": self._bridge.config.bridge.id, "meters": self._bridge.loaded.shown}
+
+    # -- meters -------------------------------------------------------------------------------------------------------
+
+    async def validate(self, request: Request) -> Any:
+        """Check a configuration and talk to the meter, once."""
+        _, settings, _ = self._wanted(request)
+
+        async def work(client: DlmsClient) -> Any:
+            return json_shapes.meter_json(await identify(client))
+
+        return {"valid": True, "meter": await self._once(request, settings, work)}
+
+    async def objects(self, request: Request) -> Any:
+        """What may be read of a meter, by id or by configuration."""
+        if request.body.get("config") is not None:
+            self._need_management()
+            _, settings, _ = self._wanted(request, _NEW)
+        else:
+            settings = self._known(managed_meters.meter_id_of(request.body)).session.settings
+        request.progress(0, 1, "reading the object list")
+
+        async def work(client: DlmsClient) -> Any:
+            found = await read_objects(client, self._bridge.store)
+            core = {item.quantity.key for item in select(found)}
+            language = self._bridge.config.mqtt.discovery.language
+            return {"objects": json_shapes.value_rows(select(found, everything=True), core, language)}
+
+        return await self._once(request, settings, work)
+
+    async def _once(
+        self, request: Request, settings: ConnectionSettings, work: Callable[[DlmsClient], Awaitable[Any]]
+    ) -> Any:
+        """One conversation with settings that may not be in force; refused passwords count as everywhere."""
+        if not settings.line:
+            raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
+        name = managed_meters.meter_id_of(request.body, _NEW)
+        running = self._bridge.meters.get(name)
+        if running is not None and running.session.settings == settings:
+            return await running.session.run(Priority.COMMAND, work, keep=running.keeps_open())
+        return await try_out(self._bridge.fleet, name, settings, work)
+
+    async def find_meter(self, request: Request) -> Any:
+        """Find out how to talk to the meter on a line."""
+        from dlms_mqtt.meter.finder import find
+
+        line = request.get("line", dict, str)
+        line = {"serial": line} if isinstance(line, str) else line
+        if not line:
+            raise RequestError("bad-request", "'line' is {serial | tcp | udp}")
+        given = managed_meters.remote_connection(line, self._bridge.seal)
+        name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
+        shared = self._bridge.fleet.line(_only_line(given))
+
+        async def nothing() -> None:
+            return None
+
+        async with shared.turn(f"search on {name}", Priority.COMMAND, nothing):
+            found = await find(
+                given,
+                store=self._bridge.store,
+                progress=lambda done, total, stage: request.progress(round(done), round(total), stage),
+            )
+        return {
+            "found": found.found,
+            "connection": _json_connection(found.connection),
+            "diagnosis": found.diagnosis,
+            "causes": list(found.causes),
+            "names": list(found.names),
+        }
+
+    # -- management ---------------------------------------------------------------------------------------------------
+
+    async def reload(self, request: Request) -> Any:
+        """Read the configuration again."""
+        return {"changed": await self._bridge.reload()}
+
+    async def add(self, request: Request) -> Any:
+        """Add a managed meter."""
+        meter_id, _, config = self._wanted(request)
+        if meter_id in self._bridge.config.meters:
+            raise RequestError("invalid-value", f"There is a meter '{meter_id}' already", hint="Use meter/update.")
+        return await self._write(meter_id, config)
+
+    async def update(self, request: Request) -> Any:
+        """Change a managed meter."""
+        self._managed(managed_meters.meter_id_of(request.body))
+        meter_id, _, config = self._wanted(request)
+        return await self._write(meter_id, config)
+
+    async def remove(self, request: Request) -> Any:
+        """Remove a managed meter."""
+        meter_id = managed_meters.meter_id_of(request.body)
+        self._managed(meter_id)
+        try:
+            managed_meters.remove_meter(self._bridge.config.bridge.state_dir, meter_id)
+        except OSError as error:
+            raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
+        return {"changed": await self._bridge.reload()}
+
+    async def _write(self, meter_id: str, config: Mapping[str, Any]) -> Any:
+        state_dir = self._bridge.config.bridge.state_dir
+        try:
+            await asyncio.to_thread(managed_meters.write_meter, state_dir, meter_id, config)
+        except OSError as error:
+            raise RequestError("internal", f"The meter cannot be kept: {error.strerror}") from error
+        return {"changed": await self._bridge.reload(), "file": managed_file(state_dir, meter_id).name}
+
+    def _wanted(self, request: Request, otherwise: str = "") -> tuple[str, ConnectionSettings, dict[str, Any]]:
+        """Id (or ``otherwise``), settings and configuration of a request; RequestError with every mistake."""
+        meter_id = managed_meters.meter_id_of(request.body, otherwise)
+        config = managed_meters.remote_config(request.body.get("config"), self._bridge.seal)
+        if meter_id in self._bridge.loaded.managed:
+            config = managed_meters.completed(
+                config, managed_meters.stored_config(self._bridge.config.bridge.state_dir, meter_id)
+            )
+        try:
+            parsed: tuple[Meter, ConnectionSettings] = parse_meter(meter_id, config, self._bridge.presets)
+        except ConfigMistakes as error:
+            rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
+            raise RequestError("invalid-value", error.message, detail={"mistakes": rows}) from None
+        return meter_id, parsed[1], config
+
+    def _known(self, meter_id: str) -> MeterTask:
+        if meter_id not in self._bridge.meters:
+            raise RequestError("unknown-meter", f"There is no meter '{meter_id}'")
+        return self._bridge.meters[meter_id]
+
+    def _managed(self, meter_id: str) -> None:
+        if meter_id not in self._bridge.config.meters:
+            raise RequestError("unknown-meter", f"There is no meter '{meter_id}'")
+        if meter_id not in self._bridge.loaded.managed:
+            raise RequestError(
+                "not-allowed", f"'{meter_id}' is in the bridge's own configuration file", hint="Change it there."
+            )
+
+
+def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
+    try:
+        return parse_settings({key: given[key] for key in managed_meters.LINES if given.get(key)})
+    except ConfigError as error:
+        raise RequestError("invalid-value", error.message, hint=error.hint) from None
+
+
+def _preset_row(name: str) -> dict[str, Any]:
+    try:
+        preset = load_preset(name)
+    except ConfigError:
+        preset = {}
+    return {
+        "id": name,
+        "name": str(preset.get("name") or name),
+        "manufacturer": str(preset.get("manufacturer") or ""),
+        "push_only": "push" in preset and not preset.get("connection"),  # nothing is known of how to ask it
+    }
+
+
+def _json_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``connection:`` block as JSON, without secrets."""
+    return {
+        key: f"{value[0]}:{value[1]}"
+        if isinstance(value, tuple) and len(value) == 2 and key in ("tcp", "udp")
+        else value
+        for key, value in connection.items()
+        if "password" not in key and not key.endswith("_key")
+    }

@@ -1,0 +1,1 @@
+"""Commands that talk to a meter, one file each."""

@@ -1,0 +1,1 @@
+"""Commands that need no meter: octets explained, pushes heard, meters simulated."""

@@ -1,0 +1,1 @@
+"""Associations: proposal, proof of the secret, ciphering at work."""

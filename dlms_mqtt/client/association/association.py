@@ -1,0 +1,247 @@
+"""Opening an association: what we propose, what the meter agrees to, and the proof of the secret (passes 1 to 4)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dlms_mqtt.client.line.exchange import Exchange
+from dlms_mqtt.client.refusals import service_refused
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    MeterRefused,
+    RemoteProtocolError,
+    SecurityError,
+)
+from dlms_mqtt.protocol.acse.messages import (
+    AUTHENTICATION_REQUIREMENT,
+    Aare,
+    Aarq,
+    ApplicationContext,
+    Mechanism,
+    Rlrq,
+    ServiceUserDiagnostic,
+)
+from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.security import MECHANISMS, Cipher, make_challenge
+
+log = logging.getLogger("dlms_mqtt.client")
+
+_COMMON = (
+    Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
+    | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
+    | Conformance.MULTIPLE_REFERENCES
+)
+PROPOSALS = {
+    "ln": _COMMON
+    | Conformance.PRIORITY_MGMT_SUPPORTED
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.DATA_NOTIFICATION
+    | Conformance.ACCESS
+    | Conformance.GET
+    | Conformance.SET
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.EVENT_NOTIFICATION
+    | Conformance.ACTION,
+    "sn": _COMMON
+    | Conformance.READ
+    | Conformance.WRITE
+    | Conformance.UNCONFIRMED_WRITE
+    | Conformance.INFORMATION_REPORT
+    | Conformance.PARAMETERIZED_ACCESS,
+}
+_MECHANISMS = {row.word: row.mechanism for row in MECHANISMS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """What client and meter agreed on. ``max_pdu``: octets the meter takes in one APDU (0: any)."""
+
+    conformance: Conformance
+    max_pdu: int
+    vaa: int = 7
+    system_title: bytes = b""
+    mechanism: int = 0
+    own_challenge: bytes = b""
+    peer_challenge: bytes = b""
+    unknown: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def high(self) -> bool:
+        """Is the proof of the secret (passes 3 and 4) still to come?"""
+        return self.mechanism >= Mechanism.HLS
+
+
+def proposal(settings: ConnectionSettings) -> Conformance:
+    """The services we propose: those of the configuration, else all that we have."""
+    if settings.conformance:
+        return Conformance.from_names(settings.conformance)
+    blocks = Conformance.GENERAL_BLOCK_TRANSFER if settings.gbt_window else Conformance(0)
+    general = settings.protection != "none" and settings.ciphering.startswith("general")
+    protection = Conformance.GENERAL_PROTECTION if general else Conformance(0)
+    return PROPOSALS[settings.referencing] | blocks | protection
+
+
+def initiate_request(settings: ConnectionSettings, dedicated_key: Secret | None) -> bytes:
+    """The InitiateRequest, plain."""
+    return InitiateRequest(
+        dedicated_key=dedicated_key, conformance=proposal(settings), max_pdu_size=settings.max_pdu
+    ).encode()
+
+
+def _context(settings: ConnectionSettings, ciphered: bool) -> ApplicationContext:
+    plain = ApplicationContext.LN if settings.referencing == "ln" else ApplicationContext.SN
+    return ApplicationContext(plain + 2) if ciphered else plain
+
+
+def _aarq(
+    settings: ConnectionSettings, title: bytes, cipher: Cipher | None, dedicated_key: Secret | None, challenge: bytes
+) -> Aarq:
+    mechanism = _MECHANISMS[settings.authentication]
+    information = initiate_request(settings, dedicated_key)
+    value = settings.password if mechanism is Mechanism.LLS else Secret(challenge) if challenge else None
+    return Aarq(
+        application_context=_context(settings, cipher is not None and bool(cipher.security)),
+        calling_ap_title=title or None,
+        acse_requirements=AUTHENTICATION_REQUIREMENT if mechanism else None,
+        mechanism=mechanism or None,
+        authentication_value=value,
+        user_information=cipher.protect_initiate(information) if cipher else information,
+    )
+
+
+async def associate(
+    exchange: Exchange,
+    settings: ConnectionSettings,
+    random: Callable[[int], bytes],
+    *,
+    title: bytes = b"",
+    cipher: Cipher | None = None,
+    dedicated_key: Secret | None = None,
+) -> Association:
+    """Send the AARQ and read the AARE. AssociationRefused, AuthenticationRefused, ServiceRefused, SecurityError."""
+    high = _MECHANISMS[settings.authentication] >= Mechanism.HLS
+    challenge = make_challenge(random, settings.challenge_length) if high else b""
+    answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
+    if not isinstance(answer, Aare):
+        raise _no_aare(answer, ciphered=bool(cipher and cipher.security))
+    _check_title(answer.responding_ap_title or b"", settings, cipher)
+    _check_result(answer, settings, cipher)
+    if high and not answer.authentication_value:
+        raise RemoteProtocolError("the meter accepted without a challenge of its own, though HLS was asked for")
+    return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
+
+
+def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:
+    """What an AARQ was answered with instead of an AARE."""
+    refused = service_refused(answer, unprotected=ciphered)
+    if refused is None:
+        return RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
+    if ciphered and isinstance(answer, ExceptionResponse) and answer.service == ServiceError.OTHER_REASON:
+        # Meters that could not decipher the AARQ may say no more than this: a wrong key must not be tried for ever.
+        return AuthenticationRefused(
+            refused.message,
+            code=refused.code,
+            name=refused.name,
+            hint="A key or the security suite may be wrong. It is not tried again by itself: meters lock.",
+        )
+    return refused
+
+
+def _check_title(title: bytes, settings: ConnectionSettings, cipher: Cipher | None) -> None:
+    """SecurityError when the meter calls itself otherwise than it should."""
+    expected = settings.meter_system_title
+    if cipher is not None and title:
+        cipher.learn_title(title)
+    elif title and expected and title != expected:
+        raise SecurityError(f"the meter's system title is {title.hex()}, {expected.hex()} is expected", reason="title")
+
+
+def _agreed(
+    answer: Aare, settings: ConnectionSettings, cipher: Cipher | None, challenge: bytes, mechanism: int
+) -> Association:
+    response = _initiate_response(answer, cipher)
+    return Association(
+        conformance=response.conformance,
+        max_pdu=response.max_pdu_size,
+        vaa=response.vaa,
+        system_title=answer.responding_ap_title or settings.meter_system_title or b"",
+        mechanism=mechanism,
+        own_challenge=challenge,
+        peer_challenge=bytes(answer.authentication_value or b""),
+        unknown=answer.unknown,
+    )
+
+
+def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
+    information = answer.initiate
+    if not information:
+        raise RemoteProtocolError("the meter accepted the association without saying what it offers")
+    message = decode_apdu(cipher.unprotect_initiate(information) if cipher else information)
+    if isinstance(message, InitiateResponse):
+        return message
+    raise service_refused(message) or RemoteProtocolError(f"the AARE carries {type(message).__name__}")
+
+
+_WRONG_SECRET = {
+    ServiceUserDiagnostic.AUTHENTICATION_FAILURE,
+    ServiceUserDiagnostic.AUTHENTICATION_REQUIRED,
+    ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED,
+    ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED,
+}
+_HINTS: dict[int, str] = {
+    ServiceUserDiagnostic.NO_REASON_GIVEN: "Often an earlier association that was never released (wait for the meter's "
+    "inactivity time), a client address that the meter does not know, or a wrong password.",
+    ServiceUserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "Try the other referencing (ln, sn), or with or "
+    "without ciphering.",
+    ServiceUserDiagnostic.AUTHENTICATION_FAILURE: "The password or key is wrong. It is not tried again by itself: "
+    "meters lock.",
+    ServiceUserDiagnostic.AUTHENTICATION_REQUIRED: "This client address needs a password or key.",
+    ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "This client address needs an authentication.",
+    ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "The meter wants another authentication "
+    "mechanism for this client address.",
+    ServiceUserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "The meter wants a system title, or does not take ours.",
+}
+
+
+def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | None) -> None:
+    if answer.accepted:
+        return
+    code = answer.diagnostic.code if answer.diagnostic else 0
+    ours = isinstance(code, ServiceUserDiagnostic)  # the provider counts its own diagnostics, which explain themselves
+    wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
+    kind = AuthenticationRefused if wrong else AssociationRefused
+    raise kind(
+        f"the meter refused the association: {answer.text}{_explanation(answer, cipher)}",
+        code=int(code),
+        name=answer.diagnostic.text if answer.diagnostic else "",
+        hint=_HINTS.get(int(code), "") if ours else "",
+    )
+
+
+def _explanation(answer: Aare, cipher: Cipher | None) -> str:
+    """What the user-information of a refusal adds; it may be missing or unreadable, which is no second error."""
+    if not answer.user_information:
+        return ""
+    try:
+        message = decode_apdu(cipher.unprotect_initiate(answer.user_information) if cipher else answer.user_information)
+    except RemoteProtocolError as error:
+        log.debug("user-information of the refusal cannot be read: %s", error)
+        return ""
+    refused = service_refused(message)
+    return f" ({refused.name})" if isinstance(refused, MeterRefused) else ""
+
+
+def release_request(settings: ConnectionSettings, cipher: Cipher | None) -> Rlrq:
+    """The RLRQ; in a ciphered association it carries a ciphered InitiateRequest."""
+    if cipher is None or not cipher.security:
+        return Rlrq()
+    return Rlrq(user_information=cipher.protect_initiate(initiate_request(settings, None)))

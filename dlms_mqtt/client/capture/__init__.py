@@ -1,0 +1,1 @@
+"""A session recorded so that it can be played again, made anonymous."""

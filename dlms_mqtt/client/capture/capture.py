@@ -1,0 +1,325 @@
+"""A session written down so that it can be played again and shown to anybody: frames with times, questions and answers.
+
+``Recorder`` listens on a transport; the ``Anonymiser`` goes over what is written. What was ciphered is kept in plain,
+because no key may go with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from dlms_mqtt.client.capture.anonymiser import Anonymiser
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import DecodeError, DlmsMqttError
+from dlms_mqtt.protocol.acse.messages import Aare, Aarq
+from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser
+from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.seven_bit import add_parity, has_parity, strip_parity
+from dlms_mqtt.protocol.framing.stream.decoder import Message, StreamDecoder
+from dlms_mqtt.protocol.security import Cipher, Unprotected
+from dlms_mqtt.transport.base import SerialFormat, Transport
+
+FORMAT = "dlms-mqtt-capture-1"
+SENT, RECEIVED = ">", "<"
+_ASSOCIATING, _AARQ = range(0x60, 0x64), 0x60
+_NUMBER = re.compile(rb"\d{6,}")
+_OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
+_TITLE = re.compile(r"\b[0-9a-f]{16}\b")
+_LEFT_OUT = {
+    "serial",
+    "tcp",
+    "udp",
+    "iec_address",
+    "system_title",
+    "meter_system_title",
+    "invocation_counter",
+    "wake_up",
+}
+
+
+@dataclass(slots=True)
+class Recorder(Transport):
+    """A transport that writes down what goes through another one: seconds since the start, direction, octets."""
+
+    inner: Transport
+    clock: Callable[[], float]
+    log: list[tuple[float, str, bytes]] = field(default_factory=list)
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.name = self.inner.name
+        self.datagram = self.inner.datagram
+        self.started = self.clock()
+
+    def _note(self, direction: str, data: bytes) -> bytes:
+        if data:
+            self.log.append((round(self.clock() - self.started, 3), direction, bytes(data)))
+        return data
+
+    @property
+    def format(self) -> SerialFormat | None:
+        """As of the line."""
+        return self.inner.format
+
+    async def open(self) -> None:
+        """Open the line."""
+        await self.inner.open()
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self.inner.close()
+
+    def write(self, data: bytes) -> None:
+        """Write and note it."""
+        self.inner.write(self._note(SENT, data))
+
+    async def drain(self) -> None:
+        """Wait until it has left."""
+        await self.inner.drain()
+
+    async def read(self, timeout: float | None) -> bytes:
+        """Read and note it."""
+        return self._note(RECEIVED, await self.inner.read(timeout))
+
+    def discard(self) -> bytes:
+        """Throw away, and note what was thrown away."""
+        return self._note(RECEIVED, self.inner.discard())
+
+    async def configure(self, **values: Any) -> None:
+        """Change speed and parity."""
+        await self.inner.configure(**values)
+
+    async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Set the modem lines."""
+        await self.inner.lines(dtr, rts)
+
+    async def send_break(self, seconds: float = 0.3) -> None:
+        """Hold the line in the break state."""
+        await self.inner.send_break(seconds)
+
+
+class Unveiler:
+    """Remembers the plain text of every ciphered message of a client."""
+
+    def __init__(self, client: DlmsClient) -> None:
+        self.plain: dict[bytes, bytes] = {}
+        self._make = client.ciphering.new_cipher
+        client.ciphering.new_cipher = self._new_cipher  # type: ignore[method-assign]
+
+    def _new_cipher(self) -> Cipher | None:
+        cipher = self._make()
+        if cipher is not None:
+            protect, unprotect = cipher.protect_apdu, cipher.open
+            cipher.protect_apdu = lambda apdu, form=None: self._sealed(protect(apdu, form), apdu)  # type: ignore[method-assign]
+            cipher.open = lambda apdu: self._opened(apdu, unprotect(apdu))  # type: ignore[method-assign]
+        return cipher
+
+    def _sealed(self, ciphered: bytes, plain: bytes) -> bytes:
+        self.plain[ciphered] = plain
+        return ciphered
+
+    def _opened(self, ciphered: bytes, opened: Unprotected) -> Unprotected:
+        self.plain[ciphered] = opened.plaintext
+        return opened
+
+
+def capture_document(
+    recorder: Recorder,
+    settings: ConnectionSettings,
+    facts: Mapping[str, Any],
+    anonymiser: Anonymiser,
+    plain: Mapping[bytes, bytes],
+) -> dict[str, Any]:
+    """The capture as it is written to YAML: nothing in it names the meter or opens it."""
+    ciphered = settings.protection != "none"
+    notes = ["The session was ciphered: frames are left out, messages are in plain."] if ciphered else []
+    said, begin = _exchanges(recorder.log, settings.link_framing, plain)
+    exchanges = [[anonymiser.clean(apdu).hex() for apdu in row] for row in said]
+    frames = [] if ciphered else _frames(recorder.log, settings.link_framing, anonymiser)
+    return {
+        "format": FORMAT,
+        "connection": _connection(settings),
+        "facts": {
+            key: anonymiser.clean_text(value) if isinstance(value, str) else value for key, value in facts.items()
+        },
+        "notes": notes,
+        "begin": begin,
+        "exchanges": exchanges,
+        "frames": frames,
+    }
+
+
+def _connection(settings: ConnectionSettings) -> dict[str, Any]:
+    rows = [row for row in fields(settings) if not row.metadata["secret"] and row.name not in _LEFT_OUT]
+    values = {row.name: getattr(settings, row.name) for row in rows if getattr(settings, row.name) != row.default}
+    plain = {key: value if isinstance(value, str | int | float) else str(value) for key, value in values.items()}
+    return plain | {"framing": settings.link_framing, "client": settings.client, "server": settings.server}
+
+
+def _exchanges(
+    log: Iterable[tuple[float, str, bytes]], framing: str, plain: Mapping[bytes, bytes]
+) -> tuple[list[list[bytes]], int]:
+    """Questions with their answers, in order; what was not answered is left out, and so are the associations.
+
+    Also the place where the last association begins: before it, the invocation counter may have been asked for.
+    """
+    rows, begin = list[list[bytes]](), 0
+    for direction, apdu in _messages(log, framing):
+        if apdu[:1] and apdu[0] in _ASSOCIATING:
+            if apdu[0] == _AARQ:
+                begin = len(_answered(rows))
+            continue
+        opened = plain.get(apdu, apdu)
+        if direction == SENT:
+            rows.append([opened])
+        elif rows and opened != rows[-1][0]:  # a line with echo gives back the question
+            rows[-1].append(opened)
+    return _answered(rows), begin
+
+
+def _answered(rows: list[list[bytes]]) -> list[list[bytes]]:
+    return [row for row in rows if len(row) > 1]
+
+
+def _messages(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[tuple[str, bytes]]:
+    decoders = {direction: StreamDecoder((framing,)) for direction in (SENT, RECEIVED)}
+    for seconds, direction, data in log:
+        for event in decoders[direction].feed(data, seconds):
+            if isinstance(event, Message):
+                yield direction, event.apdu
+
+
+@dataclass(slots=True)
+class _Row:
+    """A frame, or octets that are none (sign-on, noise, other framings): as they came, without a pause of the other."""
+
+    seconds: float
+    direction: str
+    content: Frame | bytearray
+
+    @property
+    def octets(self) -> bytes:
+        """What may name the meter; of a sign-on on an eight-bit port without the parity bits."""
+        if isinstance(self.content, Frame):
+            return self.content.information
+        octets = bytes(self.content)
+        return strip_parity(octets) if has_parity(octets) else octets
+
+    def encode(self, cleaned: bytes) -> bytes:
+        """With other octets in their place, check sequences and parity bits made anew."""
+        if isinstance(self.content, Frame):
+            return self.content._replace(information=cleaned).encode()
+        return add_parity(cleaned) if has_parity(bytes(self.content)) else cleaned
+
+
+def _frames(log: Iterable[tuple[float, str, bytes]], framing: str, anonymiser: Anonymiser) -> list[list[Any]]:
+    """What went over the line, cleaned: each direction as one stream, because a name may lie across rows."""
+    rows = list(_rows(log, framing))
+    for direction in (SENT, RECEIVED):
+        own = [row for row in rows if row.direction == direction]
+        with_parity = [not isinstance(row.content, Frame) and has_parity(row.octets) for row in own]
+        octets = [
+            strip_parity(row.octets) if parity else row.octets for row, parity in zip(own, with_parity, strict=True)
+        ]
+        cleaned = anonymiser.clean_parts(octets)
+        for row, part, parity in zip(own, cleaned, with_parity, strict=True):
+            row.content = bytearray(row.encode(add_parity(part) if parity else part))
+    return [[row.seconds, row.direction, row.content.hex()] for row in rows if isinstance(row.content, bytearray)]
+
+
+def _rows(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[_Row]:
+    parsers = {direction: FrameParser(Statistics()) for direction in (SENT, RECEIVED)}
+    run: _Row | None = None
+    for seconds, direction, data in log:
+        parser = parsers[direction]
+        if framing == "hdlc" and (b"~" in data or parser.pending):
+            if run is not None:
+                yield run
+            run = None
+            parser.feed(data)
+            while (frame := parser.next()) is not None:
+                if isinstance(frame, Frame):
+                    yield _Row(seconds, direction, frame)
+        elif framing == "hdlc" and run is not None and run.direction == direction:
+            assert isinstance(run.content, bytearray)  # noqa: S101
+            run.content += data
+        else:
+            if run is not None:
+                yield run
+            run = _Row(seconds, direction, bytearray(data))
+    if run is not None:
+        yield run
+
+
+def _proofs(messages: Iterable[tuple[str, bytes]], plain: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Challenges and their answers in the messages that open an association: they let a weak password be guessed."""
+    for _, apdu in messages:
+        opened = plain.get(apdu, apdu)
+        try:
+            found = decode_apdu(opened)
+        except DecodeError:
+            continue
+        if isinstance(found, Aarq | Aare):
+            yield bytes(found.authentication_value or b"")
+            continue
+        for at, octet in enumerate(opened[:-1]):  # the parameter of reply_to_HLS and its answer end their messages
+            if octet == _OCTET_STRING and opened[at + 1] in _PROOFS and at + 2 + opened[at + 1] == len(opened):
+                yield opened[at + 2 :]
+
+
+def _names(recorder: Recorder, framing: str, *, broken_off: bool) -> Iterator[bytes]:
+    """What names the meter in the octets themselves: titles of associations, numbers of six digits in a sign-on.
+
+    ``broken_off``: nobody knows what was read last, so every number of six digits that came is taken for one.
+    """
+    for _, apdu in _messages(recorder.log, framing):
+        with contextlib.suppress(DecodeError):
+            if apdu[:1] in (b"\x60", b"\x61") and isinstance(found := decode_apdu(apdu), Aarq | Aare):
+                yield (found.calling_ap_title if isinstance(found, Aarq) else found.responding_ap_title) or b""
+    for row in _rows(recorder.log, framing):
+        if broken_off or not isinstance(row.content, Frame):
+            yield from _NUMBER.findall(row.octets)
+
+
+async def record_session(
+    settings: ConnectionSettings,
+    *,
+    transport: Transport,
+    clock: Callable[[], float],
+    salt: bytes,
+    work: Callable[[DlmsClient, dict[str, Any], list[bytes]], Awaitable[None]],
+    store: Any = None,
+    hide: Iterable[bytes] = (),
+    failed: Callable[[DlmsMqttError], None] = lambda _error: None,
+) -> dict[str, Any]:
+    """Run ``work`` in a session and give the capture; an error of the meter ends the session but not the capture.
+
+    ``work`` fills in facts, what to tell of the meter, and names, the octets that must be replaced; ``failed`` is told
+    the error.
+    """
+    recorder = Recorder(transport, clock)
+    client = DlmsClient(settings, transport=recorder, store=store)
+    unveiler = Unveiler(client)
+    facts: dict[str, Any] = {}
+    titles = (client.ciphering.title, settings.meter_system_title or b"")
+    names: list[bytes] = [*titles, settings.iec_address.encode()]
+    opened = None
+    try:
+        async with client:
+            opened = len(recorder.log)
+            names.append(client.association.system_title)
+            await work(client, facts, names)
+    except DlmsMqttError as error:
+        facts["error"] = _TITLE.sub("(a system title)", error.message)
+        failed(error)
+    framing = settings.link_framing
+    names += _names(recorder, framing, broken_off="error" in facts)
+    proofs = _proofs(_messages(recorder.log[:opened], framing), unveiler.plain)
+    anonymiser = Anonymiser(filter(None, names), [*map(bytes, settings.secrets), *proofs], salt, hide)
+    return capture_document(recorder, settings, facts, anonymiser, unveiler.plain)

@@ -1,0 +1,62 @@
+"""Opening the line: power for the head, wake-up, and the sign-on of IEC 62056-21 where the meter wants one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import ResponseTimeout
+from dlms_mqtt.transport import Transport
+
+log = logging.getLogger("dlms_mqtt.client")
+
+DIRECT_BAUD = 9600
+_WAKING = 1.6  # s between a break and the first octet: IEC 62056-21 leaves 1.5 to 1.7 after a wake-up
+
+
+async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
+    """Open the transport and bring the line to where HDLC or the wrapper can begin. TransportError.
+
+    True where a sign-on was answered: then there is a meter at the other end.
+    """
+    await transport.open()
+    await make_ready(transport, settings)
+    if settings.opening == "direct":
+        await _direct(transport, settings)
+        return False
+    from dlms_mqtt.client.line.sign_on import sign_on
+
+    try:
+        await sign_on(transport, settings)
+    except ResponseTimeout as error:
+        if settings.opening != "auto":
+            raise
+        log.debug("%s: no answer to the sign-on (%s); trying without one", transport.name, error)
+        await _direct(transport, settings)
+        return False
+    return True
+
+
+async def make_ready(transport: Transport, settings: ConnectionSettings) -> None:
+    """Give the head its power and time to start, and wake a meter that waits for a break. TransportError."""
+    await transport.lines(settings.dtr, settings.rts)
+    if settings.opening_delay:
+        await asyncio.sleep(settings.opening_delay)
+    await wake_by_break(transport, settings)
+
+
+async def wake_by_break(transport: Transport, settings: ConnectionSettings) -> None:
+    """Hold the line in the break state and give the meter time to wake, where that is wanted. TransportError."""
+    if settings.wake_up_break:
+        await transport.send_break(settings.wake_up_break)
+        await asyncio.sleep(_WAKING)
+
+
+async def _direct(transport: Transport, settings: ConnectionSettings) -> None:
+    parity = settings.parity or "none"
+    await transport.configure(baud=settings.baud or DIRECT_BAUD, data_bits=8, parity=parity)
+    if settings.wake_up:
+        transport.write(settings.wake_up)
+        await transport.drain()
+    transport.discard()

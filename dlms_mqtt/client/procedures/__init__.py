@@ -1,0 +1,1 @@
+"""What takes several services: object list, load profiles, clock, image transfer."""

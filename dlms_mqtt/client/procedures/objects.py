@@ -1,0 +1,147 @@
+"""What a meter has: the object list of the association, kept between sessions, and classes for bare OBIS codes.
+
+The list is long and slow to read, and it differs by client, authentication and firmware; it is kept under all three
+and the meter's own name, so another meter on the same line never gets the list of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
+from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.state.store import Store
+
+LOGICAL_DEVICE_NAME = AttributeDescriptor(1, Obis((0, 0, 42, 0, 0, 255)), 2)
+FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
+_ASSOCIATION = {"ln": 15, "sn": 12}
+_ACCESS_RIGHTS_LIST = 3
+_FIRST_WITH_RIGHTS = 1  # version of Association SN
+_DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
+
+
+class ObjectRef(NamedTuple):
+    """An object as a person names it: ``[CLASS/]OBIS[:NUMBER]``; None where it was left out."""
+
+    class_id: int | None
+    obis: Obis
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the meter says it is; empty where it does not say."""
+
+    system_title: str
+    logical_device_name: str
+    firmware: str
+
+    @property
+    def name(self) -> str:
+        """A name that no other meter has, or an empty one."""
+        return self.logical_device_name or self.system_title
+
+
+async def identify(client: DlmsClient) -> Identity:
+    """Ask the meter who it is (one round trip)."""
+    name, firmware = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
+    return Identity(client.association.system_title.hex(), text_of(name), text_of(firmware))
+
+
+def text_of(answer: Data | MeterRefused) -> str:
+    """A name or number that the meter gives as text or octets; empty for a refusal."""
+    value = answer.value if isinstance(answer, Data) else ""
+    if isinstance(value, bytes):
+        return value.decode("ascii") if value.isascii() and value.decode("ascii").isprintable() else value.hex()
+    return str(value)
+
+
+async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh: bool = False) -> Sequence[ObjectInfo]:
+    """The object list of this association, from the store where it is the same meter and firmware."""
+    settings = client.settings
+    identity = await identify(client) if store is not None else None
+    decoder = _DECODERS[settings.referencing]
+    access = settings.authentication + ("" if settings.referencing == "ln" else f" {settings.referencing}")
+    key = (identity.name, settings.client, access, identity.firmware) if identity else None
+    if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
+        return await _with_rights(client, decoder(kept))
+    if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
+        return await _with_rights(client, tuple(client.memory.short_names.values()))
+    octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
+    objects = decoder(octets)
+    if store is not None and key and key[0]:
+        store.keep_object_list(*key, octets)
+    return await _with_rights(client, objects)
+
+
+async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Sequence[ObjectInfo]:
+    """With short names the rights are in an attribute of their own, which older associations do not have."""
+    if client.settings.referencing != "sn":
+        return objects
+    association = next((item for item in objects if item.class_id == _ASSOCIATION["sn"]), None)
+    if association is None or association.version < _FIRST_WITH_RIGHTS:
+        return objects
+    rights = AttributeDescriptor(_ASSOCIATION["sn"], client.settings.association, _ACCESS_RIGHTS_LIST)
+    try:
+        return add_access_rights_sn(objects, await client.get_raw(rights), association.version)
+    except MeterRefused:
+        return objects
+
+
+async def resolve(client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None) -> list[int]:
+    """The class of each object: as given, else as nearly every meter has it, else as this meter's list says.
+
+    AccessRefused for an object that is in none of them.
+    """
+    classes = [ref.class_id if ref.class_id is not None else default_class(ref.obis) for ref in refs]
+    if None not in classes:
+        return [found for found in classes if found is not None]
+    listed = {item.obis: item.class_id for item in await read_objects(client, store)}
+    return [
+        _found(ref, listed.get(ref.obis)) if found is None else found for ref, found in zip(refs, classes, strict=True)
+    ]
+
+
+def _found(ref: ObjectRef, class_id: int | None) -> int:
+    if class_id is None:
+        raise AccessRefused(
+            f"the meter has no object {ref.obis}",
+            code=4,
+            name="object-undefined",
+            target=str(ref.obis),
+            hint="`dlms-mqtt objects` lists what it has; or name the class: CLASS/OBIS.",
+        )
+    return class_id
+
+
+async def held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | None:
+    """The value that is there; None where the meter does not show it."""
+    try:
+        return await client.get(attribute)
+    except AccessRefused:
+        return None
+
+
+async def type_of(client: DlmsClient, attribute: AttributeDescriptor) -> DataType:
+    """The type of the value that is there, else the class's; only the meter knows the first. ConfigError."""
+    found = await held(client, attribute)
+    if found is not None:
+        return found.type
+    row = find(attribute.class_id)
+    fixed = row.attribute(attribute.attribute) if row else None
+    if fixed is None or fixed.type is None:
+        raise ConfigError(
+            f"the type of {attribute} is not known, and it cannot be read",
+            hint="State it: --type, or 'type' in a request.",
+        )
+    return fixed.type

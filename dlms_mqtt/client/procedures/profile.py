@@ -1,0 +1,234 @@
+"""Load profiles and event logs (Profile generic, class 7): only the rows that are asked for, as typed records.
+
+Meters differ in what they allow, so three ways are tried in this order and the one that works is remembered: rows by
+range of the sort object, rows by entry number, the whole buffer. Whatever the way, rows outside the range are dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any
+
+from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit, capture_objects
+from dlms_mqtt.errors import AccessRefused, MeterRefused, RemoteProtocolError, ServiceRefused
+from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, entry_access, range_access
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_rows, fill_nulls
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.obis import Obis
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.client import DlmsClient
+
+log = logging.getLogger("dlms_mqtt.client")
+
+PROFILE_GENERIC = 7
+_CLOCK = 8
+_FIFO, _LIFO = 1, 2
+_MARGIN = 3  # entries read beyond the estimate: the meter's clock is not ours
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: what it captures, its DLMS type, and scaler and unit where the captured attribute has them."""
+
+    source: CaptureObject
+    scaler_unit: ScalerUnit | None = None
+    type: DataType | None = None
+
+    @property
+    def is_time(self) -> bool:
+        """Does it hold the time of the row?"""
+        return self.source.class_id == _CLOCK and self.source.attribute == 2
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileShape:
+    """What does not change from row to row. ``period``: seconds between rows, 0 when rows come by event."""
+
+    columns: tuple[Column, ...]
+    period: int
+    sort_method: int
+    sort_object: CaptureObject | None
+
+    @property
+    def time_column(self) -> int | None:
+        """Index of the column with the time of the row."""
+        return next((index for index, column in enumerate(self.columns) if column.is_time), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Rows of plain values in the order of ``columns``; times are aware, numbers raw (``Column.scaler_unit``)."""
+
+    obis: Obis
+    columns: tuple[Column, ...]
+    rows: list[tuple[Any, ...]]
+    period: int
+    time_column: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows: between two times (aware), or ``count`` entries from number ``first`` on (1 is the meter's first)."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    first: int | None = None
+    count: int | None = None
+
+    @property
+    def by_entry(self) -> bool:
+        """Are rows wanted by number?"""
+        return self.first is not None or self.count is not None
+
+    def cut(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The rows by number out of a whole buffer."""
+        first = (self.first or 1) - 1
+        return rows[first : first + self.count if self.count else None]
+
+    def keeps(self, moment: Any) -> bool:
+        """Is a row with this time wanted? A row without a usable time is."""
+        if not isinstance(moment, datetime):
+            return True
+        return (self.start is None or moment >= self.start) and (self.end is None or moment <= self.end)
+
+
+ALL = Selection()
+
+
+async def read_profile(
+    client: DlmsClient,
+    obis: Obis,
+    selection: Selection = ALL,
+    *,
+    tz: tzinfo = UTC,
+    sense: int = -1,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Profile:
+    """The wanted rows. ``tz``: the meter's zone, for times that do not say it; ``sense``: see ``DateTime``.
+
+    AccessRefused and ServiceRefused when every way was refused, DecodeError.
+    """
+    shape = await _shape(client, obis)
+    buffer, whole = await _buffer(_Request(client, obis, shape, selection, tz, sense, now))
+    times = [] if shape.time_column is None else [shape.time_column]
+    decoded = decode_rows(buffer, times=times, tz=tz, sense=sense)
+    rows = fill_nulls(decoded.rows, times=times, period=timedelta(seconds=shape.period) if shape.period else None)
+    if whole and selection.by_entry:
+        rows = selection.cut(rows)
+    if times:
+        rows = [row for row in rows if selection.keeps(row[times[0]])]
+    columns = tuple(
+        Column(column.source, column.scaler_unit, decoded.types[index] if index < len(decoded.types) else None)
+        for index, column in enumerate(shape.columns)
+    )
+    return Profile(obis, columns, rows, shape.period, shape.time_column)
+
+
+def attribute(obis: Obis, number: int) -> AttributeDescriptor:
+    """An attribute of a profile."""
+    return AttributeDescriptor(PROFILE_GENERIC, obis, number)
+
+
+async def _shape(client: DlmsClient, obis: Obis) -> ProfileShape:
+    """Capture objects, period, sort rule, and scaler and unit of each column: read once and kept."""
+    known = client.memory.profiles.get(obis)
+    if isinstance(known, ProfileShape):
+        return known
+    objects, period, method, sort = await client.get_many([attribute(obis, number) for number in (3, 4, 5, 6)])
+    if isinstance(objects, MeterRefused):
+        raise objects
+    sources = capture_objects(objects)
+    columns = await _columns(client, sources)
+    sort_object = _capture_object(sort) or next((c.source for c in columns if c.is_time), None)
+    shape = ProfileShape(columns, _number(period, 0), _number(method, _FIFO), sort_object)
+    client.memory.profiles[obis] = shape
+    return shape
+
+
+async def _columns(client: DlmsClient, sources: Sequence[CaptureObject]) -> tuple[Column, ...]:
+    captured = [AttributeDescriptor(*source[:3]) for source in sources]
+    scalers = await client.scalers(captured)
+    return tuple(Column(source, scaler) for source, scaler in zip(sources, scalers, strict=True))
+
+
+def _number(answer: Data | MeterRefused, default: int) -> int:
+    return answer.value if isinstance(answer, Data) and isinstance(answer.value, int) else default
+
+
+def _capture_object(answer: Data | MeterRefused) -> CaptureObject | None:
+    """The sort object; meters that do not sort give one of zeros, or none."""
+    try:
+        found = CaptureObject.from_data(answer) if isinstance(answer, Data) else None
+    except RemoteProtocolError:
+        return None
+    return found if found and found.class_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One question for rows, and what is needed to phrase it."""
+
+    client: DlmsClient
+    obis: Obis
+    shape: ProfileShape
+    selection: Selection
+    tz: tzinfo
+    sense: int
+    now: Callable[[], datetime]
+
+    def octets(self, moment: datetime) -> Data:
+        """A time as the meter's own clock would show it."""
+        local = DateTime.from_datetime(moment.astimezone(self.tz), sense=self.sense)
+        return Data(DataType.OCTET_STRING, local.encode())
+
+
+async def _by_range(request: _Request) -> AccessSelector | None:
+    sort, start = request.shape.sort_object, request.selection.start
+    if start is None or sort is None or sort.class_id != _CLOCK:
+        return None
+    # Some meters refuse an open end, and some a wildcard.
+    end = request.selection.end or request.now() + timedelta(days=1)
+    return range_access(sort, request.octets(start), request.octets(end))
+
+
+async def _by_entry(request: _Request) -> AccessSelector | None:
+    selection, shape = request.selection, request.shape
+    if selection.by_entry:
+        first = selection.first or 1
+        return entry_access(first, first + selection.count - 1 if selection.count else 0)
+    if selection.start is None or not shape.period or shape.sort_method not in (_FIFO, _LIFO):
+        return None
+    wanted = max(0, int((request.now() - selection.start) / timedelta(seconds=shape.period))) + _MARGIN
+    if shape.sort_method == _LIFO:
+        return entry_access(1, wanted)
+    used = _number((await request.client.get_many([attribute(request.obis, 7)]))[0], 0)
+    return entry_access(max(1, used - wanted + 1)) if used else None
+
+
+_WAYS: tuple[Callable[[_Request], Awaitable[AccessSelector | None]], ...] = (_by_range, _by_entry)
+
+
+async def _buffer(request: _Request) -> tuple[bytes, bool]:
+    """The encoded rows by the first way that the meter allows, and whether that is the whole buffer."""
+    client, buffer = request.client, attribute(request.obis, 2)
+    refused = client.memory.refused_selectors.setdefault(request.obis, set())
+    for way in _WAYS if _selective(client) else ():
+        access = await way(request)
+        if access is None or access[0] in refused:
+            continue
+        try:
+            return await client.get_raw(buffer, access), False
+        except (AccessRefused, ServiceRefused) as error:
+            log.debug("%s: selector %d was refused: %s", request.obis, access[0], error)
+            refused.add(access[0])
+    return await client.get_raw(buffer), True
+
+
+def _selective(client: DlmsClient) -> bool:
+    wanted = Conformance.PARAMETERIZED_ACCESS if client.settings.referencing == "sn" else Conformance.SELECTIVE_ACCESS
+    return client.settings.pre_established or bool(client.association.conformance & wanted)

@@ -1,0 +1,1 @@
+"""GET, SET, ACTION and ACCESS with logical and with short names."""

@@ -1,0 +1,80 @@
+"""What a client has learned about one meter: sizes of answers, scalers and units, how long a list may be.
+
+Whoever polls keeps the memory between sessions; it is thrown away when another meter answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError, MeterRefused
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+
+# (class, attribute) that holds a number -> the attribute with its scaler and unit (Blue Book: Register, Extended
+# register, Demand register).
+SCALED: dict[tuple[int, int], int] = {(3, 2): 3, (4, 2): 3, (5, 2): 4, (5, 3): 4}
+
+
+def scaler_of(attribute: AttributeDescriptor) -> AttributeDescriptor | None:
+    """The attribute that holds scaler and unit of a value; None where its class has none."""
+    index = SCALED.get((attribute.class_id, attribute.attribute))
+    return None if index is None else AttributeDescriptor(attribute.class_id, attribute.obis, index)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One value that was read, with scaler and unit where its class has them."""
+
+    attribute: AttributeDescriptor
+    data: Data
+    scaler_unit: ScalerUnit | None = None
+
+    @property
+    def unit(self) -> str | None:
+        """The meter's unit as text."""
+        return self.scaler_unit.unit if self.scaler_unit else None
+
+    @property
+    def value(self) -> Any:
+        """The value in the meter's unit: exact (Decimal) where there is a scaler, else plain Python."""
+        number = isinstance(self.data.value, int | float) and self.data.type is not DataType.BOOLEAN
+        return self.scaler_unit.apply(self.data.value) if self.scaler_unit and number else self.data.plain()
+
+
+@dataclass(slots=True)
+class Memory:
+    """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list;
+    ``short_names``: the object list of a meter with short names; ``warned``: what the user was warned of already.
+    """
+
+    sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
+    scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
+    profiles: dict[Obis, object] = field(default_factory=dict)
+    refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
+    short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+    max_list: int = 0xFF
+
+    def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:
+        """Keep an object list, from the meter or from the store."""
+        self.short_names = {(item.class_id, item.obis): item for item in objects}
+
+    def learn_scaler(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
+        """Keep a scaler_unit; a refusal is kept too and not asked for again, unless it says that it will pass."""
+        try:
+            self.scalers[attribute] = ScalerUnit.from_data(answer) if isinstance(answer, Data) else None
+        except DecodeError:
+            self.scalers[attribute] = None
+        if isinstance(answer, MeterRefused) and answer.name == "temporary-failure":
+            del self.scalers[attribute]
+
+    def scaler(self, attribute: AttributeDescriptor) -> ScalerUnit | None:
+        """Scaler and unit of a value, as far as they are known."""
+        index = scaler_of(attribute)
+        return self.scalers.get(index) if index is not None else None

@@ -1,0 +1,1 @@
+"""What must survive: invocation counters, remembered facts, object lists; one SQLite file."""

@@ -1,0 +1,1 @@
+"""OBIS codes in words: key, names, unit, device class."""

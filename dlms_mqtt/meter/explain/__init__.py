@@ -1,0 +1,1 @@
+"""Captured octets in words and JSON."""

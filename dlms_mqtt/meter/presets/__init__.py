@@ -1,0 +1,1 @@
+"""Meter families: one YAML file each, with the source of every claim."""

@@ -1,0 +1,1 @@
+"""What pushed values mean: layouts, lists of vendors, P1 telegrams."""

@@ -1,0 +1,1 @@
+"""ACSE: association and release in BER, with the standard's names and numbers."""

@@ -1,0 +1,1 @@
+"""HDLC: frames, addresses, parameters, windows and the link of both sides."""

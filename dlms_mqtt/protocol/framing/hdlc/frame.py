@@ -1,0 +1,227 @@
+"""HDLC frames of format type 3 (IEC 62056-46): one frame as bytes, and finding frames in whatever the line gave.
+
+A frame is found by its length field and believed by its check sequences. A 7E inside it means nothing, and nothing is
+unstuffed: the length field makes that unnecessary.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc_hqx
+from enum import IntEnum
+from typing import NamedTuple
+
+from dlms_mqtt.errors import LocalProtocolError
+from dlms_mqtt.protocol.framing.hdlc.fcs import RESIDUE, REVERSED, START, turned
+from dlms_mqtt.protocol.framing.link import Statistics
+
+FLAG = b"\x7e"
+_FLAGS = re.compile(b"\x7e+")  # flags between frames may be repeated
+_SEGMENTED = 0x08
+MAX_LENGTH = 0x7FF  # eleven bits: everything between the flags
+MIN_LENGTH = 7
+MAX_INFO = 2030  # what fits with four-octet addresses
+
+
+class Kind(IntEnum):
+    """What a control field says; U frames by their value without the poll bit."""
+
+    I = 0x00  # noqa: E741 - the standard's name
+    RR = 0x01
+    RNR = 0x05
+    REJ = 0x09
+    SREJ = 0x0D
+    UI = 0x03
+    DM = 0x0F
+    DISC = 0x43
+    UA = 0x63
+    SNRM = 0x83
+    FRMR = 0x87
+    UNKNOWN = 0xFF
+
+
+POLL = 0x10
+
+
+def _kind(control: int) -> Kind:
+    if not control & 1:
+        return Kind.I
+    value = control & (0x0F if control & 3 == 1 else 0xEF)
+    return Kind(value) if value in Kind.__members__.values() else Kind.UNKNOWN
+
+
+KINDS = tuple(_kind(control) for control in range(256))
+
+
+class Frame(NamedTuple):
+    """A valid frame; addresses as sent."""
+
+    control: int
+    destination: bytes
+    source: bytes
+    information: bytes
+    segmented: bool
+
+    @property
+    def kind(self) -> Kind:
+        """I, RR, UA, ..."""
+        return KINDS[self.control]
+
+    @property
+    def poll(self) -> bool:
+        """The poll/final bit."""
+        return bool(self.control & POLL)
+
+    @property
+    def send_number(self) -> int:
+        """N(S) of an I frame."""
+        return self.control >> 1 & 7
+
+    @property
+    def receive_number(self) -> int:
+        """N(R) of an I or S frame."""
+        return self.control >> 5
+
+    def encode(self) -> bytes:
+        """The frame with both flags."""
+        return encode_frame(*self)
+
+
+class Damaged(NamedTuple):
+    """A frame that must not be believed: ``reason`` is header, check or cut."""
+
+    reason: str
+    raw: bytes
+
+
+def encode_frame(
+    control: int, destination: bytes, source: bytes, information: bytes = b"", segmented: bool = False
+) -> bytes:
+    """One frame with both flags. LocalProtocolError when it is too long for the length field."""
+    length = 5 + len(destination) + len(source) + (len(information) + 2 if information else 0)
+    if length > MAX_LENGTH:
+        raise LocalProtocolError(f"{len(information)} octets do not fit one HDLC frame")
+    head = b"%c%c%b%b%c" % (0xA0 | segmented << 3 | length >> 8, length & 0xFF, destination, source, control)
+    register = crc_hqx(head.translate(REVERSED), START)
+    if not information:
+        return b"~%b%b~" % (head, turned(register))
+    # The register after any right check sequence is the residue: the frame check goes on from there.
+    frame_check = turned(crc_hqx(information.translate(REVERSED), RESIDUE))
+    return b"~%b%b%b%b~" % (head, turned(register), information, frame_check)
+
+
+class FrameParser:
+    """Finds frames in a stream that is cut anywhere and has rubbish in it; what it skips is counted."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
+        self._buffer = b""
+        self._position = 0
+        self._final = False
+
+    @property
+    def pending(self) -> bytes:
+        """What has come of a frame that is not yet whole (a lone flag is nothing)."""
+        rest = self._buffer[self._position :]
+        return b"" if rest == FLAG else rest
+
+    def feed(self, data: bytes) -> None:
+        """More bytes of the stream."""
+        self._buffer = self._buffer[self._position :] + data
+        self._position = 0
+        self._final = False
+
+    def finish(self) -> None:
+        """No more will come: ``next`` gives what is whole and drops the rest."""
+        self._final = True
+
+    def next(self) -> Frame | Damaged | None:
+        """The next frame or damaged frame; None: more bytes are needed."""
+        while self._find_flag():
+            result = read_frame(self._buffer, self._position, self._final)
+            if result is None:
+                return None
+            if isinstance(result, Frame):
+                # The closing flag may open the next frame.
+                self._position += 1 + frame_length(self._buffer, self._position)
+                return result
+            self.statistics.add_noise(FLAG)
+            self._position += 1
+            if result is not NO_FRAME:
+                return result
+        return None
+
+    def _find_flag(self) -> bool:
+        """Move to the next flag that begins something; what lies before it is rubbish."""
+        found = _FLAGS.search(self._buffer, self._position)
+        start = found.start() if found else len(self._buffer)
+        if start > self._position:
+            self.statistics.add_noise(self._buffer[self._position : start])
+        self._position = found.end() - 1 if found else start
+        return found is not None
+
+
+def frame_length(buffer: bytes, flag: int) -> int:
+    """The length field of the frame whose opening flag is at ``flag``: everything between the flags."""
+    return (buffer[flag + 1] & 7) << 8 | buffer[flag + 2]
+
+
+def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged | None:
+    """The frame whose opening flag is at ``flag``; None: it is not yet whole; NO_FRAME: nothing begins there.
+
+    ``final``: nothing more will come. A closing flag that was lost is forgiven, the check sequences suffice.
+    """
+    start = flag + 1
+    try:
+        form = buffer[start]
+        if form & 0xF0 != 0xA0:
+            return NO_FRAME
+        length = (form & 7) << 8 | buffer[start + 1]
+        source_at = _address_end(buffer, start + 2)
+        control_at = _address_end(buffer, source_at) if source_at else 0
+        control = buffer[control_at]
+    except IndexError:
+        return NO_FRAME if final else None
+    header = control_at + 3 - start
+    if not control_at or header > length:
+        return NO_FRAME
+    end = start + length
+    if end >= len(buffer) and (result := _not_whole(buffer, start, length, header, final)) is not _WHOLE:
+        return result
+    mirrored = buffer[start:end].translate(REVERSED)
+    if crc_hqx(mirrored[:header], START) != RESIDUE:
+        return Damaged("header", buffer[start : start + header])
+    if length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE:
+        return Damaged("check", buffer[start:end])
+    return Frame(
+        control,
+        buffer[start + 2 : source_at],
+        buffer[source_at:control_at],
+        buffer[control_at + 3 : end - 2] if length > header else b"",
+        form & _SEGMENTED != 0,
+    )
+
+
+def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool) -> Damaged | None:
+    """A frame whose end has not come: wait for it, unless its header is wrong or nothing more will come."""
+    head = buffer[start : start + header]
+    if len(head) == header and crc_hqx(head.translate(REVERSED), START) != RESIDUE:
+        return Damaged("header", head)
+    if not final:
+        return None
+    return _WHOLE if start + length == len(buffer) else Damaged("cut", buffer[start:])
+
+
+NO_FRAME = Damaged("", b"")
+_WHOLE = Damaged("", b"")
+
+
+def _address_end(buffer: bytes, start: int) -> int:
+    """Where the address that begins at ``start`` ends; 0: it has no legal size. IndexError: not yet there."""
+    if buffer[start] & 1:
+        return start + 1
+    if buffer[start + 1] & 1:
+        return start + 2
+    if not buffer[start + 2] & 1 and buffer[start + 3] & 1:
+        return start + 4
+    return 0

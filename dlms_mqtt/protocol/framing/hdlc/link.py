@@ -1,0 +1,389 @@
+"""The HDLC link of IEC 62056-46, both sides: set up, numbered frames, windows, segments, and starting over.
+
+One rule orders the line: who sent the last poll/final bit has given the turn away. With the turn everything that is not
+acknowledged is sent again with its old N(S), followed by what is new and fits the window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from dlms_mqtt.errors import LocalProtocolError
+from dlms_mqtt.protocol.framing.hdlc.address import decode_address, encode_address
+from dlms_mqtt.protocol.framing.hdlc.frame import (
+    KINDS,
+    MAX_INFO,
+    POLL,
+    Damaged,
+    Frame,
+    FrameParser,
+    Kind,
+    encode_frame,
+)
+from dlms_mqtt.protocol.framing.hdlc.parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
+from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, LinkState
+from dlms_mqtt.protocol.framing.hdlc.stations import Stations, is_broadcast
+from dlms_mqtt.protocol.framing.hdlc.window import Incoming, Outgoing
+from dlms_mqtt.protocol.framing.link import (
+    Activity,
+    Broken,
+    LinkDown,
+    LinkEvent,
+    LinkParameters,
+    LinkUp,
+    Received,
+    Side,
+    Statistics,
+)
+
+LLC = {Side.CLIENT: b"\xe6\xe6\x00", Side.SERVER: b"\xe6\xe7\x00"}
+_LLC_HEADERS = tuple(LLC.values())
+MAX_POLLS = 3  # answers without content in a row before the driver's timer decides when to ask again
+MAX_STALLS = 10  # times the same frames are asked for again before the link is given up
+
+# FRMR, third octet of the information: why the peer rejected a frame.
+FRMR_REASONS = {
+    1: "control field not implemented",
+    2: "information field not allowed",
+    4: "information field too long",
+    8: "invalid receive number",
+}
+
+
+class HdlcLink:
+    """One HDLC link. ``server`` is the logical, ``physical`` the physical device; information lengths are in octets.
+
+    ``send_parameters`` None: SNRM carries parameters only when they differ from 128 octets and window 1.
+    A server link answers every client and takes its number from the SNRM.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        client: int = 16,
+        server: int = 1,
+        physical: int | None = None,
+        address_size: int = 0,
+        max_info_transmit: int = 128,
+        max_info_receive: int = 128,
+        window_transmit: int = 1,
+        window_receive: int = 1,
+        send_parameters: bool | None = None,
+    ) -> None:
+        self.side = side
+        self.statistics = Statistics()
+        self.state = LinkState.DISCONNECTED
+        self.offer = LinkParameters(
+            min(max_info_transmit, MAX_INFO), min(max_info_receive, MAX_INFO), window_transmit, window_receive
+        )
+        self.parameters = DEFAULTS
+        self._send_parameters = self.offer != DEFAULTS if send_parameters is None else send_parameters
+        self._stations = Stations(side, client, server, physical, address_size)
+        self._parser = FrameParser(self.statistics)
+        self._events: deque[LinkEvent] = deque()
+        self._commands: list[bytes] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        """Numbers and queues as they are when a link begins."""
+        self._rules = {kind: getattr(self, "_" + name) for kind, name in ACTIONS[self.side][self.state].items()}
+        self._outgoing = Outgoing()
+        self._incoming = Incoming()
+        self._expected = 0  # N(S) that must come next
+        self._turn = self.side is Side.CLIENT
+        self._answer_due = False
+        self._missed = False
+        self._peer_busy = False
+        self._polls = 0
+        self._stalls = 0
+        self._asked_again = self.drained = False
+
+    def _enter(self, state: LinkState) -> None:
+        self.state = state
+        self._reset()
+
+    # What the driver asks for
+
+    def connect(self) -> None:
+        """Queue SNRM (client) and forget everything of an earlier link."""
+        if self.side is Side.SERVER:
+            raise LocalProtocolError("only a client sets an HDLC link up")
+        self._enter(LinkState.CONNECTING)
+        self._command(Kind.SNRM, encode_parameters(self.offer) if self._send_parameters else b"")
+
+    def disconnect(self) -> None:
+        """Queue DISC (client, in any state); a server forgets the link and answers DM from now on."""
+        if self.side is Side.SERVER:
+            self._go_down("disc")
+            return
+        self._enter(LinkState.DISCONNECTING)
+        self._command(Kind.DISC)
+
+    def send(self, apdu: bytes) -> None:
+        """Queue one APDU, cut into segments. LocalProtocolError while the link is down."""
+        if self.state is not LinkState.CONNECTED:
+            raise LocalProtocolError(f"the HDLC link is {self.state.value}")
+        self._outgoing.queue(LLC[self.side] + apdu, self.parameters.max_info_transmit)
+        self._answer_due = self.side is Side.CLIENT
+        self._polls = 0
+        self._asked_again = self.drained = False
+
+    def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
+        """Queue one APDU as a UI frame, outside turn and link state; to ``client`` where given (push)."""
+        destination = self._stations.peer if client is None else encode_address(client)
+        self._commands.append(encode_frame(Kind.UI | POLL, destination, self._stations.own, LLC[self.side] + apdu))
+
+    def receive(self, data: bytes) -> None:
+        """Hand in what the line gave, cut anywhere."""
+        self._parser.feed(data)
+        self._drain()
+
+    def _drain(self) -> None:
+        while (frame := self._parser.next()) is not None:
+            if isinstance(frame, Damaged):
+                self.statistics.bad_check += 1
+                self._events.append(Broken(frame.reason))
+            elif self._is_for_us(frame):
+                self.statistics.frames += 1
+                action = self._rules.get(KINDS[frame.control])
+                if action is not None:
+                    action(frame)
+            elif self._stations.is_from_elsewhere(frame):
+                self._events.append(Broken("address"))
+
+    def next_event(self) -> LinkEvent | None:
+        """The next event; None: more bytes are needed."""
+        return self._events.popleft() if self._events else None
+
+    def data_to_send(self) -> bytes:
+        """Everything that may be sent now, once. A server that was asked and has no answer queued says RR."""
+        frames, self._commands = self._commands, []
+        if self._turn and self.state is LinkState.CONNECTED:
+            self._take_turn(frames)
+        return b"".join(frames)
+
+    def repeat(self) -> bool:
+        """The response timer ran out: the same frames again, or RR to be told what the meter holds."""
+        self.quiet()
+        if self.side is Side.SERVER or self.state is LinkState.DISCONNECTED:
+            return False
+        self.statistics.repeats += 1
+        if self.state is LinkState.CONNECTED:
+            self._turn = True
+            self._missed = True
+            self._polls = 0
+            self._asked_again, self.drained = not self._outgoing, False
+        else:
+            self._commands.append(self._last_command)
+        return True
+
+    def expect(self) -> None:
+        """The APDU that came is not (all of) the answer: the meter is asked for the rest."""
+        self._answer_due = self.side is Side.CLIENT
+        self._polls = 0
+
+    def quiet(self) -> None:
+        """The line fell silent inside a frame: what has come of it is dropped, whole frames in it are taken."""
+        if self._parser.pending:
+            self._parser.finish()
+            self._drain()
+
+    # Addresses
+
+    @property
+    def client(self) -> int:
+        """The number of the client; on the server's side that of the last one that called."""
+        return self._stations.client
+
+    @property
+    def server(self) -> int:
+        """The number of the logical device."""
+        return self._stations.server
+
+    def _is_for_us(self, frame: Frame) -> bool:
+        stations = self._stations
+        if frame.source == stations.peer and frame.destination == stations.own:
+            return not self._is_reflection(frame)
+        if not stations.hears(frame):
+            return False
+        return self.side is Side.CLIENT or is_broadcast(frame) or self._admits(frame)
+
+    def _admits(self, frame: Frame) -> bool:
+        """Server: a client other than the one before. While a link stands it must begin with SNRM."""
+        if self.state is LinkState.CONNECTED and frame.kind is not Kind.SNRM:
+            self._commands.append(encode_frame(Kind.DM | POLL, frame.source, frame.destination))
+            return False
+        self._stations.adopt(frame)
+        return True
+
+    def _is_reflection(self, frame: Frame) -> bool:
+        """Where both ends have the same number only the contents can tell a reflection from an answer."""
+        return self._stations.own == self._stations.peer and self._reflected(frame)
+
+    def _reflected(self, frame: Frame) -> bool:
+        if KINDS[frame.control] in (Kind.SNRM, Kind.DISC):
+            return self.side is Side.CLIENT
+        return self._outgoing.sent(frame.information, frame.segmented)
+
+    # Unnumbered frames
+
+    def _frame(self, control: int, information: bytes = b"", segmented: bool = False) -> bytes:
+        return encode_frame(control, self._stations.peer, self._stations.own, information, segmented)
+
+    def _command(self, kind: Kind, information: bytes = b"") -> None:
+        self._last_command = self._frame(kind | POLL, information)
+        self._commands = [self._last_command]
+
+    def _reply(self, kind: Kind, information: bytes = b"") -> None:
+        self._commands.append(self._frame(kind | POLL, information))
+
+    def _accept_answer(self, frame: Frame) -> None:
+        """UA to our SNRM."""
+        self.parameters = negotiate(self.offer, decode_parameters(frame.information))
+        self._enter(LinkState.CONNECTED)
+        self._events.append(LinkUp(self.parameters))
+
+    def _accept_request(self, frame: Frame) -> None:
+        """SNRM: a link begins, whatever was before."""
+        if self.state is LinkState.CONNECTED:
+            self._go_down("snrm", "the client began a new link")
+        self.parameters = negotiate(self.offer, decode_parameters(frame.information))
+        self._enter(LinkState.CONNECTED)
+        self._reply(Kind.UA, encode_parameters(self.parameters))
+        self._events.append(LinkUp(self.parameters))
+
+    def _accept_end(self, frame: Frame) -> None:
+        self._reply(Kind.UA)
+        self._go_down("disc")
+
+    def _link_ended(self, frame: Frame) -> None:
+        self._go_down("disc")
+
+    def _link_refused(self, frame: Frame) -> None:
+        self._go_down("dm", "the meter is in disconnected mode")
+
+    def _link_rejected(self, frame: Frame) -> None:
+        self._go_down("frmr", _frmr_reason(frame.information))
+
+    def _answer_dm(self, frame: Frame) -> None:
+        if frame.control & POLL:
+            self._reply(Kind.DM)
+
+    def _answer_frmr(self, frame: Frame) -> None:
+        state = self._expected << 5 | self._outgoing.next_number << 1
+        self._reply(Kind.FRMR, bytes((frame.control, state, 1)))
+        self._go_down("frmr", f"unknown control field {frame.control:02x}")
+
+    def _go_down(self, reason: str, detail: str = "") -> None:
+        self._enter(LinkState.DISCONNECTED)
+        self._events.append(LinkDown(reason, detail))
+
+    def _take_unnumbered(self, frame: Frame) -> None:
+        source, destination = decode_address(frame.source).upper, decode_address(frame.destination).upper
+        self._events.append(Received(_without_llc(frame.information), source, destination, unnumbered=True))
+
+    # Numbered frames
+
+    def _take_information(self, frame: Frame) -> None:
+        control = frame.control
+        number = control >> 1 & 7
+        if number == self._expected:
+            self._acknowledge(control >> 5)
+            self._expected = number + 1 & 7
+            self._polls = self._stalls = 0
+            self._asked_again = self.drained = False
+            self._collect(frame)
+        elif 0 < (number - self._expected & 7) < self.parameters.window_receive:
+            self._acknowledge(control >> 5)  # one before it was lost; it will be sent again
+            self._missed = True
+            self._events.append(Activity())
+        elif self.side is Side.CLIENT:
+            return  # an answer we have had; the question that is out now is not answered by it
+        else:
+            self._acknowledge(control >> 5)
+        # Tolerated: a final bit that was forgotten, where the window allows no further frame anyway.
+        self._turn = self._turn or control & POLL != 0 or self._window_used_up()
+
+    def _window_used_up(self) -> bool:
+        return self.side is Side.CLIENT and self.parameters.window_receive == 1
+
+    def _collect(self, frame: Frame) -> None:
+        if not self._incoming.add(frame.information):
+            self._go_down("frmr", "a segmented message without end")
+            return
+        if frame.segmented:
+            self._events.append(Activity())
+            return
+        apdu = _without_llc(self._incoming.take())
+        self._answer_due = self._missed = False
+        addresses = (self.server, self.client) if self.side is Side.CLIENT else (self.client, self.server)
+        self._events.append(Received(apdu, *addresses))
+
+    def _take_ready(self, frame: Frame) -> None:
+        self._peer_busy = False
+        self._take_supervisory(frame)
+
+    def _take_not_ready(self, frame: Frame) -> None:
+        self._peer_busy = True
+        self._take_supervisory(frame)
+
+    def _take_supervisory(self, frame: Frame) -> None:
+        self._acknowledge(frame.receive_number)
+        self.drained = self._asked_again and not self._peer_busy
+        self._turn = self._turn or frame.poll
+        self._events.append(Activity())
+
+    def _acknowledge(self, number: int) -> None:
+        if self._outgoing.acknowledge(number):
+            self._stalls = self._polls = 0
+
+    # Our turn
+
+    def _take_turn(self, frames: list[bytes]) -> None:
+        """Append what we say now; a turn that says something ends with the poll/final bit and is over."""
+        if self._outgoing and not self._peer_busy:
+            self._send_window(frames)
+        elif self._must_poll() if self.side is Side.CLIENT else not self._has_request():
+            frames.append(self._frame(Kind.RR | POLL | self._expected << 5))
+            self._polls += 1
+            self._turn = False
+        self._missed = False
+
+    def _must_poll(self) -> bool:
+        """Whether the meter still owes us something and may be asked for it without a pause."""
+        owed = self._answer_due or self._missed or self._incoming or self._outgoing
+        return bool(owed) and self._polls < MAX_POLLS
+
+    def _has_request(self) -> bool:
+        """A request that nobody has looked at yet: its answer will be what we say."""
+        return any(isinstance(event, Received) for event in self._events)
+
+    def _send_window(self, frames: list[bytes]) -> None:
+        outgoing = self._outgoing
+        if outgoing.unacknowledged and self.side is Side.CLIENT and not self._count_stall():
+            return
+        for number, information, segmented, last in outgoing.frames(self.parameters.window_transmit):
+            control = self._expected << 5 | number << 1 | (POLL if last else 0)
+            frames.append(self._frame(control, information, segmented))
+        self._turn = False
+
+    def _count_stall(self) -> bool:
+        """Frames go out again without progress in between; False: that was once too often."""
+        self._stalls += 1
+        if self._stalls <= MAX_STALLS:
+            return True
+        self._go_down("stuck", "the meter never acknowledges what it is sent")
+        return False
+
+
+def _without_llc(information: bytes) -> bytes:
+    """Tolerated: meters that leave the LLC header out."""
+    return information[3:] if information.startswith(_LLC_HEADERS) else information
+
+
+def _frmr_reason(information: bytes) -> str:
+    if len(information) < 3:
+        return "the meter rejected a frame"
+    words = [text for bit, text in FRMR_REASONS.items() if information[2] & bit]
+    return f"the meter rejected control field {information[0]:02x}: {', '.join(words) or 'no reason given'}"

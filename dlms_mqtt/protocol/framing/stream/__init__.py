@@ -1,0 +1,1 @@
+"""Finding messages in a stream of unknown kind, for `listen` and `decode`."""

@@ -1,0 +1,1 @@
+"""A household meter: load curve, registers, tariffs, profiles, equipment."""

@@ -1,0 +1,1 @@
+"""Putting a simulated meter on a line: network, serial, pseudo-terminal, RFC 2217, pushes."""

@@ -1,0 +1,189 @@
+"""Simulated meters on lines: any Transport (serial, memory), pseudo-terminals, RFC 2217; with and without sign-on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dlms_mqtt.errors import ResponseTimeout, TransportError
+from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
+from dlms_mqtt.protocol.framing.sign_on import Identification
+from dlms_mqtt.simulator.lines.virtual_ports import PtyLine, Rfc2217Line
+from dlms_mqtt.simulator.server.faults import Faults, Piece, rubbish
+from dlms_mqtt.simulator.server.links import make_link
+from dlms_mqtt.simulator.server.meter import Meter
+from dlms_mqtt.simulator.server.session import Dropped, MeterServer
+from dlms_mqtt.transport.base import Transport
+
+log = logging.getLogger("dlms_mqtt.simulator")
+
+_IDENTIFICATION = Identification("DMQ", "5", ("2",), "SIM1.4")
+
+
+@dataclass(frozen=True, slots=True)
+class SignOnOptions:
+    """How the meter signs on before HDLC. ``inactivity``: seconds of silence after which it wants a new sign-on."""
+
+    identification: Identification = _IDENTIFICATION
+    address: str = ""
+    confirm: bool = True
+    readout: bytes = b"0.0.0(12345678)\r\n1.8.0(014864.1*kWh)\r\n"
+    inactivity: float = 10.0
+
+
+async def serve_transport(
+    meter: Meter,
+    transport: Transport,
+    framing: str = "hdlc",
+    *,
+    faults: Faults | None = None,
+    sign_on: SignOnOptions | None = None,
+    **hdlc: Any,
+) -> None:
+    """Serve one line until it ends or the task is cancelled."""
+    session = MeterServer(meter, make_link(framing, meter, faults, datagram=transport.datagram, **hdlc), faults)
+    session.write = transport.write
+    await transport.open()
+    try:
+        while True:
+            try:
+                if sign_on is None:
+                    await serve_once(session, transport)
+                else:
+                    await serve_signed_on(session, transport, sign_on)
+            except Dropped:
+                if transport.format is None:  # a connection ends; a serial line only falls silent
+                    break
+                session = session.fresh()
+                session.write = transport.write
+    except TransportError as error:
+        log.debug("%s: %s", transport.name, error)
+    finally:
+        session.close()
+        await transport.close()
+
+
+async def serve_signed_on(session: MeterServer, transport: Transport, options: SignOnOptions) -> None:
+    """One sign-on and the HDLC link after it, until the link ends or falls silent."""
+    server = SignOnServer(
+        options.identification, address=options.address, confirm=options.confirm, readout=options.readout
+    )
+    await _carry_out(session, transport, server.start())
+    while not await _signed_on(session, transport, server):
+        pass
+    heard = False
+    try:
+        while not heard or session.linked:
+            await serve_once(session, transport, options.inactivity)
+            heard = heard or session.linked
+    except ResponseTimeout:
+        session.close()
+    await transport.drain()
+
+
+async def _signed_on(session: MeterServer, transport: Transport, server: SignOnServer) -> bool:
+    data = await transport.read(None)
+    _reflect(session, transport, data)
+    for action in server.receive(data):
+        if isinstance(action, Done):
+            return True
+        await _carry_out(session, transport, action)
+    return False
+
+
+async def _carry_out(session: MeterServer, transport: Transport, action: Action) -> None:
+    if isinstance(action, SetSpeed):
+        await transport.configure(baud=action.baud, data_bits=action.data_bits, parity=action.parity)
+    elif isinstance(action, Send):
+        noise = session.faults.strike("noise-before-identification") if action.data[:1] == b"/" else None
+        silent = session.faults.get("silence") is not None
+        transport.write(
+            (rubbish(session.faults.random, int(noise.number)) if noise else b"") + action.data * (not silent)
+        )
+        await transport.drain()
+
+
+def _reflect(session: MeterServer, transport: Transport, data: bytes) -> None:
+    if echo := session.faults.echo(data):
+        transport.write(echo)
+
+
+async def serve_once(session: MeterServer, transport: Transport, timeout: float | None = None) -> None:
+    """Take what comes next and answer it. TransportError, Dropped."""
+    data = await transport.read(timeout)
+    faults = session.faults
+    if faults and faults.strike("deaf"):
+        return
+    _reflect(session, transport, data)
+    answer = session.receive(data)
+    while answer:
+        await _answer(transport, faults.shape(answer))
+        answer = session.connection.data_to_send()  # the next one, where there are datagrams
+
+
+async def _answer(transport: Transport, pieces: list[Piece] | None) -> None:
+    if pieces is None:
+        raise Dropped
+    for delay, piece in pieces:
+        if delay:
+            await asyncio.sleep(delay)
+        if piece:
+            transport.write(piece)
+
+
+@asynccontextmanager
+async def serve_memory(
+    meter: Meter, transport: Transport, framing: str = "hdlc", **options: Any
+) -> AsyncIterator[None]:
+    """Serve the meter's end of a line in the background; ``options`` of ``serve_transport``."""
+    await transport.open()
+    task = asyncio.create_task(serve_transport(meter, transport, framing, **options))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def serve_pty(
+    meter: Meter, framing: str = "hdlc", *, paced: bool = True, **options: Any
+) -> AsyncIterator[PtyLine]:
+    """Serve a pseudo-terminal, whose ``device`` clients open; ``options`` of ``serve_transport``."""
+    line = PtyLine(paced=paced)
+    async with serve_memory(meter, line, framing, **options):
+        yield line
+
+
+@asynccontextmanager
+async def serve_rfc2217(
+    meter: Meter, host: str = "127.0.0.1", port: int = 0, framing: str = "hdlc", *, paced: bool = True, **options: Any
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve a serial port over RFC 2217; yields its address. OSError."""
+    tasks: set[asyncio.Task[None]] = set()
+    lines: list[Rfc2217Line] = []
+
+    def connected() -> Rfc2217Line:
+        line = Rfc2217Line(paced=paced)
+        lines.append(line)
+        task = asyncio.get_running_loop().create_task(serve_transport(meter, line, framing, **options))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return line
+
+    listener = await asyncio.get_running_loop().create_server(connected, host, port)
+    try:
+        yield listener.sockets[0].getsockname()[:2]
+    finally:
+        listener.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for line in lines:
+            await line.close()

@@ -1,0 +1,1 @@
+"""Meters out of what was recorded: captures and saved object lists."""

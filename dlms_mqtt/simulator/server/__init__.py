@@ -1,0 +1,1 @@
+"""One session with a simulated meter, without I/O: objects, associations, services, faults."""
