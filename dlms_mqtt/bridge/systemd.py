@@ -1,4 +1,7 @@
-"""Tells systemd that the bridge is ready and alive (sd_notify), over a plain socket; does nothing without systemd."""
+"""Tells systemd that the bridge is ready and alive (sd_notify), over a plain socket; a file tells a container the same.
+
+Does nothing where neither is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+from dlms_mqtt.bridge.alive import EVERY, alive_file
+
 
 class Notifier:
-    """``environment`` holds NOTIFY_SOCKET and WATCHDOG_USEC when systemd started us."""
+    """``environment`` holds NOTIFY_SOCKET and WATCHDOG_USEC when systemd started us, DLMS_MQTT_ALIVE in a container."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         microseconds = environment.get("WATCHDOG_USEC", "")
-        self.interval = int(microseconds) / 2e6 if microseconds.isdigit() and int(microseconds) else None
+        self._file = alive_file(environment)
+        wanted = int(microseconds) / 2e6 if microseconds.isdigit() and int(microseconds) else None
+        self.interval = min(wanted or EVERY, EVERY) if self._file else wanted
 
     def send(self, *lines: str) -> None:
         """Such as ``READY=1`` or ``STATUS=...``."""
@@ -30,4 +37,10 @@ class Notifier:
             return
         while True:
             self.send("WATCHDOG=1")
+            self._touch()
             await asyncio.sleep(self.interval)
+
+    def _touch(self) -> None:
+        with contextlib.suppress(OSError):  # whoever looks sees that it does not get younger
+            if self._file:
+                self._file.touch()

@@ -23,6 +23,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "run": (),
     "demo": ("--seconds", "--broker"),
     "check": (),
+    "alive": ("--file", "--within"),
+    "service": ("--config",),
     "find": (),
     "objects": ("--values", "--suggest", "--json"),
     "read": ("OBIS[:ATTRIBUTE]...", "--json"),
