@@ -23,7 +23,6 @@ BELOW = {
     "simulator": {"errors", "protocol", "transport", "cosem"},
     "meter": {"errors", "protocol", "transport", "cosem", "client", "simulator"},
     "bridge": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter"},
-    "library": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
     "cli": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
 }
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
