@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -25,6 +25,42 @@ BELOW = {
     "bridge": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter"},
     "cli": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
 }
+#: room -> its sub-rooms and files, lowest shelf first: each may import from the shelves below its own
+SHELVES = {
+    "protocol": (
+        "buffer obis secret units",
+        "axdr conformance",
+        "layout",
+        "acse p1_telegram",
+        "apdu",
+        "framing security states general_block_transfer",
+        "connection",
+    ),
+    "transport": ("base clock holder network ports", "listen memory serial_wire tcp udp", "serial", "registry"),
+    "cosem": ("access pattern rows structures", "catalogue classes object_list"),
+    "client": (
+        "quality refusals settings state",
+        "line push",
+        "association services",
+        "session",
+        "client",
+        "capture procedures",
+    ),
+    "simulator": ("server", "household lines", "replay", "description"),
+    "meter": ("catalogue clock_care presets", "dump readings", "finder json_shapes push", "explain"),
+    "bridge": (
+        "api systemd",
+        "config",
+        "mqtt reading",
+        "homeassistant",
+        "meters",
+        "presence requests",
+        "app",
+        "demo run",
+    ),
+    "cli": ("files output process", "options parse print_values", "bridge meter tools"),
+}
+SIDE_BY_SIDE = 14  # modules in one folder
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
 #: Modules that only one room may know: whoever needs them elsewhere needs that room.
 HOME = {"serial": "transport", "paho": "bridge", "aiomqtt": "bridge", "amqtt": "bridge"}
@@ -66,6 +102,50 @@ def test_every_import_points_down(path: Path) -> None:
         if room == "protocol":
             assert top not in NOT_IN_PROTOCOL, f"protocol may not import {name}"
         assert HOME.get(top, room) in (room, *(("cli",) if room == "cli" else ())), f"{room} may not import {name}"
+
+
+def shelf_of(room: str, name: str) -> int:
+    """Which shelf of the room a module of it (as "room.file" or "room.folder.file") stands on."""
+    part = name.split(".")[1]
+    shelf = next((number for number, names in enumerate(SHELVES[room]) if part in names.split()), None)
+    assert shelf is not None, f"{room}/{part} stands on no shelf: give it one in SHELVES"
+    return shelf
+
+
+def wrong_arrows(name: str, wanted: Iterable[str]) -> list[str]:
+    """What a module ("room.folder.file") names of its own room that is not below it."""
+    room, part = name.split(".")[:2]
+    others = [other for other in wanted if other.startswith(f"{room}.") and other.split(".")[1] != part]
+    return [other for other in others if shelf_of(room, other) >= shelf_of(room, name)]
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if len(path.relative_to(PACKAGE).parts) > 1], ids=ids)
+def test_every_import_points_down_within_the_room(path: Path) -> None:
+    known = {name_of(module) for module in modules()}
+    name = name_of(path).partition(".")[2]
+    if "." in name:  # the room itself stands above its shelves
+        assert wrong_arrows(name, (other.partition(".")[2] for other in needed(path, known))) == []
+
+
+def test_a_wrong_arrow_is_seen() -> None:
+    assert wrong_arrows("bridge.meters.fleet", ["bridge.config.load", "client.client", "bridge.meters.push"]) == []
+    assert wrong_arrows("bridge.meters.fleet", ["bridge.requests.arguments"]) == ["bridge.requests.arguments"]
+    assert wrong_arrows("bridge.mqtt.broker", ["bridge.reading.plan"]) == ["bridge.reading.plan"]  # the same shelf
+
+
+@pytest.mark.parametrize("room", SHELVES)
+def test_every_shelf_holds_what_is_there(room: str) -> None:
+    there = {
+        path.stem for path in (PACKAGE / room).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    listed = [name for names in SHELVES[room] for name in names.split()]
+    assert sorted(listed) == sorted(there - {"__init__"})
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in modules()}), ids=ids)
+def test_no_shelf_is_crowded(folder: Path) -> None:
+    names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    assert len(names) <= SIDE_BY_SIDE, f"{len(names)} modules side by side in {folder}: make sub-rooms"
 
 
 def name_of(path: Path) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt import __version__
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_config
 from dlms_mqtt.bridge.config.seal import SealKey
@@ -34,7 +35,8 @@ from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.presence.leftovers import Former
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
-from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler, Message
+from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
@@ -288,10 +290,9 @@ class App:
     def _find(self, address: Address) -> Handler:
         if not address.meter:
             return self.requests.find(address.name)
-        running = self.fleet.running.get(address.meter)
-        if running is None:
+        if address.meter not in self.meters:
             raise RequestError("unknown-meter", f"There is no meter '{address.meter}'")
-        return running.requests.find(address.verb, address.name)
+        return MeterRequests(self.meters[address.meter], self.fleet.pause).find(address.verb, address.name)
 
     # -- reload -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import logging
 import signal
 from pathlib import Path
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.app import App
 
 _LOG = logging.getLogger(__name__)

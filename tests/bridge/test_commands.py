@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import MAX_REQUEST
-from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.requests.dispatcher import REMEMBERED, Commands, Message
+from dlms_mqtt.bridge.requests.dispatcher import REMEMBERED, Commands
 from dlms_mqtt.errors import AccessRefused
 
 TOPICS = Topics("dlms_mqtt", "main")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.meters.health import meter_health
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.meters.lockout import PAUSES, LockedOut, Lockout
+from dlms_mqtt.bridge.api.errors import LockedOut
+from dlms_mqtt.bridge.meters.lockout import PAUSES, Lockout
 
 
 def test_attempts_then_growing_pauses():

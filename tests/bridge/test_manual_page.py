@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dlms_mqtt.bridge.api import topics
-from dlms_mqtt.bridge.api.replies import CODES
+from dlms_mqtt.bridge.api.errors import CODES
 from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.bridge.requests import bridge_verbs, meter_verbs
 

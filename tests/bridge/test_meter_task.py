@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.sections import Discovery

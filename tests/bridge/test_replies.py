@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from dlms_mqtt import errors
-from dlms_mqtt.bridge.api import replies
-from dlms_mqtt.bridge.api.replies import RequestError, code_of, error_of
-from dlms_mqtt.bridge.meters.lockout import LockedOut
+from dlms_mqtt.bridge.api.errors import CODES, LockedOut, RequestError
+from dlms_mqtt.bridge.api.replies import code_of, error_of
 
 E = errors
 
@@ -15,7 +14,7 @@ E = errors
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        *[(RequestError(code, "no"), code) for code in sorted(replies.CODES)],
+        *[(RequestError(code, "no"), code) for code in sorted(CODES)],
         (LockedOut(1.0), "locked-out"),
         (E.AuthenticationRefused("no"), "authentication-refused"),
         (E.AssociationRefused("no"), "association-refused"),
@@ -74,5 +73,5 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside():
 
 
 def test_the_codes_are_those_of_the_api():
-    assert len(replies.CODES) == 25
-    assert all(code == code.lower() and " " not in code for code in replies.CODES)
+    assert len(CODES) == 25
+    assert all(code == code.lower() and " " not in code for code in CODES)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters
 from dlms_mqtt.bridge.config.sections import Item, Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform

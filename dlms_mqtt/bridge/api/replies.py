@@ -1,32 +1,14 @@
-"""Replies to requests: the codes of the API, and the one table from our exceptions to them."""
+"""Replies to requests, and the one table from exceptions to the codes of the API."""
 
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from dlms_mqtt import errors
-from dlms_mqtt.bridge.meters.lockout import LockedOut
-
-_CODES = """
-bad-request unknown-request unknown-meter unknown-key unknown-action not-allowed confirmation-required invalid-value
-busy paused timeout cancelled link-down no-answer association-refused authentication-refused locked-out access-denied
-object-undefined type-unmatched temporary-failure meter-refused security-error not-supported internal
-"""
-CODES = frozenset(_CODES.split())
-
-
-class RequestError(errors.DlmsMqttError):
-    """A request that the bridge itself turns down; ``code`` is the API's."""
-
-    def __init__(self, code: str, message: str, *, hint: str = "", detail: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message, hint=hint)
-        assert code in CODES  # noqa: S101
-        self.code = code
-        self.detail = dict(detail or {})
-
+from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
 
 # data-access-result and action-result share these numbers (IEC 62056-5-3); every other result is meter-refused
 _RESULTS = {

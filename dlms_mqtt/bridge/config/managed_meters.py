@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.load import managed_file
 from dlms_mqtt.bridge.config.seal import PREFIX, SealKey

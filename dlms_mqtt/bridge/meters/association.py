@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.meters.lockout import Lockout
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient

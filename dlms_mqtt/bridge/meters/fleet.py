@@ -17,7 +17,6 @@ from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.publisher import Context, MeterOutput
 from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver, read_connection
 from dlms_mqtt.bridge.meters.shared_line import Line
-from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings
@@ -32,7 +31,6 @@ class Running:
     """One meter at work."""
 
     meter: MeterTask
-    requests: MeterRequests
     receiver: PushReceiver
     url: str = ""
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -98,7 +96,7 @@ class Fleet:
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config))
         holder.append(PushReceiver(meter, scalers))
-        return Running(meter, MeterRequests(meter, self._pause), holder[0])
+        return Running(meter, holder[0])
 
     def _zone(self, config: Meter) -> tzinfo:
         name = config.timezone or self._bridge.timezone
@@ -126,7 +124,7 @@ class Fleet:
         running.meter.output.set_online(False)
         await running.meter.close()
 
-    async def _pause(self, meter: MeterTask, seconds: float) -> None:
+    async def pause(self, meter: MeterTask, seconds: float) -> None:
         """Free the meter's line: every meter on it pauses."""
         for other in self.meters.values():
             if other.session.line is meter.session.line:

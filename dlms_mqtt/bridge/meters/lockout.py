@@ -10,20 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.bridge.api.errors import LockedOut
 
 PAUSES = (900.0, 3600.0, 6 * 3600.0, 24 * 3600.0)  # s; the last one is repeated
-
-
-class LockedOut(DlmsMqttError):
-    """Attempts are paused until ``until`` (Unix time)."""
-
-    def __init__(self, until: float) -> None:
-        super().__init__(
-            "The meter refused the password or key; attempts are paused so that it does not lock",
-            hint="Correct the password or keys in the configuration; that ends the pause.",
-        )
-        self.until = until
 
 
 @dataclass(frozen=True, slots=True)

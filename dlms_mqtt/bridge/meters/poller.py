@@ -10,11 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api import replies
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
 from dlms_mqtt.bridge.config.sections import Meter, Read
 from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.clock import MeterClock
-from dlms_mqtt.bridge.meters.lockout import LockedOut
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority

@@ -19,12 +19,12 @@ from typing import Protocol
 
 import aiomqtt
 
+from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections import Mqtt
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, V5, V311, Client, Unsaid, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.tasks import first_to_end
-from dlms_mqtt.bridge.requests.dispatcher import Message
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s

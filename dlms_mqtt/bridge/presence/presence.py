@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.presence.id_claims import Claims
-from dlms_mqtt.bridge.requests.dispatcher import Message
 
 _LOG = logging.getLogger(__name__)
 _WAIT = 0.4  # s after the subscription: what is retained has arrived by then

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.client.procedures.objects import ObjectRef
 from dlms_mqtt.client.procedures.profile import Selection

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
 from dlms_mqtt.bridge.config.seal import SealKey

@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api import replies
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, plain_text
-from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.transport.clock import Clock
 
@@ -31,17 +32,6 @@ LONG = frozenset({"objects", "profile", "meter/find", "meter/objects", "dump"})
 
 Progress = Callable[[int, int, str], None]
 Id = str | int | Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message from the broker; response topic and correlation data as MQTT 5 has them."""
-
-    topic: str
-    payload: bytes
-    retained: bool = False
-    response_topic: str = ""
-    correlation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

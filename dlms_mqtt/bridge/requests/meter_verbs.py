@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from dlms_mqtt.bridge.api.replies import RequestError
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config.sections import Action
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.profiles import profile_key

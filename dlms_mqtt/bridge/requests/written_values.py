@@ -7,8 +7,8 @@ from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.payload import decimal_of
-from dlms_mqtt.bridge.api.replies import RequestError
 from dlms_mqtt.bridge.reading.plan import PlanItem
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError

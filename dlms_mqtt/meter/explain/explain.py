@@ -14,7 +14,7 @@ from dlms_mqtt.client.push import what_failed
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain.json_shapes import apdu_json
 from dlms_mqtt.meter.explain.services import Dialogue, whole_value
-from dlms_mqtt.meter.push.telegram import telegram_json
+from dlms_mqtt.meter.explain.telegram import telegram_json
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering

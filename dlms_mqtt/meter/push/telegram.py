@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DlmsMqttError
-from dlms_mqtt.meter.explain.json_shapes import value_json
 from dlms_mqtt.meter.push.layouts import PushValue
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, DateTime
@@ -46,20 +45,6 @@ class TelegramValue(NamedTuple):
 def telegram_values(telegram: Telegram) -> list[TelegramValue]:
     """The values in the order of the lines; what is no line of code and values is passed over."""
     return list(_values(telegram.text))
-
-
-def telegram_json(telegram: Telegram) -> dict[str, Any]:
-    """The parts of a message of ``decode --json``."""
-    head = {"name": telegram.NAME, "identification": telegram.identification}
-    crc = {} if telegram.crc is None else {"crc": f"{telegram.crc:04x}"}
-    return {"apdu": head | crc, "values": [_json(found) for found in telegram_values(telegram)]}
-
-
-def _json(found: TelegramValue) -> dict[str, Any]:
-    shown = value_json(found.value)
-    if found.value.data.type is DataType.STRUCTURE:
-        shown["raw"] = [part.value for part in found.value.data.value]
-    return shown | ({"time": found.time.iso()} if found.time else {})
 
 
 def _values(text: str) -> Iterator[TelegramValue]:
