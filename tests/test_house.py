@@ -23,6 +23,7 @@ BELOW = {
     "simulator": {"errors", "protocol", "transport", "cosem"},
     "meter": {"errors", "protocol", "transport", "cosem", "client", "simulator"},
     "bridge": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter"},
+    "library": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
     "cli": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
 }
 #: room -> its sub-rooms and files, lowest shelf first: each may import from the shelves below its own

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dlms_mqtt.errors import AccessRefused, ActionRefused, MeterRefused, ServiceRefused
+from dlms_mqtt.errors import (
+    AccessRefused,
+    ActionRefused,
+    AuthenticationRefused,
+    DlmsMqttError,
+    MeterRefused,
+    SecurityError,
+    ServiceRefused,
+)
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError, ExceptionResponse
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult, code_text
 
@@ -62,3 +70,12 @@ _EXCEPTION_HINTS = {
     5: "A key is wrong, or the message was not protected as the meter's policy asks.",
     6: "The invocation counter was too low; `dlms-mqtt counter` shows and raises it.",
 }
+
+
+def about_secrets(error: DlmsMqttError) -> bool:
+    """Is this about a wrong password or key? Then it must not be tried again by itself: meters lock."""
+    if isinstance(error, ServiceRefused):
+        return "deciphering-error" in error.name
+    return isinstance(error, AuthenticationRefused) or (
+        isinstance(error, SecurityError) and error.reason in ("tag", "key")
+    )

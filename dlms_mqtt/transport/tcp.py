@@ -17,6 +17,7 @@ from dlms_mqtt.transport.network import connect_failed
 #: A connection that is dead (cable pulled, router restarted) is noticed after idle + count * interval seconds.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _CLOSE_PATIENCE = 1.0
+_NEXT_ADDRESS = 0.25
 #: Seconds for which reads are served without the event loop: after these every other task has its turn.
 _TURN = 0.01
 #: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
@@ -43,7 +44,7 @@ class TcpTransport(Transport):
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, self._connection = await loop.create_connection(
-                    lambda: _Connection(self.name), self.host, self.port, happy_eyeballs_delay=0.25
+                    lambda: _Connection(self.name), self.host, self.port, happy_eyeballs_delay=_race(self.host)
                 )
         except OSError as error:
             raise connect_failed(error, self.name) from error
@@ -177,6 +178,17 @@ class _Connection(asyncio.Protocol):
         finally:
             if not self._gone.is_set():  # a transport that has ended can no longer be aborted
                 self._transport.abort()
+
+
+def _race(host: str) -> float | None:
+    """Seconds until a name's next address is tried. asyncio's race leaves a socket open when it is cancelled, and an
+    address needs none.
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):
+            socket.inet_pton(family, host)
+            return None
+    return _NEXT_ADDRESS
 
 
 def _tune(sock: socket.socket) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import voluptuous as vol
 
+from dlms_mqtt.bridge.config import manual
 from dlms_mqtt.bridge.config.kinds import AT, DURATION, INTERVAL, SECRET, kind_of
 from dlms_mqtt.bridge.config.load import ConfigMistakes, load_config, parse_meter
-from dlms_mqtt.bridge.config.sections import Config, Item, item_of_text, manual
+from dlms_mqtt.bridge.config.sections import Config, Item, item_of_text
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection

@@ -24,7 +24,7 @@ import pytest
 
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.meters import poller as bridge_meter
-from dlms_mqtt.bridge.mqtt.broker import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.reading import latest_values as bridge_values
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.config.sections import seal
+from dlms_mqtt.bridge.config import seal
 from dlms_mqtt.errors import ConfigError
 
 

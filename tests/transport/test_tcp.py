@@ -220,3 +220,29 @@ async def test_pyserial_socket_urls_are_plain_tcp(serve: Serve) -> None:
         assert transport.format is None
         transport.write(b"x")
         assert await transport.read(60) == b"x"
+
+
+async def test_a_cancelled_opening_leaves_no_socket() -> None:
+    peers: set[Peer] = set()
+
+    class Counted(Peer):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            peers.add(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            peers.discard(self)
+
+    server = await asyncio.get_running_loop().create_server(lambda: Counted(echo), "127.0.0.1", 0)
+    line = TcpTransport("127.0.0.1", server.sockets[0].getsockname()[1])
+    for turns in range(12):
+        opening = asyncio.create_task(line.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await line.close()
+    server.close()
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        while peers:  # noqa: ASYNC110 - they are told one after the other
+            await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from dlms_mqtt.bridge.meters.lockout import Lockout
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.quality import FrameSize, LineQuality, SessionFigures
+from dlms_mqtt.client.refusals import about_secrets
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.structures import ScalerUnit
@@ -25,7 +26,6 @@ from dlms_mqtt.errors import (
     AuthenticationRefused,
     DlmsMqttError,
     MeterRefused,
-    SecurityError,
     ServiceRefused,
     StoreError,
 )
@@ -159,7 +159,7 @@ class Session:
 
     def judge(self, error: DlmsMqttError) -> None:
         """Count a refused password or key, whoever sent it for this meter."""
-        if _is_about_secrets(error):
+        if about_secrets(error):
             self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
 
     @property
@@ -225,11 +225,3 @@ class Session:
     def client(self) -> DlmsClient | None:
         """The client while an association is open."""
         return self._client
-
-
-def _is_about_secrets(error: DlmsMqttError) -> bool:
-    if isinstance(error, ServiceRefused):
-        return "deciphering-error" in error.name
-    return isinstance(error, AuthenticationRefused) or (
-        isinstance(error, SecurityError) and error.reason in ("tag", "key")
-    )
