@@ -153,7 +153,7 @@ def parse_counter(value: Any) -> int | Obis | None:
     if isinstance(value, Obis):
         return value
     text = str(value)
-    return Obis.parse(text) if "." in text else int(parse_int(0, 0xFFFFFFFF)(text))
+    return Obis.parse(text) if "." in text or len(text) == 12 else int(parse_int(0, 0xFFFFFFFF)(text))
 
 
 def parse_names(value: Any) -> tuple[str, ...]:

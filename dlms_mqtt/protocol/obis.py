@@ -1,6 +1,8 @@
-"""OBIS codes (IEC 62056-61): the six-byte name of everything a meter knows.
+"""OBIS codes (IEC 62056-6-1): the six-byte name of everything a meter knows.
 
-Both spellings are read, ``1.0.1.8.0.255`` and ``1-0:1.8.0*255`` (the last group may be left out); printed dotted.
+What people write is read: ``1.0.1.8.0.255``, ``1-0:1.8.0*255``, ``1-0:1.8.0.255``, ``1-0:1.8.0&255``, ``1-0:1.8.0``
+(group F left out: 255), ``1.8.0`` as on a meter's display (groups A and B left out: 1-0), ``0100010800FF``. Printed
+dotted.
 """
 
 from __future__ import annotations
@@ -9,8 +11,12 @@ import re
 
 from dlms_mqtt.errors import ConfigError
 
-_DOTTED = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?")
-_CLASSIC = re.compile(r"(\d{1,3})-(\d{1,3}):(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:[*.&](\d{1,3}))?")
+_G = r"([0-9]{1,3})"
+_DOTTED = re.compile(rf"{_G}\.{_G}\.{_G}\.{_G}\.{_G}(?:[*.&]{_G})?")
+_CLASSIC = re.compile(rf"{_G}-{_G}:{_G}\.{_G}\.{_G}(?:[*.&]{_G})?")
+_SHORT = re.compile(rf"()(){_G}\.{_G}\.{_G}(?:[*&]{_G})?")
+_HEX = re.compile(r"[0-9A-Fa-f]{12}")
+_LEFT_OUT = (1, 0, 0, 0, 0, 255)
 
 
 class Obis(bytes):
@@ -29,14 +35,25 @@ class Obis(bytes):
 
     @property
     def classic(self) -> str:
-        """The spelling of IEC 62056-61: ``1-0:1.8.0*255``."""
+        """The spelling of IEC 62056-6-1: ``1-0:1.8.0*255``."""
         return "{}-{}:{}.{}.{}*{}".format(*self)
 
     @classmethod
     def parse(cls, text: str) -> Obis:
-        """Read either spelling; ConfigError when it is neither."""
-        match = _DOTTED.fullmatch(text.strip()) or _CLASSIC.fullmatch(text.strip())
-        groups = [int(group or 255) for group in match.groups()] if match else []
-        if not groups or max(groups) > 255:
+        """Read any spelling; ConfigError when it is none."""
+        found = cls.recognise(text)
+        if found is None:
             raise ConfigError(f"'{text}' is not an OBIS code", hint="Write it as 1.0.1.8.0.255 or 1-0:1.8.0*255.")
-        return cls(groups)
+        return found
+
+    @classmethod
+    def recognise(cls, text: str) -> Obis | None:
+        """Read any spelling; None when it is none."""
+        text = text.strip()
+        if _HEX.fullmatch(text):
+            return cls.fromhex(text)
+        match = _DOTTED.fullmatch(text) or _CLASSIC.fullmatch(text) or _SHORT.fullmatch(text)
+        if match is None:
+            return None
+        groups = [int(group or default) for group, default in zip(match.groups(), _LEFT_OUT, strict=True)]
+        return cls(groups) if max(groups) <= 255 else None

@@ -282,6 +282,14 @@ def test_the_short_spellings():
     assert item_of_text("3/1-0:1.8.0*255:2") == {"obis": "1-0:1.8.0*255", "class": "3", "attribute": "2"}
     assert item_of_text("1-0:1.8.0") == {"obis": "1-0:1.8.0"}
     assert item_of_text("1.0.1.8.0.255:3") == {"obis": "1.0.1.8.0.255", "attribute": "3"}
+    assert item_of_text("energy_import") == {"obis": "1.0.1.8.0.255", "attribute": 2}
+    assert item_of_text("1-0:1.8.0:scaler_unit") == {"obis": "1-0:1.8.0", "attribute": "3"}
+    assert item_of_text({"obis": "clock_status", "every": "1h"}) == {
+        "obis": "0.0.1.0.0.255",
+        "attribute": 4,
+        "every": "1h",
+    }
+    assert item_of_text({"obis": "energy_import", "attribute": 3})["attribute"] == 3
     meter, _ = parse_meter("h", {"connection": {"tcp": "a"}, "read": ["1.0.1.8.0.255"]}, _presets)
     assert meter.read.set == "none" and meter.read.also == (Item(obis=meter.read.also[0].obis),)
     assert parse_meter("h", {"connection": {"tcp": "a"}, "read": "all"}, _presets)[0].read.set == "all"

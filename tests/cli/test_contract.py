@@ -141,7 +141,7 @@ WRONG = [
     (("profile", "1.0.99.1.0", "--tcp", "h", "--from", "24h", "--count", "3"), "not both"),
     (("profile", "1.0.99.1.0", "--tcp", "h", "--count", "0"), "start at 1"),
     (("profile", "1.0.99.1.0", "--tcp", "h", "--to", "now"), "--from"),
-    (("clock", "--object", "clock", "--tcp", "h"), "'clock' is no object"),
+    (("clock", "--object", "klok", "--tcp", "h"), "'klok' is no object"),
     (("decode", "xyz"), "hexadecimal"),
     (("decode", "7e", "--encryption-key", "hex:00"), "octet"),
 ]

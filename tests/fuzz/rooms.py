@@ -14,7 +14,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.config.seal import PREFIX, SealKey
 from dlms_mqtt.bridge.requests.dispatcher import parse
-from dlms_mqtt.cli.parse import parse_object, parse_time
+from dlms_mqtt.cli.parse import parse_time
 from dlms_mqtt.cli.tools.decode import print_message
 from dlms_mqtt.cli.tools.listen import push_json
 from dlms_mqtt.client.association.association import PROPOSALS
@@ -27,6 +27,7 @@ from dlms_mqtt.client.push import Push, PushReaders, PushSource
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectionLost, DlmsMqttError, ResponseTimeout
 from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.path_faults import changed_echo, path_fault
@@ -252,7 +253,7 @@ def texts(data: bytes) -> None:
     text = data.decode("latin-1")
     for kind in DataType:
         _tried(lambda kind=kind: parse_value(text, kind))  # type: ignore[misc]
-    _tried(lambda: parse_object(text))
+    _tried(lambda: object_of(text))
     _tried(lambda: Obis.parse(text))
     _tried(lambda: parse_time(text, UTC, NOW))
 

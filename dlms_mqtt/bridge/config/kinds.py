@@ -17,6 +17,7 @@ import voluptuous as vol
 
 from dlms_mqtt.client import settings
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.reference import of_key
 from dlms_mqtt.protocol.obis import Obis
 
 Convert = Callable[[Any], Any]
@@ -154,10 +155,13 @@ SECRET = Kind(_secret, {"type": "string", "format": "password", "examples": ["te
 
 
 def _obis(value: Any) -> Obis:
-    return value if isinstance(value, Obis) else Obis.parse(str(value))
+    if isinstance(value, Obis):
+        return value
+    named = of_key(str(value))
+    return named.obis if named else Obis.parse(str(value))
 
 
-OBIS = Kind(_obis, {"type": "string", "examples": ["1.0.1.8.0.255"]})
+OBIS = Kind(_obis, {"type": "string", "examples": ["1.0.1.8.0.255", "1-0:1.8.0", "energy_import"]})
 
 
 def _zone(value: Any) -> str:

@@ -35,7 +35,10 @@ from dlms_mqtt.bridge.config.kinds import (
 )
 from dlms_mqtt.bridge.config.transform import Transform, parse_transform
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.reference import split_reference
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.reference import object_of, of_key
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
@@ -271,15 +274,26 @@ class Item:
 
 
 def item_of_text(value: Any) -> Any:
-    """``[CLASS/]OBIS[:ATTRIBUTE]`` stands for the item with these keys."""
+    """``[CLASS/]OBIS[:ATTRIBUTE]`` or a key of the catalogue stands for the item with these keys. ConfigError."""
     if not isinstance(value, str):
+        return _item_of_key(value)
+    class_id, code, attribute = split_reference(value)
+    if attribute and not attribute.isdigit():  # by its name, which depends on the class
+        reference = object_of(value)
+        attribute = str(reference.attribute(reference.class_id or default_class(reference.obis) or 0))
+    item: dict[str, Any] = {"obis": code}
+    return _item_of_key(
+        item | ({"class": class_id} if class_id else {}) | ({"attribute": attribute} if attribute else {})
+    )
+
+
+def _item_of_key(value: Any) -> Any:
+    """A key of the catalogue also says which attribute it is, and sometimes of which class."""
+    named = of_key(value["obis"]) if isinstance(value, dict) and isinstance(value.get("obis"), str) else None
+    if named is None:
         return value
-    class_id, slash, rest = value.rpartition("/")
-    head, colon, attribute = rest.rpartition(":")
-    if not colon or "." not in head:  # 1-0:1.8.0 has a colon of its own
-        head, attribute = rest, ""
-    item: dict[str, Any] = {"obis": head}
-    return item | ({"class": class_id} if slash else {}) | ({"attribute": attribute} if attribute else {})
+    known = {"class": named.class_id, "attribute": named.number}
+    return {name: number for name, number in known.items() if number is not None} | value | {"obis": str(named.obis)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

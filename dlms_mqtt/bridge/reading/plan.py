@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
@@ -10,6 +11,8 @@ from dlms_mqtt.bridge.config import sections
 from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, quantity, select
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -77,12 +80,30 @@ def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo
 def _chosen(read: sections.Read, objects: Sequence[ObjectInfo]) -> list[Item]:
     if read.set == "none":
         return []
-    return [item for item in select(objects, everything=read.set == "all") if not _is_excepted(item, read.except_)]
+    excepted = _exceptions(read.except_)
+    return [
+        item
+        for item in select(objects, everything=read.set == "all")
+        if item.quantity.key not in read.except_
+        and not any(_is_meant(reference, item.class_id, item.obis, item.attribute) for reference in excepted)
+    ]
 
 
-def _is_excepted(item: Item, exceptions: Iterable[str]) -> bool:
-    names = {item.quantity.key, str(item.obis), f"{item.obis}:{item.attribute}", item.obis.classic}
-    return bool(names & set(exceptions))
+def _exceptions(texts: Iterable[str]) -> list[ObjectRef]:
+    """The objects that are excepted by their codes; keys go by themselves, in the form that they have here."""
+    found = []
+    for text in texts:
+        with suppress(ConfigError):
+            found.append(parse_reference(text))
+    return found
+
+
+def _is_meant(reference: ObjectRef, class_id: int, obis: Obis, attribute: int) -> bool:
+    if reference.obis != obis or reference.class_id not in (None, class_id):
+        return False
+    with suppress(ConfigError):  # a name that this class does not have
+        return reference.is_whole or reference.attribute(class_id) == attribute
+    return False
 
 
 def _class_of(said: sections.Item, classes: Mapping[Obis, int]) -> int | None:

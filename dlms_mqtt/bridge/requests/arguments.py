@@ -8,25 +8,31 @@ from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.requests.dispatcher import Request
-from dlms_mqtt.client.procedures.objects import ObjectRef
 from dlms_mqtt.client.procedures.profile import Selection
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.meter.catalogue.reference import method_of, object_of
 
 _DAY = timedelta(days=1)
 _ENTRIES = 100  # rows of a profile that are asked for together
 
 
 def reference_in(row: Any, number: str) -> ObjectRef:
-    """The object that a row (or a bare OBIS code) names; ``number``: what its number is called."""
+    """The object that a row (or a bare ``[CLASS/]OBIS[:NUMBER]`` or key) names; ``number``: what its number is called.
+
+    What has a field of its own goes before the text.
+    """
     row = {"obis": row} if isinstance(row, str) else row
     if not isinstance(row, Mapping) or not isinstance(row.get("obis"), str):
         raise RequestError("bad-request", "'obis' is missing")
     try:
-        obis = Obis.parse(row["obis"])
+        named = (method_of if number == "method" else object_of)(row["obis"])
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
-    return ObjectRef(_small(row, "class", 0xFFFF), obis, _small(row, number, 127))
+    class_id, index = _small(row, "class", 0xFFFF), _small(row, number, 127)
+    if class_id is not None:
+        named = named._replace(class_id=class_id)
+    return named if index is None else named._replace(number=index, name="")
 
 
 def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:

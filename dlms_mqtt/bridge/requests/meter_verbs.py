@@ -21,7 +21,6 @@ from dlms_mqtt.client.procedures.clock import ClockReading, read_clock
 from dlms_mqtt.client.procedures.objects import (
     LOGICAL_DEVICE_NAME,
     Identity,
-    ObjectRef,
     held,
     identify,
     read_objects,
@@ -33,6 +32,7 @@ from dlms_mqtt.client.procedures.profile import Profile, Selection, read_profile
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import MeterRefused
 from dlms_mqtt.meter import json_shapes
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -174,7 +174,7 @@ class MeterRequests:
         async def work(client: DlmsClient) -> Any:
             classes = await resolve(client, refs, self._meter.store)
             attributes = [
-                AttributeDescriptor(class_id, ref.obis, ref.number or 2)
+                AttributeDescriptor(class_id, ref.obis, ref.attribute(class_id))
                 for ref, class_id in zip(refs, classes, strict=True)
             ]
             found = await client.read(attributes)
@@ -194,14 +194,14 @@ class MeterRequests:
         """``write {obis, class?, attribute, value, type?, confirm?}``."""
         self._allowed("write")
         reference = reference_in(request.body, "attribute")
-        if reference.number is None or "value" not in request.body:
+        if reference.is_whole or "value" not in request.body:
             raise RequestError("bad-request", "'obis', 'attribute' and 'value' are needed")
         kind = written_values.type_named(request.body.get("type"))
 
         async def work(client: DlmsClient) -> Any:
             class_id = await self._class_of(client, reference.obis, reference.class_id)
             self._confirmed(request, class_id == _DISCONNECT)
-            attribute = AttributeDescriptor(class_id, reference.obis, reference.number or 2)
+            attribute = AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id))
             data = written_values.free_data(request.body["value"], kind or await type_of(client, attribute))
             await client.set(attribute, data)
             back = await held(client, attribute)
@@ -213,14 +213,14 @@ class MeterRequests:
         """``invoke {obis, class?, method, value?, type?, confirm?}``."""
         self._allowed("invoke")
         reference = reference_in(request.body, "method")
-        if reference.number is None:
+        if reference.is_whole:
             raise RequestError("bad-request", "'obis' and 'method' are needed")
         written_values.type_named(request.body.get("type"))
 
         async def work(client: DlmsClient) -> Any:
             class_id = await self._class_of(client, reference.obis, reference.class_id)
             self._confirmed(request, class_id == _DISCONNECT)
-            method = MethodDescriptor(class_id, reference.obis, reference.number or 1)
+            method = MethodDescriptor(class_id, reference.obis, reference.method(class_id))
             return await _invoke(client, method, request.body.get("value"), request.body.get("type"))
 
         return await self._run(work, repeat=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
-from dlms_mqtt.cli.parse import parse_object
 from dlms_mqtt.client.procedures.clock import ClockReading, read_clock, set_clock
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import clock_json
 from dlms_mqtt.protocol.obis import Obis
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the clock, after setting it where that was asked."""
-    reading = asyncio.run(_clock(target(args), parse_object(args.object)[0].obis, args.set))
+    reading = asyncio.run(_clock(target(args), object_of(args.object).obis, args.set))
     document = clock_json(reading) | ({"set": True} if args.set else {})
     if args.json:
         print_json(document)

@@ -13,6 +13,7 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, print_json, say
 from dlms_mqtt.client.procedures.image import IMAGE_OBIS, ImageReport, ImageTransfer
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.protocol.obis import Obis
 
 _MOST = 64 << 20  # octets of an image; meters have far less room
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     identifier = _identifier(args.identifier or args.file.stem)
     if args.block_size is not None and args.block_size < 1:
         raise ConfigError("--block-size is at least 1")
-    obis = Obis.parse(args.object)
+    obis = object_of(args.object).obis
     report = asyncio.run(_transfer(target(args), image, identifier, obis, args))
     if args.json:
         print_json(_document(report))

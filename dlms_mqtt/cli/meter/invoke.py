@@ -9,10 +9,11 @@ from typing import Any
 from dlms_mqtt.cli.meter.write import parse_type
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
-from dlms_mqtt.cli.parse import method_number, parse_object
-from dlms_mqtt.client.procedures.objects import ObjectRef, resolve
+from dlms_mqtt.client.procedures.objects import resolve
 from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.reference import method_of
 from dlms_mqtt.meter.json_shapes import invoked_json
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType, parse_value
@@ -34,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the method and print what it returns."""
-    wanted = parse_object(args.object)
-    if wanted[0].number is None and not wanted[1]:
-        raise ConfigError(f"which method of {wanted[0].obis}?", hint=f"Write {args.object}:1 for its first.")
+    wanted = method_of(args.object)
+    if wanted.is_whole:
+        raise ConfigError(f"which method of {wanted.obis}?", hint=f"Write {args.object}:1 for its first.")
     document = asyncio.run(_invoke(target(args), wanted, args.value, parse_type(args.type)))
     if args.json:
         print_json(document)
@@ -49,14 +50,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _invoke(
-    where: Target, wanted: tuple[ObjectRef, str], text: str | None, kind: DataType | None
-) -> dict[str, Any]:
-    reference, name = wanted
+async def _invoke(where: Target, reference: ObjectRef, text: str | None, kind: DataType | None) -> dict[str, Any]:
     async with open_meter(where) as (client, store):
         (class_id,) = await resolve(client, [reference], store)
-        number = method_number(class_id, name) if name else reference.number or 0
-        method = MethodDescriptor(class_id, reference.obis, number)
+        method = MethodDescriptor(class_id, reference.obis, reference.method(class_id))
         returned = await client.invoke(method, argument(method, text, kind))
     return invoked_json(method, returned)
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
-from dlms_mqtt.cli.parse import parse_object, parse_time
+from dlms_mqtt.cli.parse import parse_time
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify
 from dlms_mqtt.client.procedures.profile import Column, Profile, Selection, read_profile
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.names import object_name
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import cell_value, cells_json, meter_json
 from dlms_mqtt.protocol.obis import Obis
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch and print the rows."""
     where = target(args)
-    (reference, _name) = parse_object(args.object)
+    reference = object_of(args.object)
     selection = _selection(args, where)
     meter, profile, time = asyncio.run(_profile(where, reference.obis, selection))
     form = "json" if args.json else args.format

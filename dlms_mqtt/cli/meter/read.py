@@ -10,14 +10,14 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import complain, print_json
-from dlms_mqtt.cli.parse import attribute_number, parse_object
 from dlms_mqtt.cli.print_values import print_values
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, ObjectRef, resolve, text_of
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, resolve, text_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import MeterRefused
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import error_json, meter_json, value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
@@ -27,7 +27,10 @@ EXAMPLE = "1-0:1.8.0 1-0:32.7.0 0-0:1.0.0:3 --tcp 192.168.1.20:4059 --json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``read``."""
     parser.add_argument(
-        "objects", nargs="+", metavar="OBIS[:ATTRIBUTE]", help="[CLASS/]OBIS[:ATTRIBUTE] (2 if left out)"
+        "objects",
+        nargs="+",
+        metavar="OBIS[:ATTRIBUTE]",
+        help="[CLASS/]OBIS[:ATTRIBUTE] (2 if left out), or a key such as energy_import",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
     add_connection(parser)
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read and print; 1 when every object was refused."""
-    wanted = [parse_object(text) for text in args.objects]
+    wanted = [object_of(text) for text in args.objects]
     where = target(args)
     document, refusals = asyncio.run(_read(where, wanted))
     if args.json:
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if document["values"] else 1
 
 
-async def _read(where: Target, wanted: Sequence[tuple[ObjectRef, str]]) -> tuple[dict[str, Any], list[MeterRefused]]:
+async def _read(where: Target, wanted: Sequence[ObjectRef]) -> tuple[dict[str, Any], list[MeterRefused]]:
     async with open_meter(where) as (client, store):
         attributes = await attributes_of(client, store, wanted)
         # Who answers is asked in the same round trip.
@@ -65,16 +68,10 @@ async def _read(where: Target, wanted: Sequence[tuple[ObjectRef, str]]) -> tuple
     return document, [answer for _, answer in refused]
 
 
-async def attributes_of(
-    client: DlmsClient, store: Store, wanted: Sequence[tuple[ObjectRef, str]]
-) -> list[AttributeDescriptor]:
+async def attributes_of(client: DlmsClient, store: Store, wanted: Sequence[ObjectRef]) -> list[AttributeDescriptor]:
     """The attributes that were named, with their classes and numbers."""
-    classes = await resolve(client, [reference for reference, _ in wanted], store)
+    classes = await resolve(client, wanted, store)
     return [
-        AttributeDescriptor(class_id, reference.obis, attribute_number(class_id, name) if name else _number(reference))
-        for (reference, name), class_id in zip(wanted, classes, strict=True)
+        AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id))
+        for reference, class_id in zip(wanted, classes, strict=True)
     ]
-
-
-def _number(reference: ObjectRef) -> int:
-    return DEFAULT_ATTRIBUTE if reference.number is None else reference.number

@@ -9,9 +9,10 @@ from typing import Any
 from dlms_mqtt.cli.meter.read import attributes_of
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import print_json, say
-from dlms_mqtt.cli.parse import parse_object
-from dlms_mqtt.client.procedures.objects import ObjectRef, held, type_of
+from dlms_mqtt.client.procedures.objects import held, type_of
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import read_back_json, written_json
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
 from dlms_mqtt.protocol.axdr.data import DataType, encode, parse_value
@@ -23,7 +24,7 @@ EXAMPLE = "1.0.0.4.2.255:2 50 --config config.yaml --meter house --dry-run"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``write``."""
-    parser.add_argument("object", metavar="OBIS:ATTRIBUTE", help="[CLASS/]OBIS:ATTRIBUTE")
+    parser.add_argument("object", metavar="OBIS:ATTRIBUTE", help="[CLASS/]OBIS:ATTRIBUTE, or a key of the catalogue")
     parser.add_argument(
         "value", metavar="VALUE", help="a number, true, hex octets, text:..., 2026-12-31T08:30:00, or JSON"
     )
@@ -45,9 +46,9 @@ def parse_type(name: str | None) -> DataType | None:
 
 def run(args: argparse.Namespace) -> int:
     """Write and read back."""
-    wanted = parse_object(args.object)
-    if wanted[0].number is None and not wanted[1]:
-        raise ConfigError(f"which attribute of {wanted[0].obis}?", hint=f"Write {args.object}:2 for its value.")
+    wanted = object_of(args.object)
+    if wanted.is_whole:
+        raise ConfigError(f"which attribute of {wanted.obis}?", hint=f"Write {args.object}:2 for its value.")
     where, kind = target(args), parse_type(args.type)
     document = asyncio.run(_write(where, wanted, args.value, kind, args.dry_run))
     if args.json:
@@ -66,9 +67,7 @@ def _sentence(document: dict[str, Any]) -> str:
     return f"{target_text} = {document['value']} ({document['type']}); {shown}"
 
 
-async def _write(
-    where: Target, wanted: tuple[ObjectRef, str], text: str, kind: DataType | None, dry_run: bool
-) -> dict[str, Any]:
+async def _write(where: Target, wanted: ObjectRef, text: str, kind: DataType | None, dry_run: bool) -> dict[str, Any]:
     async with open_meter(where) as (client, store):
         (attribute,) = await attributes_of(client, store, [wanted])
         value = parse_value(text, kind or await type_of(client, attribute))

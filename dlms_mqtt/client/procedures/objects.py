@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -28,14 +29,6 @@ _ASSOCIATION = {"ln": 15, "sn": 12}
 _ACCESS_RIGHTS_LIST = 3
 _FIRST_WITH_RIGHTS = 1  # version of Association SN
 _DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
-
-
-class ObjectRef(NamedTuple):
-    """An object as a person names it: ``[CLASS/]OBIS[:NUMBER]``; None where it was left out."""
-
-    class_id: int | None
-    obis: Obis
-    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
