@@ -38,7 +38,7 @@ SHELVES = {
         "connection",
     ),
     "transport": ("base clock holder network ports", "listen memory serial_wire tcp udp", "serial", "registry"),
-    "cosem": ("access pattern rows structures", "catalogue classes object_list"),
+    "cosem": ("access pattern rows structures", "catalogue classes object_list", "reference"),
     "client": (
         "quality refusals settings state",
         "line push",
@@ -48,7 +48,7 @@ SHELVES = {
         "capture procedures",
     ),
     "simulator": ("server", "household lines", "replay", "description"),
-    "meter": ("catalogue clock_care presets", "dump readings", "finder json_shapes push", "explain"),
+    "meter": ("catalogue clock_care local_zone presets", "dump readings", "finder json_shapes push", "explain"),
     "bridge": (
         "alive api",
         "config systemd",

@@ -7,14 +7,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dlms_mqtt.cli.output import Progress
 from dlms_mqtt.client.settings import ConnectionSettings, parse_options, parse_settings
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.local_zone import system_zone, zone_of
 
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated"}
 
@@ -62,7 +62,6 @@ class Target:
     settings: ConnectionSettings
     zone: tzinfo
     state: Path
-    deviation_sense: int = -1
     meter: Any = None
     """What a configuration says of the meter (``bridge.config.Meter``); None without one."""
 
@@ -82,7 +81,7 @@ def target(args: argparse.Namespace) -> Target:
         raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
     if args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
-    return Target(parse_settings(given), _system_zone(), _state(args))
+    return Target(parse_settings(given), system_zone(os.environ), _state(args))
 
 
 def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
@@ -98,9 +97,9 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
         kept = {"serial": None, "tcp": None, "udp": None} if {"serial", "tcp", "udp"} & set(given) else {}
         settings = replace(settings, **(kept | parse_options(given)))
     bridge = loaded.config.bridge
-    zone = meter.timezone or bridge.timezone
+    zone = zone_of((meter.timezone, bridge.timezone), os.environ)
     state = getattr(args, "state", None) or bridge.state_dir / "state.sqlite"
-    return Target(settings, ZoneInfo(zone) if zone else _system_zone(), state, meter=meter)
+    return Target(settings, zone, state, meter)
 
 
 def _pick(meters: Sequence[str], wanted: str | None, file: Path) -> str:
@@ -116,10 +115,6 @@ def _state(args: argparse.Namespace) -> Path:
     from dlms_mqtt.client.state.state_file import default_path
 
     return args.state or default_path()
-
-
-def _system_zone() -> tzinfo:
-    return datetime.now(UTC).astimezone().tzinfo or UTC
 
 
 @asynccontextmanager

@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import ObjectRef, read_objects, resolve, type_of
+from dlms_mqtt.client.procedures.objects import read_objects, resolve, type_of
 from dlms_mqtt.client.refusals import about_secrets
 from dlms_mqtt.client.services.memory import Measured, Memory
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import (
     ConnectionLost,
     DlmsMqttError,
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Named = str | MeterObject
-"""An object: ``[CLASS/]OBIS[:ATTRIBUTE]``, such as ``1-0:1.8.0`` or ``3/1.0.1.8.0.255:2``, or one of ``objects()``."""
+"""An object: ``[CLASS/]OBIS[:ATTRIBUTE]``, such as ``1-0:1.8.0`` or ``3/1.0.1.8.0.255:2``, a key such as
+``energy_import``, or one of ``objects()``."""
 State = str | os.PathLike[str] | None
 """The state file; ``"auto"``: the one that the command line uses too, opened only where ciphering needs it."""
 
@@ -251,18 +253,17 @@ class Meter:
 
     async def _attributes(self, client: DlmsClient, wanted: Sequence[Named]) -> list[AttributeDescriptor | Reading]:
         """What was named; a Reading where the meter has no such object."""
-        from dlms_mqtt.library.names import attribute_number, parse_object
+        from dlms_mqtt.meter.catalogue.reference import object_of
 
-        named = [parse_object(str(item)) for item in wanted]
+        named = [object_of(str(item)) for item in wanted]
         found: list[AttributeDescriptor | Reading] = []
-        for (reference, name), class_id in zip(named, await self._classes(client, [r for r, _ in named]), strict=True):
-            number = DEFAULT_ATTRIBUTE if reference.number is None else reference.number
+        for reference, class_id in zip(named, await self._classes(client, named), strict=True):
             if isinstance(class_id, MeterRefused):
+                number = DEFAULT_ATTRIBUTE if reference.number is None else reference.number
                 nowhere = AttributeDescriptor(reference.class_id or 0, reference.obis, number)
                 found.append(refusal(nowhere, class_id, datetime.now(UTC)))
             else:
-                number = attribute_number(class_id, name) if name else number
-                found.append(AttributeDescriptor(class_id, reference.obis, number))
+                found.append(AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id)))
         return found
 
     async def _classes(self, client: DlmsClient, references: Sequence[ObjectRef]) -> list[int | MeterRefused]:
@@ -303,12 +304,12 @@ class Meter:
         numbers are ``Decimal``, not ``float``. MeterRefused, DecodeError.
         """
         from dlms_mqtt.client.procedures.profile import Selection, read_profile
-        from dlms_mqtt.library.names import parse_object
+        from dlms_mqtt.meter.catalogue.reference import object_of
 
         if (start or end) and (first or count):
             raise ValueError("start: rows are chosen by time or by number, not both")
         with value_errors():
-            code = parse_object(str(obis))[0].obis
+            code = object_of(str(obis)).obis
         selection = Selection(self._aware(start), self._aware(end), first, count)
         zone = self._zone
         found = await self._ask(
@@ -343,15 +344,14 @@ class Meter:
 
         Without ``argument`` it is what most meters want: 0 in the method's own type. Never repeated. MeterRefused.
         """
-        from dlms_mqtt.library.names import method_number, parse_object
+        from dlms_mqtt.meter.catalogue.reference import method_of
 
         async def ask(client: DlmsClient) -> Data | None:
-            reference, name = parse_object(str(method))
-            if reference.number is None and not name:
+            reference = method_of(str(method))
+            if reference.is_whole:
                 raise ValueError(f"method: which one of {reference.obis}? Write {method}:1 for its first")
             (class_id,) = await resolve(client, [reference], self._store)
-            number = method_number(class_id, name) if name else reference.number or 0
-            called = MethodDescriptor(class_id, reference.obis, number)
+            called = MethodDescriptor(class_id, reference.obis, reference.method(class_id))
             return await client.invoke(called, argument_of(called, argument, type_named(type)))
 
         with value_errors():
@@ -396,7 +396,7 @@ class Meter:
 
     @property
     def _zone(self) -> tzinfo:
-        from dlms_mqtt.library.names import system_zone
+        from dlms_mqtt.meter.local_zone import system_zone
 
         return self._way.zone or system_zone(os.environ)
 

@@ -6,9 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from dlms_mqtt.bridge.config.load import Scalers
 from dlms_mqtt.bridge.config.sections import Bridge, Meter
@@ -22,6 +20,7 @@ from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.errors import StoreError
+from dlms_mqtt.meter.local_zone import zone_of
 
 Supervise = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
 
@@ -99,8 +98,7 @@ class Fleet:
         return Running(meter, holder[0])
 
     def _zone(self, config: Meter) -> tzinfo:
-        name = config.timezone or self._bridge.timezone
-        return ZoneInfo(name) if name else system_zone(self._environment)
+        return zone_of((config.timezone, self._bridge.timezone), self._environment)
 
     async def _listen(self, running: Running, config: Meter) -> None:
         url = config.push.listen if config.push else ""
@@ -149,15 +147,3 @@ def _features(config: Meter, settings: ConnectionSettings) -> list[str]:
         "events": config.push is not None or any(said.event_log for said in config.profiles),
     }
     return [name for name, there in features.items() if there]
-
-
-def system_zone(environment: Mapping[str, str]) -> tzinfo:
-    """The system's time zone, with its rules where they can be found."""
-    name = environment.get("TZ", "").lstrip(":")
-    local = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
-    for candidate in filter(None, (name, local)):
-        try:
-            return ZoneInfo(candidate)
-        except (ValueError, OSError, KeyError):
-            continue
-    return datetime.now().astimezone().tzinfo or UTC

@@ -1,0 +1,64 @@
+"""The system's time zone on both sides of both changes, for the bridge and the command line."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dlms_mqtt.cli.options import configured
+from dlms_mqtt.cli.parse import parse_time
+from dlms_mqtt.meter.local_zone import system_zone, zone_of
+
+VIENNA = {"TZ": "Europe/Vienna"}
+#: local time -> hours before UTC: both sides of the change in spring and of that in autumn
+SIDES = [
+    ("2026-03-29T01:59:59", 1),
+    ("2026-03-29T03:00:00", 2),
+    ("2026-10-20T12:00:00", 2),
+    ("2026-10-25T01:59:59", 2),
+    ("2026-10-25T03:00:00", 1),
+    ("2026-11-22T12:00:00", 1),
+]
+sides = pytest.mark.parametrize(("text", "hours"), SIDES)
+
+
+@sides
+@pytest.mark.parametrize("environment", [VIENNA, {"TZ": ":Europe/Vienna"}], ids=["plain", "colon"])
+def test_the_rules_of_the_zone(environment: dict[str, str], text: str, hours: int) -> None:
+    moment = datetime.fromisoformat(text).replace(tzinfo=system_zone(environment))
+    assert moment.utcoffset() == timedelta(hours=hours)
+
+
+@sides
+def test_the_zone_of_the_system_without_a_variable(tmp_path: Path, text: str, hours: int) -> None:
+    zone = tmp_path / "zoneinfo/Europe/Vienna"
+    zone.parent.mkdir(parents=True)
+    zone.touch()
+    (tmp_path / "localtime").symlink_to(zone)
+    moment = datetime.fromisoformat(text).replace(tzinfo=system_zone({}, tmp_path / "localtime"))
+    assert moment.utcoffset() == timedelta(hours=hours)
+
+
+def test_what_is_named_goes_before_the_system() -> None:
+    assert str(zone_of(("", "Asia/Tokyo"), VIENNA)) == "Asia/Tokyo"
+    assert str(zone_of(("", ""), VIENNA)) == "Europe/Vienna"
+
+
+def test_nonsense_in_the_variable_is_passed_over(tmp_path: Path) -> None:
+    assert system_zone({"TZ": "No/Where"}, tmp_path / "none").utcoffset(datetime.now()) is not None
+
+
+@sides
+@pytest.mark.parametrize("line", ["", "bridge: {timezone: Europe/Vienna}\n"], ids=["no timezone", "timezone"])
+def test_the_command_line_with_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, text: str, hours: int
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Vienna")
+    file = tmp_path / "config.yaml"
+    file.write_text(line + "meters: {house: {connection: {tcp: meter.example}}}\n")
+    where = configured(Namespace(config=file, meter=None, state=None), {})
+    expected = datetime.fromisoformat(text).replace(tzinfo=UTC) - timedelta(hours=hours)
+    assert parse_time(text, where.zone, datetime.now(UTC)) == expected
