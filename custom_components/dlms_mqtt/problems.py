@@ -82,12 +82,20 @@ def _energy_held(health: Json) -> Placeholders | None:
     return {"keys": ", ".join(sorted(map(str, held)))} if isinstance(held, dict | list) and held else None
 
 
+def _meter_changed(health: Json) -> Placeholders | None:
+    change = health.get("meter_changed")
+    if not isinstance(change, dict):
+        return None
+    return {"old": str(change.get("old")), "new": str(change.get("new")), "time": local_time(change.get("time"))}
+
+
 METER_RULES: tuple[Rule, ...] = (
     Rule("locked_out", _locked_out, IssueSeverity.ERROR),
     Rule("counter_refused", _counter_refused, IssueSeverity.ERROR),
     Rule("line_failing", _line_failing),
     Rule("clock_drift", _clock_drift, fixable=True),
     Rule("energy_held", _energy_held, fixable=True),
+    Rule("meter_changed", _meter_changed, fixable=True),
 )
 
 

@@ -91,6 +91,7 @@ class ForgetMeterFlow(ConfirmFlow):
 FLOWS: dict[str, type[ConfirmFlow]] = {
     "clock_drift": SetClockFlow,
     "energy_held": AcceptEnergyFlow,
+    "meter_changed": AcceptEnergyFlow,
     "orphan": ForgetMeterFlow,
 }
 

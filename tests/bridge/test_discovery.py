@@ -225,7 +225,9 @@ def test_what_explains_a_failure_depends_on_the_bridge_alone():
         assert components[name]["availability"] == [{"topic": "dlms_mqtt/bridge/main/state"}], name
     status = components["sensor_status"]
     assert status["options"] == list(STATUS) and "enabled_by_default" not in status
-    assert status["value_template"] == "{{ value_json.get('meters', {}).get('my-house', {}).get('status') }}"
+    assert status["value_template"] == (
+        "{{ (value_json | default({}, true)).get('meters', {}).get('my-house', {}).get('status') }}"
+    )
     assert "'next_try'" in status["json_attributes_template"]
     for name in ("sensor_line_errors", "sensor_read_duration", "sensor_invocation_counter", "sensor_line_quality"):
         assert components[name]["enabled_by_default"] is False

@@ -14,6 +14,8 @@ from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.homeassistant.entities import DIAGNOSTIC, Entity
 
 Component = dict[str, Any]
+# A topic that is cleared is empty: Home Assistant logs an error for a template that takes it for JSON.
+_HEALTH = "(value_json | default({}, true))"
 ORIGIN_NAME = "dlms-mqtt"
 
 
@@ -104,11 +106,11 @@ class _Place:
 
     def health(self, field: str) -> str:
         """A template for one field of this meter in the bridge's health."""
-        return f"{{{{ value_json.get('meters', {{}}).get('{self.id}', {{}}).get('{field}') }}}}"
+        return f"{{{{ {_HEALTH}.get('meters', {{}}).get('{self.id}', {{}}).get('{field}') }}}}"
 
     def health_attributes(self, fields: Iterable[str]) -> str:
         pairs = ", ".join(f"'{name}': m.get('{name}')" for name in fields)
-        start = f"{{% set m = value_json.get('meters', {{}}).get('{self.id}', {{}}) %}}"
+        start = f"{{% set m = {_HEALTH}.get('meters', {{}}).get('{self.id}', {{}}) %}}"
         return f"{start}{{{{ {{{pairs}}} | tojson }}}}"
 
 
@@ -188,10 +190,17 @@ _EMPTY_IS_NONE = frozenset({"sensor", "number", "select", "datetime"})
 def _value_state(place: _Place, entity: Entity) -> Component:
     state: Component = {"state_topic": place.meter.value(entity.field or entity.key)}
     if entity.platform in _EMPTY_IS_NONE:
-        state["value_template"] = "{{ value if value else None }}"
+        state["value_template"] = f"{{{{ {_with_offset(entity)} if value else None }}}}"
     if entity.platform == "time":  # a part that is not specified is a star
         state["value_template"] = "{{ value if value and '*' not in value else None }}"
     return state
+
+
+def _with_offset(entity: Entity) -> str:
+    """A new meter whose register does not begin at 0 is no consumption: its entity goes on where the old one ended."""
+    if not entity.offset:
+        return "value"
+    return f"(value | float + {entity.offset:f}) | round(6)"
 
 
 def _health_state(place: _Place, entity: Entity) -> Component:
@@ -248,17 +257,17 @@ _BRIDGE: tuple[tuple[Entity, str, str], ...] = (
             platform="sensor", key="status", name="Status", device_class="enum", options=("ok", "degraded", "failing")
         ),
         "Status",
-        "{{ value_json.status }}",
+        f"{{{{ {_HEALTH}.status | default(None) }}}}",
     ),
     (
         Entity(platform="sensor", key="unsent", name="Unsent readings", state_class="measurement", enabled=False),
         "Ungesendete Ablesungen",
-        "{{ value_json.counters.unsent }}",
+        f"{{{{ {_HEALTH}.get('counters', {{}}).unsent | default(None) }}}}",
     ),
     (
         Entity(platform="sensor", key="dropped", name="Lost readings", state_class="total_increasing", enabled=False),
         "Verlorene Ablesungen",
-        "{{ value_json.counters.dropped }}",
+        f"{{{{ {_HEALTH}.get('counters', {{}}).dropped | default(None) }}}}",
     ),
     (
         Entity(platform="binary_sensor", key="connection", name="Connection", device_class="connectivity"),
@@ -277,5 +286,5 @@ def _bridge_component(place: _Place, entity: Entity, template: str, name: str) -
     component |= _sensor(place, entity) | {"state_topic": place.topics.health, "value_template": template}
     if entity.key == "status":
         component["json_attributes_topic"] = place.topics.health
-        component["json_attributes_template"] = "{{ {'reasons': value_json.reasons} | tojson }}"
+        component["json_attributes_template"] = f"{{{{ {{'reasons': {_HEALTH}.reasons | default([])}} | tojson }}}}"
     return component

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import NamedTuple
 
 from dlms_mqtt.bridge.config.sections import Action, Item
@@ -28,7 +29,7 @@ STATUS = (
     "error",
 )
 LONGEST_STATE = 255  # characters; longer values get no entity
-EVENTS = ("alarm", "alarm_cleared", "log_entry", "notification")
+EVENTS = ("alarm", "alarm_cleared", "log_entry", "notification", "meter_changed")
 
 # Which units a device class takes (Home Assistant 2025.4 to 2026.11); another unit goes without the class.
 _UNITS: dict[str, frozenset[str]] = {
@@ -94,6 +95,7 @@ class Entity:
     max: float | None = None
     step: float | None = None
     max_length: int = 0
+    offset: Decimal | None = None  # added to the value: where the counter of a meter before ended
 
 
 class _BuiltIn(NamedTuple):

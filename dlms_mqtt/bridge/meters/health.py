@@ -38,9 +38,28 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "paused_until": _time(datetime.fromtimestamp(session.paused_until, meter.zone)) if paused else None,
         "held": {key: {"value": row.value, "last": row.last, "reason": row.reason.value} for key, row in held.items()},
         "held_value": next((row.value for row in held.values()), None),
+        "meter_changed": _change(meter),
         "refused": well.refused,
         "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
     }
+
+
+def _change(meter: MeterTask) -> dict[str, Any] | None:
+    """The meter was replaced by another one, and nobody has accepted that yet."""
+    change = meter.output.guard.change
+    if change is None:
+        return None
+    time = datetime.fromtimestamp(change.time, meter.zone)
+    offsets = {key: float(offset) for key, offset in meter.output.guard.offsets.items()}
+    return {"key": change.key, "old": change.old, "new": change.new, "time": _time(time), "offsets": offsets}
+
+
+def _changed(row: Mapping[str, Any]) -> str:
+    change = row["meter_changed"]
+    return (
+        f"this is another meter since {change['time']}: {change['key']} was {change['old']} and is {change['new']}; "
+        "its counters are a new start (accept_energy confirms it)"
+    )
 
 
 def _per_cent(share: float | None) -> float | None:
@@ -68,6 +87,7 @@ def bridge_health(
     reasons += [f"{name}: {_why(row)}" for name, row in bad.items()]
     reasons += [f"{name}: {text}" for name, row in meters.items() for text in row["reasons"]]
     reasons += [f"{name}: energy values are held back" for name, row in meters.items() if row["held"]]
+    reasons += [f"{name}: {_changed(row)}" for name, row in meters.items() if row.get("meter_changed")]
     reasons += [f"{name}: {_HEAD}" for name, row in meters.items() if name not in bad and _is_poor(row)]
     status = "failing" if bad and len(bad) == len(meters) else "degraded" if reasons else "ok"
     return {"status": status, "reasons": reasons, "counters": counters, "meters": meters}

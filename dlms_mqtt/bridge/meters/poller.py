@@ -242,7 +242,7 @@ class MeterTask:
             self.clock.watch(answer, moment.time)
             moment = Moment(moment.time, moment.zone, self.sense)
         try:
-            return reading_of(item, answer, moment)
+            return reading_of(item, self.output.scalers.complete(answer), moment)
         except ConfigError as error:
             self.well.refused[item.key] = error.message
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,20 +15,20 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections import Discovery, Meter
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
-from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Reason
-from dlms_mqtt.bridge.reading.interpret import UNUSABLE, bits_of, reading_json
+from dlms_mqtt.bridge.meters.counter_watch import CounterWatch
+from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
+from dlms_mqtt.bridge.meters.known_scalers import KnownScalers
+from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard
+from dlms_mqtt.bridge.reading.identity import KEYS
+from dlms_mqtt.bridge.reading.interpret import UNUSABLE, bits_of, reading_json, with_class
 from dlms_mqtt.bridge.reading.latest_values import MeterState, Value
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
 from dlms_mqtt.errors import StoreError
-from dlms_mqtt.meter.readings import Quality, Reading
+from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-_ENERGY = frozenset(("kWh", "kvarh", "kVAh"))
-_SERIALS = ("serial_number", "electricity_id", "logical_device_name")
-_GUARD_EVERY = 3600.0  # s between two writes of the guard's memory, unless something new has happened
-_DID = {Reason.FELL: "fell", Reason.ZERO: "turned zero", Reason.JUMPED: "jumped"}
 
 
 class Publisher(Protocol):
@@ -63,7 +63,8 @@ class MeterOutput:
         self.id, self.config, self._context = meter_id, config, context
         self.topics = context.topics.meter(meter_id)
         self.state = MeterState()
-        self.guard = EnergyGuard(config.supply.watts)
+        self._watch = CounterWatch(meter_id, config, context.store, context.clock)
+        self.scalers = KnownScalers(meter_id, context.store)
         self._features = tuple(features)
         self._readings: dict[str, Reading] = {}
         self._entities: dict[str, tuple[PlanItem, str]] = {}
@@ -71,59 +72,57 @@ class MeterOutput:
         self._announced = ""
         self._facts: Any = None  # what the last announcement was made of
         self._said = crc32(repr((config.read, config.push)).encode())
-        self._guard_kept = context.clock.monotonic()
         self.online: bool | None = None
-        self._restore_guard()
-        self._landmarks = self.guard.landmarks
+
+    @property
+    def guard(self) -> EnergyGuard:
+        """What is held back, and why."""
+        return self._watch.guard
 
     # -- values -------------------------------------------------------------------------------------------------------
 
     def publish(self, readings: Iterable[tuple[PlanItem, Reading, float]]) -> None:
         """New readings: each with its plan item and how long it lives (s)."""
-        readings = list(readings)
-        self._identify({item.key: reading for item, reading, _ in readings})
+        readings = [(self._known(item, reading), reading, lifetime) for item, reading, lifetime in readings]
+        self._identify(readings)
+        alive = self._watch.is_alive(readings)
         for item, reading, lifetime in readings:
-            if self._passes(item, reading):
-                self._publish_one(item, reading, lifetime)
-            else:
+            starts = self.guard.starts_anew(item.key)
+            if self._watch.passes(item, reading, alive):
+                self._waiting.pop(item.key, None)
+                self._publish_one(item, reading, lifetime, starts=starts)
+            elif item.key in self.guard.held:
                 self._waiting[item.key] = (item, reading, lifetime)
         self._publish_state()
-        self._keep_guard(now=self.guard.landmarks != self._landmarks)
+        self._watch.keep()
+        self.scalers.keep()
 
-    def _identify(self, readings: Mapping[str, Reading]) -> None:
-        serial = next((str(readings[key].value) for key in _SERIALS if key in readings and readings[key].value), "")
-        if serial:
-            self.guard.identify(serial)
+    def _known(self, item: PlanItem, reading: Reading) -> PlanItem:
+        """The item with what its unit (and what is on its M-Bus channel) tells of it."""
+        return with_class(item, reading.unit, self._readings.get(f"mbus_{item.attribute.obis[1]}_device_type"))
 
-    def _passes(self, item: PlanItem, reading: Reading) -> bool:
-        watched = self.config.guard and reading.unit in _ENERGY and item.quantity.state_class.startswith("total")
-        if not watched or not isinstance(reading.value, Decimal) or reading.quality != Quality.GOOD:
-            return True
-        rising = item.quantity.cumulative
-        was_held = item.key in self.guard.held
-        passes = self.guard.check(item.key, reading.value, reading.time.timestamp(), rising=rising)
-        if not passes and not was_held:
-            held = self.guard.held[item.key]
-            _LOG.warning(
-                "%s: %s %s is held back: it %s from %s", self.id, item.key, held.value, _DID[held.reason], held.last
-            )
-        if passes:
-            self._waiting.pop(item.key, None)
-        return passes
+    def _identify(self, readings: Sequence[tuple[PlanItem, Reading, float]]) -> None:
+        """Another meter than before: every counter of it is a new start, its scalers are its own, and it is told."""
+        change = self._watch.identify(readings)
+        if change:
+            self.scalers.forget()
+            details = {"key": change.key, "old": change.old, "new": change.new}
+            self.event("meter_changed", readings[0][1].time, details)
 
     def accept_held(self) -> list[str]:
         """Publish what is held back; the keys."""
         keys = self.guard.accept()
-        self._keep_guard(now=True)
+        self._watch.keep(now=True)
         waiting = [self._waiting.pop(key) for key in keys if key in self._waiting]
         for row in waiting:
             self._publish_one(*row)
         self._publish_state()
         return keys
 
-    def _publish_one(self, item: PlanItem, reading: Reading, lifetime: float) -> None:
+    def _publish_one(self, item: PlanItem, reading: Reading, lifetime: float, *, starts: bool = False) -> None:
         reading = replace(reading, key=item.key)
-        self._context.publisher.store_and_forward(self.topics.reading, reading_json(self.id, reading))
+        message = reading_json(self.id, reading) | ({"start": True} if starts else {})
+        self._context.publisher.store_and_forward(self.topics.reading, message)
         if reading.value is None or reading.quality in UNUSABLE:
             return
         self._tell_alarms(item, reading)
@@ -224,10 +223,11 @@ class MeterOutput:
             pushed |= {component_name(entity) for entity in self._pushed_entities(plan)}
             self._remember({**payload, "pushed": sorted(pushed), "said": self._said}, before)
 
-    def _shape(self, key: str) -> tuple[str, bool]:
-        """What decides about the entity of a value: its unit, and whether it is too long for one."""
-        value = self._readings[key].value
-        return self._entities[key][1], isinstance(value, str) and len(value) > LONGEST_STATE
+    def _shape(self, key: str) -> tuple[object, bool]:
+        """What decides about the entity of a value: unit, kind and offset, and whether it is too long for one."""
+        (item, unit), value = self._entities[key], self._readings[key].value
+        told = unit, item.quantity, self.guard.offsets.get(key)
+        return told, isinstance(value, str) and len(value) > LONGEST_STATE
 
     def _pushed_before(self, before: Mapping[str, Any]) -> set[str]:
         """Components that a push brought, also in an earlier run, unless the configuration changed since."""
@@ -257,15 +257,15 @@ class MeterOutput:
 
     def _entities_of(self, item: PlanItem, language: str) -> list[Entity]:
         reading = self._readings.get(item.key)
-        quantity = item.quantity
+        quantity = self._entities.get(item.key, (item, ""))[0].quantity
         if reading is not None:
             quantity = replace(quantity, unit=reading.unit)
             if self._shape(item.key)[1]:
                 return []
         wanted = self._context.discovery
-        return list(
-            value_entities(quantity, item.said, language, reactive=wanted.reactive_energy, moments=wanted.datetime)
-        )
+        found = value_entities(quantity, item.said, language, reactive=wanted.reactive_energy, moments=wanted.datetime)
+        offset = self.guard.offsets.get(item.key)
+        return [replace(entity, offset=offset) for entity in found]
 
     def _device(self) -> Device:
         def text(*keys: str) -> str:
@@ -276,7 +276,7 @@ class MeterOutput:
         return Device(
             self.id,
             self.config.name or self.id,
-            text(*_SERIALS[:2]),
+            text(*KEYS[:2]),
             maker,
             name[3:6] if maker and name[3:6].strip("0") else "",
             text("firmware"),
@@ -304,25 +304,9 @@ class MeterOutput:
         clear_meter(self.id, self._context, self.state.fresh(0))
         self.online = None
 
-    # -- the guard's memory -------------------------------------------------------------------------------------------
-
-    def _restore_guard(self) -> None:
-        try:
-            self.guard.restore(self._context.store.get("guard", self.id) or {})
-        except (StoreError, ValueError, ArithmeticError):
-            _LOG.warning("%s: the energy guard starts without a memory", self.id)
-
-    def _keep_guard(self, *, now: bool = False) -> None:
-        if now or self._context.clock.monotonic() - self._guard_kept >= _GUARD_EVERY:
-            self._guard_kept, self._landmarks = self._context.clock.monotonic(), self.guard.landmarks
-            try:
-                self._context.store.set("guard", self.id, self.guard.dump())
-            except StoreError as error:
-                _LOG.debug("%s: the guard's memory is not kept: %s", self.id, error.message)
-
     def close(self) -> None:
         """Before the bridge ends."""
-        self._keep_guard(now=True)
+        self._watch.keep(now=True)
 
 
 def is_alarm(item: PlanItem) -> bool:
@@ -345,7 +329,7 @@ def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:
-        for space in ("discovery", "guard", "lockout", PEER_COUNTERS):
+        for space in ("discovery", "guard", SCALERS, "lockout", PEER_COUNTERS):
             context.store.forget(space, meter_id)
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)

@@ -12,7 +12,7 @@ from dlms_mqtt.bridge.reading.plan import PlanItem, moment_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.meter.catalogue.quantity import Kind, refine
+from dlms_mqtt.meter.catalogue.quantity import Kind, counts_since_ever, refine
 from dlms_mqtt.meter.push.readings import judged
 from dlms_mqtt.meter.readings import Quality, Reading, make_reading
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -42,7 +42,7 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
     scaler_unit = measured.scaler_unit
     if said and said.scaler is not None:
         scaler_unit = ScalerUnit(said.scaler, scaler_unit.unit_code if scaler_unit else 255)
-    quantity = refine(item.quantity, scaler_unit.unit if scaler_unit else "")
+    quantity = item.quantity
     reading = make_reading(
         quantity,
         _as_moment(item, measured.data),
@@ -77,6 +77,17 @@ def _as_said(item: PlanItem, reading: Reading) -> Reading:
     if said.unit is not None:
         return replace(reading, unit=said.unit, quality=Quality.GOOD)
     return reading
+
+
+def with_class(item: PlanItem, unit: str, device_type: Reading | None = None) -> PlanItem:
+    """The item of a quantity whose unit was open, with the classes of the ``unit`` that is published.
+
+    ``device_type`` is what its M-Bus channel says of itself.
+    """
+    obis = item.attribute.obis
+    number = device_type.raw if device_type is not None and obis[0] == 0 and isinstance(device_type.raw, int) else None
+    found = refine(item.quantity, unit, number, total=counts_since_ever(obis))
+    return item if found is item.quantity else replace(item, quantity=found)
 
 
 def bits_of(item: PlanItem, reading: Reading) -> dict[str, bool]:

@@ -95,6 +95,14 @@ BY_UNIT: dict[str, Display] = {
     "kvarh": Display("kvarh", "reactive_energy", "", 2),
     "kVAh": Display("kVAh", "", "", 2),
     "m³": Display("m³", "volume", "", 3),
+    "L": Display("L", "volume", "", 0),
+    **{unit: Display(unit, "energy", "", digits) for unit, digits in (("Wh", 0), ("MWh", 3), ("GWh", 6))},
+    **{unit: Display(unit, "energy", "", digits) for unit, digits in (("J", 0), ("kJ", 0), ("MJ", 1), ("GJ", 3))},
+    **{unit: Display(unit, "reactive_energy", "", digits) for unit, digits in (("varh", 0),)},
+    "VAh": Display("VAh", "", "", 0),
+    **{unit: Display(unit, "power", precision=digits) for unit, digits in (("mW", 0), ("kW", 3), ("MW", 6))},
+    **{unit: Display(unit, "voltage", precision=digits) for unit, digits in (("mV", 0), ("kV", 4))},
+    "mA": Display("mA", "current", precision=0),
     **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("power", "reactive_power", "apparent_power", "voltage")},
     **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("current", "frequency", "angle", "percent", "temperature")},
     **{DISPLAYS[name].unit: DISPLAYS[name] for name in ("signal", "duration", "flow", "pressure")},
@@ -107,13 +115,20 @@ BY_UNIT: dict[str, Display] = {
 _MBUS_DISPLAYS = {3: "gas", 6: "water", 7: "water", 16: "water", 17: "water", 21: "water"}
 
 
-def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None) -> Quantity:
-    """A quantity whose unit was open, now that the meter has told it (and what is on its M-Bus channel)."""
+_TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
+
+
+def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None, *, total: bool = False) -> Quantity:
+    """A quantity whose unit was open, now that the meter has told it (and what is on its M-Bus channel).
+
+    ``unit`` is the published one; ``total``: its code says that it counts since ever.
+    """
     if quantity.unit is not None or quantity.kind is not Kind.NUMBER:
         return quantity
     name = _MBUS_DISPLAYS.get(mbus_device_type or -1) if unit == "m³" else None
     display = DISPLAYS[name] if name else BY_UNIT.get(unit, Display(unit, "", ""))
-    state_class = quantity.state_class or display.state_class
+    counts = total and (display.device_class in _TOTALS or display.unit in ("kVAh", "VAh", "Ah"))
+    state_class = quantity.state_class or ("total_increasing" if counts else display.state_class)
     return replace(
         quantity,
         unit=display.unit,
@@ -121,3 +136,9 @@ def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None) -
         state_class=state_class,
         precision=display.precision,
     )
+
+
+def counts_since_ever(obis: bytes) -> bool:
+    """Is this a running total? Electricity: time integral 1; M-Bus: the first value; other media: the index."""
+    a, _, c, d, e, f = obis
+    return f == 255 and ((a == 1 and d == 8) or (a == 0 and (c, d, e) == (24, 2, 1)) or (5 <= a <= 9 and d == 0))

@@ -1,0 +1,59 @@
+"""How fast a counter can move, in its own measure: the energy guard's bound for every unit that counters have."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+_HEAT = 100_000.0  # W; what a house's heat connection can carry, whatever its electric supply
+_VOLUME = 50.0  # m³ an hour: more than the gas or water meter of a house can pass
+_VOLTS = 230.0
+
+#: unit -> what it measures, and how many of it are one of the first of its kind (kWh, m³, Ah, h).
+_UNITS: dict[str, tuple[str, Decimal]] = {
+    unit: (kind, Decimal(factor))
+    for kind, units in {
+        "energy": {"kWh": "1", "Wh": "1000", "MWh": "0.001", "GWh": "0.000001"},
+        "reactive": {"kvarh": "1", "varh": "1000", "Mvarh": "0.001"},
+        "apparent": {"kVAh": "1", "VAh": "1000", "MVAh": "0.001"},
+        "heat": {"MJ": "3.6", "J": "3600000", "kJ": "3600", "GJ": "0.0036"},
+        "volume": {"m³": "1", "L": "1000", "mL": "1000000", "ft³": "35.3147", "CCF": "0.353147", "gal": "264.172"},
+        "charge": {"Ah": "1", "mAh": "1000", "kAh": "0.001"},
+        "time": {"h": "1", "min": "60", "s": "3600", "d": "0.0416666667"},
+    }.items()
+    for unit, factor in units.items()
+}
+
+
+class Bound(NamedTuple):
+    """``an_hour``: the most in an hour; ``slack``: what a jump may exceed that by."""
+
+    an_hour: Decimal
+    slack: Decimal
+
+    def most(self, seconds: float, value: Decimal) -> Decimal:
+        """The farthest that a counter gets in this time; one that moves in coarse steps may move by one of them."""
+        exponent = value.as_tuple().exponent
+        step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else Decimal(0)
+        return self.an_hour * Decimal(seconds) / 3600 + max(self.slack, step)
+
+
+def bound_of(unit: str, watts: float, electric: bool = True) -> Bound | None:
+    """The bound of a counter in this unit behind a supply of so many watts; None where nobody knows."""
+    if unit not in _UNITS:
+        return None
+    kind, factor = _UNITS[unit]
+    heat = max(watts, _HEAT) / 1000
+    an_hour = {"volume": _VOLUME, "charge": watts / _VOLTS, "time": 1.0, "heat": heat}.get(kind, watts / 1000)
+    if not electric:
+        an_hour = max(an_hour, heat)
+    return Bound(Decimal(an_hour) * factor, factor)
+
+
+def converted(value: Decimal, unit: str, wanted: str) -> Decimal | None:
+    """The same quantity in another unit; None where the two do not measure the same."""
+    if unit == wanted:
+        return value
+    kind, factor = _UNITS.get(unit, ("", Decimal(1)))
+    other, wanted_factor = _UNITS.get(wanted, (" ", Decimal(1)))
+    return value / factor * wanted_factor if kind == other else None

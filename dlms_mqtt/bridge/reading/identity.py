@@ -1,0 +1,62 @@
+"""Who the meter is: one remembered identity per key, so that a reading that lacks one of them changes nothing.
+
+Only another value of the *same* key, seen twice, is another meter: one that boots answers with nothing or zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+SEEN = 2  # times that another identity must be seen
+_NOTHING = "0fFxX.- \x00"  # characters that an empty or erased identity is made of
+KEYS = ("serial_number", "electricity_id", "logical_device_name")
+
+
+class Change(NamedTuple):
+    """The meter was replaced by another one: which identity says so, what it was and is, and when (Unix time)."""
+
+    key: str
+    old: str
+    new: str
+    time: float
+
+
+class Identity:
+    """The identities of one meter by key."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._others: dict[str, tuple[str, int]] = {}  # values that differ, and how often they were seen in a row
+
+    @property
+    def landmarks(self) -> frozenset[tuple[str, str]]:
+        """Changes when something is learned."""
+        return frozenset(self._known.items())
+
+    def seen(self, found: Mapping[str, str], now: float) -> Change | None:
+        """What one read says; the change when it is another meter for the second time."""
+        found = {key: text for key, text in found.items() if text.strip(_NOTHING)}
+        changes = [change for key, text in found.items() if (change := self._compare(key, text, now))]
+        if changes:  # the other keys of the old meter are as old
+            self._known = dict(found)
+            self._others.clear()
+        return changes[0] if changes else None
+
+    def _compare(self, key: str, text: str, now: float) -> Change | None:
+        known = self._known.setdefault(key, text)
+        if text == known:
+            self._others.pop(key, None)
+            return None
+        before, times = self._others.get(key, (text, 0))
+        times = times + 1 if before == text else 1
+        self._others[key] = text, times
+        return Change(key, known, text, now) if times >= SEEN else None
+
+    def dump(self) -> dict[str, str]:
+        """What a restart must not forget, as JSON."""
+        return dict(self._known)
+
+    def restore(self, saved: Any) -> None:
+        """The opposite of ``dump``."""
+        self._known = {str(key): str(text) for key, text in dict(saved).items()}

@@ -1,0 +1,225 @@
+"""Counters on their way to the broker: every unit and transform is watched, and a new meter is a new start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.test_meter_task import Rig
+
+ENERGY, SERIAL = Obis.parse("1.0.1.8.0.255"), Obis.parse("0.0.96.1.0.255")
+SERIAL_ITEM = {"obis": str(SERIAL), "class": 1, "key": "serial_number"}
+NUMBER = DataType.DOUBLE_LONG_UNSIGNED
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as store:
+        yield store
+
+
+class Bench:
+    """A meter with one counter that a test sets; ``said`` are the user's own words about it."""
+
+    def __init__(self, clock, store, said=None, **more):
+        also = [{"obis": str(ENERGY), **(said or {})}, SERIAL_ITEM]
+        self.rig = Rig(clock, store, {"every": "10s", "read": {"set": "none", "also": also}, **more})
+        self.set(12_345_678)
+        self.name(b"12345")
+
+    def set(self, value, data_type=NUMBER):
+        self.rig.simulated.objects[3, ENERGY].values[2] = Data(data_type, value)
+
+    def name(self, octets):
+        self.rig.simulated.objects[1, SERIAL].values[2] = Data(DataType.OCTET_STRING, octets)
+
+    def history(self, key="energy_import"):
+        return [payload for topic, payload in self.rig.publisher.history if topic == f"value/{key}"]
+
+
+@pytest.mark.expect_log("is held back: it turned zero")
+@pytest.mark.parametrize("serial", [b"", b"\0\0\0\0\0", b"00000", None])
+async def test_a_zero_while_the_serial_number_is_missing(clock, store, serial):
+    """A meter that boots has neither counted nor a name yet: the two come together (issue of many integrations)."""
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(35)
+        bench.set(0)
+        if serial is None:
+            del bench.rig.simulated.objects[1, SERIAL]
+        else:
+            bench.name(serial)
+        await asyncio.sleep(60)
+        assert set(bench.history()) == {"12345.678"}
+        bench.set(12_345_778)
+        await asyncio.sleep(20)
+        assert bench.history()[-1] == "12345.778" and "0" not in bench.history()
+
+
+@pytest.mark.expect_log("is held back: it turned zero")
+async def test_a_poll_of_the_device_name_alone_releases_nothing(clock, store):
+    also = {"obis": "0.0.42.0.0.255", "class": 1, "every": "1h"}
+    bench = Bench(clock, store)
+    bench.rig.task.config = bench.rig.output.config = _with(bench.rig.output.config, also)
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.set(0)
+        for _ in range(3):
+            await bench.rig.task.poll_now(["logical_device_name"])
+            await asyncio.sleep(10)
+        assert set(bench.history()) == {"12345.678"}
+
+
+def _with(config, item):
+    from dataclasses import replace
+
+    from dlms_mqtt.bridge.config.load import parse_meter
+
+    more, _ = parse_meter("h", {"connection": {"tcp": "memory"}, "read": [item]}, lambda name: {})
+    return replace(config, read=replace(config.read, also=(*config.read.also, *more.read.also)))
+
+
+@pytest.mark.expect_log("is held back: it turned zero")
+@pytest.mark.parametrize(
+    ("said", "good", "unit"),
+    [
+        ({"unit": "Wh", "transform": "value * 1000"}, "12345678", "Wh"),
+        ({"unit": "MWh", "transform": "value / 1000"}, "12.345678", "MWh"),
+        ({"unit": "GJ", "transform": "value * 0.0036"}, "44.4444408", "GJ"),
+        ({"unit": "m³", "device_class": "gas"}, "12345.678", "m³"),
+        ({"unit": "pulses"}, "12345.678", "pulses"),
+    ],
+)
+async def test_every_unit_and_transform_is_watched(clock, store, said, good, unit):
+    bench = Bench(clock, store, said)
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.set(0)
+        await asyncio.sleep(60)
+    assert set(bench.history()) == {good}
+    assert bench.rig.output.guard.held["energy_import"].unit == unit
+
+
+@pytest.mark.expect_log("is held back: it turned zero")
+async def test_a_counter_that_no_catalogue_knows_is_watched(clock, store):
+    obis = Obis.parse("1.0.128.8.0.255")
+    bench = Bench(clock, store)
+    objects = bench.rig.simulated.objects
+    objects[3, obis] = objects[3, ENERGY].copy() if hasattr(objects[3, ENERGY], "copy") else objects[3, ENERGY]
+    bench.rig.task.config = bench.rig.output.config = _with(bench.rig.output.config, {"obis": str(obis), "class": 3})
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.set(0)
+        await asyncio.sleep(60)
+    assert set(bench.history("obis_1_0_128_8_0_255_2")) == {"12345.678"}
+
+
+async def test_a_guard_that_is_off_watches_nothing(clock, store):
+    bench = Bench(clock, store, guard=False)
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.set(0)
+        await asyncio.sleep(20)
+    assert bench.history()[-1] == "0"
+
+
+async def test_a_first_zero_waits_for_the_register(clock, store, caplog):
+    caplog.set_level(logging.INFO)
+    bench = Bench(clock, store)
+    bench.set(0)
+    async with bench.rig.run():
+        await asyncio.sleep(45)
+        assert not bench.history()
+        assert meter_health(bench.rig.task)["held"]["energy_import"] == {"value": 0, "last": None, "reason": "zero"}
+        bench.set(12_345_678)
+        await asyncio.sleep(10)
+    assert bench.history() == ["12345.678"]
+    assert caplog.text.count("starts with 0 and is held back") == 1
+
+
+@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999", "is held back: it jumped")
+async def test_another_meter_is_told_and_is_a_new_start(clock, store):
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(35)
+        bench.name(b"99999")
+        bench.set(20_000_000)
+        await asyncio.sleep(25)
+        assert bench.history()[-1] == "20000"
+        events = [message for topic, message in bench.rig.publisher.messages if topic == "event"]
+        assert [(e["event_type"], e["key"], e["old"], e["new"]) for e in events] == [
+            ("meter_changed", "serial_number", "12345", "99999")
+        ]
+        starts = [row for row in bench.rig.readings if row.get("start")]
+        assert [(row["key"], row["value"]) for row in starts] == [("energy_import", 20000)]
+        health = meter_health(bench.rig.task)
+        assert health["meter_changed"]["new"] == "99999"
+        assert health["meter_changed"]["offsets"] == {"energy_import": -7654.322}
+        assert any("another meter" in text for text in bridge_health({"h": health}, [], {})["reasons"])
+        component = json.loads(bench.rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"])["components"][
+            "sensor_energy_import"
+        ]
+        assert component["value_template"] == "{{ (value | float + -7654.322) | round(6) if value else None }}"
+        bench.rig.output.accept_held()
+        assert meter_health(bench.rig.task)["meter_changed"] is None
+    again = Bench(clock, store)  # a restart keeps the offset
+    assert again.rig.output.guard.offsets == bench.rig.output.guard.offsets != {}
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_the_scaler_of_before_is_used_while_it_is_refused(clock, store, refused):
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+    assert bench.history() == ["12345.678", "12345.678"]
+    again = Bench(clock, store)
+    again.set(12_345_679)
+    if refused:
+        del again.rig.simulated.objects[3, ENERGY].values[3]
+    async with again.rig.run():
+        await asyncio.sleep(15)
+    assert again.history() == ["12345.679", "12345.679"]
+
+
+async def test_no_number_without_a_scale_stands_where_one_had_it(clock, store):
+    """Of the version before there is no scaler on the disk, but the guard's memory of the counter."""
+    store.set("guard", "h", {"serial": "12345", "good": {"energy_import": ["12345.678", clock.time()]}})
+    bench = Bench(clock, store)
+    del bench.rig.simulated.objects[3, ENERGY].values[3]
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        assert not bench.history()
+        assert "energy_import" in "".join(meter_health(bench.rig.task)["reasons"])
+
+
+async def test_the_scalers_of_another_meter_are_not_used(clock, store):
+    store.set("scalers", "h", {f"3/{ENERGY}:2": [0, 30]})
+    bench = Bench(clock, store)
+    bench.rig.output.scalers.forget()
+    del bench.rig.simulated.objects[3, ENERGY].values[3]
+    async with bench.rig.run():
+        await asyncio.sleep(5)
+    assert {row["quality"] for row in bench.rig.readings if row["key"] == "energy_import"} == {"unscaled"}
+
+
+@pytest.mark.parametrize("saved", [{"x": 1}, [1], {f"3/{ENERGY}:2": ["a", 1]}, "text"])
+async def test_a_damaged_memory_of_scalers_is_none(clock, store, saved):
+    store.set("scalers", "h", saved)
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(5)
+    assert bench.history() == ["12345.678"]
+
+
+@pytest.mark.expect_log("the energy guard starts without a memory")
+@pytest.mark.parametrize("saved", [{"good": 3}, [1, 2], {"good": {"a": ["x", 1]}}, {"identity": 7}, "text"])
+async def test_a_damaged_memory_of_the_guard_is_none(clock, store, saved):
+    store.set("guard", "h", saved)
+    Bench(clock, store)

@@ -1,0 +1,57 @@
+"""Who the meter is: nothing that is missing, empty or zero makes another one of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlms_mqtt.bridge.reading.identity import Identity
+
+ZEROS = ("", "0", "00000000", "0000000000", "   ", "ffffffff", "\x00\x00", "0x00", "00-00")
+
+
+@pytest.fixture
+def identity():
+    identity = Identity()
+    assert identity.seen({"serial_number": "12345", "logical_device_name": "XXX0001"}, 0) is None
+    return identity
+
+
+@pytest.mark.parametrize(
+    "found", [{}, {"logical_device_name": "XXX0001"}, {"electricity_id": "77"}, *({"serial_number": z} for z in ZEROS)]
+)
+def test_what_is_missing_or_nothing_changes_nothing(identity, found):
+    for now in range(5):
+        assert identity.seen(found, now) is None
+    assert identity.seen({"serial_number": "12345"}, 9) is None
+
+
+def test_a_value_must_be_seen_twice_in_a_row(identity):
+    for serial in ("2", "3", "12345", "2", "12345", "2"):
+        assert identity.seen({"serial_number": serial}, 0) is None
+    assert identity.seen({}, 0) is None  # a read without it neither counts nor forgets
+    assert identity.seen({"serial_number": "2"}, 5) == ("serial_number", "12345", "2", 5)
+
+
+def test_both_keys_of_a_new_meter_are_one_change(identity):
+    new = {"serial_number": "9", "logical_device_name": "YYY0001"}
+    assert identity.seen(new, 0) is None
+    assert identity.seen(new, 1)
+    assert identity.seen(new, 2) is None
+    assert identity.seen({"logical_device_name": "YYY0001"}, 3) is None
+
+
+def test_what_was_not_read_with_the_change_is_learned_anew(identity):
+    for now in (0, 1):
+        changed = identity.seen({"serial_number": "9"}, now)
+    assert changed
+    for now in (2, 3, 4):
+        assert identity.seen({"logical_device_name": "YYY0001", "serial_number": "9"}, now) is None
+    assert identity.dump() == {"serial_number": "9", "logical_device_name": "YYY0001"}
+
+
+def test_a_restart_does_not_forget(identity):
+    again = Identity()
+    again.restore(identity.dump())
+    assert again.landmarks == identity.landmarks
+    assert again.seen({"serial_number": "9"}, 0) is None
+    assert again.seen({"serial_number": "9"}, 0)
