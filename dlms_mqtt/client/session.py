@@ -88,7 +88,8 @@ class MeterSession:
         self._exchange: Exchange | None = None
         self._services: Services | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
-        self._associated = self._signed_on = False
+        self._associated = self._signed_on = self._heard = False
+        self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
         self._figures = SessionFigures()
         self.release_answered: bool | None = None  # None: no release was sent
 
@@ -111,6 +112,7 @@ class MeterSession:
 
     async def open(self) -> None:
         """Open line, link and association. DlmsMqttError of every kind; the line is closed again then."""
+        self._heard = False
         try:
             await self._open()
         except BaseException:
@@ -168,7 +170,13 @@ class MeterSession:
             return False
         return self.settings.authentication == "none" or AssociationResult.REJECTED_TRANSIENT.text in error.message
 
+    @property
+    def heard(self) -> bool:
+        """Has any octet come since the client was last opened?"""
+        return self._heard or self._signed_on or (self._exchange is not None and self._exchange.heard)
+
     def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
+        self._heard = self.heard
         connection = Connection(Side.CLIENT, _link(settings, self.transport.datagram))
         return Exchange(connection, self.transport, settings, self._on_notification)
 
@@ -178,6 +186,8 @@ class MeterSession:
 
     async def _associate(self) -> None:
         exchange, settings = self._live, self.settings
+        if settings.secrets and self.before_secret is not None:
+            self.before_secret()
         cipher = self.ciphering.new_cipher()
         if settings.pre_established:
             exchange.connection.pre_establish()
@@ -243,7 +253,7 @@ class MeterSession:
             ) from error
         finally:
             await self._release(public)
-            self._exchange = None
+            self._heard, self._exchange = self.heard, None
         if not isinstance(value, int) or not 0 <= value < MAX_COUNTER - 1:
             raise RemoteProtocolError(f"the meter's invocation counter is no number that can be counted on: {value!r}")
         self.ciphering.start(value + 1)
@@ -256,7 +266,7 @@ class MeterSession:
         except TimeoutError:
             log.debug("%s: leaving took too long", self.transport.name)
         finally:
-            self._figures = self.figures
+            self._figures, self._heard = self.figures, self.heard
             self._exchange = self._services = None
             self._associated = False
             await self.transport.close()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
 from dlms_mqtt.bridge.meters.lockout import Lockout
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
@@ -26,6 +26,7 @@ from dlms_mqtt.errors import (
     AuthenticationRefused,
     DlmsMqttError,
     MeterRefused,
+    SecurityError,
     ServiceRefused,
     StoreError,
 )
@@ -43,9 +44,14 @@ _FRESH = 15.0  # s of silence after which an open association is checked before 
 
 
 def fingerprint(settings: ConnectionSettings) -> str:
-    """Tells whether settings are the same as before, and nothing else about them."""
+    """Tells whether the secrets are the same as before, and nothing else about them."""
     secrets = b"\0".join(bytes(secret) for secret in settings.secrets)
-    return hashlib.scrypt(secrets, salt=repr(settings).encode()[:512], n=1024, r=8, p=1, dklen=12).hex()
+    return hashlib.scrypt(secrets, salt=b"dlms-mqtt lockout", n=1024, r=8, p=1, dklen=12).hex()
+
+
+def _access(settings: ConnectionSettings) -> str:
+    """Tells whether settings are the same as before, their secrets aside."""
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
 
 
 class Session:
@@ -60,8 +66,12 @@ class Session:
         store: Store,
         clock: Clock,
         attempts: int,
+        *,
+        trial: bool = False,
     ) -> None:
+        """``trial``: somebody tries settings out, so silence, which a wrong address explains, costs no pause."""
         self.meter, self.settings, self.line = meter, settings, line
+        self._trial = trial
         self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
         self._client: DlmsClient | None = None
         self._used = 0.0
@@ -72,14 +82,16 @@ class Session:
         self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
         self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
         self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
+        self._access = _access(settings)
+        self._before: Lockout | None = None  # what stood before a secret was sent in this opening
+        self._barred = self._clock.monotonic() + self.lockout.left(self._clock.time())
 
-    def _stored(self) -> dict[str, object] | None:
+    def _stored(self) -> object:
         try:
-            found = self._store.get(_SPACE, self.meter)
+            return self._store.get(_SPACE, self.meter)
         except StoreError as error:
             _LOG.warning("%s: %s", self.meter, error.message)
             return None
-        return found if isinstance(found, dict) else None
 
     async def run(self, priority: Priority, work: Work[T], *, keep: bool, repeat: bool = True) -> T:
         """One exchange. ``keep``: leave the association open after; ``repeat``: may be done twice (a read)."""
@@ -97,7 +109,13 @@ class Session:
             raise RequestError(
                 "paused", "Reading is paused, another program has the line", hint="Send resume to end it."
             )
-        self.lockout.check(now)
+        self._check_lockout()
+
+    def _check_lockout(self) -> None:
+        """LockedOut while attempts pause; by the monotonic clock, so that no set clock ends or prolongs the pause."""
+        left = self._barred - self._clock.monotonic()
+        if left > 0:
+            raise LockedOut(self._clock.time() + left)
 
     async def _attempt(self, work: Work[T], repeat: bool) -> T:
         self.exchanges += 1
@@ -146,20 +164,44 @@ class Session:
         if self._client is not None:
             return self._client
         client = self._new_client(replace(self.settings, max_info=self._frames.max_info))
+        client.before_secret, self._before = self._count_first, None
         try:
             await client.open()
-        except DlmsMqttError as error:
+        except BaseException as error:
             self._note(client.figures)
-            self.judge(error)
+            self._opening_failed(client, error)
             raise
         self._client, self.opened = client, self.opened + 1
-        if self.lockout.refusals:
-            self._keep_lockout(self.lockout.succeeded())
+        if self.lockout.refusals or self._before is not None:
+            self._keep_lockout(self.lockout.succeeded(self._access))
         return client
 
+    @property
+    def proved(self) -> bool:
+        """Has the meter let us in with these settings, or is there nothing to prove?"""
+        return self.lockout.worked == self._access or not self.settings.secrets
+
+    def _count_first(self) -> None:
+        """A secret is about to be sent. Until it has worked, that counts as refused, on the disk; else StoreError."""
+        if self.proved:
+            return
+        self._check_lockout()  # one opening may send it twice
+        before, counted = self.lockout, self.lockout.refused(self._clock.time(), self._attempts)
+        self._store.set(_SPACE, self.meter, counted.dump())
+        self._before = before
+        self._set_lockout(counted)
+
+    def _opening_failed(self, client: DlmsClient, error: BaseException) -> None:
+        if self._before is None:
+            if self.proved and isinstance(error, DlmsMqttError):
+                self.judge(error)
+        elif not client.heard:
+            before, now = self._before, self._clock.time()
+            self._keep_lockout(before if self._trial else before.unheard(now, self._attempts))
+
     def judge(self, error: DlmsMqttError) -> None:
-        """Count a refused password or key, whoever sent it for this meter."""
-        if about_secrets(error):
+        """Count a refused password or key that has worked before, whoever sent it for this meter."""
+        if about_secrets(error) and not isinstance(error, SecurityError):  # which may come of a damaged answer
             self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
 
     @property
@@ -171,8 +213,12 @@ class Session:
         self.quality.add(figures)
         self._frames.session_ended(figures)
 
-    def _keep_lockout(self, lockout: Lockout) -> None:
+    def _set_lockout(self, lockout: Lockout) -> None:
         self.lockout = lockout
+        self._barred = self._clock.monotonic() + lockout.left(self._clock.time())
+
+    def _keep_lockout(self, lockout: Lockout) -> None:
+        self._set_lockout(lockout)
         try:
             self._store.set(_SPACE, self.meter, lockout.dump())
         except StoreError as error:
@@ -197,8 +243,8 @@ class Session:
     async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]]) -> T:
         """The line without any association of ours, for something that opens its own."""
         self._check()
-        if self.lockout.refusals:
-            raise RequestError("locked-out", "The meter refused the password or key; it is not sent again now")
+        if self.lockout.refusals or not self.proved:
+            raise RequestError("locked-out", "The password or key has not worked yet; it is not sent again now")
         async with self.line.turn(self.meter, Priority.PROFILE, self.close):
             await self.close()
             return await work(self.settings)

@@ -64,16 +64,17 @@ class Fleet:
 
     def new_session(self, name: str, settings: ConnectionSettings) -> Session:
         """A session for a trial of settings that may not be in force; one refused password and no more."""
-        context = self._context
-        return Session(name, settings, self.line(settings), self._clients(None), context.store, context.clock, 1)
+        context, line = self._context, self.line(settings)
+        return Session(name, settings, line, self._clients(None), context.store, context.clock, 1, trial=True)
 
     def _clients(self, receive: Callable[[object], None] | None) -> Callable[[ConnectionSettings], DlmsClient]:
         memory, store = Memory(), self._context.store
 
         def make(settings: ConnectionSettings) -> DlmsClient:
-            if settings.encryption_key and store.path == MEMORY:
+            if settings.secrets and store.path == MEMORY:
                 raise StoreError(
-                    "the invocation counter cannot be kept, so nothing is ciphered", hint="Make room in state_dir."
+                    "neither invocation counters nor refused passwords can be kept, so no secret is used",
+                    hint="Make room in state_dir.",
                 )
             return DlmsClient(settings, store=store, memory=memory, random=self._random, on_notification=receive)
 

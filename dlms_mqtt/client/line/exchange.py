@@ -75,7 +75,7 @@ class Exchange:
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._short = False  # this question has had fewer answers than it was sent
-        self._warned = False
+        self._warned = self.heard = False  # heard: an octet has come
         self.repeated = 0  # what was sent again: of a datagram nobody knows whether the meter had the first
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
         self._waiting = False  # something was sent, nothing has answered it yet
@@ -214,6 +214,7 @@ class Exchange:
             if data:
                 if self._trace:
                     self._show("<", data)
+                self.heard = True
                 if len(received) < _KEPT:
                     received += data
                 self.connection.receive(data)

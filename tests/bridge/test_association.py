@@ -1,0 +1,250 @@
+"""How often a secret goes out that the meter does not take, whatever its way of saying no, on a fake clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from dataclasses import replace
+
+import pytest
+
+from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
+from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.lockout import PAUSES
+from dlms_mqtt.bridge.meters.shared_line import Line, Priority
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.settings import parse_settings
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import DlmsMqttError, StoreError
+from dlms_mqtt.transport.memory import memory_pair
+
+DAY = 86400
+_INITIATE = bytes.fromhex("be10040e0800065f1f040000501f01f40007")
+_CHALLENGE = bytes.fromhex("88020780890760857405080203") + b"\xaa\x12\x80\x10" + b"C" * 16
+SILENT, CLOSES = b"", None
+
+
+def aare(result, source, diagnostic, extra=b""):
+    body = bytes.fromhex("a109060760857405080101") + bytes((0xA2, 3, 2, 1, result, 0xA3, 5, 0xA0 + source))
+    body += bytes((3, 2, 1, diagnostic)) + extra + _INITIATE
+    return bytes((0x61, len(body))) + body
+
+
+ACCEPTED = aare(0, 1, 0)
+_HLS = aare(0, 1, 14, _CHALLENGE)
+#: What the meter says to the AARQ and then to pass 3; the last is said to everything else.
+REFUSALS = {
+    "authentication-failure": [aare(1, 1, 13)],
+    "no reason": [aare(1, 1, 1)],
+    "transient": [aare(2, 1, 1)],
+    "null": [aare(1, 1, 0)],
+    "provider": [aare(1, 2, 1)],
+    "context": [aare(1, 1, 2)],
+    "mechanism required": [aare(1, 1, 12)],
+    "closed": [CLOSES],
+    "silence": [SILENT],
+    "exception": [bytes.fromhex("d80102")],
+    "confirmed service error": [bytes.fromhex("0e0106")],
+    "no APDU": [b"\xff\x00\x01"],
+    "the other mechanism": [aare(0, 1, 0)[:-3]],
+    "pass 3 other": [_HLS, bytes.fromhex("c701c1fa00")],
+    "pass 3 denied": [_HLS, bytes.fromhex("c701c10300")],
+    "pass 3 closed": [_HLS, CLOSES],
+    "pass 3 silence": [_HLS, SILENT],
+    "pass 3 exception": [_HLS, bytes.fromhex("d80102")],
+    "pass 4 wrong": [_HLS, bytes.fromhex("c701c10001000910") + b"x" * 16],
+    "pass 4 empty": [_HLS, bytes.fromhex("c701c1000100")],
+}
+UNHEARD = {"closed", "silence"}
+
+
+class Meter:
+    """Says what the table says; ``sent`` counts the secrets that reached it."""
+
+    def __init__(self, replies):
+        self.replies, self.sent, self.tasks = replies, 0, []
+
+    def new_client(self, settings):
+        near, far = memory_pair()
+        self.tasks.append(asyncio.ensure_future(self.serve(far)))
+        return DlmsClient(settings, transport=near, random=bytes)
+
+    async def serve(self, line):
+        await line.open()
+        with contextlib.suppress(DlmsMqttError):
+            for number in range(9):
+                frame = await line.read(None)
+                header, apdu = frame[:8], frame[8:]
+                self.sent += apdu[:1] == b"\x60"
+                reply = self.replies[min(number, len(self.replies) - 1)]
+                if reply is CLOSES:
+                    break
+                if apdu[:1] == b"\xc3" and reply[:1] == b"\xc7":
+                    reply = reply[:2] + apdu[2:3] + reply[3:]
+                if reply:
+                    line.write(header[:2] + header[4:6] + header[2:4] + struct.pack(">H", len(reply)) + reply)
+        await line.close()
+
+
+def settings_for(name, **more):
+    how = "md5" if name.startswith("pass") else "low"
+    secret = {"client": 32, "authentication": how, "password": "text:wrongpw1", "timeout": 1, "retries": 1}
+    return parse_settings({"tcp": "memory", **secret, **more})
+
+
+def session_for(meter, settings, store, clock, attempts=2, **more):
+    return Session("m", settings, Line("memory"), meter.new_client, store, clock, attempts, **more)
+
+
+async def nothing(_client):
+    return None
+
+
+async def poll(session, clock, seconds, every=10.0):
+    """As a poller does: again and again; how often the association stood."""
+    stood, end = 0, clock.monotonic() + seconds
+    while clock.monotonic() < end:
+        try:
+            await session.run(Priority.POLL, nothing, keep=False)
+            stood += 1
+        except DlmsMqttError:
+            pass
+        await asyncio.sleep(every)
+    return stood
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "state.sqlite") as store:
+        yield store
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_secret_that_never_worked_is_few_times_sent_however_it_is_refused(clock, store, name):
+    meter = Meter(REFUSALS[name])
+    assert not await poll(session_for(meter, settings_for(name), store, clock), clock, DAY)
+    assert 2 <= meter.sent <= (2 + DAY / PAUSES[0] if name in UNHEARD else 5)
+    before = meter.sent
+    for _ in range(12):  # the process is killed and started again, with fields that are no secrets changed
+        session = session_for(meter, settings_for(name, timeout=2, client=33), store, clock)
+        await poll(session, clock, 60)
+    assert meter.sent <= before + 1
+
+
+async def test_a_kill_while_the_secret_is_on_its_way_counts(clock, store):
+    meter = Meter([SILENT])
+    for _ in range(12):
+        session = session_for(meter, settings_for("low"), store, clock)
+        before, task = meter.sent, asyncio.ensure_future(session.run(Priority.POLL, nothing, keep=False))
+        while meter.sent == before and not task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        session._store = None  # nothing is written any more: the process is gone
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert meter.sent == 2
+
+
+async def test_a_clock_that_starts_wrong_repeats_nothing(clock, store):
+    meter = Meter([aare(1, 1, 13)])
+    await poll(session_for(meter, settings_for("low"), store, clock), clock, 60)
+    assert meter.sent == 2
+    for jump in (-DAY * 400, DAY * 400):
+        session = session_for(meter, settings_for("low"), store, clock)
+        real = clock.time
+        clock.time = lambda jump=jump, real=real: real() + jump
+        await poll(session, clock, 60)
+        clock.time = real
+    assert meter.sent == 2
+
+
+async def test_what_cannot_be_written_is_not_sent(clock, store, monkeypatch):
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    meter = Meter([ACCEPTED])
+    monkeypatch.setattr(store, "update", full)
+    session = session_for(meter, settings_for("low"), store, clock)
+    with pytest.raises(StoreError, match="full"):
+        await session.run(Priority.POLL, nothing, keep=False)
+    assert meter.sent == 0
+    monkeypatch.undo()
+    await session.run(Priority.POLL, nothing, keep=False)
+    monkeypatch.setattr(store, "update", full)
+    await session.run(Priority.POLL, nothing, keep=False)  # it has worked, so nothing need be written
+    assert meter.sent == 2
+
+
+@pytest.mark.parametrize("name", ["no reason", "closed", "silence", "exception", "no APDU", "pass 4 wrong"])
+async def test_settings_that_have_worked_are_not_locked_by_damaged_answers(clock, store, name):
+    meter = Meter([ACCEPTED])
+    session = session_for(meter, settings_for("low"), store, clock)
+    assert await poll(session, clock, 60)
+    meter.replies = REFUSALS[name]
+    await poll(session, clock, 3600)
+    meter.replies = [ACCEPTED]
+    assert await poll(session, clock, 60) > 1
+
+
+@pytest.mark.expect_log("the pause after refused passwords is not kept")
+async def test_a_password_that_is_plainly_refused_locks_though_it_has_worked(clock, store, monkeypatch):
+    meter = Meter([ACCEPTED])
+    session = session_for(meter, settings_for("low"), store, clock)
+    await poll(session, clock, 60)
+    meter.replies, meter.sent = [aare(1, 1, 13)], 0
+    monkeypatch.setattr(store, "update", lambda *_: (_ for _ in ()).throw(StoreError("the disk is full")))
+    await poll(session, clock, DAY)
+    assert meter.sent <= 5
+
+
+async def test_another_secret_starts_afresh(clock, store):
+    meter = Meter([aare(1, 1, 13)])
+    await poll(session_for(meter, settings_for("low"), store, clock), clock, 60)
+    with pytest.raises(LockedOut):
+        await session_for(meter, settings_for("low"), store, clock).run(Priority.POLL, nothing, keep=False)
+    other = session_for(meter, settings_for("low", password="text:right678"), store, clock)
+    meter.replies = [ACCEPTED]
+    assert await poll(other, clock, 60)
+
+
+async def test_a_line_without_a_secret_never_locks(clock, store):
+    meter = Meter([aare(1, 1, 13)])
+    plain = replace(settings_for("low"), authentication="none", password=None)
+    await poll(session_for(meter, plain, store, clock), clock, 3600)
+    assert meter.sent > 100
+
+
+async def test_trying_settings_out_is_not_locked_by_silence_but_by_one_refusal(clock, store):
+    meter = Meter([SILENT])
+    session = session_for(meter, settings_for("low"), store, clock, 1, trial=True)
+    for _ in range(3):
+        with pytest.raises(DlmsMqttError, match="no answer"):
+            await session.run(Priority.COMMAND, nothing, keep=False)
+    meter.replies = [aare(1, 1, 1)]
+    with pytest.raises(DlmsMqttError, match="refused"):
+        await session.run(Priority.COMMAND, nothing, keep=False)
+    with pytest.raises(LockedOut):
+        await session.run(Priority.COMMAND, nothing, keep=False)
+
+
+async def test_a_dump_uses_only_secrets_that_have_worked(clock, store):
+    meter = Meter([ACCEPTED])
+    session = session_for(meter, settings_for("low"), store, clock)
+
+    async def dump(_settings):
+        return "dumped"
+
+    with pytest.raises(RequestError, match="not worked yet"):
+        await session.alone(dump)
+    await session.run(Priority.POLL, nothing, keep=False)
+    assert await session.alone(dump) == "dumped"
+
+
+@pytest.mark.expect_log("m: ")
+async def test_facts_that_cannot_be_read_are_told_and_start_afresh(clock, store, monkeypatch):
+    def damaged(*_):
+        raise StoreError("damaged")
+
+    monkeypatch.setattr(store, "get", damaged)
+    session = session_for(Meter([ACCEPTED]), settings_for("low"), store, clock)
+    assert await poll(session, clock, 20)
