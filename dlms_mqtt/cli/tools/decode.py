@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import binascii
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from dlms_mqtt.cli.files import content, whole
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.settings import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
 from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 
-_SEPARATORS = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[\s,;:|_-]+")
 _MOST = 32 << 20  # octets of a capture; its explanation takes ten times the memory
 KEY_OPTIONS = ("encryption", "authentication", "dedicated", "broadcast")
 
@@ -27,7 +25,7 @@ EXAMPLE = "capture.txt --encryption-key env:KEY --json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``decode``."""
     parser.add_argument(
-        "input", metavar="HEX|FILE|-", nargs="+", help="octets in hex, a file of hex or bytes, or - for input"
+        "input", metavar="HEX|FILE|-", nargs="+", help="octets in hex, a file (bytes, a log, a dump), or - for input"
     )
     for kind in KEY_OPTIONS:
         parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
@@ -39,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain; 1 when nothing could be made of the bytes."""
     title = parse_hex(8)(args.system_title) if args.system_title else b""
     with Progress("decode") as bar:
-        document = explain(_octets(args.input), keys_of(args), title, progress=bar.update)
+        document = explain(_pieces(args.input), keys_of(args), title, progress=bar.update)
     if args.json:
         print_json(document)
     else:
@@ -71,19 +69,19 @@ def _secret(kind: str, text: str) -> Secret:
         raise ConfigError(f"--{kind}-key: {error.message}", hint=error.hint) from None
 
 
-def _octets(words: list[str]) -> bytes:
+def _pieces(words: list[str]) -> list[Piece]:
     """The octets that were meant: standard input, a file (also a pipe, as of ``<(...)``), or the words themselves."""
     text = " ".join(words)
     if text == "-":
-        return _from_bytes(whole(sys.stdin.buffer, _MOST))
+        return pieces_of(whole(sys.stdin.buffer, _MOST))
     if len(words) == 1 and _exists(words[0]):
-        return _from_bytes(content(Path(words[0]), _MOST))
-    octets = _from_hex(text)
-    if not octets:
+        return pieces_of(content(Path(words[0]), _MOST))
+    pieces = pieces_in(text)
+    if not pieces:
         raise ConfigError(
             "that is neither hexadecimal octets nor a file", hint="Write 7ea0..., a file name, or - for input."
         )
-    return octets
+    return pieces
 
 
 def _exists(name: str) -> bool:
@@ -93,27 +91,11 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _from_bytes(octets: bytes) -> bytes:
-    """A file holds octets in hexadecimal, or the bytes themselves."""
-    try:
-        written = _from_hex(octets.decode("ascii"))
-    except UnicodeDecodeError:
-        return octets
-    return octets if written is None else written
-
-
-def _from_hex(text: str) -> bytes | None:
-    try:
-        return bytes.fromhex(_SEPARATORS.sub("", text))
-    except (ValueError, binascii.Error):
-        return None
-
-
 def _print(document: dict[str, Any]) -> None:
     for message in document["messages"]:
         print_message(message)
     for frame in document.get("frames", ()):
-        say(_frame_text(frame))
+        say(_arrow(frame) + _frame_text(frame))
     if document["rest"]:
         say(f"rest: {document['rest']}")
     for error in document["errors"]:
@@ -122,7 +104,7 @@ def _print(document: dict[str, Any]) -> None:
 
 def print_message(message: dict[str, Any]) -> None:
     """One message for people."""
-    say(f"{message['apdu']['name']} ({message['framing']})")
+    say(f"{_arrow(message)}{message['apdu']['name']} ({message['framing']})")
     for frame in message["frames"]:
         say("  " + _frame_text(frame))
     if ciphering := message.get("ciphering"):
@@ -137,6 +119,11 @@ def print_message(message: dict[str, Any]) -> None:
         say("\n".join("  " + line for line in table(rows, ("OBIS", "NAME", "VALUE", "UNIT"), right=(2,)).splitlines()))
     elif "tree" in message:
         say(f"  value: {message['tree']}")
+
+
+def _arrow(part: dict[str, Any]) -> str:
+    """Which way it went, where the capture says so."""
+    return {"sent": "> ", "received": "< "}.get(part.get("direction", ""), "")
 
 
 def _frame_text(frame: dict[str, Any]) -> str:

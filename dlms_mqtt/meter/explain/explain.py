@@ -6,12 +6,14 @@ the last request asked for, so that the answer to it can be labelled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from dlms_mqtt.client.capture.capture import RECEIVED, SENT
 from dlms_mqtt.client.push import what_failed
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
+from dlms_mqtt.meter.explain.capture_text import Piece
 from dlms_mqtt.meter.explain.json_shapes import apdu_json
 from dlms_mqtt.meter.explain.services import Dialogue, whole_value
 from dlms_mqtt.meter.explain.telegram import telegram_json
@@ -29,23 +31,39 @@ from dlms_mqtt.protocol.security.suites import SUITE_MASK
 
 _TAG = 12
 _HEADER = 5
+_WAYS = {SENT: "sent", RECEIVED: "received"}
 _CIPHERED = (CipheredApdu, GeneralGloCiphering, GeneralDedCiphering)
 
 
 def explain(
-    data: bytes,
+    data: bytes | Sequence[Piece],
     keys: Keys | None = None,
     system_title: bytes = b"",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """The document of ``decode --json`` for a whole capture."""
-    stream = StreamDecoder()
-    events = [*stream.feed(data), *stream.finish()]
-    document = Explainer(keys, system_title).document(_counted(events, progress))
-    return document if document["messages"] else _value_document(data) or document
+    """The document of ``decode --json`` for a whole capture; of pieces, each message says its direction."""
+    pieces = [Piece(data)] if isinstance(data, bytes) else data
+    events = list(_events(pieces))
+    document = Explainer(keys, system_title).directed(_counted(events, progress))
+    whole = b"".join(piece.octets for piece in pieces)
+    return document if document["messages"] else _value_document(whole) or document
 
 
-def _counted(events: list[StreamEvent], progress: Callable[[int, int], None]) -> Iterator[StreamEvent]:
+def _events(pieces: Sequence[Piece]) -> Iterator[tuple[str, StreamEvent]]:
+    """What the pieces hold, in their order; each direction is a stream, in which a new piece is a new frame."""
+    streams = {piece.direction: StreamDecoder() for piece in pieces}
+    for piece in pieces:
+        for event in streams[piece.direction].feed(piece.octets, whole=len(streams) > 1):
+            yield piece.direction, event
+    for direction, stream in streams.items():
+        for event in stream.finish():
+            yield direction, event
+
+
+_Counted = Iterator[tuple[str, StreamEvent]]
+
+
+def _counted(events: list[tuple[str, StreamEvent]], progress: Callable[[int, int], None]) -> _Counted:
     for number, event in enumerate(events):
         progress(number, len(events))
         yield event
@@ -73,13 +91,18 @@ class Explainer:
 
     def document(self, events: Iterable[StreamEvent]) -> dict[str, Any]:
         """Messages, frames that belong to none, octets that belong to nothing, and errors."""
+        return self.directed(("", event) for event in events)
+
+    def directed(self, events: Iterable[tuple[str, StreamEvent]]) -> dict[str, Any]:
+        """The same of two directions: events with who sent them (``capture.SENT``, ``RECEIVED``; empty: not known)."""
         messages: list[dict[str, Any]] = []
         rest = b""
-        for event in events:
+        for direction, event in events:
+            way = {"direction": _WAYS[direction]} if direction else {}
             if isinstance(event, Message):
-                messages += self.message(event)
+                messages += [way | part for part in self.message(event)]
             elif isinstance(event, FrameInfo):
-                self.frames.append(frame_json(event))
+                self.frames.append(frame_json(event) | way)
             elif isinstance(event, Rubbish):
                 rest += event.data
         document: dict[str, Any] = {"messages": messages, "rest": rest.hex(), "errors": self.errors}
