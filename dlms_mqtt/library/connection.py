@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_secret, parse_settings
@@ -90,7 +92,7 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
     if unknown:
         raise TypeError(f"there is no connection keyword '{unknown[0]}'")
     given = {name: value for name, value in keywords.items() if value is not None}
-    given |= _line(line) if line else {}
+    given |= line_of(line)
     if not lineless and not set(_LINES) & set(given):
         raise ValueError("which meter? The line is tcp://HOST:PORT, udp://HOST:PORT, a serial port or serial URL")
     if "password" in given and "authentication" not in given:
@@ -100,8 +102,10 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
         return parse_settings(given | {name: _address(given[name]) for name in ("tcp", "udp") if name in given})
 
 
-def _line(line: str) -> dict[str, str]:
+def line_of(line: str) -> dict[str, str]:
     """``tcp://`` and ``udp://`` are ours; everything else is pyserial's: a device or one of its URLs."""
+    if not line:
+        return {}
     scheme, separator, rest = line.partition("://")
     return {scheme: rest} if separator and scheme in ("tcp", "udp") else {"serial": line}
 
@@ -126,3 +130,19 @@ def secret(name: str, value: str | bytes) -> Secret:
     except ConfigError as error:
         raise ConfigError(error.message, key=name, hint=error.hint) from None
     raise ConfigError("expected str or bytes", key=name)
+
+
+def zone_named(name: str | tzinfo | None) -> tzinfo:
+    """A time zone by its IANA name; None: this computer's. ValueError."""
+    if name is None:
+        from dlms_mqtt.meter.local_zone import system_zone
+
+        return system_zone(os.environ)
+    if not isinstance(name, str):
+        return name
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"timezone: there is no time zone '{name}'; write one such as Europe/Vienna") from None

@@ -30,7 +30,7 @@ from dlms_mqtt.errors import (
     RemoteProtocolError,
     TransportError,
 )
-from dlms_mqtt.library.connection import Connection, settings_of, value_errors
+from dlms_mqtt.library.connection import Connection, settings_of, value_errors, zone_named
 from dlms_mqtt.library.results import (
     ClockDrift,
     MeterObject,
@@ -92,7 +92,7 @@ class Meter:
     ) -> None:
         transport = None if isinstance(line, str) else line
         settings = settings_of(line if isinstance(line, str) else "", connection, lineless=transport is not None)
-        self._begin(_Way(settings, transport, _zone(timezone), state, reconnect))
+        self._begin(_Way(settings, transport, zone_named(timezone) if timezone else None, state, reconnect))
 
     def _begin(self, way: _Way) -> None:
         if way.state is None and way.settings.encryption_key and not isinstance(way.settings.invocation_counter, int):
@@ -106,6 +106,7 @@ class Meter:
         self._store: Store | None = None
         self._memory = Memory()
         self._sense = -1
+        self._found_zone: tzinfo | None = None
         self._process = 0  # in which it was opened; 0: it is not open
         self._lost: DlmsMqttError | None = None
         self._refused: DlmsMqttError | None = None
@@ -396,9 +397,9 @@ class Meter:
 
     @property
     def _zone(self) -> tzinfo:
-        from dlms_mqtt.meter.local_zone import system_zone
-
-        return self._way.zone or system_zone(os.environ)
+        if self._found_zone is None:
+            self._found_zone = zone_named(self._way.zone)
+        return self._found_zone
 
     def _aware(self, moment: datetime | None) -> datetime | None:
         return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=self._zone)
@@ -414,17 +415,6 @@ def _not_open(*, forked: bool) -> LocalProtocolError:
             "this meter was opened in another process", hint="Open one of its own in each process, after the fork."
         )
     return LocalProtocolError("the meter is not open", hint="Use it inside `async with Meter(...) as meter:`.")
-
-
-def _zone(name: str | tzinfo | None) -> tzinfo | None:
-    if not isinstance(name, str):
-        return name
-    from zoneinfo import ZoneInfo
-
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise ValueError(f"timezone: there is no time zone '{name}'; write one such as Europe/Vienna") from None
 
 
 def _store(way: _Way) -> Store | None:
@@ -448,5 +438,6 @@ def _configured(path: Path, meter: str, reconnect: bool) -> _Way:
     if name not in loaded.connections:
         raise ValueError(f"meter: {path} has no meter '{meter}'; it has {', '.join(loaded.connections) or 'none'}")
     bridge = loaded.config.bridge
-    zone = _zone(loaded.config.meters[name].timezone or bridge.timezone or None)
+    named = loaded.config.meters[name].timezone or bridge.timezone
+    zone = zone_named(named) if named else None
     return _Way(loaded.connections[name], None, zone, bridge.state_dir / "state.sqlite", reconnect)
