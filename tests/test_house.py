@@ -52,10 +52,12 @@ SHELVES = {
     "bridge": (
         "alive api",
         "config systemd",
-        "mqtt reading",
+        "mqtt reading state_dir",
         "homeassistant",
         "meters",
         "presence requests",
+        "router",
+        "bridge",
         "app",
         "demo run supervisor",
     ),

@@ -133,18 +133,19 @@ async def test_sqlite_itself_says_that_the_disk_is_full(mosquitto_factory, tmp_p
     text = "\n  plain:\n    connection: {tcp: '127.0.0.1:PORT', client: 17}\n    every: 1s\n    read: [1.0.1.7.0.255]\n"
     async with serve_tcp(meter) as server, house(broker, tmp_path, text.replace("PORT", str(server.port))) as home:
         await home.until(lambda: _readings(home.seen, "plain"))
-        with home.app.store.transaction() as database:
+        with home.app.bridge.store.transaction() as database:
             ((pages,),) = database.execute("PRAGMA page_count").fetchall()
             database.execute(f"PRAGMA max_page_count = {pages}")
+        say = home.app.bridge.publisher
         for number in range(2000):  # more than the free space of the pages holds
-            home.app.store_and_forward("dlms_mqtt/meter/plain/event", {"number": number, "text": "x" * 200})
-        home.app.keep()
-        assert "the disk is full" in home.app.outbox.trouble
+            say.store_and_forward("dlms_mqtt/meter/plain/event", {"number": number, "text": "x" * 200})
+        say.keep()
+        assert "the disk is full" in home.app.bridge.outbox.trouble
         await home.until(lambda: "the disk is full" in home.seen.latest.get(HEALTH, ""))
         event = "dlms_mqtt/meter/plain/event"
         await home.until(lambda: len(home.seen.of(event)) >= 2000)
         assert [json.loads(row)["number"] for row in home.seen.of(event)] == list(range(2000))
         await home.until(lambda: home.seen.json(HEALTH)["meters"]["plain"]["status"] == "ok")
-        with home.app.store.transaction() as database:
+        with home.app.bridge.store.transaction() as database:
             database.execute("PRAGMA max_page_count = 1000000")
         await home.until(lambda: home.seen.json(HEALTH)["status"] == "ok")

@@ -282,7 +282,7 @@ async def test_a_broker_that_restarts_loses_nothing(mosquitto_factory, tmp_path,
             second = [json.loads(text)["seq"] for text in seen.of("dlms_mqtt/meter/house/reading")]
     assert first == sorted(first)
     assert second == sorted(second)
-    assert app.outbox.dropped == 0
+    assert app.bridge.outbox.dropped == 0
 
 
 def _component(home, name):

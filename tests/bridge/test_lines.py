@@ -55,7 +55,8 @@ async def test_two_meters_on_one_line(mosquitto, tmp_path, framing):
         async with house(mosquitto, tmp_path, meters) as home:
             await _first_reading(home, "one")
             await _first_reading(home, "two")
-            assert home.app.meters["one"].session.line is home.app.meters["two"].session.line
+            meters = home.app.bridge.meters
+            assert meters["one"].session.line is meters["two"].session.line
             await home.ask("meter/one/request/pause", {"minutes": 1})
             await home.until(
                 lambda: all(row["paused"] for row in home.seen.json("dlms_mqtt/bridge/main/health")["meters"].values())

@@ -35,8 +35,8 @@ async def _running(port, outbox=None, **config):
     with Store(":memory:") as store:
         handler = Handler()
         outbox = outbox or Outbox(store, 1000)
-        broker = Broker(Mqtt(host="127.0.0.1", port=port, **config), "test", WILL, outbox, handler)
-        task = asyncio.create_task(broker.run())
+        broker = Broker(Mqtt(host="127.0.0.1", port=port, **config), "test", WILL, outbox)
+        task = asyncio.create_task(broker.run(handler))
         broker.handler, broker.outbox, broker.task = handler, outbox, task
         try:
             yield broker

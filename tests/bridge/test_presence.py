@@ -75,7 +75,7 @@ async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosqu
 async def test_a_meter_that_another_bridge_has_is_not_added_by_a_reload(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "") as home, _other_bridge(mosquitto.port, "house"):
         home.path.write_text(home.path.read_text().replace("meters: {}", f"meters:{_meters(meter)}"))
-        await home.until(lambda: home.app.presence.claims.contested(["house"]))
+        await home.until(lambda: home.app.bridge.presence.claims.contested(["house"]))
         assert await home.app.reload() == ["house"]
         await home.until(lambda: "house" in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
         assert home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == []
@@ -182,20 +182,20 @@ async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp
     app = App(write_config(tmp_path, broker.port, ""), environment={})
     async with running(app):
         async with asyncio.timeout(60):
-            while not (hasattr(app, "broker") and app.broker.trouble):  # noqa: ASYNC110
+            while not (app.bridge and app.bridge.broker.trouble):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     broker.start()
     async with house(broker, tmp_path, "") as home:
         gone = f"{ROOT}/", "homeassistant/device/dlms_mqtt_house/"
         await home.until(lambda: any(payload == "" for topic, payload, *_ in home.seen.all if topic.startswith(gone)))
         async with asyncio.timeout(60):
-            while home.app.broker.clearing or home.app.former._owed:  # noqa: ASYNC110
+            while home.app.bridge.broker.clearing or home.app.bridge.former._owed:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         async with watching(broker.port) as fresh:
             await fresh.publish("the/end", "of what is retained")
             await fresh.until(lambda: "the/end" in fresh.latest)
             assert not [topic for topic in fresh.latest if topic.startswith(gone)]
-        assert home.app.store.get("bridge", "meters") == []
+        assert home.app.bridge.store.get("bridge", "meters") == []
 
 
 @pytest.mark.parametrize(

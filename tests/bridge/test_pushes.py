@@ -203,7 +203,7 @@ async def test_a_push_before_the_first_poll_removes_no_entity(mosquitto, tmp_pat
     text = f"\n  house:\n    connection: {{tcp: '127.0.0.1:{dead}', timeout: 1s}}\n{more}"
     store = {"components": {"sensor_voltage_l1": {"platform": "sensor", "name": "Voltage"}}, "device": {}}
     async with house(mosquitto, tmp_path, text) as home:
-        home.app.store.set("discovery", "house", store)
+        home.app.bridge.store.set("discovery", "house", store)
         _send(port, "tcp", _list((IMPORT, 7)))
         await home.until(lambda: "sensor_power_import" in _device(home)["components"])
         assert _device(home)["components"]["sensor_voltage_l1"]["name"] == "Voltage"
@@ -221,7 +221,8 @@ async def test_a_replay_is_known_after_a_restart_and_forgotten_with_the_meter(mo
         _send(port, "tcp", data)
         await home.until(lambda: home.meter("availability") == "online")
         await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/reading"))
-        await home.until(lambda: home.app.store.peer_counters("house").keep())  # a killed bridge would know it too
+        store = home.app.bridge.store
+        await home.until(lambda: store.peer_counters("house").keep())  # a killed bridge would know it too
     async with house(mosquitto, tmp_path, meter) as home:
         before = len(home.seen.of("dlms_mqtt/meter/house/reading"))
         with caplog.at_level("INFO"):

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from dlms_mqtt.bridge.mqtt import tasks
 from dlms_mqtt.bridge.mqtt.tasks import end_all, first_to_end
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.transport.clock import Clock
 
 
 async def _deaf(times, told):
@@ -38,3 +41,21 @@ async def test_the_first_to_end_ends_all_and_its_error_is_raised(clock):
     with pytest.raises(ValueError, match="broken"):
         await first_to_end(fails(), _deaf(1, told))
     assert len(told) == 2
+
+
+@pytest.mark.expect_log("flaky: no such file", "flaky failed and is started again")
+async def test_what_fails_is_told_and_started_again(monkeypatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(tasks.asyncio, "sleep", sleep)
+    ends = [ConfigError("no such file"), RuntimeError("a fault"), ValueError("another"), None]
+
+    async def flaky() -> None:
+        if end := ends.pop(0):
+            raise end
+
+    await tasks.supervised("flaky", flaky, Clock())
+    assert pauses == [1.0, 5.0, 30.0] and not ends

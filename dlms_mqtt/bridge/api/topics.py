@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple
 
 
@@ -12,6 +13,15 @@ class Address(NamedTuple):
     meter: str
     verb: str
     name: str
+
+
+class Concern(Enum):
+    """What a message is about, by its topic."""
+
+    BIRTH = auto()  # Home Assistant's own "online"
+    COMMAND = auto()  # something is asked of this bridge or a meter
+    BRIDGE = auto()  # what a bridge says of itself, this or another one
+    RETAINED = auto()  # whatever else is subscribed to: topics on which we say something ourselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,14 @@ class Topics:
     def discovery(self, identifier: str) -> str:
         """Where a device is announced; ``identifier`` is ``dlms_mqtt_<meter>``."""
         return f"{self.prefix}/device/{identifier}/config"
+
+    def concern(self, topic: str) -> Concern:
+        """What a message on this topic is about."""
+        if topic == self.birth:
+            return Concern.BIRTH
+        if self.address(topic):
+            return Concern.COMMAND
+        return Concern.BRIDGE if topic.startswith(f"{self.base}/bridge/") else Concern.RETAINED
 
     def address(self, topic: str) -> Address | None:
         """The command a topic stands for; None when it is no command topic of this bridge or a meter."""

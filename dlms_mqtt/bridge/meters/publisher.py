@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 from zlib import crc32
 
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
@@ -18,6 +18,7 @@ from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, actio
 from dlms_mqtt.bridge.meters.counter_watch import CounterWatch
 from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
 from dlms_mqtt.bridge.meters.known_scalers import KnownScalers
+from dlms_mqtt.bridge.mqtt.publisher import Publisher
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard
 from dlms_mqtt.bridge.reading.identity import KEYS
 from dlms_mqtt.bridge.reading.interpret import UNUSABLE, bits_of, reading_json, with_class
@@ -29,19 +30,6 @@ from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-
-
-class Publisher(Protocol):
-    """The part of the bridge that a meter speaks through."""
-
-    def retain(self, topic: str, payload: str) -> None:
-        """Publish retained."""
-
-    def store_and_forward(self, topic: str, message: Mapping[str, Any]) -> None:
-        """Publish through the outbox; ``seq`` is added."""
-
-    def keep(self) -> None:
-        """Let what was handed over survive a kill."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,9 @@ class _Reply:
 class Broker:
     """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
 
-    def __init__(self, config: Mqtt, client_id: str, will: Will, outbox: Outbox, handler: Handler) -> None:
+    def __init__(self, config: Mqtt, client_id: str, will: Will, outbox: Outbox) -> None:
         self._config, self._client_id, self._will = config, client_id, will
-        self._outbox, self._handler = outbox, handler
+        self._outbox = outbox
         self._retained: dict[str, str] = {}
         self._unsent: dict[str, None] = {}  # retained topics that wait to be sent
         self._replies: deque[_Reply] = deque()
@@ -171,17 +171,17 @@ class Broker:
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
+    async def run(self, handler: Handler) -> None:
         """Connect, serve, reconnect, for ever. ConfigError when the TLS files cannot be used."""
         context = tls_context(self._config.tls) if self._config.tls else None
         spilling = asyncio.create_task(self._spill())
         try:
-            await self._reconnect(context)
+            await self._reconnect(context, handler)
         finally:
             spilling.cancel()
             self._outbox.spill()
 
-    async def _reconnect(self, context: ssl.SSLContext | None) -> None:
+    async def _reconnect(self, context: ssl.SSLContext | None, handler: Handler) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
             since = math.inf
@@ -190,7 +190,7 @@ class Broker:
             try:
                 async with client:
                     since = loop.time()
-                    await self._serve(client)
+                    await self._serve(client, handler)
             except (aiomqtt.MqttError, OSError, ValueError) as error:
                 self._broken(client, error)
             finally:
@@ -215,15 +215,15 @@ class Broker:
             )
         self.trouble = words
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: Client, handler: Handler) -> None:
         """Until the line breaks, which raises MqttError in one of the tasks."""
         self._client = client
-        await first_to_end(self._receive(client), self._live(client))
+        await first_to_end(self._receive(client, handler), self._live(client, handler))
 
-    async def _live(self, client: Client) -> None:
+    async def _live(self, client: Client, handler: Handler) -> None:
         if self._filters:
             await client.subscribe_to(list(self._filters))
-        await self._handler.broker_connected()
+        await handler.broker_connected()
         self.connected = True
         if self.trouble:
             _LOG.warning("The line to the broker is there again")
@@ -234,9 +234,9 @@ class Broker:
         self.send_again()
         await first_to_end(self._send_all(client), self._send_outbox(client))
 
-    async def _receive(self, client: Client) -> None:
+    async def _receive(self, client: Client, handler: Handler) -> None:
         async for message in client.messages:
-            self._handler.broker_message(message_of(message))
+            handler.broker_message(message_of(message))
 
     async def _send_all(self, client: Client) -> None:
         while True:

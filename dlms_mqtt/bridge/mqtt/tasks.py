@@ -1,12 +1,37 @@
-"""Tasks that work side by side, and their end."""
+"""Tasks that work side by side, are started again when they fail, and their end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+_RESTARTS = (1.0, 5.0, 30.0, 120.0, 600.0)  # s before a task that failed is started again
 _CANCEL_AGAIN = 15.0  # s; longer than the last words of a task take
+
+
+def supervised(name: str, run: Callable[[], Awaitable[None]], clock: Clock) -> asyncio.Task[None]:
+    """Run it as a task; when it fails, that is told and it is started again after a growing pause, for ever."""
+    return asyncio.create_task(_supervise(name, run, clock), name=name)
+
+
+async def _supervise(name: str, run: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    failures = 0
+    while True:
+        began = clock.monotonic()
+        try:
+            return await run()
+        except ConfigError as error:
+            _LOG.error("%s: %s", name, error.message)
+        except Exception:
+            _LOG.exception("%s failed and is started again", name)
+        failures = 0 if clock.monotonic() - began > _RESTARTS[-1] else failures + 1
+        await asyncio.sleep(_RESTARTS[min(failures, len(_RESTARTS)) - 1])
 
 
 async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -51,7 +51,7 @@ class Presence:
             await self._check_claims()
         await self._broker.unsubscribe(others)
         self.ready = True
-        for name in self._fleet.running:
+        for name in list(self._fleet.running):  # more may start meanwhile; they subscribe themselves
             await self._broker.subscribe(self.filters(name))
         await self._broker.subscribe(self._topics.commands)
 
@@ -73,15 +73,21 @@ class Presence:
             if holder:
                 await self._refuse(name, holder)
 
-    def seen(self, message: Message) -> bool:
-        """Take a message that is about presence; False when it is a command, or nothing."""
-        if message.topic == self._topics.birth:
-            if message.payload == b"online":
-                self._broker.send_again()
-            return True
+    def home_assistant_spoke(self, message: Message) -> None:
+        """Home Assistant has started: it wants everything once more."""
+        if message.payload == b"online":
+            self._broker.send_again()
+
+    def bridge_spoke(self, message: Message) -> None:
+        """A bridge said something of itself: another one, or one with our own id."""
         if self.claims.seen(message.topic, message.payload):
             self._check_rival()
-        return self._is_overwritten(message) or self._is_leftover(message)
+        self.retained_came(message)
+
+    def retained_came(self, message: Message) -> None:
+        """Something on a topic that we or an earlier run retain: put right or cleared where it is not what we say."""
+        if not self._is_overwritten(message):
+            self._clear_leftover(message)
 
     def _check_rival(self) -> None:
         """Two that started at the same time, or while the broker was away: the younger one gives way."""
@@ -120,19 +126,13 @@ class Presence:
         if self._righted.pop(topic) and self._broker.retained(topic) is not None:
             self._put_right(topic)
 
-    def _is_leftover(self, message: Message) -> bool:
+    def _clear_leftover(self, message: Message) -> None:
         if not message.retained or not message.payload:
-            return False
-        for name in self._ghosts:
-            if message.topic.startswith(f"{self._topics.meter(name).root}/"):
-                self._broker.retain(message.topic, "")
-                return True
-        for name in self.asleep:
-            if message.topic.startswith(self._topics.meter(name).value("")):
-                self._broker.retain(message.topic, "")
-                return True
+            return
+        roots = [self._topics.meter(name).root + "/" for name in self._ghosts]
+        roots += [self._topics.meter(name).value("") for name in self.asleep]
+        if message.topic.startswith(tuple(roots)):
+            self._broker.retain(message.topic, "")
         for name, meter in self._fleet.meters.items():
             if message.topic.startswith(self._topics.meter(name).value("")):
                 meter.output.clear_stranger(message.topic)
-                return True
-        return False

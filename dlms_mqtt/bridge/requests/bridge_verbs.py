@@ -30,7 +30,7 @@ from dlms_mqtt.transport.ports import list_ports
 _NEW = "new"  # a meter that has no id yet
 
 
-class Bridge(Protocol):
+class BridgeAsked(Protocol):
     """What the requests need of the bridge that they are asked of."""
 
     version: str
@@ -40,6 +40,7 @@ class Bridge(Protocol):
     store: Store
     seal: SealKey
     fleet: Fleet
+    reload: Callable[[], Awaitable[list[str]]]  # reads the configuration again; what changed
 
     @property
     def config(self) -> Config:
@@ -49,10 +50,6 @@ class Bridge(Protocol):
     @property
     def meters(self) -> Mapping[str, MeterTask]:
         """The meters at work."""
-        ...
-
-    async def reload(self) -> list[str]:
-        """Read the configuration again; what changed."""
         ...
 
 
@@ -65,7 +62,7 @@ class _Verb:
 class BridgeRequests:
     """The verbs of the bridge."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: BridgeAsked) -> None:
         self._bridge = bridge
         self._verbs: dict[str, _Verb] = {
             "ping": _Verb(self.ping),

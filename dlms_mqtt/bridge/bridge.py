@@ -1,0 +1,267 @@
+"""One configuration at work: broker, meters, requests and presence wired together, complete once it is made.
+
+Whatever needs another line or memory (``mqtt:``, ``bridge:``) needs another ``Bridge``; meters come and go in one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlms_mqtt import __version__
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.api.topics import Address, Topics
+from dlms_mqtt.bridge.config.load import Loaded, Presets
+from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier, bridge_payload
+from dlms_mqtt.bridge.meters.association import CLOCK_SET
+from dlms_mqtt.bridge.meters.fleet import Fleet
+from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, signature
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.publisher import Context, clear_meter, put_to_sleep
+from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.bridge.mqtt.client import Will
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.bridge.mqtt.publisher import Publisher
+from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
+from dlms_mqtt.bridge.presence.leftovers import Former
+from dlms_mqtt.bridge.presence.presence import Presence
+from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
+from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
+from dlms_mqtt.bridge.router import Router
+from dlms_mqtt.bridge.state_dir import State
+from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+_FLUSH = 3.0  # s for the last words
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What one process gives to every configuration that it runs; ``started`` in ISO 8601, ``reload`` as ``App``'s."""
+
+    environment: Mapping[str, str]
+    presets: Presets
+    clock: Clock
+    random: Callable[[int], bytes]
+    started: str
+    reload: Callable[[], Awaitable[list[str]]]
+
+
+class Bridge:
+    """``run`` returns when ``stop`` is called; ``taken`` then says who else has our id, or nothing."""
+
+    version = __version__
+
+    def __init__(self, loaded: Loaded, state: State, process: Process) -> None:
+        config = loaded.config
+        self.loaded, self.store, self.seal, self._trouble = loaded, *state
+        self.presets, self.started, self.reload = process.presets, process.started, process.reload
+        self._clock = process.clock
+        self._stop = asyncio.Event()
+        self.taken = ""
+        self._refused: dict[str, str] = {}  # meters that another bridge holds
+        self._told: Any = None  # what the last health message said
+        self.topics = Topics(config.mqtt.base_topic, config.bridge.id, config.mqtt.discovery.prefix)
+        self.outbox = Outbox(self.store, config.bridge.unsent)
+        client_id = config.mqtt.client_id or f"dlms_mqtt-{config.bridge.id}-{process.random(3).hex()}"
+        self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox)
+        self.publisher = Publisher(self.broker, self.outbox)
+        self._context = Context(
+            self.topics, config.mqtt.discovery, self.publisher, self.store, self._clock, __version__
+        )
+        self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
+        self.former = Former(config, self._context, self.broker)
+        self.presence = Presence(
+            self.topics, self.started, self.broker, self.fleet, self.former.clear(), self._give_way, self._refuse_meter
+        )
+        self.requests = BridgeRequests(self)
+        self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock)
+        self._router = Router(self.topics, self.presence, self.commands)
+        self._notifier = Notifier(process.environment)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.loaded.config
+
+    @property
+    def meters(self) -> dict[str, MeterTask]:
+        """The meters at work."""
+        return self.fleet.meters
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End ``run``."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until ``stop``."""
+        self._publish_bridge()
+        background = [
+            self._supervised("broker", lambda: self.broker.run(self._router)),
+            self._supervised("expiry", self.fleet.expire),
+            self._supervised("health", self._tell_health),
+            self._supervised("pushes", self.fleet.pushes.run),
+            self._supervised("watchdog", self._notifier.watchdog),
+        ]
+        try:
+            for name in self.config.meters:
+                await self._start_meter(name)
+            self.former.remember(self.config.meters)
+            self._notifier.send("READY=1", f"STATUS={len(self.meters)} meters")
+            await self._stop.wait()
+        finally:
+            await self._end(background)
+
+    async def _end(self, background: list[asyncio.Task[None]]) -> None:
+        self._notifier.send("STOPPING=1")
+        await self.commands.close()
+        for name in list(self.fleet.running):
+            await self.fleet.stop(name)
+        self.broker.retain(self.topics.state, "offline")
+        await self.broker.flush(_FLUSH)
+        self._settle_former()
+        await end_all(background)
+
+    def _settle_former(self) -> None:
+        if self.broker.connected and not self.taken:
+            self.former.settle(self.config.meters)
+
+    def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return supervised(name, run, self._clock)
+
+    def _give_way(self, sentence: str) -> None:
+        _LOG.error("%s", sentence)
+        self.taken = sentence
+        self.broker.silence()
+        self.stop()
+
+    # -- meters -------------------------------------------------------------------------------------------------------
+
+    async def change_to(self, fresh: Loaded) -> list[str]:
+        """Take over another configuration of the meters; what changed."""
+        old, self.loaded = self.loaded, fresh
+        changed = [name for name in {**old.config.meters, **fresh.config.meters} if _differs(name, old, fresh)]
+        for name in changed:
+            await self._replace_meter(name)
+        self._publish_bridge()
+        self.former.remember(self.config.meters)
+        return changed
+
+    async def _replace_meter(self, name: str) -> None:
+        self._refused.pop(name, None)
+        meter = self.meters.get(name)
+        keys = list(meter.output.state.fresh(0)) if meter else []
+        if meter:
+            await self._stop_meter(name)
+        for key in keys:
+            self.broker.retain(self.topics.meter(name).value(key), "")
+        if name in self.config.meters:
+            await self._start_meter(name)
+        else:
+            self.presence.asleep.discard(name)
+            clear_meter(name, self._context, keys)
+
+    async def _start_meter(self, name: str) -> None:
+        config = self.config.meters[name]
+        if self.presence.ready and (holder := await self.presence.claims.holder(name)):
+            await self._refuse_meter(name, holder)
+        if name in self._refused:
+            return
+        if not config.enabled:
+            self.presence.asleep.add(name)
+            put_to_sleep(name, self._context)
+            return
+        self.presence.asleep.discard(name)
+        await self.fleet.start(name, config, self.loaded.connections[name], self.loaded.scalers[name])
+        if self.presence.ready:
+            await self.broker.subscribe(self.presence.filters(name))
+
+    async def _stop_meter(self, name: str) -> None:
+        if name in self.fleet.running:
+            await self.fleet.stop(name)
+        if self.presence.ready and self.broker.connected:
+            await self.broker.unsubscribe(self.presence.filters(name))
+
+    async def _refuse_meter(self, name: str, holder: str) -> None:
+        sentence = f"{name}: the meter id is held by the bridge '{holder}'"
+        _LOG.error("%s; it is not started", sentence)
+        self._refused[name] = sentence
+        await self._stop_meter(name)
+        self.broker.forget_below(self.topics.meter(name).root, self.topics.discovery(Device(name, "").identifier))
+        self._publish_bridge()
+
+    def _find(self, address: Address) -> Handler:
+        if not address.meter:
+            return self.requests.find(address.name)
+        if address.meter not in self.meters:
+            raise RequestError("unknown-meter", f"There is no meter '{address.meter}'")
+        return MeterRequests(self.meters[address.meter], self.fleet.pause).find(address.verb, address.name)
+
+    # -- what the bridge says of itself -------------------------------------------------------------------------------
+
+    def _publish_bridge(self) -> None:
+        self.broker.retain(self.topics.info, dumps(self._info()))
+        self.broker.retain(self.topics.state, "online")
+        discovery = self.config.mqtt.discovery
+        if discovery.enabled:
+            payload = bridge_payload(self.topics, self.config.bridge.name, __version__, discovery.language)
+            self.broker.retain(self.topics.discovery(bridge_identifier(self.config.bridge.id)), dumps(payload))
+
+    def _info(self) -> dict[str, Any]:
+        rows = [
+            {"id": name, "name": meter.name or name, "managed": name in self.loaded.managed}
+            for name, meter in self.config.meters.items()
+            if name not in self._refused
+        ]
+        return {
+            "api": 1,
+            "version": __version__,
+            "bridge": self.config.bridge.id,
+            "started": self.started,
+            "management": self.config.bridge.management,
+            "meters": rows,
+            "seal": self.seal.public,
+        }
+
+    async def _tell_health(self) -> None:
+        """At once when a verdict changes, else now and then."""
+        published = float("-inf")
+        while True:
+            health = self.health()
+            sign = signature(health)
+            if sign != self._told or self._clock.monotonic() - published >= self.config.bridge.health_every:
+                self._told, published = sign, self._clock.monotonic()
+                self.broker.retain(self.topics.health, dumps(health))
+            self._settle_former()
+            await asyncio.sleep(1)
+
+    def health(self) -> dict[str, Any]:
+        """The health message now."""
+        meters = {name: meter_health(meter) for name, meter in self.meters.items()}
+        troubles = [
+            "" if self._clock.time() >= CLOCK_SET else "the system's clock is not set",
+            self._trouble,
+            self.outbox.trouble,
+            self.broker.too_large,
+            *self._refused.values(),
+            *self.fleet.pushes.trouble.values(),
+        ]
+        counters = {"unsent": len(self.outbox), "dropped": self.outbox.dropped, "meters": len(meters)}
+        return bridge_health(meters, troubles, counters)
+
+
+def _differs(name: str, old: Loaded, fresh: Loaded) -> bool:
+    before, after = (
+        (loaded.config.meters.get(name), loaded.connections.get(name), loaded.scalers.get(name))
+        for loaded in (old, fresh)
+    )
+    return before != after

@@ -1,0 +1,49 @@
+"""The state directory, opened: what the bridge remembers, and its own key. Without a usable file it goes on without."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from dlms_mqtt.bridge.config.seal import SealKey
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import ConfigError, StoreError
+
+_LOG = logging.getLogger(__name__)
+STATE_FILE = "state.sqlite"
+
+
+class State(NamedTuple):
+    """``trouble``: why nothing is remembered; empty when all is well."""
+
+    store: Store
+    seal: SealKey
+    trouble: str = ""
+
+
+def open_state(folder: Path, random: Callable[[int], bytes]) -> State:
+    """Open or make it; ConfigError where that cannot be, StoreError for a damaged file."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seal = SealKey.load(folder / "seal.key", random)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"state_dir {folder} cannot be used: {error}", key="bridge.state_dir") from None
+    try:
+        return State(Store(folder / STATE_FILE), seal)
+    except StoreError as error:
+        if "damaged" in error.message:
+            raise
+        _LOG.error("%s; going on without a memory", error.message)
+        return State(Store(MEMORY), seal, error.message)
+
+
+def is_usable(folder: Path) -> bool:
+    """Can the state file be used (again)?"""
+    try:
+        Store(folder / STATE_FILE).close()
+    except StoreError:
+        return False
+    return True
