@@ -220,8 +220,8 @@ async def _give_secrets(entry: DlmsMqttConfigEntry, meter: str, fields: dict[str
         raise ApiError("no-reply")
     bridge = entry.runtime_data
     config = await bridge.meter_config(meter)
-    secrets = with_access({}, fields, bridge.seal)
-    connection = {**as_object(config.get("connection")), **secrets}
+    connection = as_object(config.get("connection"))
+    connection = connection | with_access({}, fields, lambda secret: bridge.seal(secret, meter, connection))
     request = {"meter": meter, "config": outgoing({**config, "connection": connection})}
     await bridge.api.request("meter/validate", request, timeout=TEST_TIMEOUT)
     await bridge.api.request("meter/update", request)

@@ -125,10 +125,10 @@ class BridgeCoordinator:
         """The same of all meters, by id."""
         return as_object((await self.api.request("config")).get("meters"))
 
-    def seal(self, secret: str) -> str:
-        """Seal a secret to this bridge; ApiError when its key is unusable."""
+    def seal(self, secret: str, meter: str, connection: Json) -> str:
+        """Seal a secret to this bridge, for a meter and its line; ApiError when the bridge's key is unusable."""
         try:
-            return seal(secret, str(self.info.get("seal")))
+            return seal(secret, str(self.info.get("seal")), meter, connection)
         except ValueError:
             raise ApiError("security-error", detail={"reason": "seal"}) from None
 

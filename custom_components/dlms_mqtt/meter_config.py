@@ -70,6 +70,11 @@ def without_masked(connection: Mapping[str, Any]) -> Json:
     return {key: value for key, value in connection.items() if value != MASKED}
 
 
+def without_secrets(connection: Mapping[str, Any]) -> Json:
+    """The connection without any secret: those that were sealed are for their line only."""
+    return {key: value for key, value in connection.items() if key not in SECRET_KEYS}
+
+
 def outgoing(config: Mapping[str, Any]) -> Json:
     """A configuration as a request may carry it.
 

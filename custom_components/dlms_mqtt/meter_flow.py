@@ -47,7 +47,7 @@ from .meter_config import (
     with_access,
     with_found,
     with_line,
-    without_masked,
+    without_secrets,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -141,8 +141,8 @@ class MeterFlow(ConfigSubentryFlow):
         return self.async_show_form(step_id="remote", data_schema=REMOTE_SCHEMA)
 
     async def _take_line(self, line: Json) -> SubentryFlowResult:
-        # The bridge sends no stored secret to an address that a publisher names: it must be given again.
-        self._config["connection"] = with_line(without_masked(self._connection), line)
+        # The bridge sends no secret to another address than it was given for: it must be given again.
+        self._config["connection"] = with_line(without_secrets(self._connection), line)
         return await (self.async_step_access() if self._reconfiguring else self.async_step_method())
 
     # Preset or search
@@ -230,10 +230,12 @@ class MeterFlow(ConfigSubentryFlow):
         )
 
     def _take_access(self, fields: dict[str, Any]) -> None:
-        self._config["connection"] = with_access(self._connection, fields, self._bridge.seal)
-        self._config["name"] = fields["name"].strip()
-        if not self._reconfiguring:
+        line = self._connection
+        sealed = bool(self._meter) and line != without_secrets(line)  # for this id only
+        if not self._reconfiguring and not sealed:
             self._meter = meter_id(fields["name"], self._taken_ids())
+        self._config["connection"] = with_access(line, fields, lambda text: self._bridge.seal(text, self._meter, line))
+        self._config["name"] = fields["name"].strip()
 
     def _taken_ids(self) -> set[str]:
         """The ids of every bridge's meters: topics and devices are made of them."""

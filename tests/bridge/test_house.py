@@ -153,13 +153,17 @@ async def test_management_with_sealed_secrets(mosquitto, tmp_path, meter, caplog
     caplog.set_level("DEBUG")
     async with house(mosquitto, tmp_path, "", "management: true") as home:
         key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
-        secret = seal("text:12345678", key, os.urandom)
-        connection = {"tcp": f"127.0.0.1:{meter.port}", "client": 32, "authentication": "low", "password": secret}
+        connection = {"tcp": f"127.0.0.1:{meter.port}", "client": 32, "authentication": "low"}
+        secret, other = (seal("text:12345678", key, os.urandom, name, connection) for name in ("flat", "new"))
+        connection["password"] = secret
         config = {"name": "Flat", "connection": connection, "every": "1s"}
         reply = await home.ask("bridge/main/request/meter/validate", {"meter": "flat", "config": config})
         assert reply["data"]["valid"] and reply["data"]["meter"]["logical_device_name"]
         rows = await home.ask("bridge/main/request/meter/objects", {"meter": "flat", "config": config})
-        unnamed = await home.ask("bridge/main/request/meter/objects", {"id": "Request 5", "config": config})
+        unnamed = await home.ask(
+            "bridge/main/request/meter/objects",
+            {"id": "Request 5", "config": {**config, "connection": {**connection, "password": other}}},
+        )
         assert unnamed["data"] == rows["data"]
         energy = next(row for row in rows["data"]["objects"] if row["key"] == "energy_import")
         assert energy["core"] and energy["unit"] == "kWh"
@@ -192,7 +196,7 @@ async def test_management_with_sealed_secrets(mosquitto, tmp_path, meter, caplog
         )
         assert not file.exists()
         everything = "\n".join(payload for _, payload, _ in home.seen.all) + caplog.text
-        assert "12345678" not in everything.replace(secret, "")
+        assert "12345678" not in everything.replace(secret, "").replace(other, "")
 
 
 @pytest.mark.parametrize(
@@ -221,13 +225,50 @@ async def test_sealed_file_paths_and_foreign_seals(mosquitto, tmp_path):
         key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
         other = base64.b64encode(os.urandom(32)).decode()
         for secret, code in (
-            (seal("file:/etc/shadow", key, os.urandom), "not-allowed"),
-            (seal("text:a", other, os.urandom), "invalid-value"),
+            (seal("file:/etc/shadow", key, os.urandom, "flat", {"tcp": "127.0.0.1:1"}), "not-allowed"),
+            (seal("text:a", other, os.urandom, "flat", {"tcp": "127.0.0.1:1"}), "invalid-value"),
         ):
             config = {"connection": {"tcp": "127.0.0.1:1", "authentication": "low", "password": secret}}
             reply = await home.ask("bridge/main/request/meter/add", {"meter": "flat", "config": config})
             assert reply["error"]["code"] == code
         assert reply["error"]["detail"]["reason"] == "seal"  # a form asks for the secret again, not for another one
+
+
+async def test_a_seal_that_was_seen_on_the_broker_opens_nothing_elsewhere(mosquitto, tmp_path, meter):
+    caught = []
+
+    async def evil(reader, writer):
+        caught.append(await reader.read(4096))
+        writer.close()
+
+    async with await asyncio.start_server(evil, "127.0.0.1", 0) as server:
+        elsewhere = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with house(mosquitto, tmp_path, "", "management: true") as home:
+            key, line = home.seen.json("dlms_mqtt/bridge/main/info")["seal"], {"tcp": f"127.0.0.1:{meter.port}"}
+            secret = seal("text:12345678", key, os.urandom, "flat", line)
+            right = {**line, "client": 32, "authentication": "low", "password": secret}
+
+            async def asked(verb, name, connection):
+                body = {"meter": name, "config": {"connection": connection}}
+                reply = await home.ask(f"bridge/main/request/meter/{verb}", body)
+                return reply.get("error", {"detail": {"reason": ""}})["detail"].get("reason")
+
+            assert await asked("validate", "flat", right) == ""
+            assert await asked("add", "flat", right) == ""
+            for verb in ("validate", "objects", "update"):
+                assert await asked(verb, "flat", {**right, "tcp": elsewhere}) == "seal"
+            for verb in ("validate", "objects", "add"):
+                assert await asked(verb, "mine", right) == "seal"
+                assert await asked(verb, "mine", {**right, "tcp": elsewhere}) == "seal"
+            reply = await home.ask("bridge/main/request/meter/find", {"line": {"tcp": elsewhere, "password": secret}})
+            assert reply["error"]["detail"]["reason"] == "seal"
+            # what was taken is taken, though the meter is gone
+            assert (await home.ask("bridge/main/request/meter/remove", {"meter": "flat"}))["status"] == "ok"
+            reply = await home.ask(
+                "bridge/main/request/meter/add", {"meter": "flat", "config": {"connection": right, "every": "1s"}}
+            )
+            assert "has been used" in reply["error"]["message"]
+    assert caught == []
 
 
 async def test_without_management_nothing_is_changed(mosquitto, tmp_path):

@@ -74,7 +74,8 @@ def test_every_topic_is_told() -> None:
 def test_the_seal_of_the_page() -> None:
     octets = iter([bytes(range(0x20, 0x40)), bytes(range(0x40, 0x4C))])
     public = "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8="  # of the private key 00 01 02 ... 1f
-    assert f"`{seal('text:12345678', public, lambda _: next(octets))}`" in PAGE
+    sealed = seal("text:12345678", public, lambda _: next(octets), "house", {"tcp": "192.0.2.10:4059"})
+    assert f"`{sealed}`" in PAGE
 
 
 def test_the_examples_can_be_read() -> None:

@@ -136,17 +136,17 @@ async def _manage(seen: Watcher, port: int, number: list[int]) -> None:
     key = seen.json("dlms_mqtt/bridge/main/info")["seal"]
     plain = {"tcp": f"127.0.0.1:{port}", "client": 32, "authentication": "low"}
     for name, secret, good in (("sealed", SECRETS["sealed LLS"], True), ("bad", SECRETS["sealed wrong"], False)):
-        sealed = seal(f"text:{secret.decode()}", key, os.urandom)
+        sealed = seal(f"text:{secret.decode()}", key, os.urandom, name, plain)
         config = {"connection": {**plain, "password": sealed}, "every": "1s", "read": ["1.0.1.8.0.255"]}
         body = {"meter": name, "config": config}
         assert ((await _ask(seen, "bridge/main/request/meter/validate", body, number))["status"] == "ok") is good
         assert (await _ask(seen, "bridge/main/request/meter/add", body, number))["status"] == "ok"
     clear = {"meter": "clear", "config": {"connection": {**plain, "password": f"text:{SECRETS['misplaced'].decode()}"}}}
     assert (await _ask(seen, "bridge/main/request/meter/add", clear, number))["error"]["code"] == "not-allowed"
-    torn = seal(f"text:{SECRETS['misplaced'].decode()}", key, os.urandom)[:-12]
+    torn = seal(f"text:{SECRETS['misplaced'].decode()}", key, os.urandom, "clear", plain)[:-12]
     clear["config"]["connection"]["password"] = torn
     assert (await _ask(seen, "bridge/main/request/meter/add", clear, number))["status"] == "error"
-    short = seal(f"hex:{SECRETS['short key'].hex()}", key, os.urandom)
+    short = seal(f"hex:{SECRETS['short key'].hex()}", key, os.urandom, "clear", plain)
     clear["config"]["connection"] |= {"authentication": "gmac", "encryption_key": short, "password": None}
     assert (await _ask(seen, "bridge/main/request/meter/add", clear, number))["status"] == "error"
 

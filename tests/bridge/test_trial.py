@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dlms_mqtt.bridge.config.managed_meters import meter_id_of
 from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.simulator import KEYS, Faults, serve_tcp
 from dlms_mqtt.simulator.household.household import household
@@ -36,9 +37,11 @@ async def meter_with(*faults, framing="wrapper"):
 async def tried(home, meter, secrets=None, *, verb="validate", named=None, **connection):
     """The error of the reply to meter/validate; {} for a good one."""
     key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
-    sealed = {name: seal(secret, key, os.urandom) for name, secret in (secrets or {}).items()}
-    config = {"connection": {"tcp": f"127.0.0.1:{meter.port}", "timeout": "20s", "retries": 0, **sealed, **connection}}
-    reply = await home.ask(f"bridge/main/request/meter/{verb}", {**(named or {"meter": "new"}), "config": config})
+    line, body = {"tcp": f"127.0.0.1:{meter.port}"}, named or {"meter": "new"}
+    purpose = meter_id_of(body, "new"), line
+    sealed = {name: seal(secret, key, os.urandom, *purpose) for name, secret in (secrets or {}).items()}
+    config = {"connection": {**line, "timeout": "20s", "retries": 0, **sealed, **connection}}
+    reply = await home.ask(f"bridge/main/request/meter/{verb}", {**body, "config": config})
     return reply.get("error", {})
 
 

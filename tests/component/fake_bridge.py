@@ -228,22 +228,23 @@ class FakeBridge:
         before, connection = stored.get("connection", {}), config.get("connection", {})
         for key in SECRETS:
             if key in connection:
-                connection[key] = self.open(connection[key])
+                connection[key] = self.open(connection[key], request["meter"], connection)
             elif key in before and all(connection.get(line) == before.get(line) for line in LINES):
                 connection[key] = before[key]
         return {**config, **{key: stored[key] for key in ("allow", "actions") if key in stored}}
 
-    def open(self, sealed: str) -> str:
+    def open(self, sealed: str, meter: str, connection: dict[str, Any]) -> str:
         """The secret that was sealed; a clear one is refused."""
         if not sealed.startswith("sealed:"):
             raise Refusal("bad-request", "a secret must be sealed")
         data = base64.b64decode(sealed.removeprefix("sealed:"), validate=True)
         public = self._private.public_key().public_bytes_raw()
         shared = self._private.exchange(X25519PublicKey.from_public_bytes(data[:32]))
-        info = b"dlms-mqtt seal v1" + data[:32] + public
+        info = b"dlms-mqtt seal v2" + data[:32] + public
         key = HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(shared)
         try:
-            return AESGCM(key).decrypt(data[32:44], data[44:], None).decode()
+            purpose = "\n".join((meter, *(f"{line}={connection[line]}" for line in LINES if connection.get(line))))
+            return AESGCM(key).decrypt(data[32:44], data[44:], purpose.encode()).decode()
         except InvalidTag:
             raise Refusal("invalid-value", "A sealed secret could not be opened", reason="seal") from None
 

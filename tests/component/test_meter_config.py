@@ -149,11 +149,12 @@ def test_ids_and_addresses() -> None:
 def test_the_seal_is_that_of_the_bridge() -> None:
     """The test vector of the bridge's documentation."""
     octets = iter((bytes(range(0x20, 0x40)), bytes(range(0x40, 0x4C))))
-    sealed = seal("text:12345678", "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8=", lambda count: next(octets))
+    public, connection = "j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8=", {"tcp": "192.0.2.10:4059"}
+    sealed = seal("text:12345678", public, "house", connection, lambda count: next(octets))
     assert sealed == (
-        "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkvvynBocdyn/zX9y6fYnCNKnb+krwGL8HlUVmPUhg=="
+        "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkuAmj5NfQ5fWH3pmUkbps+xurXUtpfF5AxJVB22LA=="
     )
     with pytest.raises(ValueError, match=r"base64|32"):
-        seal("text:x", "!")
+        seal("text:x", "!", "house", {})
     with pytest.raises(ValueError, match="32"):
-        seal("text:x", base64.b64encode(b"short").decode())
+        seal("text:x", base64.b64encode(b"short").decode(), "house", {})

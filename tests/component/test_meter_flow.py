@@ -351,8 +351,11 @@ async def test_mistakes_in_the_form(hass: HomeAssistant, bridge: FakeBridge, ent
     ciphering = {"security": "both", **right}
     result = await go(hass, result, {**ACCESS, "ciphering": ciphering, "password": "31 32", "password_format": "hex"})
     assert result["step_id"] == "items"
-    sent = next(request for verb, request in bridge.requests if verb == "meter/validate")["config"]["connection"]
-    assert {key: bridge.open(sent[key]) for key in ("encryption_key", "authentication_key", "password")} == {
+    request = next(request for verb, request in bridge.requests if verb == "meter/validate")
+    sent, meter = request["config"]["connection"], request["meter"]
+    assert {
+        key: bridge.open(sent[key], meter, sent) for key in ("encryption_key", "authentication_key", "password")
+    } == {
         "encryption_key": "hex:" + "0011" * 8,
         "authentication_key": "hex:" + "aa" * 16,
         "password": "hex:3132",

@@ -278,5 +278,5 @@ def sealed(data: bytes) -> None:
     """A sealed secret."""
     import base64
 
-    _tried(lambda: _seal().open(PREFIX + base64.b64encode(data).decode()))
-    _seal().open(PREFIX + data.decode("latin-1"))
+    _tried(lambda: _seal().open(PREFIX + base64.b64encode(data).decode(), "house", {}))
+    _seal().open(PREFIX + data.decode("latin-1"), "house", {})

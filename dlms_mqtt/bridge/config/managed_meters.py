@@ -6,9 +6,8 @@ device or a network address and nothing else that pyserial understands; presets 
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ import yaml
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.load import managed_file
-from dlms_mqtt.bridge.config.seal import PREFIX, SealKey
+from dlms_mqtt.bridge.config.seal import LINES, PREFIX, SealKey
 from dlms_mqtt.client.settings import SECRET_KEYS
+from dlms_mqtt.client.state.state_file import sync_folder, write_whole
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import json_number
 
-LINES = ("serial", "tcp", "udp")
 _GRANTS = ("allow", "actions")
 _SERIAL = re.compile(r"/dev/(?!.*\.\.)[\w./:+-]+|(rfc2217|socket)://[\w.:\[\]-]+|COM\d+")
 _PRESET = re.compile(r"[a-z0-9_-]+")
@@ -40,14 +39,14 @@ def meter_id_of(body: Mapping[str, Any], otherwise: str = "") -> str:
     return found
 
 
-def remote_config(request: Any, seal: SealKey) -> dict[str, Any]:
+def remote_config(request: Any, seal: SealKey, meter: str) -> dict[str, Any]:
     """A meter's configuration out of a request, with its secrets opened; RequestError."""
     if not isinstance(request, dict):
         raise RequestError("bad-request", "'config' is a JSON object")
     config: dict[str, Any] = {str(key): _plain(value) for key, value in request.items()}
     connection = config.get("connection")
     if isinstance(connection, dict):
-        config["connection"] = remote_connection(connection, seal)
+        config["connection"] = remote_connection(connection, seal, meter)
     _check_grants(config)
     preset = config.get("preset", "generic")
     if not isinstance(preset, str) or not _PRESET.fullmatch(preset):
@@ -55,23 +54,33 @@ def remote_config(request: Any, seal: SealKey) -> dict[str, Any]:
     return config
 
 
-def remote_connection(connection: Mapping[str, Any], seal: SealKey) -> dict[str, Any]:
+def remote_connection(connection: Mapping[str, Any], seal: SealKey, meter: str) -> dict[str, Any]:
     """A ``connection:`` out of a request; RequestError."""
     serial = connection.get("serial")
     if serial is not None and not (isinstance(serial, str) and _SERIAL.fullmatch(serial)):
         raise RequestError(
             "not-allowed", "This serial line can't be set over MQTT", hint="A /dev/ path, rfc2217:// or socket://."
         )
-    return {key: _open(key, value, seal) if key in SECRET_KEYS else value for key, value in connection.items()}
+    return {
+        key: _open(key, value, lambda sealed: seal.open(sealed, meter, connection)) if key in SECRET_KEYS else value
+        for key, value in connection.items()
+    }
 
 
-def _open(key: str, value: Any, seal: SealKey) -> Any:
+def seals_in(request: Any) -> list[str]:
+    """The sealed secrets of a meter's configuration in a request."""
+    connection = request.get("connection") if isinstance(request, dict) else None
+    values = [connection.get(key) for key in SECRET_KEYS] if isinstance(connection, dict) else []
+    return [value for value in values if isinstance(value, str) and value.startswith(PREFIX)]
+
+
+def _open(key: str, value: Any, opened: Callable[[str], str]) -> Any:
     if value is None:
         return None
     if not isinstance(value, str) or not value.startswith(PREFIX):
         raise RequestError("not-allowed", f"'{key}' must be sealed", hint="Seal it with the key in bridge/<id>/info.")
     try:
-        secret = seal.open(value)
+        secret = opened(value)
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint, detail={"reason": "seal"}) from None
     if not secret.startswith(("text:", "hex:")):
@@ -149,15 +158,11 @@ def write_meter(state_dir: Path, meter_id: str, config: Mapping[str, Any]) -> No
     """Keep a managed meter (mode 0600, whole or not at all); OSError."""
     file = managed_file(state_dir, meter_id)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        yaml.safe_dump(dict(config), stream, allow_unicode=True, sort_keys=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)
+    write_whole(file, yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False).encode())
 
 
 def remove_meter(state_dir: Path, meter_id: str) -> None:
     """Forget a managed meter; OSError."""
-    managed_file(state_dir, meter_id).unlink(missing_ok=True)
+    file = managed_file(state_dir, meter_id)
+    file.unlink(missing_ok=True)
+    sync_folder(file.parent)

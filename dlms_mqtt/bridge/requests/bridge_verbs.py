@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
-from dlms_mqtt.bridge.config.seal import SealKey
+from dlms_mqtt.bridge.config.seal import LINES, SealKey, seal_id
 from dlms_mqtt.bridge.config.sections import Config, Meter
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.poller import MeterTask
@@ -28,6 +28,7 @@ from dlms_mqtt.meter.presets.preset import load_preset, preset_names
 from dlms_mqtt.transport.ports import list_ports
 
 _NEW = "new"  # a meter that has no id yet
+_TAKEN = "seals"  # namespace of the store: with which of them a meter was added or changed
 
 
 class BridgeAsked(Protocol):
@@ -183,7 +184,8 @@ class BridgeRequests:
         line = {"serial": line} if isinstance(line, str) else line
         if not line:
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}")
-        given = managed_meters.remote_connection(line, self._bridge.seal)
+        meter_id = managed_meters.meter_id_of({"meter": request.body.get("meter", _NEW)})
+        given = managed_meters.remote_connection(line, self._bridge.seal, meter_id)
         name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
         shared = self._bridge.fleet.line(_only_line(given))
 
@@ -215,13 +217,13 @@ class BridgeRequests:
         meter_id, _, config = self._wanted(request)
         if meter_id in self._bridge.config.meters:
             raise RequestError("invalid-value", f"There is a meter '{meter_id}' already", hint="Use meter/update.")
-        return await self._write(meter_id, config)
+        return await self._write(meter_id, config, request)
 
     async def update(self, request: Request) -> Any:
         """Change a managed meter."""
         self._managed(managed_meters.meter_id_of(request.body))
         meter_id, _, config = self._wanted(request)
-        return await self._write(meter_id, config)
+        return await self._write(meter_id, config, request)
 
     async def remove(self, request: Request) -> Any:
         """Remove a managed meter."""
@@ -233,18 +235,26 @@ class BridgeRequests:
             raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
         return {"changed": await self._bridge.reload()}
 
-    async def _write(self, meter_id: str, config: Mapping[str, Any]) -> Any:
+    async def _write(self, meter_id: str, config: Mapping[str, Any], request: Request) -> Any:
         state_dir = self._bridge.config.bridge.state_dir
         try:
             await asyncio.to_thread(managed_meters.write_meter, state_dir, meter_id, config)
         except OSError as error:
             raise RequestError("internal", f"The meter cannot be kept: {error.strerror}") from error
+        self._bridge.store.update(_TAKEN, dict.fromkeys(self._seals(request), True))
         return {"changed": await self._bridge.reload(), "file": managed_file(state_dir, meter_id).name}
 
     def _wanted(self, request: Request, otherwise: str = "") -> tuple[str, ConnectionSettings, dict[str, Any]]:
         """Id (or ``otherwise``), settings and configuration of a request; RequestError with every mistake."""
         meter_id = managed_meters.meter_id_of(request.body, otherwise)
-        config = managed_meters.remote_config(request.body.get("config"), self._bridge.seal)
+        if any(self._bridge.store.get(_TAKEN, name) for name in self._seals(request)):
+            raise RequestError(
+                "invalid-value",
+                "This seal has been used: each opens one time",
+                hint="Seal the secret again.",
+                detail={"reason": "seal"},
+            )
+        config = managed_meters.remote_config(request.body.get("config"), self._bridge.seal, meter_id)
         if meter_id in self._bridge.loaded.managed:
             config = managed_meters.completed(
                 config, managed_meters.stored_config(self._bridge.config.bridge.state_dir, meter_id)
@@ -255,6 +265,9 @@ class BridgeRequests:
             rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
             raise RequestError("invalid-value", error.message, detail={"mistakes": rows}) from None
         return meter_id, parsed[1], config
+
+    def _seals(self, request: Request) -> list[str]:
+        return [seal_id(sealed) for sealed in managed_meters.seals_in(request.body.get("config"))]
 
     def _known(self, meter_id: str) -> MeterTask:
         if meter_id not in self._bridge.meters:
@@ -272,7 +285,7 @@ class BridgeRequests:
 
 def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
     try:
-        return parse_settings({key: given[key] for key in managed_meters.LINES if given.get(key)})
+        return parse_settings({key: given[key] for key in LINES if given.get(key)})
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
 
