@@ -14,14 +14,14 @@ _ROWS: tuple[tuple[str, int], ...] = (
     ("0.*.2.0.0.255", 27),  # modem configuration
     ("0.*.2.1.0.255", 29),  # auto connect
     ("0.*.2.2.0.255", 28),  # auto answer
-    ("0.*.10.0.*.255", 9),  # script tables
+    ("0.*.10.0-1.*.255", 9),  # script tables
     ("0.*.11.0.*.255", 11),  # special days
     ("0.*.12.0.*.255", 10),  # schedule
     ("0.*.13.0.*.255", 20),  # activity calendar
     ("0.*.14.0.*.255", 6),  # register activation
     ("0.*.15.*.*.255", 22),  # single action schedules
-    ("0.*.16.0.*.255", 21),  # register monitor
-    ("0.*.16.1.*.255", 65),  # parameter monitor
+    ("0.*.16.0-1.*.255", 21),  # register monitor; also of alarms
+    ("0.*.16.2.*.255", 65),  # parameter monitor
     ("0.*.17.0.*.255", 71),  # limiter
     ("0.*.18.0.*.255", 123),  # array manager
     ("0.*.19.0-9.*.255", 111),  # account
@@ -50,6 +50,7 @@ _ROWS: tuple[tuple[str, int], ...] = (
     ("0.*.25.5.0.255", 46),  # SMTP
     ("0.*.25.6.0.255", 47),  # GSM diagnostic
     ("0.*.25.7.0.255", 48),  # IPv6
+    ("0.*.25.9.128-254.255", 1),
     ("0.*.25.9.*.255", 40),  # push setup
     ("0.*.25.10.*.255", 100),  # NTP
     ("0.*.25.11.*.255", 151),  # LTE monitoring
@@ -93,37 +94,51 @@ _ROWS: tuple[tuple[str, int], ...] = (
     ("0.*.67.0.*.255", 67),  # sensor manager
     ("0.*.94.31.0,5,6.255", 1),
     ("0.*.94.49.*.255", 7),
+    ("0.*.94.91.8.255", 3),  # India: cumulated power failures
+    ("0.*.94.91.10.255", 7),  # India: name plate
+    ("0.*.94.*.*.*", 1),  # country specific
     ("0.*.96.3.10.255", 70),  # disconnect control
     ("0.*.96.3.20-29.255", 68),  # arbitrator
+    ("0.*.96.2.*.*", 3),  # changes of the configuration
     ("0.*.96.5.*.*", 1),
     ("0.*.96.6.*.*", 3),  # battery
     ("0.*.96.7.0-9.*", 1),  # power failures, counted
     ("0.*.96.7.10-20.*", 3),  # times and durations
     ("0.*.96.8-9.*.*", 3),  # operating time, environment
-    ("0.*.96.12.5.*", 3),  # field strength
+    ("0.*.96.12.1,5.*", 3),  # connections, field strength
+    ("0.*.96.240.*.*", 3),  # the manufacturer's own
     ("0.*.96.*.*.*", 1),
     ("0.*.97.98.10-19.255", 1),
     ("0.*.97.*.*.*", 1),  # errors and alarms
     ("0.*.98.*.*.*", 7),  # lists
     ("0.*.99.*.*.*", 7),  # profiles and event logs
+    ("0.*.127.*.*.*", 4),
     ("0.*.128-254.*.*.*", 1),  # the manufacturer's own
     # electricity (A = 1)
-    ("1.*.0.0-3.*.*", 1),  # identification, billing counters, programs, pulse constants
-    ("1.*.0.4.*.*", 1),  # ratios
+    ("1.*.0.0-2.*.*", 1),  # identification, billing counters, programs
+    ("1.*.0.3-5.*.*", 3),  # pulse constants, ratios, demand limits
     ("1.*.0.6.*.*", 3),  # nominal values
     ("1.*.0.8.*.*", 3),  # periods
-    ("1.*.0.9.*.*", 1),  # time and date entries
+    ("1.*.0.9.1-2.*", 1),  # time and date
+    ("1.*.0.9.*.*", 3),  # since the last reset, and others
     ("1.*.0.*.*.*", 1),
-    ("1.*.94.*.*.*", 1),  # country specific
-    ("1.*.96.5.*.*", 1),
+    ("1.*.94.48.*.*", 3),  # country specific
+    ("1.*.94.91.*.255", 7),  # India: captured for instantaneous values, and scalers of profiles
+    ("1.*.94.*.*.*", 1),
+    ("1.*.96.50-51.*.*", 3),
     ("1.*.96.*.*.*", 1),
     ("1.*.97.*.*.*", 1),
     ("1.*.98.*.*.*", 7),
     ("1.*.99.*.*.*", 7),
     ("1.*.*.32,36,40.*.*", 1),  # sags, swells and interruptions, counted
-    ("1.*.*.4,5,14,15,24,25,27,28.*.*", 5),  # averages
-    ("1.*.*.2,3,6,12,13,16,22,23,26.*.*", 4),  # maxima and minima, with their times
-    ("1.*.1-127.*.*.*", 3),
+    ("1.*.128-254.7-9.*.*", 3),
+    ("1.*.128-254.*.*.*", 1),  # the manufacturer's own
+    ("1.*.11-14.31,35,39.*.*", 3),  # thresholds of sags, swells and interruptions
+    ("1.*.*.31,35,39.*.*", 21),  # what is watched by a threshold
+    ("1.*.1-16.24.*.*", 5),
+    ("1.*.*.4,14,27,28.*.*", 5),  # current averages
+    ("1.*.*.3,6,13,16,54.*.*", 4),  # maxima and minima, with their times
+    ("1.*.1-127.*.*.*", 3),  # last averages and cumulated maxima too
     # other media: heat cost, cooling, heat, gas, water
     ("4-9.*.0.*.*.*", 1),
     ("4-9.*.96-97.*.*.*", 1),
