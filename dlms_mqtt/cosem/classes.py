@@ -1,6 +1,7 @@
 """What every COSEM interface class looks like: (class id, version) -> attributes and methods, built from the rows.
 
-Adding a class is adding a row in `rows/`; nothing else has to know.
+Adding a class is adding a row in `rows/`; nothing else has to know: which attribute is the value, which its scaler and
+unit and which its time is asked here by client, simulator, catalogue and push alike.
 """
 
 from __future__ import annotations
@@ -17,22 +18,30 @@ __all__ = [
     "CLASSES",
     "CLASS_NAMES",
     "RESERVED_BASE_NAMES",
+    "SCALERS",
+    "TIMES",
+    "VALUES",
     "Attribute",
     "InterfaceClass",
     "Method",
     "class_name",
     "find",
+    "scaler_attribute",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute; ``type`` is None where the meter decides; offsets are for short-name referencing."""
+    """One attribute; ``type`` is None where the meter decides; offsets are for short-name referencing.
+
+    ``meaning`` is a word of `rows/row.py`: value, values, time, or nothing.
+    """
 
     index: int
     name: str
     type: DataType | None
     short_name_offset: int
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,9 @@ _LOGICAL_NAME = Attribute(1, "logical_name", DataType.OCTET_STRING, 0)
 def _attributes(text: str) -> Iterator[Attribute]:
     yield _LOGICAL_NAME
     for index, item in enumerate(text.split(), start=2):
-        name, _, kind = item.partition(":")
-        yield Attribute(index, name, _TYPES[kind], 8 * (index - 1))
+        name, _, rest = item.partition(":")
+        kind, _, meaning = rest.partition("/")
+        yield Attribute(index, name, _TYPES[kind], 8 * (index - 1), meaning)
 
 
 def _methods(text: str, first_offset: int) -> Iterator[Method]:
@@ -119,6 +129,38 @@ def find(class_id: int, version: int | None = None) -> InterfaceClass | None:
         return None
     older = [known for known in versions if version is None or known <= version]
     return CLASSES[class_id, older[-1] if older else versions[0]]
+
+
+def _meaning(*words: str) -> dict[int, tuple[int, ...]]:
+    """Class -> its attributes with one of these meanings; of the newest version that has them."""
+    found = {}
+    for (class_id, _), model in sorted(CLASSES.items()):
+        if numbers := tuple(item.index for item in model.attributes if item.meaning in words):
+            found[class_id] = numbers
+    return found
+
+
+VALUES: dict[int, tuple[int, ...]] = _meaning("value")
+"""Class -> the attributes that hold its value, the first of them the one that the object's code alone names."""
+TIMES: dict[int, tuple[int, ...]] = _meaning("time")
+"""Class -> the attributes that say when the value was taken."""
+SCALERS: dict[int, int] = {
+    class_id: item.index
+    for (class_id, _), model in sorted(CLASSES.items())
+    if (item := model.attribute("scaler_unit")) is not None
+}
+"""Class -> its attribute with scaler and unit."""
+_SCALED = {
+    (class_id, number): SCALERS[class_id]
+    for class_id, numbers in _meaning("value", "values").items()
+    if class_id in SCALERS
+    for number in numbers
+}
+
+
+def scaler_attribute(class_id: int, attribute: int) -> int | None:
+    """The attribute with the scaler and unit of this one; None where it has none."""
+    return _SCALED.get((class_id, attribute))
 
 
 def class_name(class_id: int) -> str:

@@ -12,6 +12,7 @@ from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, r
 from dlms_mqtt.client.procedures.profile import PROFILE_GENERIC, Selection, read_profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.cosem.classes import SCALERS, VALUES
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import quantity
@@ -97,15 +98,15 @@ async def _profiles(client: DlmsClient, listed: Sequence[ObjectInfo], facts: dic
 
 
 def _wanted(listed: Sequence[ObjectInfo], limit: int) -> list[AttributeDescriptor]:
-    """Values (attribute 2) of registers, numbers and clocks, the core set first; no buffers and lists."""
-    plain = [item for item in listed if item.class_id in (1, 3, 4, 5, 8, 70) and item.readable(2)]
+    """Values of registers, numbers and clocks with their scalers, the core set first; no buffers and lists."""
+    plain = [item for item in listed if item.class_id in VALUES and item.readable(VALUES[item.class_id][0])]
     plain.sort(key=lambda item: (not _named_object(item), not quantity(item.obis, item.class_id).core))
-    wanted = []
-    for item in plain[:limit]:
-        wanted.append(AttributeDescriptor(item.class_id, item.obis, 2))
-        if item.class_id in (3, 4) and item.readable(3):
-            wanted.append(AttributeDescriptor(item.class_id, item.obis, 3))
-    return wanted
+    return [
+        AttributeDescriptor(item.class_id, item.obis, number)
+        for item in plain[:limit]
+        for number in (VALUES[item.class_id][0], SCALERS.get(item.class_id))
+        if number is not None and item.readable(number)
+    ]
 
 
 def _named_object(item: ObjectInfo) -> bool:

@@ -30,7 +30,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
-from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
+from dlms_mqtt.cosem.classes import SCALERS, VALUES
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.acse.messages import Mechanism
@@ -50,7 +51,6 @@ from dlms_mqtt.simulator.server.meter import Meter, ShiftedClock
 from dlms_mqtt.simulator.server.objects import LEVELS, MANAGER, CosemObject, Value
 from dlms_mqtt.transport.clock import Clock
 
-_SCALED = {3: 3, 4: 3, 5: 4}
 _MECHANISMS = {row.word: row.mechanism for row in MECHANISMS.values()}
 _SECURITY = {
     "none": Security.NONE,
@@ -201,12 +201,12 @@ def _values(row: Mapping[str, Any], class_id: int, place: str) -> dict[int, Valu
         kind = DataType.from_text(str(row.get("type", "double-long-unsigned")))
         if kind is None:
             raise ConfigError(f"there is no type '{row['type']}'", key=f"{place}.type")
-        values[2] = to_data(row["value"], kind)
-    if class_id in _SCALED and ("unit" in row or "scaler" in row):
+        values[VALUES[class_id][0] if class_id in SCALERS else DEFAULT_ATTRIBUTE] = to_data(row["value"], kind)
+    if class_id in SCALERS and ("unit" in row or "scaler" in row):
         code = unit_code(str(row["unit"])) if "unit" in row else 255
         if code is None:
             raise ConfigError(f"there is no unit '{row['unit']}'", key=f"{place}.unit")
-        values[_SCALED[class_id]] = ScalerUnit(int(row.get("scaler", 0)), code).to_data()
+        values[SCALERS[class_id]] = ScalerUnit(int(row.get("scaler", 0)), code).to_data()
     return values
 
 

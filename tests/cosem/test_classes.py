@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.cosem.classes import CLASS_NAMES, CLASSES, RESERVED_BASE_NAMES, InterfaceClass, class_name, find
+from dlms_mqtt.cosem.classes import (
+    CLASS_NAMES,
+    CLASSES,
+    RESERVED_BASE_NAMES,
+    SCALERS,
+    TIMES,
+    VALUES,
+    InterfaceClass,
+    class_name,
+    find,
+    scaler_attribute,
+)
 from dlms_mqtt.cosem.rows import ROWS
 from dlms_mqtt.protocol.axdr.data import DataType
 
@@ -123,3 +134,33 @@ def test_names() -> None:
         0xFD00: 1,
     }
     assert RESERVED_BASE_NAMES[0xFD00][1] == "0.0.42.0.0.255"
+
+
+models = pytest.mark.parametrize("model", CLASSES.values(), ids=lambda model: f"{model.class_id}v{model.version}")
+
+
+@models
+def test_every_row_with_a_scaler_says_what_it_scales(model: InterfaceClass) -> None:
+    """Who adds a class with ``scaler_unit`` marks the value, or this fails; nothing else has to be touched."""
+    scaled = [item for item in model.attributes if item.meaning in ("value", "values")]
+    assert {item.meaning for item in model.attributes} <= {"", "value", "values", "time"}
+    if model.attribute("scaler_unit") is None:
+        assert all(scaler_attribute(model.class_id, item.index) is None for item in model.attributes)
+        return
+    assert scaled, f"{model.name}: which attribute does scaler_unit scale? Write /value behind its type"
+    for item in model.attributes:
+        found = scaler_attribute(model.class_id, item.index)
+        assert found == (model.attribute("scaler_unit").index if item in scaled else None)
+
+
+@models
+def test_versions_of_a_class_mean_the_same(model: InterfaceClass) -> None:
+    assert tuple(item.index for item in model.attributes if item.meaning == "value") == VALUES.get(model.class_id, ())
+    assert tuple(item.index for item in model.attributes if item.meaning == "time") == TIMES.get(model.class_id, ())
+
+
+def test_what_the_attributes_mean() -> None:
+    assert VALUES == {1: (2,), 3: (2,), 4: (2,), 5: (2, 3), 8: (2,), 67: (7,), 70: (3,), 71: (3,), 72: (9,)}
+    assert TIMES == {4: (5,), 5: (6,), 67: (10,)}
+    assert SCALERS == {3: 3, 4: 3, 5: 4, 61: 4, 67: 8}
+    assert scaler_attribute(67, 7) == 8 and scaler_attribute(61, 2) == 4 and scaler_attribute(3, 3) is None

@@ -9,21 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-
-# (class, attribute) that holds a number -> the attribute with its scaler and unit (Blue Book: Register, Extended
-# register, Demand register).
-SCALED: dict[tuple[int, int], int] = {(3, 2): 3, (4, 2): 3, (5, 2): 4, (5, 3): 4}
 
 
 def scaler_of(attribute: AttributeDescriptor) -> AttributeDescriptor | None:
     """The attribute that holds scaler and unit of a value; None where its class has none."""
-    index = SCALED.get((attribute.class_id, attribute.attribute))
+    index = scaler_attribute(attribute.class_id, attribute.attribute)
     return None if index is None else AttributeDescriptor(attribute.class_id, attribute.obis, index)
 
 
@@ -43,8 +40,13 @@ class Measured:
     @property
     def value(self) -> Any:
         """The value in the meter's unit: exact (Decimal) where there is a scaler, else plain Python."""
-        number = isinstance(self.data.value, int | float) and self.data.type is not DataType.BOOLEAN
-        return self.scaler_unit.apply(self.data.value) if self.scaler_unit and number else self.data.plain()
+        return self._scaled(self.data, self.scaler_unit) if self.scaler_unit else self.data.plain()
+
+    def _scaled(self, data: Data, scaler_unit: ScalerUnit) -> Any:
+        if data.type in CONTAINERS:  # the cells of a register table have one scale
+            return [self._scaled(item, scaler_unit) for item in data.value]
+        number = isinstance(data.value, int | float) and data.type is not DataType.BOOLEAN
+        return scaler_unit.apply(data.value) if number else data.plain()
 
 
 @dataclass(slots=True)

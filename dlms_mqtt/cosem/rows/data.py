@@ -10,13 +10,13 @@ _PROFILE = (
 )
 
 ROWS = (
-    Row(1, (0,), "Data", "value:choice"),
-    Row(3, (0,), "Register", "value:choice scaler_unit:structure", "reset:integer", 0x28),
+    Row(1, (0,), "Data", "value:choice/value"),
+    Row(3, (0,), "Register", "value:choice/value scaler_unit:structure", "reset:integer", 0x28),
     Row(
         4,
         (0,),
         "Extended register",
-        "value:choice scaler_unit:structure status:choice capture_time:octet-string",
+        "value:choice/value scaler_unit:structure status:choice capture_time:octet-string/time",
         "reset:integer",
         0x38,
     ),
@@ -24,8 +24,8 @@ ROWS = (
         5,
         (0,),
         "Demand register",
-        "current_average_value:choice last_average_value:choice scaler_unit:structure status:choice "
-        "capture_time:octet-string start_time_current:octet-string period:double-long-unsigned "
+        "current_average_value:choice/value last_average_value:choice/value scaler_unit:structure status:choice "
+        "capture_time:octet-string/time start_time_current:octet-string period:double-long-unsigned "
         "number_of_periods:long-unsigned",
         "reset:integer next_period:integer",
         0x48,
@@ -52,7 +52,7 @@ ROWS = (
         61,
         (0,),
         "Register table",
-        "table_cell_values:choice table_cell_definition:structure scaler_unit:structure",
+        "table_cell_values:choice/values table_cell_definition:structure scaler_unit:structure",
         "reset:integer capture:integer",
         0x28,
     ),

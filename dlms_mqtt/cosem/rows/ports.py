@@ -9,7 +9,7 @@ _AUTO_CONNECT = "mode:enum repetitions:unsigned repetition_delay:long-unsigned c
 _MBUS_CLIENT = (
     "mbus_port_reference:octet-string capture_definition:array capture_period:double-long-unsigned "
     "primary_address:unsigned identification_number:double-long-unsigned manufacturer_id:long-unsigned "
-    "version:unsigned device_type:unsigned access_number:unsigned status:unsigned alarm:unsigned"
+    "version:unsigned device_type:unsigned/value access_number:unsigned status:unsigned alarm:unsigned"
 )
 _MBUS_METHODS = (
     "slave_install:unsigned slave_deinstall:integer capture:integer reset_alarm:integer synchronize_clock:integer "

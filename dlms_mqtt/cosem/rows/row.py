@@ -3,6 +3,14 @@
 Attributes and methods are written as ``name:type``, separated by blanks, in the Blue Book's order; attribute 1
 (``logical_name``) is in every class and left out. The type ``choice`` stands for "the meter decides". A method may
 say its number (``3=read_by_logicalname:array``) where the Blue Book leaves a gap.
+
+What an attribute means stands behind its type, here and nowhere else:
+
+    /value    what the object is for: a number, text or time; the first is the one that its code alone names
+    /values   several numbers in one scale
+    /time     when the value was taken
+
+An attribute named ``scaler_unit`` scales the ``/value`` and ``/values`` of its class.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ ROWS = (
         8,
         (0,),
         "Clock",
-        "time:octet-string time_zone:long status:unsigned daylight_savings_begin:octet-string "
+        "time:octet-string/value time_zone:long status:unsigned daylight_savings_begin:octet-string "
         "daylight_savings_end:octet-string daylight_savings_deviation:integer daylight_savings_enabled:boolean "
         "clock_base:enum",
         "adjust_to_quarter:integer adjust_to_measuring_period:integer adjust_to_minute:integer "
@@ -55,7 +55,7 @@ ROWS = (
         (0,),
         "Sensor manager",
         "serial_number:octet-string metrological_identification:octet-string output_type:enum adjustment_method:enum "
-        "sealing_method:enum raw_value:choice scaler_unit:structure status:choice capture_time:choice "
+        "sealing_method:enum raw_value:choice/value scaler_unit:structure status:choice capture_time:choice/time "
         "raw_value_thresholds:array raw_value_actions:array processed_value:structure "
         "processed_value_thresholds:array processed_value_actions:array",
         "reset:integer",
@@ -73,7 +73,7 @@ ROWS = (
         70,
         (0, 1),
         "Disconnect control",
-        "output_state:boolean control_state:enum control_mode:enum",
+        "output_state:boolean control_state:enum/value control_mode:enum",
         "remote_disconnect:integer remote_reconnect:integer",
         0x20,
     ),
@@ -81,7 +81,7 @@ ROWS = (
         71,
         (0,),
         "Limiter",
-        "monitored_value:structure threshold_active:choice threshold_normal:choice threshold_emergency:choice "
+        "monitored_value:structure threshold_active:choice/value threshold_normal:choice threshold_emergency:choice "
         "min_over_threshold_duration:double-long-unsigned min_under_threshold_duration:double-long-unsigned "
         "emergency_profile:structure emergency_profile_group_id_list:array emergency_profile_active:boolean "
         "actions:structure",

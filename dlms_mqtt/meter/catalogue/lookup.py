@@ -13,10 +13,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.cosem.classes import TIMES, VALUES, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.meter.catalogue.electricity import electricity
-from dlms_mqtt.meter.catalogue.names import OWN_CHANNELS, VALUE_CLASSES, object_name
+from dlms_mqtt.meter.catalogue.names import OWN_CHANNELS, may_be_value, object_name
 from dlms_mqtt.meter.catalogue.objects import FACETS, TABLE, WORDS, Facet, Row
 from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, Quantity
 from dlms_mqtt.protocol.axdr.timestamps import CLOCK_STATUS
@@ -26,8 +26,6 @@ ELECTRICITY = 1
 CURRENT = 255  # group F
 _PROFILE = 7
 _BIT_WORDS = {"clock_status": {bit.bit_length() - 1: word for bit, word in CLOCK_STATUS.items()}}
-# Classes with a value that fits into one topic, and the attribute that holds it.
-VALUE_ATTRIBUTES = {1: (2,), 3: (2,), 4: (2, 5), 5: (2, 3, 6), 8: (2,), 70: (3,)}
 
 
 def quantity(obis: bytes, class_id: int | None = None, attribute: int = 2) -> Quantity:
@@ -50,7 +48,7 @@ def _quantity(obis: bytes, class_id: int | None, attribute: int) -> Quantity:
 def _value(obis: bytes, class_id: int | None, attribute: int) -> Quantity | None:
     """The catalogued meaning of exactly this attribute, in its channel."""
     row = next((row for row in TABLE.candidates(obis) if row.attribute == attribute), None)
-    if row is not None and class_id in VALUE_CLASSES:
+    if row is not None and may_be_value(class_id):
         return _channel(_from_row(row, obis), row.key, obis)
     if obis[0] != ELECTRICITY or class_id == _PROFILE or attribute != 2:
         return None
@@ -166,7 +164,7 @@ def select(objects: Iterable[ObjectInfo], everything: bool = False) -> list[Item
 
 
 def _items(info: ObjectInfo) -> list[Item]:
-    attributes = set(VALUE_ATTRIBUTES.get(info.class_id, ()))
+    attributes = {*VALUES.get(info.class_id, ()), *TIMES.get(info.class_id, ())}
     attributes |= {row.attribute for row in TABLE.candidates(info.obis)}
     model = find(info.class_id, info.version)
     known = {item.index for item in model.attributes} if model else attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dlms_mqtt.cosem.classes import class_name, find
+from dlms_mqtt.cosem.classes import VALUES, class_name, find
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, KINDS, LEVELS, MEASURES, PHASES, Measure, electricity
 from dlms_mqtt.meter.catalogue.objects import FACETS, TABLE
@@ -111,10 +111,6 @@ _CURRENT = 255
 OWN_CHANNELS = (0, 1)  # group B of the meter itself; Nordic meters call their only channel 1
 
 
-#: Classes whose attributes may be values with a meaning of their own; None: the class is not known.
-VALUE_CLASSES = frozenset((None, 1, 3, 4, 5, 8, 70, 71, 72))
-
-
 @lru_cache(maxsize=1024)  # a capture, and a meter, has the same few again and again
 def object_name(obis: bytes, class_id: int | None = None, attribute: int = 2, language: str = "en") -> str:
     """A name for any object: "Active energy import tariff 1", "Load profile 1", "Gas 43.2.0 (attribute 3)"."""
@@ -128,6 +124,11 @@ def object_name(obis: bytes, class_id: int | None = None, attribute: int = 2, la
     return name if attribute in (0, 2) else f"{name} ({_attribute(class_id, attribute, language)})"
 
 
+def may_be_value(class_id: int | None) -> bool:
+    """Can an object of this class have a meaning of its own? A class that is not told can."""
+    return class_id is None or class_id in VALUES
+
+
 def _groups(obis: bytes) -> dict[str, object]:
     """What a name may mention: the groups, and ``n``, group E where it is not 0."""
     return dict(zip("abcdef", obis, strict=True)) | {"e5": obis[4] - 5, "n": f" {obis[4]}" if obis[4] else ""}
@@ -135,7 +136,7 @@ def _groups(obis: bytes) -> dict[str, object]:
 
 def _value_name(obis: bytes, class_id: int | None, attribute: int, language: str) -> str | None:
     for row in TABLE.candidates(obis):
-        if row.attribute == attribute and class_id in VALUE_CLASSES:
+        if row.attribute == attribute and may_be_value(class_id):
             text = row.de if language == "de" else row.en
             channel = "" if "{b}" in row.en else _channel(obis, language)
             return text.format(**_groups(obis)) + channel + _period(obis, language)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dlms_mqtt.cosem.classes import CLASSES, SCALERS, VALUES
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.meter.catalogue.quantity import Kind
 
@@ -36,13 +37,19 @@ class Facet(NamedTuple):
     kind: Kind
 
 
+#: By the attribute's name, in every class whose value has a scaler.
+_FACETS = {
+    "status": Facet(("_status", " status", " Status"), Kind.BITS),
+    "capture_time": Facet(("_time", " time", " Zeitpunkt"), Kind.TIMESTAMP),
+    "last_average_value": Facet(("_last", " last average", " letzter Mittelwert"), Kind.NUMBER),
+    "start_time_current": Facet(("_start", " start", " Beginn"), Kind.TIMESTAMP),
+}
 FACETS: dict[tuple[int | None, int], Facet] = {
-    (4, 4): Facet(("_status", " status", " Status"), Kind.BITS),
-    (4, 5): Facet(("_time", " time", " Zeitpunkt"), Kind.TIMESTAMP),
-    (5, 3): Facet(("_last", " last average", " letzter Mittelwert"), Kind.NUMBER),
-    (5, 5): Facet(("_status", " status", " Status"), Kind.BITS),
-    (5, 6): Facet(("_time", " time", " Zeitpunkt"), Kind.TIMESTAMP),
-    (5, 7): Facet(("_start", " start", " Beginn"), Kind.TIMESTAMP),
+    (class_id, attribute.index): _FACETS[attribute.name]
+    for (class_id, _), model in CLASSES.items()
+    if class_id in SCALERS and class_id in VALUES
+    for attribute in model.attributes
+    if attribute.name in _FACETS
 }
 
 WORDS: dict[str, dict[int, str]] = {

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dlms_mqtt.client.push import Notification
 from dlms_mqtt.client.services.memory import Measured, scaler_of
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
+from dlms_mqtt.cosem.classes import TIMES, VALUES
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
@@ -33,9 +34,9 @@ from dlms_mqtt.protocol.p1_telegram import Telegram
 #: A meter's clock is believed when it is not farther than this from ours; else a push is as old as its arrival.
 BELIEVED = timedelta(minutes=10)
 LOGICAL_NAME = 1  # the attribute that only repeats the OBIS code
-_EXTENDED_REGISTER, _CAPTURE_TIME = 4, 5
+_EXTENDED_REGISTER = 4
+(_CAPTURE_TIME,) = TIMES[_EXTENDED_REGISTER]
 # What a code alone means of objects with more than one value: state of a relay, threshold in force, kind of device.
-_VALUE_ATTRIBUTES = {70: 3, 71: 3, 72: 9}
 _CLOCK = PatternTable([("0.*.1.0.*.255", True)])
 _IDENTITIES = PatternTable(
     [
@@ -226,7 +227,7 @@ def _attribute(obis: Obis, value: PushValue, time: DateTime | None) -> Attribute
     if value.class_id is not None:
         return AttributeDescriptor(value.class_id, obis, value.attribute or DEFAULT_ATTRIBUTE)
     class_id = _EXTENDED_REGISTER if time is not None else default_class(obis) or 0
-    return AttributeDescriptor(class_id, obis, _VALUE_ATTRIBUTES.get(class_id, DEFAULT_ATTRIBUTE))
+    return AttributeDescriptor(class_id, obis, VALUES.get(class_id, (DEFAULT_ATTRIBUTE,))[0])
 
 
 def _known(attribute: AttributeDescriptor, scalers: Scalers) -> ScalerUnit | None:
