@@ -6,7 +6,9 @@ face and are imported when they are first used, so that importing the package co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dlms_mqtt.lazy import public
 
 if TYPE_CHECKING:
     from dlms_mqtt.errors import (
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         TransportError,
     )
     from dlms_mqtt.library.connection import Connection
+    from dlms_mqtt.library.gurux import GuruxDevice, read_gurux
     from dlms_mqtt.library.meter import Meter
     from dlms_mqtt.library.pushes import Decoded, Push, decode, listen
     from dlms_mqtt.library.results import ClockDrift, MeterObject, Profile, Reading
@@ -37,6 +40,7 @@ _HOMES = {
         "TransportError",
     ),
     "library.connection": ("Connection",),
+    "library.gurux": ("GuruxDevice", "read_gurux"),
     "library.meter": ("Meter",),
     "library.pushes": ("Decoded", "Push", "decode", "listen"),
     "library.results": ("ClockDrift", "MeterObject", "Profile", "Reading"),
@@ -52,6 +56,7 @@ __all__ = [
     "Decoded",
     "DlmsMqttError",
     "Finding",
+    "GuruxDevice",
     "Meter",
     "MeterObject",
     "MeterRefused",
@@ -64,18 +69,7 @@ __all__ = [
     "decode",
     "find",
     "listen",
+    "read_gurux",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = next((module for module, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise AttributeError(f"module 'dlms_mqtt' has no attribute '{name}'")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(f"dlms_mqtt.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = public(__name__, _HOMES)
