@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, StoreError
 
 _LOG = logging.getLogger(__name__)
-STATE_FILE = "state.sqlite"
 
 
 class State(NamedTuple):

@@ -241,7 +241,26 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
         ("meters: {h: {connection: {tcp: a}, timezone: Mars/Base}}", "meters.h.timezone", "time zone"),
         ("meters: [1]", "meters", "expected <id>"),
         ("bridge: 5", "bridge", "expected keys such as id"),
-        ("mqtt: {base_topic: 'a/+/b'}", "mqtt.base_topic", "without wildcards"),
+        ("mqtt: {base_topic: 'a/+/b'}", "mqtt.base_topic", "without the wildcards"),
+        ("mqtt: {base_topic: 'dlms/'}", "mqtt.base_topic", "without / at its ends"),
+        ("mqtt: {base_topic: /dlms}", "mqtt.base_topic", "without / at its ends"),
+        ("mqtt: {base_topic: a//b}", "mqtt.base_topic", "none doubled"),
+        ("mqtt: {base_topic: $SYS/x}", "mqtt.base_topic", "does not begin with $"),
+        ('mqtt: {base_topic: "a\\0b"}', "mqtt.base_topic", "control characters"),
+        ("mqtt: {base_topic: a b}", "mqtt.base_topic", "without blanks"),
+        ("mqtt: {base_topic: ''}", "mqtt.base_topic", "expected a topic"),
+        ("mqtt: {base_topic: " + 257 * "x" + "}", "mqtt.base_topic", "at most 256"),
+        ("mqtt: {keepalive: 100000s}", "mqtt.keepalive", "from 0s to 65535s"),
+        ("mqtt: {protocol: 4.1}", "mqtt.protocol", "one of auto, 5, 3.1.1"),
+        ("mqtt: {protocol: true}", "mqtt.protocol", "one of auto, 5, 3.1.1"),
+        ("mqtt: {host: ''}", "mqtt.host", "not an empty text"),
+        ("mqtt: {host: 'mqtt://u:p@h'}", "mqtt.host", "keys of their own"),
+        ("mqtt: {host: 'h:1884', port: 1885}", "mqtt.port", "leave one of them out"),
+        (
+            "meters: {h: {connection: {tcp: a}, read: {also: [{obis: 1.0.1.8.0, unit: KWh}]}}}",
+            "meters.h.read.also[0].unit",
+            "did you mean 'kWh'?",
+        ),
         ("mqtt: {tls: {key: a}}", "mqtt.tls.key", "certificate beside"),
         ("mqtt: {tls: {ca: /nowhere/ca.pem}}", "mqtt.tls.ca", "/nowhere/ca.pem cannot be read: No such file"),
         ("mqtt: {discovery: {language: fr}}", "mqtt.discovery.language", "en, de"),
@@ -253,6 +272,50 @@ def test_each_mistake(tmp_path, text, key, message):
     (mistake,) = _mistakes(tmp_path, text).mistakes
     assert mistake.key == key
     assert message in mistake.message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{protocol: 5}", ("localhost", 1883, "5", False)),
+        ("{protocol: v3.1.1}", ("localhost", 1883, "3.1.1", False)),
+        ("{host: 'mqtt://127.0.0.1'}", ("127.0.0.1", 1883, "auto", False)),
+        ("{host: '127.0.0.1:1884'}", ("127.0.0.1", 1884, "auto", False)),
+        ("{host: '[::1]'}", ("::1", 1883, "auto", False)),
+        ("{host: 'mqtts://broker'}", ("broker", 8883, "auto", True)),
+    ],
+)
+def test_the_broker_as_people_write_it(tmp_path, text, expected):
+    mqtt = _load(tmp_path, f"mqtt: {text}").config.mqtt
+    assert (mqtt.host, mqtt.broker_port, mqtt.protocol, bool(mqtt.tls)) == expected
+
+
+def test_the_state_is_beside_the_configuration(tmp_path, monkeypatch):
+    for folder in ("one", "two", "home"):
+        (tmp_path / folder).mkdir()
+    for folder in ("one", "two"):
+        monkeypatch.chdir(tmp_path / folder)
+        loaded = _load(tmp_path / "home", "bridge: {state_dir: ./state}")
+        assert loaded.config.bridge.state_dir == tmp_path / "home" / "state"
+        assert not loaded.warnings
+    absolute = _load(tmp_path / "home", "bridge: {state_dir: /var/lib/x}").config.bridge.state_dir
+    assert absolute == Path("/var/lib/x")
+
+
+def test_a_state_of_the_version_before_goes_on_in_the_working_directory(tmp_path, monkeypatch):
+    """It was relative to the working directory: counters and managed meters must not be lost."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work" / "state" / "meters").mkdir(parents=True)
+    (tmp_path / "work" / "state" / "state.sqlite").touch()
+    (tmp_path / "work" / "state" / "meters" / "m.yaml").write_text("connection: {tcp: a}\n")
+    monkeypatch.chdir(tmp_path / "work")
+    loaded = _load(tmp_path / "home", "bridge: {state_dir: state}")
+    assert loaded.config.bridge.state_dir == tmp_path / "work" / "state"
+    assert loaded.managed == {"m"}
+    assert f"move it to {tmp_path / 'home' / 'state'}" in loaded.warnings[0]
+    (tmp_path / "work" / "state").rename(tmp_path / "home" / "state")
+    loaded = _load(tmp_path / "home", "bridge: {state_dir: state}")
+    assert loaded.config.bridge.state_dir == tmp_path / "home" / "state" and not loaded.warnings
 
 
 def test_a_line_of_ones_own_replaces_the_preset_line(tmp_path):

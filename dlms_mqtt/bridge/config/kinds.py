@@ -18,6 +18,7 @@ import voluptuous as vol
 from dlms_mqtt.client import settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.reference import of_key
+from dlms_mqtt.meter.catalogue.unit_names import unit_named
 from dlms_mqtt.protocol.obis import Obis
 
 Convert = Callable[[Any], Any]
@@ -78,7 +79,30 @@ TEXT = Kind(_text, {"type": "string"})
 ID = _pattern(r"[a-z0-9-]+", "lower-case letters, digits and hyphens")
 KEY = _pattern(r"[a-z0-9_]+", "lower-case letters, digits and underscores")
 SYSTEM_TITLE = _pattern(r"([0-9A-Fa-f]{16})?", "16 hexadecimal digits")
-TOPIC = _pattern(r"[^+#/\s]+(/[^+#/\s]+)*", "a topic without wildcards")
+_TOPIC = r"[^+#/\s$\x00-\x1f\x7f][^+#/\s\x00-\x1f\x7f]*(/[^+#/\s\x00-\x1f\x7f]+)*"
+
+
+def _topic(value: Any) -> str:
+    """What a topic may not be, each with its sentence."""
+    text = _text(value)
+    faults = (
+        (not text, "a topic"),
+        (set(text) & set("+#"), "a topic without the wildcards + and #"),
+        (text.startswith("$"), "a topic that does not begin with $: brokers keep those for themselves"),
+        (
+            text.startswith("/") or text.endswith("/") or "//" in text,
+            "a topic without / at its ends, and with none doubled",
+        ),
+        (not re.fullmatch(_TOPIC, text), "a topic without blanks and control characters"),
+        (len(text.encode()) > 256, "a topic of at most 256 octets"),
+    )
+    for wrong, wanted in faults:
+        if wrong:
+            raise ConfigError(f"expected {wanted}, not {value!r}")
+    return text
+
+
+TOPIC = Kind(_topic, {"type": "string", "pattern": f"^{_TOPIC}$", "maxLength": 256})
 FLAG = Kind(settings.parse_bool, {"type": "boolean"})
 
 
@@ -122,6 +146,19 @@ def parse_duration(value: Any) -> float:
 
 
 DURATION = Kind(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m"]})
+
+
+def duration(low: str, high: str) -> Kind:
+    """A time within bounds."""
+    least, most = parse_duration(low), parse_duration(high)
+
+    def convert(value: Any) -> float:
+        seconds = parse_duration(value)
+        if not least <= seconds <= most:
+            raise ConfigError(f"expected a time from {low} to {high}, not {value!r}")
+        return seconds
+
+    return Kind(convert, DURATION.schema)
 
 
 def _interval(value: Any) -> float:
@@ -171,6 +208,11 @@ def _zone(value: Any) -> str:
         raise ConfigError(f"expected a time zone such as Europe/Vienna, not {value!r}") from None
 
 
+def _unit(value: Any) -> str:
+    return unit_named(_text(value))
+
+
+UNIT = Kind(_unit, {"type": "string", "examples": ["kWh", "m³"]})
 ZONE = Kind(_zone, {"type": "string", "examples": ["Europe/Vienna"]})
 
 

@@ -22,6 +22,7 @@ from dlms_mqtt.protocol.obis import Obis
 #: name or path of a preset -> what it puts below ``connection:``; ConfigError when there is none.
 Presets = Callable[[str], Mapping[str, Any]]
 Scalers = Mapping[Obis, ScalerUnit]
+STATE_FILE = "state.sqlite"
 
 
 class ConfigMistakes(ConfigError):
@@ -61,6 +62,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         _judge_sound_meters(path.parent, presets, document)
         raise _all(document)
     shown = {key: _public(document, ("meters", key)) for key in config.meters}
+    place = _state_dir(config.bridge.state_dir, path, document)
+    config = replace(config, bridge=replace(config.bridge, state_dir=place))
     managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
     managed = {key: meter for key, meter in managed.items() if key not in config.meters}
     config = replace(config, meters=_presets_beside(path.parent, {**config.meters, **managed}))
@@ -70,6 +73,22 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         raise _all(document)
     files = frozenset((*document.files, *_own_presets(config)))
     return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
+
+
+def _state_dir(state_dir: Path, file: Path, document: Document) -> Path:
+    """Relative to the configuration file, as everything else in it.
+
+    Once it was relative to the working directory: a state that is there and nowhere else goes on, and that is said.
+    """
+    place = file.absolute().parent / state_dir
+    former = Path.cwd() / state_dir
+    if place.exists() or not (former / STATE_FILE).exists():
+        return place
+    document.warnings.append(
+        f"the state is still in {former}; stop the bridge and move it to {place}: state_dir is relative to the "
+        "configuration file"
+    )
+    return former
 
 
 def _all(document: Document) -> ConfigMistakes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlms_mqtt.bridge.config.broker_address import broker_of
 from dlms_mqtt.bridge.config.kinds import (
     AT,
     DURATION,
@@ -23,9 +24,11 @@ from dlms_mqtt.bridge.config.kinds import (
     SYSTEM_TITLE,
     TEXT,
     TOPIC,
+    UNIT,
     ZONE,
     Kind,
     choice,
+    duration,
     integer,
     list_of,
     mapping_of,
@@ -61,6 +64,14 @@ def _password(value: Any) -> Secret:
     secret = SECRET.convert(value)
     assert isinstance(secret, Secret)  # noqa: S101
     return secret
+
+
+def _protocol(value: Any) -> str:
+    """The version of MQTT, also as a number or with a v."""
+    word = {"5": "5", "5.0": "5", "3.1.1": "3.1.1", "4": "3.1.1", "auto": "auto"}.get(str(value).lower().lstrip("v"))
+    if word is None or isinstance(value, bool):
+        raise ConfigError(f"expected one of auto, 5, 3.1.1, not {value!r}")
+    return word
 
 
 def _path(value: Any) -> Path:
@@ -104,7 +115,9 @@ class Bridge:
     id: str = row("main", ID, "Name of this bridge in topics; bridges that share a broker need different ones.")
     name: str = row("DLMS bridge", TEXT, "Name of the bridge's device in Home Assistant.")
     state_dir: Path = row(
-        Path("/var/lib/dlms-mqtt"), PATH, "Directory for counters, object lists, unsent readings and managed meters."
+        Path("/var/lib/dlms-mqtt"),
+        PATH,
+        "Directory for counters, object lists, unsent readings and managed meters; relative to this file.",
     )
     management: bool = row(False, FLAG, "Let publishers of the broker add, change and remove meters.")
     timezone: str = row("", ZONE, "Time zone of the meters' clocks; without it the system's.", "Europe/Vienna")
@@ -165,13 +178,19 @@ class Discovery:
 class Mqtt:
     """``mqtt:``"""
 
-    host: str = row("localhost", TEXT, "Host name or address of the broker.")
+    host: str = row(
+        "localhost",
+        TEXT,
+        "Host name or address of the broker; also HOST:PORT, [::1]:1883, mqtt://HOST or mqtts://HOST.",
+    )
     port: int = row(0, integer(0, 65535), "Port of the broker; 0 is 1883, or 8883 with TLS.")
     username: str = row("", TEXT, "User name at the broker.", "dlms")
     password: Secret | None = row(None, parsed(_password, type="string", format="password"), "Password at the broker.")
     client_id: str = row("", TEXT, "Client id at the broker; without it dlms_mqtt-<bridge id>.")
-    protocol: str = row("auto", choice("auto", "5", "3.1.1"), "MQTT version; auto is 5, and 3.1.1 where 5 is refused.")
-    keepalive: float = row("60s", DURATION, "How long the line to the broker may be silent.")
+    protocol: str = row(
+        "auto", parsed(_protocol, enum=["auto", "5", "3.1.1"]), "MQTT version; auto is 5, and 3.1.1 where 5 is refused."
+    )
+    keepalive: float = row("60s", duration("0s", "65535s"), "How long the line to the broker may be silent.")
     tls: Tls | None = row(None, section(Tls), "Encrypt the line to the broker; {} is enough.")
     base_topic: str = row("dlms_mqtt", TOPIC, "First part of every topic.")
     discovery: Discovery = row(Discovery, section(Discovery), "What Home Assistant is told.")
@@ -232,7 +251,7 @@ class Item:
     name: str = row("", TEXT, "Name in Home Assistant; without it the catalogue's.")
     every: float | None = row(None, INTERVAL, "Interval of this item.", "10s")
     at: tuple[tuple[int, int], ...] = row((), list_of(AT), "Times of day at which it is read, instead of an interval.")
-    unit: str | None = row(None, TEXT, "Unit, where the meter gives none or a wrong one.")
+    unit: str | None = row(None, UNIT, "Unit, where the meter gives none or a wrong one.")
     scaler: int | None = row(None, integer(-20, 20), "Power of ten, where the meter gives none or a wrong one.")
     transform: Transform | None = row(
         None, parsed(parse_transform), "Arithmetic of value, applied after the scaler.", "value / 1000"
@@ -241,6 +260,7 @@ class Item:
     state_class: str | None = row(
         None, choice("measurement", "total", "total_increasing", "none"), "State class in Home Assistant."
     )
+    decimals: int | None = row(None, integer(0, 9), "Decimals that are published: rounded after the transform.", 1)
     precision: int | None = row(None, integer(0, 9), "Decimals that Home Assistant shows.")
     values: Mapping[int, str] = row(dict, mapping_of(WHOLE, LABEL, "<number>"), "Words for numbers.")
     bits: Mapping[int, str] = row(
@@ -450,7 +470,7 @@ class Config:
     """The whole file."""
 
     bridge: Bridge = row(Bridge, section(Bridge), "This bridge.")
-    mqtt: Mqtt = row(Mqtt, section(Mqtt), "The broker.")
+    mqtt: Mqtt = row(Mqtt, section(Mqtt, prepare=broker_of), "The broker.")
     meters: Mapping[str, Meter] = row(dict, mapping_of(ID, section(Meter), "<id>"), "The meters.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api.payload import plain_text
@@ -20,6 +20,7 @@ from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 
 #: With these the value itself is worth nothing: the reading is sent, the topics keep what they have.
 UNUSABLE = frozenset((Quality.NOT_SPECIFIED, Quality.UNREADABLE))
+_WIDE = Context(prec=60)  # no number of a meter has more digits
 _MOMENTS: dict[DataType, type[DateTime | Date | Time]] = {
     DataType.DATE_TIME: DateTime,
     DataType.DATE: Date,
@@ -74,9 +75,16 @@ def _as_said(item: PlanItem, reading: Reading) -> Reading:
         return reading
     if said.transform and isinstance(reading.value, Decimal):
         reading = replace(reading, value=said.transform(reading.value))
+    if said.decimals is not None and isinstance(reading.value, Decimal):
+        reading = replace(reading, value=rounded(reading.value, said.decimals))
     if said.unit is not None:
         return replace(reading, unit=said.unit, quality=Quality.GOOD)
     return reading
+
+
+def rounded(value: Decimal, decimals: int) -> Decimal:
+    """Rounded as people do it: half away from zero."""
+    return value.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _WIDE)
 
 
 def with_class(item: PlanItem, unit: str, device_type: Reading | None = None) -> PlanItem:
