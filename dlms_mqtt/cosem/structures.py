@@ -5,6 +5,7 @@ Each is a named tuple with ``from_data`` and ``to_data``, so that the client and
 
 from __future__ import annotations
 
+import struct
 from decimal import Decimal
 from enum import IntEnum
 from types import UnionType
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple, Self
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import descriptors
 from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.axdr.values import shortest_float32
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.units import UNITS
 
+_FLOAT32_END = 3.4e38
 _STRUCTURE, _ARRAY = DataType.STRUCTURE, DataType.ARRAY
 
 
@@ -47,6 +50,23 @@ def _structure(*items: tuple[DataType, Any]) -> Data:
     return Data(_STRUCTURE, tuple(Data(*item) for item in items))
 
 
+LARGEST_SCALER = 20  # beyond it a scaler is rubbish
+
+
+def _float_text(value: float) -> str:
+    """A float32 that was read as a Python float has digits behind its own that mean nothing."""
+    is_float32 = abs(value) < _FLOAT32_END and struct.unpack(">f", struct.pack(">f", value))[0] == value
+    return shortest_float32(value) if is_float32 else repr(value)
+
+
+def signed_scaler(scaler: int) -> int:
+    """A negative scaler, also where it is tagged as an unsigned number of one or two octets."""
+    for octets in (1, 2):
+        if (1 << 8 * octets) - 128 <= scaler < 1 << 8 * octets:
+            return scaler - (1 << 8 * octets)
+    return scaler
+
+
 class ScalerUnit(NamedTuple):
     """Attribute ``scaler_unit``: a value is raw times ten to the ``scaler``, in the unit with this code."""
 
@@ -59,13 +79,25 @@ class ScalerUnit(NamedTuple):
         return "" if self.unit_code in (0, 254, 255) else UNITS.get(self.unit_code, "")
 
     def apply(self, raw: int | float) -> Decimal:
-        """The value in the meter's unit, exactly."""
-        return Decimal(str(raw) if isinstance(raw, float) else raw).scaleb(self.scaler)
+        """The value in the meter's unit, exactly; a number that is a float32 by its shortest decimal."""
+        return Decimal(_float_text(raw) if isinstance(raw, float) else raw).scaleb(self.scaler)
 
     @classmethod
     def from_data(cls, value: Data) -> Self:
-        """DecodeError unless it is a structure of two numbers."""
-        return cls(*_fields(value, (int, int), "scaler_unit"))
+        """DecodeError unless it is a structure of two numbers of which the first can be a power of ten.
+
+        The scaler is a signed octet by the Blue Book; some meters tag it as unsigned (254 is -2) or as a longer number.
+        """
+        scaler, unit = _fields(value, (int, int), "scaler_unit")
+        found = cls(signed_scaler(scaler), unit)
+        if not found.is_sensible:
+            raise DecodeError(f"scaler_unit: 10^{found.scaler} is no scale of a meter")
+        return found
+
+    @property
+    def is_sensible(self) -> bool:
+        """Can this power of ten be the scale of a meter?"""
+        return abs(self.scaler) <= LARGEST_SCALER
 
     def to_data(self) -> Data:
         """The structure of integer and enum."""

@@ -6,6 +6,7 @@ in ``quality``, never silently changed.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
@@ -14,8 +15,9 @@ from typing import Any
 
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
-from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
+from dlms_mqtt.protocol.axdr.data import CONTAINERS, NUMBERS, Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.values import shortest_float32
 from dlms_mqtt.protocol.obis import Obis
 
 Value = Decimal | str | None
@@ -113,11 +115,34 @@ def read(
     if quantity.kind is Kind.BITS:
         return _bits(data)
     number = number_of(data)
+    if quantity.kind is Kind.NUMBER and _says_nothing(quantity, data, number):
+        return None, quantity.unit or "", Quality.NOT_SPECIFIED
     if quantity.kind is Kind.ENUM and number is not None:
         return quantity.words.get(int(number), number_text(number)), "", Quality.GOOD
     if number is None or quantity.kind is Kind.TEXT:
         return _text(data, zone, sense)
     return _scaled(quantity, number, scaler_unit)
+
+
+# Of what flows now a meter says "no value" by the ends of the type's range (0xFFFF, 0x7FFFFFFF, 0x8000): it is no such
+# power or voltage. Counters come by these numbers honestly, and octets of one byte by 255.
+_MOMENTARY = frozenset(
+    ("power", "reactive_power", "apparent_power", "voltage", "current", "frequency", "power_factor", "temperature")
+)
+_ENDS = {
+    kind: {(1 << 8 * struct.calcsize(code)) - 1}
+    if code.isupper()
+    else {(1 << 8 * struct.calcsize(code) - 1) - 1, -(1 << 8 * struct.calcsize(code) - 1)}
+    for kind, code in NUMBERS.items()
+    if code in "hiqHIQ"
+}
+
+
+def _says_nothing(quantity: Quantity, data: Data, number: Decimal | None) -> bool:
+    """Is it the number for "no value", or none at all (NaN)?"""
+    if number is None:
+        return isinstance(data.value, float)
+    return quantity.device_class in _MOMENTARY and data.value in _ENDS.get(data.type, ())
 
 
 def _scaled(quantity: Quantity, number: Decimal, scaler_unit: ScalerUnit | None) -> tuple[Value, str, Quality]:
@@ -173,7 +198,7 @@ def number_of(data: Data) -> Decimal | None:
         return Decimal(value) if isinstance(value, bool) else None
     if isinstance(value, int):
         return Decimal(value)
-    number = Decimal(f"{value:.7g}" if data.type == DataType.FLOAT32 else repr(value))
+    number = Decimal(shortest_float32(value) if data.type == DataType.FLOAT32 else repr(value))
     return number if number.is_finite() else None
 
 

@@ -30,9 +30,6 @@ from dlms_mqtt.bridge.config.broker_address import broker_of
             "wss://broker:443/a?b=c",
             {"host": "broker", "port": 443, "transport": "websockets", "tls": {}, "path": "/a?b=c"},
         ),
-            "wss://broker:443/a?b=c",
-            {"host": "broker", "port": 443, "transport": "websockets", "tls": {}, "path": "/a?b=c"},
-        ),
     ],
 )
 def test_a_spelling(host, found):

@@ -223,3 +223,38 @@ async def test_a_damaged_memory_of_scalers_is_none(clock, store, saved):
 async def test_a_damaged_memory_of_the_guard_is_none(clock, store, saved):
     store.set("guard", "h", saved)
     Bench(clock, store)
+
+
+@pytest.mark.expect_log(
+    "power_import 99999 W is held back: it is beyond", "voltage_l1 655.3 V is held back: it is beyond"
+)
+async def test_powers_voltages_and_currents_beyond_the_supply_are_held_back(clock, store):
+    kinds = {
+        "1.0.1.7.0.255": (500, 99_999, -1),
+        "1.0.32.7.0.255": (2300, 6553, -1),
+        "1.0.31.7.0.255": (200, 0xFFFF, -1),
+    }
+    rig = Rig(clock, store, {"every": "10s", "supply": {"phases": 3, "amperes": 63}, "read": [f"3/{o}" for o in kinds]})
+
+    def set_to(index):
+        for obis, row in kinds.items():
+            values = rig.simulated.objects[3, Obis.parse(obis)].values
+            kind = DataType.LONG_UNSIGNED if obis.startswith("1.0.3") else DataType.DOUBLE_LONG
+            values[2] = Data(kind, row[index])
+
+    async with rig.run():
+        set_to(0)
+        await asyncio.sleep(15)
+        before = {topic: text for topic, text in rig.publisher.retained.items() if topic.startswith("value/")}
+        set_to(1)
+        await asyncio.sleep(20)
+        assert {topic: text for topic, text in rig.publisher.retained.items() if topic.startswith("value/")} == before
+        health = meter_health(rig.task)
+        assert {key: row["reason"] for key, row in health["held"].items()} == {
+            "power_import": "beyond",
+            "voltage_l1": "beyond",
+        }
+        assert health["held_value"] is None  # that is of energies
+        set_to(0)
+        await asyncio.sleep(10)
+        assert meter_health(rig.task)["held"] == {}

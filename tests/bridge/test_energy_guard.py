@@ -267,3 +267,37 @@ def test_a_good_value_of_a_clock_that_was_ahead_holds_nothing_back(guard):
     assert guard.check("energy", Decimal("1000.5"), 365 * 86400.0)
     assert guard.check("energy", Decimal("1000.6"), 30)
     assert guard.check("energy", Decimal("1000.7"), 60)
+
+
+W = Decimal(40_000)
+
+
+def test_a_flow_beyond_the_supply_is_held_and_one_within_it_releases_it(guard):
+    assert guard.check_flow("power", Decimal(500), 0, W)
+    assert guard.check_flow("power", W, 10, W) and guard.check_flow("power", -W, 10, W)
+    assert not guard.check_flow("power", Decimal(2147483647), 20, W)
+    assert guard.held["power"].reason is Reason.BEYOND and guard.held["power"].last is None
+    assert guard.check_flow("power", Decimal(501), 30, W)
+    assert not guard.held
+
+
+def test_flows_that_agree_for_ten_minutes_widen_the_bound_and_are_remembered(guard):
+    for now, passes in ((0, False), (300, False), (599, False), (600, True), (610, True)):
+        assert guard.check_flow("power", Decimal(100_000 + now), now, W) is passes
+    again = EnergyGuard(43_000)
+    again.restore(guard.dump())
+    assert again.check_flow("power", Decimal(125_000), 620, W)
+    assert not again.check_flow("power", Decimal(126_000), 620, W)
+    assert guard.landmarks != EnergyGuard(43_000).landmarks
+
+
+def test_flows_that_disagree_never_get_through(guard):
+    for number, value in enumerate((50_000, 200_000, 50_000, 900_000, 100_000) * 6):
+        assert not guard.check_flow("power", Decimal(value), 600.0 * number, W)
+
+
+def test_an_accepted_flow_is_within_the_bound(guard):
+    assert not guard.check_flow("power", Decimal(-60_000), 0, W, "W")
+    assert guard.accept() == ["power"]
+    assert guard.check_flow("power", Decimal(60_000), 10, W)
+    assert not guard.knows("power")  # it is no counter

@@ -36,10 +36,48 @@ def test_lists_round_trip(name: str, data: st.DataObject) -> None:
     assert decoder(decode_whole(encode(structures.array(items)))) == items
 
 
-@given(small, st.integers(0, 255))
+@given(st.integers(-20, 20), st.integers(0, 255))
 def test_scaler_unit_round_trip(scaler: int, unit: int) -> None:
     item = ScalerUnit(scaler, unit)
     assert ScalerUnit.from_data(decode_whole(encode(item.to_data()))) == item
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "scaler"),
+    [
+        (DataType.INTEGER, -2, -2),
+        (DataType.UNSIGNED, 254, -2),
+        (DataType.UNSIGNED, 3, 3),
+        (DataType.LONG, -1, -1),
+        (DataType.LONG_UNSIGNED, 0xFFFE, -2),
+        (DataType.ENUM, 255, -1),
+    ],
+)
+def test_a_scaler_is_a_signed_octet_whatever_its_tag(kind: DataType, sent: int, scaler: int) -> None:
+    data = Data(DataType.STRUCTURE, (Data(kind, sent), Data(DataType.ENUM, 30)))
+    assert ScalerUnit.from_data(data) == (scaler, 30)
+
+
+@pytest.mark.parametrize("scaler", [-128, -21, 21, 100, 127, 1000, 65000])
+def test_an_absurd_scaler_is_none(scaler: int) -> None:
+    data = Data(DataType.STRUCTURE, (Data(DataType.LONG64, scaler), Data(DataType.ENUM, 30)))
+    with pytest.raises(DecodeError, match="no scale of a meter"):
+        ScalerUnit.from_data(data)
+
+
+@pytest.mark.parametrize(
+    ("raw", "scaler", "value"),
+    [
+        (123456.78125, 3, "123456780"),
+        (8388607.5, 0, "8388607.5"),
+        (0.10000000149011612, 0, "0.1"),  # 0.1 as a float32
+        (0.1, 0, "0.1"),
+        (1 / 3, 0, "0.3333333333333333"),  # no float32
+        (1e300, -2, "1E+298"),
+    ],
+)
+def test_a_float_keeps_its_shortest_decimal(raw: float, scaler: int, value: str) -> None:
+    assert ScalerUnit(scaler, 30).apply(raw) == Decimal(value)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,10 @@ def in_unit_of_the_meter(reading: Reading) -> Decimal:
     return reading.value * (1000 if reading.unit in ("kWh", "kvarh", "kVAh") else 1)
 
 
+# A meter behind transformers, of whose currents that reader's own issue 216 says that they are ten times too high.
+TEN_TIMES = "amsreader-kamstrup-gh216-1"
+
+
 @pytest.mark.parametrize("item", SHOWN_BY_PEERS, ids=entry_id)
 def test_as_other_readers_show_it(item: Entry) -> None:
     shown, readings = item["expected"]["peer_numbers"], by_key(notification_of(item))
@@ -90,6 +94,8 @@ def test_as_other_readers_show_it(item: Entry) -> None:
     phases += [(f"current_l{phase}", value, "A") for phase, value in enumerate(shown["current_a"], 1)]
     phases += [("energy_import", shown["import_kwh"], "kWh")]
     for key, value, unit in phases:
+        if item["id"] == TEN_TIMES and unit == "A":
+            value = value / 10
         if value is None or (value == 0 and key not in readings):  # a phase that the meter does not have
             continue
         reading = readings[key]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -229,3 +230,55 @@ def test_published_values() -> None:
 
 def test_kinds() -> None:
     assert Quantity("a", "A", "A").kind is Kind.NUMBER
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_float32_is_its_shortest_decimal(value: float) -> None:
+    number = number_of(Data(DataType.FLOAT32, value))
+    assert number is not None and struct.pack(">f", float(number)) == struct.pack(">f", value)
+    assert len(number.as_tuple().digits) <= 9 or number == number.to_integral_value()
+
+
+@pytest.mark.parametrize(("value", "text"), [(123456.78125, "123456.78"), (8388607.5, "8388607.5"), (0.1, "0.1")])
+def test_no_digit_of_a_float32_is_lost_and_none_is_made_up(value: float, text: str) -> None:
+    assert str(number_of(Data(DataType.FLOAT32, struct.unpack(">f", struct.pack(">f", value))[0]))) == text
+
+
+ENDS = [
+    (DataType.LONG_UNSIGNED, 0xFFFF),
+    (DataType.LONG, 0x7FFF),
+    (DataType.LONG, -0x8000),
+    (DataType.DOUBLE_LONG_UNSIGNED, 0xFFFF_FFFF),
+    (DataType.DOUBLE_LONG, 0x7FFF_FFFF),
+    (DataType.DOUBLE_LONG, -0x8000_0000),
+    (DataType.LONG64, 2**63 - 1),
+    (DataType.LONG64_UNSIGNED, 2**64 - 1),
+]
+FLOWS = ["1.0.1.7.0.255", "1.0.16.7.0.255", "1.0.32.7.0.255", "1.0.31.7.0.255", "1.0.14.7.0.255", "1.0.13.7.0.255"]
+
+
+@pytest.mark.parametrize(("kind", "raw"), ENDS)
+@pytest.mark.parametrize("obis", FLOWS)
+def test_the_ends_of_a_type_are_no_power_voltage_or_current(kind: DataType, raw: int, obis: str) -> None:
+    found = quantity(Obis.parse(obis), 3)
+    assert read(found, Data(kind, raw), ScalerUnit(0, 27))[::2] == (None, Quality.NOT_SPECIFIED)
+    assert read(found, Data(kind, raw - 1 if raw > 0 else raw + 1), ScalerUnit(0, 27))[0] is not None
+
+
+@pytest.mark.parametrize(("kind", "raw"), ENDS)
+def test_a_counter_comes_by_these_numbers_honestly(kind: DataType, raw: int) -> None:
+    assert read(quantity(Obis.parse("1.0.1.8.0.255"), 3), Data(kind, raw), ScalerUnit(0, 30))[0] == Decimal(raw) / 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"), [(DataType.UNSIGNED, 255), (DataType.INTEGER, 127), (DataType.FLOAT32, 65535.0)]
+)
+def test_small_types_and_floats_have_no_such_codes(kind: DataType, raw: float) -> None:
+    assert read(quantity(Obis.parse("1.0.32.7.0.255"), 3), Data(kind, raw), ScalerUnit(0, 35))[0] is not None
+
+
+@pytest.mark.parametrize("kind", [DataType.FLOAT32, DataType.FLOAT64])
+@pytest.mark.parametrize("raw", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_no_value(kind: DataType, raw: float) -> None:
+    found = read(quantity(Obis.parse("1.0.1.8.0.255"), 3), Data(kind, raw), ScalerUnit(0, 30))
+    assert found[::2] == (None, Quality.NOT_SPECIFIED)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.reading.counter_units import FLOWS, most_of
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Held, Reason
 from dlms_mqtt.bridge.reading.identity import KEYS, Change
 from dlms_mqtt.bridge.reading.plan import PlanItem
@@ -26,6 +27,7 @@ class CounterWatch:
 
     def __init__(self, meter_id: str, config: Meter, store: Store, clock: Clock) -> None:
         self._id, self._on, self._store, self._clock = meter_id, config.guard, store, clock
+        self._supply = config.supply
         self.guard = EnergyGuard(config.supply.watts)
         self._kept = clock.monotonic()
         self._restore()
@@ -53,23 +55,37 @@ class CounterWatch:
         """May it be published? A number without a scale is never put beside those that had one."""
         if reading.quality == Quality.UNSCALED and self.guard.knows(item.key):
             return False
-        if not self._on or not _is_counter(item) or not isinstance(reading.value, Decimal):
+        if not self._on or not isinstance(reading.value, Decimal):
             return True
         was_held = item.key in self.guard.held
-        passes = self.guard.check(
+        check = self._counter_passes if _is_counter(item) else self._flow_passes
+        passes = check(item, reading, reading.value, alive)
+        if not passes and not was_held:
+            self._tell_held(item.key, self.guard.held[item.key])
+        return passes
+
+    def _counter_passes(self, item: PlanItem, reading: Reading, value: Decimal, alive: bool) -> bool:
+        return self.guard.check(
             item.key,
-            reading.value,
+            value,
             reading.time.timestamp(),
             rising=_state_class(item) == "total_increasing",
             unit=reading.unit,
             electric=item.attribute.obis[0] == 1,
             alive=alive,
         )
-        if not passes and not was_held:
-            self._tell_held(item.key, self.guard.held[item.key])
-        return passes
+
+    def _flow_passes(self, item: PlanItem, reading: Reading, value: Decimal, _alive: bool) -> bool:
+        most = most_of(reading.unit, self._supply) if item.attribute.obis[0] == 1 else None
+        if most is None or item.quantity.device_class not in FLOWS:
+            return True
+        return self.guard.check_flow(item.key, value, reading.time.timestamp(), most, reading.unit)
 
     def _tell_held(self, key: str, held: Held) -> None:
+        if held.reason is Reason.BEYOND:
+            told = f"{held.value} {held.unit}"
+            _LOG.warning("%s: %s %s is held back: it is beyond what the supply can carry", self._id, key, told)
+            return
         if held.last is None:
             _LOG.info("%s: %s starts with 0 and is held back until more reads agree", self._id, key)
             return

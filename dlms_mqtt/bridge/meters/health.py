@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.reading.energy_guard import Reason
 
 _POOR = 20.0  # per cent of exchanges with an error
 
@@ -37,7 +38,7 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "paused": paused,
         "paused_until": _time(datetime.fromtimestamp(session.paused_until, meter.zone)) if paused else None,
         "held": {key: {"value": row.value, "last": row.last, "reason": row.reason.value} for key, row in held.items()},
-        "held_value": next((row.value for row in held.values()), None),
+        "held_value": next((row.value for row in held.values() if row.reason is not Reason.BEYOND), None),
         "meter_changed": _change(meter),
         "refused": well.refused,
         "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
@@ -86,7 +87,7 @@ def bridge_health(
     bad = {name: row for name, row in meters.items() if row["status"] not in ("ok", "paused", "waiting")}
     reasons += [f"{name}: {_why(row)}" for name, row in bad.items()]
     reasons += [f"{name}: {text}" for name, row in meters.items() for text in row["reasons"]]
-    reasons += [f"{name}: energy values are held back" for name, row in meters.items() if row["held"]]
+    reasons += [f"{name}: values are held back" for name, row in meters.items() if row["held"]]
     reasons += [f"{name}: {_changed(row)}" for name, row in meters.items() if row.get("meter_changed")]
     reasons += [f"{name}: {_HEAD}" for name, row in meters.items() if name not in bad and _is_poor(row)]
     status = "failing" if bad and len(bad) == len(meters) else "degraded" if reasons else "ok"

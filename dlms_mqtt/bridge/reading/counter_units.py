@@ -1,9 +1,11 @@
-"""How fast a counter can move, in its own measure: the energy guard's bound for every unit that counters have."""
+"""How fast a counter can move and how much can flow, each in its own measure: the energy guard's bounds by unit."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import NamedTuple
+
+from dlms_mqtt.bridge.config.sections import Supply
 
 _HEAT = 100_000.0  # W; what a house's heat connection can carry, whatever its electric supply
 _VOLUME = 50.0  # m³ an hour: more than the gas or water meter of a house can pass
@@ -57,3 +59,22 @@ def converted(value: Decimal, unit: str, wanted: str) -> Decimal | None:
     kind, factor = _UNITS.get(unit, ("", Decimal(1)))
     other, wanted_factor = _UNITS.get(wanted, (" ", Decimal(1)))
     return value / factor * wanted_factor if kind == other else None
+
+
+FLOWS = frozenset(("power", "apparent_power", "reactive_power", "voltage", "current"))
+# Of a moment: motors start, and a supply between phases has 400 V where one to neutral has 230.
+_MARGIN = {"W": 1.6, "V": 2.5, "A": 2.0}
+_FLOW_UNITS = {
+    prefix + unit: (kind, Decimal(factor))
+    for unit, kind in (("W", "W"), ("VA", "W"), ("var", "W"), ("V", "V"), ("A", "A"))
+    for prefix, factor in (("", "1"), ("k", "0.001"), ("m", "1000"), ("M", "0.000001"))
+}
+
+
+def most_of(unit: str, supply: Supply) -> Decimal | None:
+    """The most of a power, voltage or current in this unit; None where nobody knows."""
+    if unit not in _FLOW_UNITS:
+        return None
+    kind, factor = _FLOW_UNITS[unit]
+    nominal = {"W": supply.watts, "V": supply.volts, "A": supply.amperes}[kind]
+    return Decimal(nominal * _MARGIN[kind]) * factor

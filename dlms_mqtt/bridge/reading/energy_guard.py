@@ -1,5 +1,7 @@
 """The energy guard: a counter that falls, turns 0 or jumps beyond what the supply can carry is held back.
 
+So is a power, voltage or current that no supply of this size has.
+
 One wrong value ruins months of statistics, and a held one costs minutes. It is let through after repeated agreement, an
 "Accept", or when the meter is another one (``identity``): then its first values are a new start, no consumption.
 """
@@ -17,6 +19,7 @@ from dlms_mqtt.bridge.reading.identity import Change, Identity
 
 AGREEING = 3  # reads that agree
 AGREEING_FOR = 600.0  # s that they must span
+WIDENED = Decimal("1.25")  # of a flow that was let through
 OLDEST_STEP = 3600.0  # s; some meters move their counters only once in so long
 CHANGE_TOLD_FOR = 7 * 86400.0  # s that a change of meter stays in health, unless it is accepted
 
@@ -27,6 +30,7 @@ class Reason(Enum):
     FELL = "fell"
     ZERO = "zero"
     JUMPED = "jumped"
+    BEYOND = "beyond"  # a power, voltage or current beyond what the supply can carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class EnergyGuard:
         self._good: dict[str, Good] = {}
         self._ended: dict[str, Good] = {}  # the last values of the meter before, with its offsets
         self.held: dict[str, Held] = {}
+        self._most: dict[str, Decimal] = {}  # the most of a flow that was let through though it is beyond the supply
         self.offsets: dict[str, Decimal] = {}
         self.identity = Identity()
         self.change: Change | None = None  # the last change of meter, while it is told
@@ -107,7 +112,27 @@ class EnergyGuard:
             return self._let_through(key, value, good.time if value == good.value else now, unit)
         before = self.held.get(key)
         agrees = before is not None and self._doubt(Good(before.value, before.time), value, now, rising, bound) is None
-        return self._hold(Held(value, good.value, reason, now, now, 1, unit), key, agrees)
+        if self._is_agreed(Held(value, good.value, reason, now, now, 1, unit), key, agrees):
+            return self._let_through(key, value, now, unit)
+        return False
+
+    def check_flow(self, key: str, value: Decimal, now: float, most: Decimal, unit: str = "") -> bool:
+        """May this power, voltage or current be published? ``most`` is what the supply can carry.
+
+        What repeated agreement or the user let through once widens the bound: a meter behind transformers.
+        """
+        if abs(value) <= max(most, self._most.get(key, 0) * WIDENED):
+            self.held.pop(key, None)
+            return True
+        before = self.held.get(key)
+        agrees = before is not None and before.value / 2 <= abs(value) <= before.value * 2
+        if self._is_agreed(Held(abs(value), None, Reason.BEYOND, now, now, 1, unit), key, agrees):
+            return self._widen(key)
+        return False
+
+    def _widen(self, key: str) -> bool:
+        self._most[key] = self.held.pop(key).value
+        return True
 
     def _known(self, key: str, unit: str) -> Good | None:
         """The last good value in this unit; None where there is none that can be compared."""
@@ -127,7 +152,8 @@ class EnergyGuard:
         elif not value and not believed:  # a meter that boots says 0 first
             before = self.held.get(key)
             held = Held(value, None, Reason.ZERO, now, now, 1, unit)
-            return self._hold(held, key, before is not None and not before.value)
+            if not self._is_agreed(held, key, before is not None and not before.value):
+                return False
         return self._let_through(key, value, now - OLDEST_STEP, unit)
 
     def _go_on(self, key: str, value: Decimal, unit: str, ended: Good, bound: Bound | None, rising: bool) -> None:
@@ -146,16 +172,15 @@ class EnergyGuard:
             return Reason.JUMPED
         return None
 
-    def _hold(self, held: Held, key: str, agrees: bool) -> bool:
-        """Hold it back, unless repeated agreement lets it through."""
+    def _is_agreed(self, held: Held, key: str, agrees: bool) -> bool:
+        """Hold it back; have enough reads agreed by now to let it through?"""
         before = self.held.get(key)
         if before and agrees and before.time <= held.time:  # a clock that was set back would else last for years
             held = Held(held.value, held.last, held.reason, before.since, held.time, before.reads + 1, held.unit)
         self.held[key] = held
-        if held.reads < AGREEING or held.time - held.since < AGREEING_FOR:
-            return False
-        self._agreed += 1
-        return self._let_through(key, held.value, held.time, held.unit)
+        agreed = held.reads >= AGREEING and held.time - held.since >= AGREEING_FOR
+        self._agreed += agreed
+        return agreed
 
     def _let_through(self, key: str, value: Decimal, now: float, unit: str) -> bool:
         self.held.pop(key, None)
@@ -166,7 +191,10 @@ class EnergyGuard:
         """The user's word for it: what is held is good from now on, and a change of meter is known; the keys."""
         keys = list(self.held)
         for key, held in list(self.held.items()):
-            self._let_through(key, held.value, held.time, held.unit)
+            if held.reason is Reason.BEYOND:
+                self._widen(key)
+            else:
+                self._let_through(key, held.value, held.time, held.unit)
         self.change = None
         return keys
 
@@ -192,6 +220,7 @@ class EnergyGuard:
             "change": list(self.change) if self.change else None,
             "good": {key: [str(good.value), good.time, good.unit] for key, good in self._good.items()},
             "ended": {key: [str(good.value), good.time, good.unit] for key, good in self._ended.items()},
+            "most": {key: str(most) for key, most in self._most.items()},
             "offsets": {key: str(offset) for key, offset in self.offsets.items()},
         }
 
@@ -201,4 +230,5 @@ class EnergyGuard:
         self.change = Change(*saved["change"]) if saved.get("change") else None
         self._good = {key: Good(Decimal(value), *rest) for key, (value, *rest) in saved.get("good", {}).items()}
         self._ended = {key: Good(Decimal(value), *rest) for key, (value, *rest) in saved.get("ended", {}).items()}
+        self._most = {key: Decimal(most) for key, most in saved.get("most", {}).items()}
         self.offsets = {key: Decimal(offset) for key, offset in saved.get("offsets", {}).items()}

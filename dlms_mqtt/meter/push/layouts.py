@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.cosem.structures import ScalerUnit, signed_scaler
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.meter.push.vendor_lists import POSITIONAL
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode, decode_whole
@@ -60,14 +60,17 @@ def is_code(data: Data) -> bool:
     return kind is _OCTETS and len(value) == 6 and value[5] == _CURRENT and value[0] <= _MAX_MEDIUM
 
 
+_SCALERS = frozenset((DataType.INTEGER, DataType.UNSIGNED, DataType.LONG, DataType.LONG_UNSIGNED))
+
+
 def scaler_unit(data: Data) -> ScalerUnit | None:
     """Scaler and unit, where the element is that structure."""
     kind, parts = data
     if kind is not _STRUCTURE or len(parts) != 2:
         return None
     scaler, unit = parts
-    if scaler.type is DataType.INTEGER and unit.type is DataType.ENUM:
-        return ScalerUnit(scaler.value, unit.value)
+    if scaler.type in _SCALERS and unit.type is DataType.ENUM:
+        return ScalerUnit(signed_scaler(scaler.value), unit.value)
     return None
 
 

@@ -19,6 +19,7 @@ from dlms_mqtt.cosem.classes import TIMES, VALUES
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
+from dlms_mqtt.meter.push.current_transformers import behind_transformers
 from dlms_mqtt.meter.push.layouts import PushValue, push_values
 from dlms_mqtt.meter.push.telegram import telegram_values
 from dlms_mqtt.meter.push.vendor_lists import listed_scaler, unnamed
@@ -137,12 +138,16 @@ def measured(
     rows: dict[AttributeDescriptor, Measured] = {}
     for attribute, value in _attributes(values):
         known = (
-            value.scaler_unit
+            _sensible(value.scaler_unit)
             or listed_scaler(name, attribute.obis, value.data.value)
             or _known(attribute, scalers or {})
         )
         rows.setdefault(attribute, Measured(attribute, value.data, known))
-    return list(rows.values())
+    return behind_transformers(name, list(rows.values()))
+
+
+def _sensible(scaler_unit: ScalerUnit | None) -> ScalerUnit | None:
+    return scaler_unit if scaler_unit and scaler_unit.is_sensible else None
 
 
 def taken_at(notification: Notification, arrival: datetime, *, zone: tzinfo | None = None, sense: int = -1) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -77,6 +78,13 @@ NUMBERS: dict[DataType, str] = {
     T.FLOAT32: "f",
     T.FLOAT64: "d",
 }
+
+
+def shortest_float32(value: float) -> str:
+    """The shortest decimal that reads back as the same float32: 123456.78, not 123456.78125."""
+    octets = struct.pack(">f", value)
+    texts = (f"{value:.{digits}g}" for digits in range(6, 10))
+    return next((text for text in texts if struct.pack(">f", float(text)) == octets), repr(value))
 
 
 class Data(NamedTuple):
