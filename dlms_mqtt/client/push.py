@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlms_mqtt.errors import DecodeError, DlmsMqttError, RemoteProtocolError, SecurityError
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
@@ -88,6 +88,52 @@ class Refused:
     error: DlmsMqttError
 
 
+_DAMAGED_FOR = 5.0  # s of octets without a message: longer than a first frame that began before we listened
+_TELL_AGAIN = 60.0  # s
+_FIRST, _LATER = 2, 8  # times at which damage came: before and after the first message
+_FEW = 32  # octets: what a plug or a spark makes is not told
+
+
+class Damage:
+    """What came since the last message and is none: octets without a frame, frames with a wrong check sequence."""
+
+    def __init__(self) -> None:
+        self.octets = self.frames = self._times = 0
+        self._since: float | None = None
+        self._last = 0.0
+        self._patience = _FIRST  # where messages were whole before, noise spoils some
+
+    def note(self, event: StreamEvent, now: float) -> None:
+        """Count it; a message ends the damage."""
+        if isinstance(event, Message):
+            self.octets, self.frames, self._times, self._since = 0, 0, 0, None
+            self._patience = _LATER
+            return
+        damaged = isinstance(event, FrameInfo) and not event.valid
+        octets = 0 if isinstance(event, FrameInfo) else len(event.data)
+        self.frames += damaged
+        self.octets += octets
+        if damaged or octets:
+            self._times += now != self._last or not self._times
+            self._since, self._last = now if self._since is None else self._since, now
+
+    def error(self, now: float) -> FramingError | None:
+        """What to tell, once a minute; None while there is too little."""
+        little = self._times < self._patience or (self.octets <= _FEW and self.frames <= 1)
+        if self._since is None or now - self._since < _DAMAGED_FOR or little:
+            return None
+        self._since = now + _TELL_AGAIN - _DAMAGED_FOR
+        if self.frames:
+            text = f"{self.frames} damaged frames arrive, and no valid one: their check sequences are wrong"
+            hint = "Speed and parity seem right: check the cable, the position of the head, and foreign light."
+        else:
+            text = f"{self.octets} octets arrive, and no valid frame is among them"
+            hint = (
+                "Check speed and parity (`dlms-mqtt find --serial PORT` tries them), then the cable and its polarity."
+            )
+        return FramingError(text, hint=hint)
+
+
 class PushOpener:
     """Takes the protection off; one for all the connections of a port, so that a replay is known on each."""
 
@@ -153,6 +199,7 @@ class PushReader:
     ) -> None:
         self.origin = origin
         self._stream = StreamDecoder()
+        self._damage = Damage()
         source = PushSource("", keys, system_title, accept_unauthenticated, peer_counters)
         self._opener = opener or PushOpener([source])
 
@@ -163,26 +210,29 @@ class PushReader:
 
     def feed(self, data: bytes, now: float, *, whole: bool = False) -> list[Push | Refused]:
         """Bytes from the line; ``whole``: a datagram. ``now``: seconds of a steady clock."""
-        return self._events(self._stream.feed(data, now, whole=whole))
+        return self._events(self._stream.feed(data, now, whole=whole), now)
 
     def tick(self, now: float) -> list[Push | Refused]:
         """Time has passed: give up what will not be completed."""
-        return self._events(self._stream.tick(now))
+        return self._events(self._stream.tick(now), now)
 
     def finish(self) -> list[Push | Refused]:
         """The connection has ended."""
-        return self._events(self._stream.finish())
+        return self._events(self._stream.finish(), 0.0)
 
-    def _events(self, events: list[StreamEvent]) -> list[Push | Refused]:
+    def _events(self, events: list[StreamEvent], now: float) -> list[Push | Refused]:
+        """What the events are; a ``Refused`` with a FramingError where only damage comes for seconds."""
         found: list[Push | Refused] = []
         for event in events:
+            self._damage.note(event, now)
             if isinstance(event, Message):
                 found += self._message(event)
             elif isinstance(event, FrameInfo):
                 log.debug("%s: frame not used: %s", self.origin, event.reason or event.type)
             else:
                 log.debug("%s: %d octets that belong to nothing", self.origin, len(event.data))
-        return found
+        damage = self._damage.error(now)
+        return [*found, Refused(self.origin, damage)] if damage else found
 
     def _message(self, message: Message) -> list[Push | Refused]:
         found: list[Push | Refused] = []

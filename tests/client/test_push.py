@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.client.push import Push, PushReader, PushReaders, PushSource, Refused
-from dlms_mqtt.errors import SecurityError
+from dlms_mqtt.errors import FramingError, SecurityError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, VariableName
@@ -550,3 +550,44 @@ def test_any_bytes(pieces: list[bytes], whole: bool, keyed: bool) -> None:
     assert not reader.unfinished
     for earlier, later in pairwise(found):
         assert earlier is not later
+
+
+def told(reader: PushReader, data: bytes, seconds: int, start: float = 0.0) -> list[tuple[float, str]]:
+    """What is said of the same octets each second, and when."""
+    events = [
+        (at, event)
+        for second in range(seconds)
+        for at in (start + second,)
+        for event in (*reader.feed(data, at), *reader.tick(at + 0.5))
+    ]
+    assert all(isinstance(event, Refused) and isinstance(event.error, FramingError) for _, event in events)
+    return [(at, event.error.told) for at, event in events if isinstance(event, Refused)]
+
+
+DAMAGED = encode_frame(0x13, b"\x03", b"\x21", LLC + PLAIN)[:-5] + b"\x00\x00\x00\x00\x7e"
+
+
+def test_damaged_frames_are_told_after_seconds_and_then_once_a_minute() -> None:
+    (first, text), (second, _) = told(PushReader("line"), DAMAGED, 80)
+    assert 5 <= first <= 8 and 55 <= second - first <= 65
+    assert "damaged frames" in text and "cable" in text and "Speed and parity seem right" in text
+
+
+def test_octets_without_a_frame_name_speed_and_parity() -> None:
+    ((_, text),) = told(PushReader("line"), bytes(range(128, 160)) * 2, 12)
+    assert "no valid frame" in text and "speed and parity" in text
+
+
+def test_a_spark_and_a_beginning_in_the_middle_are_not_told() -> None:
+    whole = encode_frame(0x13, b"\x03", b"\x21", LLC + PLAIN)
+    reader = PushReader("line")
+    assert told(reader, b"\xff\x80", 12) == []
+    assert isinstance(reader.feed(whole[7:] + whole, 12.0)[0], Push)
+    assert told(reader, b"", 30, 13.0) == []
+
+
+def test_a_message_ends_the_damage() -> None:
+    whole = encode_frame(0x13, b"\x03", b"\x21", LLC + PLAIN)
+    reader = PushReader("line")
+    for second in range(30):
+        assert not any(isinstance(event, Refused) for event in reader.feed(DAMAGED + whole, float(second)))

@@ -16,7 +16,7 @@ from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, DlmsMqttError, ResponseTimeout, StoreError
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, ResponseTimeout, StoreError
 from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
 from dlms_mqtt.meter.catalogue.quantity import Quantity
 from dlms_mqtt.meter.push.readings import identity, measured, taken_at
@@ -108,6 +108,8 @@ class PushReceiver:
         for event in events:
             if isinstance(event, Refused):
                 refused.append(event)
+                if isinstance(event.error, FramingError):
+                    self.meter.failed(event.error)
             elif self._is_ours(event):
                 self._news = True
                 self.take(event.notification)

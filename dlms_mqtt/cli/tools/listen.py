@@ -18,7 +18,7 @@ from dlms_mqtt.cli.tools.decode import KEY_OPTIONS, keys_of, print_message
 from dlms_mqtt.client.line.opening import DIRECT_BAUD
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_bool, parse_choice, parse_hex, parse_host, parse_int
-from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, ResponseTimeout
+from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.push.readings import push_readings
 from dlms_mqtt.meter.readings import Reading, number_text
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-unauthenticated", action="store_true", help="accept messages that nothing vouches for"
     )
-    parser.add_argument("--count", metavar="N", help="end after so many messages")
+    parser.add_argument("--count", metavar="N", help="end after so many messages, or when only damage comes")
     parser.add_argument("--json", action="store_true", help="one JSON document per line and message")
 
 
@@ -105,7 +105,7 @@ class Printer:
 
     def __init__(self, source: PushSource, count: int | None, as_json: bool) -> None:
         self._readers = PushReaders([source])
-        self._left = count
+        self._left = self._wanted = count
         self._json = as_json
         self._zone = datetime.now(UTC).astimezone().tzinfo or UTC
 
@@ -132,9 +132,15 @@ class Printer:
             if self.done:
                 return
             if isinstance(event, Refused):
-                _refused(event)
+                self._tell(event)
             elif self._shown(event) and self._left is not None:
                 self._left -= 1
+
+    def _tell(self, event: Refused) -> None:
+        """Damage alone ends a command that waits for messages: nobody may be there to turn the head."""
+        if isinstance(event.error, FramingError) and self._wanted is not None and self._left == self._wanted:
+            raise event.error
+        _refused(event)
 
     def _shown(self, push: Push) -> bool:
         try:
@@ -156,7 +162,8 @@ def _now() -> float:
 
 
 def _refused(event: Refused) -> None:
-    note(f"{event.origin}: refused: {event.error.told.rstrip('.')}.")
+    word = "" if isinstance(event.error, FramingError) else "refused: "
+    note(f"{event.origin}: {word}{event.error.told.rstrip('.')}.")
 
 
 def push_json(push: Push) -> dict[str, Any]:
