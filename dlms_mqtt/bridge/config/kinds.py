@@ -134,6 +134,7 @@ def choice(*words: str) -> Kind:
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 3660 * 86400.0  # s
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 
 
@@ -142,7 +143,10 @@ def parse_duration(value: Any) -> float:
     if not isinstance(value, str) or not _DURATION.fullmatch(value):
         raise ConfigError(f"expected a time with a unit such as 10s, 5m, 1h or 30d, not {value!r}")
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
-    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    if seconds > _LONGEST:
+        raise ConfigError(f"expected at most 3660d (ten years), not {value!r}")
+    return seconds
 
 
 DURATION = Kind(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m"]})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.client.procedures.profile import Selection
 from dlms_mqtt.cosem.reference import ObjectRef
@@ -42,40 +44,58 @@ def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:
     return value
 
 
-def moment_in(text: Any, now: datetime) -> datetime:
-    """A time in ISO 8601; without an offset it is in the zone of ``now``."""
+def moment_in(text: Any, now: datetime, name: str = "set") -> datetime:
+    """A time in ISO 8601; without an offset it is in the zone of ``now``. ``name``: the field, for an error."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
-        raise RequestError("invalid-value", f"'{text}' is no time in ISO 8601") from None
+        raise RequestError("invalid-value", f"'{name}': '{text}' is no time in ISO 8601") from None
+    bounds.check_moment(name, moment)
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
 
 
-def selections_in(request: Request, now: datetime) -> list[Selection]:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a profile is read in: ``total`` selections, made one by one."""
+
+    total: int
+    make: Callable[[int], Selection]
+
+    def __iter__(self) -> Iterator[Selection]:
+        return map(self.make, range(self.total))
+
+
+def selections_in(request: Request, now: datetime) -> Parts:
     """``from``, ``to`` or ``first``, ``count`` in parts of a day or some rows; without all of them the last day."""
     start, end = request.body.get("from"), request.body.get("to")
     first, count = request.get("first", int), request.get("count", int)
     if (first is not None or count is not None) and (start is not None or end is not None):
         raise RequestError("bad-request", "Rows are chosen by time or by number, not both")
-    if (first is not None and first < 1) or (count is not None and count < 1):
-        raise RequestError("invalid-value", "'first' and 'count' start at 1")
     if first is not None or count is not None:
         return _by_number(first or 1, count)
-    begin = moment_in(start, now) if start is not None else now - _DAY
-    return _by_day(begin, moment_in(end, now) if end is not None else now)
+    begin = moment_in(start, now, "from") if start is not None else None
+    until = moment_in(end, now, "to") if end is not None else now
+    return _by_day(begin if begin is not None else until - _DAY, until)
 
 
-def _by_number(first: int, count: int | None) -> list[Selection]:
+def _by_number(first: int, count: int | None) -> Parts:
     if count is None:
-        return [Selection(first=first)]
-    last = first + count
-    return [Selection(first=number, count=min(_ENTRIES, last - number)) for number in range(first, last, _ENTRIES)]
+        return Parts(1, lambda _: Selection(first=first))
+    starts = range(first, first + count, _ENTRIES)
+    return Parts(
+        len(starts), lambda number: Selection(first=starts[number], count=min(_ENTRIES, first + count - starts[number]))
+    )
 
 
-def _by_day(begin: datetime, end: datetime) -> list[Selection]:
+def _by_day(begin: datetime, end: datetime) -> Parts:
     if begin > end:
         raise RequestError("invalid-value", "'from' is after 'to'")
-    days = max(1, -((begin - end) // _DAY))
+    if end - begin > bounds.LONGEST_SPAN:
+        raise RequestError("bad-request", f"'from' and 'to' are at most {bounds.LONGEST_SPAN.days} days apart")
     edge = timedelta(microseconds=1)  # both ends of a selection belong to it
-    parts = [(begin + number * _DAY, min(begin + (number + 1) * _DAY, end)) for number in range(days)]
-    return [Selection(low, high if high == end else high - edge) for low, high in parts]
+
+    def part(number: int) -> Selection:
+        low, high = begin + number * _DAY, min(begin + (number + 1) * _DAY, end)
+        return Selection(low, high if high == end else high - edge)
+
+    return Parts(max(1, -((begin - end) // _DAY)), part)

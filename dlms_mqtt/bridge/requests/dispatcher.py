@@ -18,6 +18,7 @@ from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, plain_text
 from dlms_mqtt.bridge.api.topics import Address, Topics
+from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _MOST_REMEMBERED = 1000
 _MOST_RUNNING = 32
 _TIMEOUT = 60.0  # s
 _LONG_TIMEOUT = 3600.0
+_LONGEST_ID = 128  # characters, or digits
 #: What ``id`` names in these, where the request has no ``meter``: a meter or another request, so it is asked anew.
 _NAMING = frozenset({"cancel", "meter/validate", "meter/objects", "meter/add", "meter/update", "meter/remove"})
 LONG = frozenset({"objects", "profile", "meter/find", "meter/objects", "dump"})
@@ -143,6 +145,7 @@ class Commands:
         try:
             if len(self._tasks) > _MOST_RUNNING:
                 raise RequestError("busy", "Too many requests are running", hint="Wait for their replies.")
+            bounds.check(request.body)
             handler = self._cancel if request.address.name == "cancel" else self._find(request.address)
             async with asyncio.timeout(_timeout(request)):
                 return replies.ok(await handler(request))
@@ -183,7 +186,7 @@ def parse(address: Address, payload: bytes, progress: Progress) -> Request:
         return Request(address, {}, body, _plain(address, payload), None, progress)
     request_id = body.get("id")
     if request_id is not None and not _is_id(request_id):
-        raise RequestError("bad-request", "'id' is a string or a number")
+        raise RequestError("bad-request", f"'id' is a text of at most {_LONGEST_ID} characters, or a number")
     return Request(address, body, body.get("value"), plain_text(body.get("value")), request_id, progress)
 
 
@@ -197,7 +200,9 @@ def _plain(address: Address, payload: bytes) -> str:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str | int | Decimal) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_ID
+    return isinstance(value, int | Decimal) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_ID
 
 
 def _id_of(payload: bytes) -> Id:
@@ -211,8 +216,4 @@ def _id_of(payload: bytes) -> Id:
 def _timeout(request: Request) -> float:
     wanted = request.get("timeout", int, Decimal)
     longest = _LONG_TIMEOUT if request.address.name in LONG else _TIMEOUT
-    if wanted is None:
-        return longest
-    if not 0 < wanted <= 86400:
-        raise RequestError("bad-request", "'timeout' is a number of seconds")
-    return float(wanted)
+    return longest if wanted is None else float(wanted)

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.reading.plan import PlanItem, moment_of
 from dlms_mqtt.bridge.requests import written_values
 from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in, selections_in
+from dlms_mqtt.bridge.requests.bounds import MOST_VALUES
 from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.clock import ClockReading, read_clock
@@ -41,7 +42,6 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport import transport_for
 
 _DISCONNECT = 70  # class whose methods and attributes are never used without a confirmation
-_LONGEST_PAUSE = 1440  # minutes
 _PAUSE = 10
 Pause = Callable[[MeterTask, float], Awaitable[None]]
 
@@ -253,13 +253,17 @@ class MeterRequests:
     async def profile(self, request: Request) -> Any:
         """``profile {obis or key, from?, to?, first?, count?}``, a day or some entries at a time."""
         obis = self._profile_obis(request)
-        selections = selections_in(request, self._meter.now())
+        parts = selections_in(request, self._meter.now())
         values: list[dict[str, Any]] = []
         identity = await self._run(self._identity, priority=Priority.PROFILE)
-        for number, selection in enumerate(selections):
-            request.progress(number, len(selections), "reading the profile")
+        for number, selection in enumerate(parts):
+            request.progress(number, parts.total, "reading the profile")
             profile = await self._profile_part(obis, selection)
             values += json_shapes.cells_json(profile, self._meter.now())
+            if len(values) > MOST_VALUES:
+                raise RequestError(
+                    "bad-request", f"These are more than {MOST_VALUES} values", hint="Ask for fewer days or rows."
+                )
             if profile.time_column is None or (selection.by_entry and not profile.rows):
                 break
         return {"meter": identity, "values": values, "errors": []}
@@ -323,8 +327,6 @@ class MeterRequests:
     async def pause(self, request: Request) -> Any:
         """``pause {minutes}``: free the port."""
         minutes = request.get("minutes", int, default=_PAUSE)
-        if not 0 < minutes <= _LONGEST_PAUSE:
-            raise RequestError("invalid-value", f"'minutes' is from 1 to {_LONGEST_PAUSE}")
         return await self._pause_for(minutes * 60.0)
 
     async def resume(self, request: Request) -> Any:
