@@ -299,7 +299,7 @@ async def test_each_failure_has_its_own_sentence(
 async def test_where_nothing_was_reached_the_line_can_be_changed(
     hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
-    """What was given before stays, secrets too, and a search finds out the rest."""
+    """What was given before stays but for the secrets, which were sealed for the old line; a search finds the rest."""
     bridge.refuse["meter/validate"] = Refusal("no-answer")
     keys = {"security": "both", "encryption_key": "00" * 16, "authentication_key": "11" * 16}
     result = await go(hass, await to_access(hass, entry), {**ACCESS, "ciphering": keys})
@@ -308,6 +308,8 @@ async def test_where_nothing_was_reached_the_line_can_be_changed(
     result = await choose(hass, result, "find")
     assert suggested(result)["client"] == 32
     result = await go(hass, result, {**ACCESS, "client": 32, "password": ""})
+    assert result["errors"] == {"password": "password_missing"}
+    result = await go(hass, result, {**ACCESS, "client": 32, "ciphering": keys})
     del bridge.refuse["meter/validate"]
     await go(hass, await choose(hass, result, "test"), {"items": []})
     assert bridge.stored["house-meter"]["connection"] == {
