@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_c
 from dlms_mqtt.bridge.config.sections import Config
 from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
-from dlms_mqtt.bridge.state_dir import State, is_usable, open_state
+from dlms_mqtt.bridge.state_dir import State, is_usable, locked, open_state
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.transport.clock import Clock
@@ -83,11 +83,12 @@ class App:
             _LOG.warning("%s", warning)
         if self.config.mqtt.tls:
             tls_context(self.config.mqtt.tls)  # a wrong file is told at once
-        state = open_state(self.config.bridge.state_dir, self._process.random)
-        try:
-            await self._run_bridge(state)
-        finally:
-            state.store.close()
+        with locked(self.config.bridge.state_dir, self.config.bridge.id):
+            state = open_state(self.config.bridge.state_dir, self._process.random)
+            try:
+                await self._run_bridge(state)
+            finally:
+                state.store.close()
 
     async def _run_bridge(self, state: State) -> None:
         self.bridge = bridge = Bridge(self.loaded, state, self._process)

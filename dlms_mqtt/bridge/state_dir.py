@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
@@ -38,6 +41,35 @@ def open_state(folder: Path, random: Callable[[int], bytes]) -> State:
             raise
         _LOG.error("%s; going on without a memory", error.message)
         return State(Store(MEMORY), seal, error.message)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, bridge: str) -> Iterator[None]:
+    """Have the state directory alone; StoreError where another bridge has it (a killed one leaves no lock)."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+")
+    except OSError:  # opening the state tells why
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"state_dir {folder} is in use by {_holder(file)}",
+                hint="Give each bridge a bridge.state_dir of its own, or end the other one.",
+            ) from None
+        with contextlib.suppress(OSError):  # a full disk: the lock is there all the same
+            file.truncate(0)
+            file.write(f"the bridge '{bridge}' (process {os.getpid()})")
+            file.flush()
+        yield
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read(200) or "another bridge"
 
 
 def is_usable(folder: Path) -> bool:
