@@ -11,6 +11,7 @@
     │   ├── AssociationRefused        the AARE (or DM) refused
     │   │   └── AuthenticationRefused password or key not accepted: never repeat it, meters lock
     │   ├── AccessRefused             data-access-result of GET, SET, Read or Write
+    │   │   └── AttributeFailed       no value came of one attribute, though the meter is there
     │   ├── ActionRefused             action-result of ACTION
     │   └── ServiceRefused            exception-response or confirmed service error
     ├── TransportError                line trouble                      -> retry
@@ -34,6 +35,15 @@ class DlmsMqttError(Exception):
         self.message = message
         self.hint = hint
 
+    def name_target(self, target: object) -> None:
+        """Say which object it is about, unless that is said already."""
+        if str(target) not in self.message:
+            self.message = f"{target}: {self.message}"
+            self.args = (self.message,)
+
+    kind = ""
+    """A short fixed word for what went wrong, where that has one."""
+
     @property
     def told(self) -> str:
         """What went wrong and what to try, in one sentence or two; the last has no full stop if it came without."""
@@ -52,9 +62,13 @@ class LocalProtocolError(ProtocolError):
 class RemoteProtocolError(ProtocolError):
     """The peer sent something that is not allowed."""
 
+    kind = "invalid-answer"
+
 
 class DecodeError(RemoteProtocolError):
     """Bytes that cannot be decoded; ``offset`` is where reading stopped (-1: unknown)."""
+
+    kind = "undecodable"
 
     def __init__(self, message: str, *, offset: int = -1, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -106,6 +120,19 @@ class AccessRefused(MeterRefused):
         self.target = target
 
 
+class AttributeFailed(AccessRefused):
+    """One of several attributes brought no value, and no refusal either; the others were read all the same.
+
+    ``error`` is what came instead (silence, a closed connection, octets that mean nothing). ``asked`` False: the meter
+    was gone before this one's turn.
+    """
+
+    def __init__(self, message: str, *, error: DlmsMqttError, target: str, asked: bool = True, hint: str = "") -> None:
+        super().__init__(message, name=error.kind, target=target, hint=hint)
+        self.error = error
+        self.asked = asked
+
+
 class ActionRefused(AccessRefused):
     """An action-result other than success; ``target`` names the method."""
 
@@ -136,13 +163,19 @@ class TransportError(DlmsMqttError):
 class ConnectFailed(TransportError):
     """The port or host could not be opened."""
 
+    kind = "connect-failed"
+
 
 class ConnectionLost(TransportError):
     """The line was open and went away."""
 
+    kind = "connection-lost"
+
 
 class ResponseTimeout(TransportError):
     """Nothing valid came in time; ``received`` is what did come, ``reason`` a fixed word (for a diagnosis)."""
+
+    kind = "no-answer"
 
     def __init__(self, message: str, *, received: bytes = b"", reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)

@@ -10,18 +10,12 @@ import logging
 from collections.abc import Sequence
 
 from dlms_mqtt.client.services.logical_names import NULL
+from dlms_mqtt.client.services.many import ManyReader
 from dlms_mqtt.client.services.memory import Measured, scaler_of
-from dlms_mqtt.client.services.planner import QUESTION, halves, plan
+from dlms_mqtt.client.services.planner import QUESTION, plan
 from dlms_mqtt.client.session import REPLY_TO_HLS, MeterSession
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import (
-    AccessRefused,
-    DlmsMqttError,
-    MeterRefused,
-    RemoteProtocolError,
-    ResponseTimeout,
-    ServiceRefused,
-)
+from dlms_mqtt.errors import DecodeError, MeterRefused, RemoteProtocolError, TransportError
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, decode, encode
@@ -29,6 +23,7 @@ from dlms_mqtt.protocol.conformance import Conformance
 
 log = logging.getLogger("dlms_mqtt.client")
 
+_SHOWN = 16  # octets of an answer that means nothing
 # Octets of one more attribute in a list.
 _QUESTION = {"ln": QUESTION, "sn": 3}
 
@@ -37,21 +32,38 @@ class DlmsClient(MeterSession):
     """The services of one meter, with logical or short names alike."""
 
     async def get(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> Data:
-        """The value of one attribute. AccessRefused, ServiceRefused."""
-        return decode(await self.again(lambda services: services.get((attribute, access))))[0]
+        """The value of one attribute. AccessRefused, ServiceRefused, DecodeError."""
+        octets = await self.get_raw(attribute, access)
+        try:
+            value, end = decode(octets)
+        except DecodeError as error:
+            raise DecodeError(
+                f"{attribute}: {error.message} (it came as {octets[:_SHOWN].hex()})", offset=error.offset
+            ) from error
+        if end != len(octets):
+            self.left_over(octets[end:], attribute)
+        return value
 
     async def get_raw(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> bytes:
         """The value of one attribute as the meter encoded it (for long buffers that are decoded in one go)."""
-        return await self.again(lambda services: services.get((attribute, access)))
+        try:
+            return await self.again(lambda services: services.get((attribute, access)))
+        except (RemoteProtocolError, TransportError) as error:
+            if self.ready:  # else it is the new association that failed
+                error.name_target(attribute)
+            raise
 
     async def get_many(self, attributes: Sequence[AttributeDescriptor]) -> list[Data | MeterRefused]:
-        """The values of many attributes in as few turns as the meter allows: data or refusal for each, in order."""
-        results: list[Data | MeterRefused] = [_NOT_READ] * len(attributes)
-        question = _QUESTION[self.settings.referencing]
-        sizes = [(question, self.memory.sizes.get(attribute)) for attribute in attributes]
-        for group in plan(sizes, self._limits, self._max_list):
-            await self._get_group(attributes, group, results)
-        return results
+        """The values of many attributes in as few turns as the meter allows: data or refusal for each, in order.
+
+        One that is met with silence, a closed connection or octets that mean nothing fails alone (AttributeFailed).
+        """
+        question, memory = _QUESTION[self.settings.referencing], self.memory
+        listed = [index for index, attribute in enumerate(attributes) if attribute not in memory.singly]
+        alone = [[index] for index, attribute in enumerate(attributes) if attribute in memory.singly]
+        sizes = [(question, memory.sizes.get(attributes[index])) for index in listed]
+        groups = [[listed[at] for at in group] for group in plan(sizes, self._limits, self._max_list)]
+        return await ManyReader(self, attributes).read([*groups, *alone])
 
     @property
     def _max_list(self) -> int:
@@ -59,48 +71,10 @@ class DlmsClient(MeterSession):
             return 1
         return self.memory.max_list
 
-    async def _get_group(
-        self, attributes: Sequence[AttributeDescriptor], group: Sequence[int], results: list[Data | MeterRefused]
-    ) -> None:
-        if len(group) == 1:
-            results[group[0]] = await self._get_one(attributes[group[0]])
-        elif len(group) > self.memory.max_list:
-            await self._get_halves(attributes, group, results)
-        else:
-            items = [(attributes[index], None) for index in group]
-            try:
-                answers = await self.again(lambda services: services.get_list(items))
-            except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
-                self._list_failed(error, len(group))
-                await self._get_halves(attributes, group, results)
-                return
-            for index, answer in zip(group, answers, strict=True):
-                results[index] = self._learn(attributes[index], answer)
-
-    def _list_failed(self, error: DlmsMqttError, size: int) -> None:
-        """Meters that refuse lists are remembered; a silent one is not asked a second time in this session."""
-        if not isinstance(error, MeterRefused):
-            self.memory.max_list = 1
-            raise error
-        log.debug("%s: a list of %d was refused (%s)", self.transport.name, size, error)
-        self.memory.max_list = size // 2
-
-    async def _get_halves(
-        self, attributes: Sequence[AttributeDescriptor], group: Sequence[int], results: list[Data | MeterRefused]
-    ) -> None:
-        for half in halves(group):
-            await self._get_group(attributes, half, results)
-
-    async def _get_one(self, attribute: AttributeDescriptor) -> Data | MeterRefused:
-        try:
-            return self._learn(attribute, await self.get(attribute))
-        except (AccessRefused, ServiceRefused) as error:
-            return error
-
-    def _learn(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> Data | MeterRefused:
+    def learn_size(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
+        """Remember how many octets of a list this answer takes."""
         if attribute not in self.memory.sizes:
             self.memory.sizes[attribute] = len(encode(answer)) + 1 if isinstance(answer, Data) else 2
-        return answer
 
     async def read(self, attributes: Sequence[AttributeDescriptor]) -> list[Measured | MeterRefused]:
         """Values with scaler and unit where the class has them; those are read once and kept in ``memory``."""
@@ -166,6 +140,3 @@ class DlmsClient(MeterSession):
         """Ask for something small, so that the meter does not end an idle association."""
         class_id, _ = REPLY_TO_HLS[self.settings.referencing]
         await self.get(AttributeDescriptor(class_id, self.settings.association, 1))
-
-
-_NOT_READ = MeterRefused("not read")

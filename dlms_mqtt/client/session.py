@@ -27,6 +27,7 @@ from dlms_mqtt.errors import (
     ActionRefused,
     AssociationRefused,
     AuthenticationRefused,
+    ConnectionLost,
     DlmsMqttError,
     LocalProtocolError,
     MeterRefused,
@@ -90,6 +91,7 @@ class MeterSession:
         self._limits = Limits(0xFFFF, 0xFFFF)
         self._associated = self._signed_on = self._heard = False
         self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
+        self.ready = False  # the association stands and is proved, as far as anybody knows
         self._figures = SessionFigures()
         self.release_answered: bool | None = None  # None: no release was sent
 
@@ -128,8 +130,10 @@ class MeterSession:
         await self._connect_link()
         try:
             await self._associate()
+        except LinkLost as error:  # FRMR or DM to the AARQ: the link of another client was still there
+            await self._open_again(error)
         except ServiceRefused as error:
-            if not self.ciphering.adopt(error.invocation_counter):
+            if not (self.ciphering.adopt(error.invocation_counter) or self._may_be_stuck(error)):
                 raise
             await self._start_over()
         except AssociationRefused as error:
@@ -137,10 +141,10 @@ class MeterSession:
                 raise
             await self._start_over()
 
-    async def _start_over(self) -> None:
+    async def _start_over(self, *, line_lost: bool = False) -> None:
         """Disconnect and associate once more (an association was left open, a counter was learned, a link was lost)."""
-        self._associated = False
-        if self.settings.link_framing == "hdlc":
+        self._associated = self.ready = False
+        if self.settings.link_framing == "hdlc" and not line_lost:
             await self._live.disconnect()
             await self._back_to_the_start()
         else:
@@ -164,10 +168,12 @@ class MeterSession:
             self._figures = SessionFigures(signed_on=False)
             raise
 
-    def _may_be_stuck(self, error: AssociationRefused) -> bool:
+    def _may_be_stuck(self, error: AssociationRefused | ServiceRefused) -> bool:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
         if isinstance(error, AuthenticationRefused) or self.settings.link_framing != "hdlc":
             return False
+        if isinstance(error, ServiceRefused):
+            return self.settings.authentication == "none" and error.name.startswith("service-not-allowed")
         return self.settings.authentication == "none" or AssociationResult.REJECTED_TRANSIENT.text in error.message
 
     @property
@@ -178,7 +184,7 @@ class MeterSession:
     def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
         self._heard = self.heard
         connection = Connection(Side.CLIENT, _link(settings, self.transport.datagram))
-        return Exchange(connection, self.transport, settings, self._on_notification)
+        return Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
 
     async def _connect_link(self) -> None:
         parameters = await self._live.connect(signed_on=self._signed_on)
@@ -205,6 +211,7 @@ class MeterSession:
         self._negotiated()
         if self.association.high:
             await self._prove()
+        self.ready = True
 
     def _negotiated(self) -> None:
         exchange, agreed = self._live, self.association
@@ -268,7 +275,7 @@ class MeterSession:
         finally:
             self._figures, self._heard = self.figures, self.heard
             self._exchange = self._services = None
-            self._associated = False
+            self._associated = self.ready = False
             await self.transport.close()
 
     async def _release(self, settings: ConnectionSettings) -> None:
@@ -373,9 +380,22 @@ class MeterSession:
             await self._open_again(error)
             return await call(self._live_services)
 
-    async def _open_again(self, error: LinkLost) -> None:
+    async def _open_again(self, error: DlmsMqttError) -> None:
         log.debug("%s: %s; the association is opened again", self.transport.name, error)
-        await self._start_over()
+        await self._start_over(line_lost=isinstance(error, ConnectionLost) and not isinstance(error, LinkLost))
+
+    async def recover(self, error: DlmsMqttError) -> None:
+        """Make the association fit for the next question after one that failed so. DlmsMqttError: the meter is gone.
+
+        Whether a silent meter is still there, a new association tells. Over datagrams a late answer is told by its
+        number, and many meters refuse a second association: there the next question tells.
+        """
+        if isinstance(error, ConnectionLost) or (isinstance(error, ResponseTimeout) and not self.transport.datagram):
+            await self._open_again(error)
+
+    def left_over(self, octets: bytes, what: object) -> None:
+        """Tell of octets behind a value that belong to nothing."""
+        self._live.tell_left_over(octets, what)
 
 
 def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Association, memory: Memory) -> Services:

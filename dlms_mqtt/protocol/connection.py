@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError
-from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu import decode_apdu, decode_with_rest
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS, GeneralBlockTransfer
 from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkEvent, LinkUp, Received, Side
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
@@ -36,7 +36,8 @@ class Connection:
 
     ``cipher`` and ``blocks`` are set by whoever negotiates them. ``stale`` counts late answers that were dropped,
     ``dropped_pushes`` the pushes that could not be believed or read. ``unprotected``: the last answer came in plain
-    though the association is ciphered, as a refusal may.
+    though the association is ciphered, as a refusal may. ``left_over``: octets behind the last message that are none
+    of its own. ``constant`` is the number that all answers of the meter carry, where it does not give back ours.
     """
 
     def __init__(self, side: Side, link: Link) -> None:
@@ -50,11 +51,16 @@ class Connection:
         self.stale = 0
         self.dropped_pushes = 0
         self.unprotected = False
+        self.left_over = b""
+        self.constant: int | None = None
+        self._held: tuple[Any, bytes] | None = None  # an answer with another number, until it is clear whose it is
         self._invoke: int | None = None
+        self._unanswered = False  # a question was given up on this link: its answer may still come
 
     def connect(self) -> None:
         """Set the link up (SNRM; at once where the framing has no connection)."""
         self.cipher = self.blocks = None
+        self._unanswered = False
         self.state = State.NO_LINK
         self.link.connect()
 
@@ -70,6 +76,7 @@ class Connection:
         """Forget the question that was not answered; a late answer to it will be dropped."""
         if self.state not in (State.NO_LINK, State.NO_ASSOCIATION, State.ASSOCIATING):
             self.state = State.READY
+        self._unanswered = True
         if self.blocks:
             self.blocks.reset()
 
@@ -81,7 +88,7 @@ class Connection:
         self.send_apdu(message.encode())
         self.state = state
         if self.side is Side.CLIENT:
-            self._invoke = _invoke_id(message)
+            self._invoke, self._held = _invoke_id(message), None
 
     def send_apdu(self, octets: bytes) -> None:
         """Queue an encoded APDU: protected where the association is, in general blocks where it must be."""
@@ -121,7 +128,9 @@ class Connection:
         message = (self._pushed if unasked else self._message)(received.apdu)
         if message is None or type(message) in ANY_TIME:
             self.link.expect()
-        return Activity() if message is None else message
+        if message is None:
+            return Activity(progress=not unasked and self.blocks is not None and self.blocks.grew())
+        return message
 
     def _pushed(self, octets: bytes) -> Apdu | None:
         """Nobody asked for it: what is no push or cannot be believed must not touch the answer that is awaited."""
@@ -141,8 +150,12 @@ class Connection:
             if whole is None:
                 return None
             octets = whole
-        message = decode_apdu(self._opened(octets))
-        return message if self._accept(message) else None
+        message, rest = decode_with_rest(self._opened(octets))
+        if not self._accept(message):
+            self._held = (message, rest)
+            return None
+        self.left_over = rest
+        return message
 
     def _opened(self, octets: bytes) -> bytes:
         cipher = self.cipher
@@ -165,6 +178,7 @@ class Connection:
         if type(message) in ANY_TIME:
             return True
         mine = self.side is Side.SERVER or _invoke_id(message) in (None, self._invoke)
+        mine = mine or (self.constant is not None and self._may_be_mine(message))
         state = next_state(self.state, message) if mine else None
         if state is not None:
             self.state = state
@@ -179,6 +193,25 @@ class Connection:
             self.dropped_pushes += 1  # a ciphered push: what was asked in plain is not answered so
             return False
         raise RemoteProtocolError(f"the peer sent {type(message).__name__}, not allowed now ({self.state.value})")
+
+    def _may_be_mine(self, message: object) -> bool:
+        """Where frames are numbered and every question so far has had its answer, it can only be the last one's."""
+        constant = self.constant in (None, _invoke_id(message))
+        return constant and self.link.numbered and not self._unanswered
+
+    def take_held(self) -> Apdu | None:
+        """The answer that came with the number of another question, now that the meter has nothing more to say.
+
+        Tolerated: meters that answer with a number of their own. Where a link numbers nothing it may be a late one.
+        """
+        (message, rest), self._held = self._held or (None, b""), None
+        if message is None or not self._may_be_mine(message):
+            return None
+        state = next_state(self.state, message)
+        if state is None:
+            return None
+        self.state, self.left_over, self.constant = state, rest, _invoke_id(message)
+        return message  # type: ignore[no-any-return]
 
 
 def _invoke_id(message: object) -> int | None:

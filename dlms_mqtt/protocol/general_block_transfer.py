@@ -36,6 +36,7 @@ class BlockTransfer:
         self._acked = 0  # our last number that the peer has
         self._number = 0  # our last number used
         self._joined = bytearray()
+        self._seen = 0  # octets of it, when somebody last asked
         self._expected = 1  # the peer's next number
         self._first = b""  # of the peer's blocks: tells a repeated question from a new one
         self._receiving = False  # more blocks of the peer must come
@@ -54,6 +55,11 @@ class BlockTransfer:
     def receiving(self) -> bool:
         """Has some of the peer's APDU come, and must more come?"""
         return self._receiving
+
+    def grew(self) -> bool:
+        """Has the peer's APDU grown since this was last asked?"""
+        before, self._seen = self._seen, len(self._joined)
+        return self._seen > before
 
     def needed(self, octets: bytes) -> bool:
         """Does this APDU go in blocks: too long for one, or the answer to one that came in blocks?"""

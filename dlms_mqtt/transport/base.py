@@ -74,6 +74,11 @@ class Transport(ABC):
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte as soon as there is any; ResponseTimeout after ``timeout`` seconds, ConnectionLost."""
 
+    @property
+    def lag(self) -> float:
+        """Seconds until what was written has left (a slow line); 0 where that takes no time worth waiting for."""
+        return 0.0
+
     def at_once(self) -> bytes:
         """What is there or comes at once, without a turn of the event loop; b"" where ``read`` must wait for it."""
         return b""

@@ -119,6 +119,11 @@ class SerialTransport(Transport):
         await self._wire.flushed()
         await asyncio.sleep(max(0.0, self._sent_at - asyncio.get_running_loop().time()))
 
+    @property
+    def lag(self) -> float:
+        """Seconds until what was written has left the UART at the speed in force."""
+        return max(0.0, self._sent_at - asyncio.get_running_loop().time())
+
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
         if self._port is None:

@@ -259,6 +259,8 @@ async def test_a_line_that_ends(clock: object, framing: str) -> None:
                 await client.get(NAME)
         async with client:
             assert isinstance(await client.get(NAME), Data)
+            meter.faults.add("drop")  # with others the rest is read, in a new association
+            assert all(isinstance(answer, Data) for answer in await client.get_many([NAME, TIME]))
 
 
 async def test_a_meter_that_restarts_is_opened_again_once(clock: object) -> None:
@@ -458,9 +460,9 @@ async def test_meters_that_refuse_lists_are_remembered(clock: object, how: str) 
 
 async def test_a_list_without_an_answer_is_not_asked_for_twice(clock: object) -> None:
     async with OurMeter("refuse-lists:silence") as meter, meter.client(timeout=1.0) as client:
-        with pytest.raises(ResponseTimeout):
-            await client.get_many([NAME, TIME])
-        assert all(isinstance(answer, Data) for answer in await client.get_many([NAME, TIME]))
+        for _ in range(2):
+            assert all(isinstance(answer, Data) for answer in await client.get_many([NAME, TIME]))
+        assert meter.times(b"\xc0\x03") == 1
 
 
 # -- leaving ----------------------------------------------------------------------------------------------------------

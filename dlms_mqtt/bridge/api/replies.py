@@ -44,6 +44,7 @@ _TABLE: tuple[tuple[type[BaseException], _Code], ...] = (
     (LockedOut, "locked-out"),
     (errors.AuthenticationRefused, "authentication-refused"),
     (errors.AssociationRefused, "association-refused"),
+    (errors.AttributeFailed, lambda error: code_of(error.error)),
     (errors.AccessRefused, lambda error: _RESULTS.get(error.code, "meter-refused")),
     (errors.ServiceRefused, _service_code),
     (errors.MeterRefused, "meter-refused"),

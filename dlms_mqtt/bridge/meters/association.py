@@ -145,6 +145,8 @@ class Session:
         try:
             result = await work(await self._open())
         except MeterRefused as error:
+            if isinstance(error, AuthenticationRefused) and self._client is not None:
+                self.judge(error)  # it was opened anew in the middle of the work
             # The association may be what is wrong, or there is none any more.
             if isinstance(error, ServiceRefused | AssociationRefused) or not self._keep:
                 await self.close()

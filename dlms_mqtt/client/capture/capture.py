@@ -83,6 +83,11 @@ class Recorder(Transport):
         """Wait until it has left."""
         await self.inner.drain()
 
+    @property
+    def lag(self) -> float:
+        """As of the line."""
+        return self.inner.lag
+
     async def read(self, timeout: float | None) -> bytes:
         """Read and note it."""
         return self._note(RECEIVED, await self.inner.read(timeout))

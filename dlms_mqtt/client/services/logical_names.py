@@ -41,7 +41,7 @@ from dlms_mqtt.protocol.apdu.get import (
     GetResponseNormal,
     GetResponseWithList,
 )
-from dlms_mqtt.protocol.apdu.results import decode_results
+from dlms_mqtt.protocol.apdu.results import decode_results_with_rest
 from dlms_mqtt.protocol.apdu.set import (
     SetRequestBlock,
     SetRequestFirstBlock,
@@ -66,8 +66,16 @@ _BLOCK_OVERHEAD = 12  # octets around the raw data of one SET or ACTION block
 MAX_JOINED = 64 << 20  # octets of one answer in blocks: a meter must not fill our memory
 
 
+# Attributes that are as long as the meter has objects or rows: the first octet may take as long as all of them.
+LONG = frozenset({(7, 2), (15, 2), (12, 2)})
+
+
 class OutOfTurn(RemoteProtocolError):
     """Another block came than the one that was due."""
+
+
+class WrongList(RemoteProtocolError):
+    """The answer to a list is not one result for each question: none of it is believed."""
 
 
 class LogicalNames:
@@ -76,6 +84,7 @@ class LogicalNames:
     def __init__(self, exchange: Exchange, max_pdu: int) -> None:
         self._exchange = exchange
         self._ask = exchange.ask
+        self._go_on = exchange.go_on
         self._max_pdu = max_pdu
         self._number = self._long = 0
 
@@ -83,7 +92,8 @@ class LogicalNames:
         """One attribute, as encoded data (with whatever the meter put behind it). AccessRefused, ServiceRefused."""
         attribute, access = item
         request = GetRequestNormal(self._invoke(), attribute, access)
-        answer = await self._ask(request, GetResponseNormal, GetResponseBlock)
+        long = access is not None or (attribute.class_id, attribute.attribute) in LONG
+        answer = await self._ask(request, GetResponseNormal, GetResponseBlock, patient=long)
         if type(answer) is GetResponseBlock:
             return await self._join(answer, attribute, request.invoke)
         if answer.error is not None:
@@ -96,13 +106,16 @@ class LogicalNames:
         request = GetRequestWithList(self._invoke(), tuple(items))
         answer = await self._ask(request, GetResponseWithList, GetResponseBlock, GetResponseNormal)
         if type(answer) is GetResponseBlock:
-            results = decode_results(await self._join(answer, "a list", request.invoke))
+            octets = await self._join(answer, "a list", request.invoke)
+            results, left_over = decode_results_with_rest(octets)
         elif type(answer) is GetResponseNormal:  # some meters refuse a whole list with one result
             raise access_refused(250 if answer.error is None else answer.error, "a list")
         else:
-            results = answer.results
+            results, left_over = answer.results, self._exchange.connection.left_over
         if len(results) != len(items):
-            raise RemoteProtocolError(f"the meter answered {len(results)} of {len(items)} attributes of a list")
+            raise WrongList(f"the meter answered {len(results)} of {len(items)} attributes of a list")
+        if left_over:
+            raise WrongList(f"{len(left_over)} octets are left over behind the answers to a list")
         return [
             result if isinstance(result, Data) else access_refused(result, item[0])
             for item, result in zip(items, results, strict=True)
@@ -221,11 +234,11 @@ class LogicalNames:
         while True:
             if block.error is not None:
                 raise access_refused(block.error, target)
-            check_block(block.block_number, number, len(joined))
+            check_block(block, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
-            block = await self._ask(GetRequestNext(invoke, number), GetResponseBlock, GetResponseNormal)
+            block = await self._go_on(GetRequestNext(invoke, number), GetResponseBlock, GetResponseNormal)
             if type(block) is GetResponseNormal:  # refused on the way, or a meter that ends with a normal answer
                 raise access_refused(250 if block.error is None else block.error, target)
             number += 1
@@ -233,12 +246,12 @@ class LogicalNames:
     async def _join_action(self, block: Any, target: object, invoke: int) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            check_block(block.block_number, number, len(joined))
+            check_block(block, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
             request = ActionRequestNextPblock(invoke, number)
-            block = await self._ask(request, ActionResponsePblock, ActionResponseNormal)
+            block = await self._go_on(request, ActionResponsePblock, ActionResponseNormal)
             if type(block) is ActionResponseNormal:
                 raise action_refused(block.result, target)
             number += 1
@@ -248,7 +261,7 @@ class LogicalNames:
         answer: Any = None
         for number, last, block in self._blocks(first, octets):
             request = first(last, block) if number == 1 else SetRequestBlock(invoke, last, number, block)
-            answer = await self._ask(request, SetResponseBlock, *final)
+            answer = await (self._ask if number == 1 else self._go_on)(request, SetResponseBlock, *final)
             if type(answer) is not SetResponseBlock:
                 return answer
         raise RemoteProtocolError("the meter asks for more blocks after the last one")
@@ -258,7 +271,7 @@ class LogicalNames:
         answer: Any = None
         for number, last, block in self._blocks(first, octets):
             request = first(last, block) if number == 1 else ActionRequestPblock(invoke, last, number, block)
-            answer = await self._ask(request, ActionResponseNextPblock, *final)
+            answer = await (self._ask if number == 1 else self._go_on)(request, ActionResponseNextPblock, *final)
             if type(answer) is not ActionResponseNextPblock:
                 return answer
         raise RemoteProtocolError("the meter asks for more blocks after the last one")
@@ -280,10 +293,15 @@ def _check(code: int, target: object) -> None:
         raise access_refused(code, target, "write")
 
 
-def check_block(number: int, expected: int, size: int) -> None:
+def check_block(block: Any, expected: int, size: int) -> None:
     """The next block of an answer of which ``size`` octets are there. RemoteProtocolError."""
-    if number != expected:
-        raise OutOfTurn(f"the meter sent block {number} where block {expected} was due")
+    if block.block_number != expected:
+        raise OutOfTurn(f"the meter sent block {block.block_number} where block {expected} was due")
+    if not block.data and not block.last:
+        raise RemoteProtocolError(
+            f"the meter sent an empty block ({expected}) and says that more will come",
+            hint="It may not be able to cut its answer so small: a larger --max-pdu may help.",
+        )
     if size > MAX_JOINED:
         raise RemoteProtocolError(f"the meter sends more than {MAX_JOINED} octets in one answer")
 

@@ -17,6 +17,10 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 
+# Refusals that say themselves that they will pass.
+PASSING = frozenset({"temporary-failure"})
+_OFTEN = 3  # refusals of the same thing, then it is not asked for again
+
 
 def scaler_of(attribute: AttributeDescriptor) -> AttributeDescriptor | None:
     """The attribute that holds scaler and unit of a value; None where its class has none."""
@@ -52,7 +56,8 @@ class Measured:
 @dataclass(slots=True)
 class Memory:
     """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list;
-    ``short_names``: the object list of a meter with short names; ``warned``: what the user was warned of already.
+    ``singly``: attributes that spoiled a list, so each is asked alone; ``short_names``: the object list of a meter with
+    short names; ``warned``: what the user was warned of already.
     """
 
     sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
@@ -61,6 +66,8 @@ class Memory:
     refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
+    singly: set[AttributeDescriptor] = field(default_factory=set)
+    refusals: dict[AttributeDescriptor, int] = field(default_factory=dict)
     max_list: int = 0xFF
 
     def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:
@@ -68,13 +75,18 @@ class Memory:
         self.short_names = {(item.class_id, item.obis): item for item in objects}
 
     def learn_scaler(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
-        """Keep a scaler_unit; a refusal is kept too and not asked for again, unless it says that it will pass."""
+        """Keep a scaler_unit; also that there is none, once it was refused often and not as something that passes."""
         try:
             self.scalers[attribute] = ScalerUnit.from_data(answer) if isinstance(answer, Data) else None
         except DecodeError:
             self.scalers[attribute] = None
-        if isinstance(answer, MeterRefused) and answer.name == "temporary-failure":
+        if isinstance(answer, MeterRefused) and not self.is_lasting(attribute, answer):
             del self.scalers[attribute]
+
+    def is_lasting(self, attribute: AttributeDescriptor, refused: MeterRefused) -> bool:
+        """Is what was refused refused for good? What comes once may be the mood of a moment."""
+        self.refusals[attribute] = count = self.refusals.get(attribute, 0) + 1
+        return refused.name not in PASSING and count >= _OFTEN
 
     def scaler(self, attribute: AttributeDescriptor) -> ScalerUnit | None:
         """Scaler and unit of a value, as far as they are known."""

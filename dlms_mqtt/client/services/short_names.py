@@ -11,7 +11,7 @@ from typing import Any
 
 from dlms_mqtt.client.line.exchange import Exchange
 from dlms_mqtt.client.refusals import access_refused, action_refused
-from dlms_mqtt.client.services.logical_names import NULL, check_block
+from dlms_mqtt.client.services.logical_names import LONG, NULL, WrongList, check_block
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.cosem.classes import RESERVED_BASE_NAMES, find
 from dlms_mqtt.cosem.object_list import ObjectInfo, decode_object_list_sn
@@ -81,14 +81,21 @@ class ShortNames:
 
     async def get(self, item: AttributeWithSelection) -> bytes:
         """One attribute, as encoded data. AccessRefused, ServiceRefused."""
-        return _octets(await self._read([await self._variable(item)]), item[0])
+        (class_id, _, number), access = item
+        long = access is not None or (class_id, number) in LONG
+        return _octets(await self._read([await self._variable(item)], patient=long), item[0])
 
     async def get_list(self, items: Sequence[AttributeWithSelection]) -> list[Data | AccessRefused]:
         """Several attributes in one request: data or refusal for each, in order."""
         found = [await self._known(item) for item in items]
         wanted = [variable for variable in found if not isinstance(variable, AccessRefused)]
         answer = await self._read(wanted) if wanted else ()
-        results = iter(decode_read_blocks(answer) if isinstance(answer, bytes) else answer)
+        came = decode_read_blocks(answer) if isinstance(answer, bytes) else answer
+        if len(came) != len(wanted):
+            raise WrongList(f"the meter answered {len(came)} of {len(wanted)} variables of a list")
+        if self._exchange.connection.left_over:
+            raise WrongList(f"{len(self._exchange.connection.left_over)} octets are left over behind a list")
+        results = iter(came)
         return [
             variable if isinstance(variable, AccessRefused) else _settled(next(results, None), item[0])
             for variable, item in zip(found, items, strict=True)
@@ -189,39 +196,44 @@ class ShortNames:
 
     async def _objects(self) -> dict[tuple[int, Obis], ObjectInfo]:
         if not self._memory.short_names:
-            answer = await self._read([VariableName(_CURRENT_ASSOCIATION + _STEP)])
+            answer = await self._read([VariableName(_CURRENT_ASSOCIATION + _STEP)], patient=True)
             self._memory.learn_short_names(decode_object_list_sn(_octets(answer, "the object list")))
         return self._memory.short_names
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    async def _read(self, variables: Sequence[VariableAccess]) -> tuple[ReadResult, ...] | bytes:
+    async def _read(
+        self, variables: Sequence[VariableAccess], *, patient: bool = False
+    ) -> tuple[ReadResult, ...] | bytes:
         """The results of a Read; where they came in blocks, the joined octets."""
         request = ReadRequest(tuple(variables))
-        answer = await (self._send_read_blocks(request) if self._too_long(request) else self._ask(request))
+        answer = await (
+            self._send_read_blocks(request) if self._too_long(request) else self._ask(request, patient=patient)
+        )
         results: tuple[ReadResult, ...] = answer.results
         if len(results) == 1 and isinstance(results[0], DataBlockResult):
             return await self._join(results[0])
         if len(results) != len(variables):
-            raise RemoteProtocolError(f"the meter answered {len(results)} of {len(variables)} variables")
+            raise WrongList(f"the meter answered {len(results)} of {len(variables)} variables")
         return results
 
     async def _join(self, block: DataBlockResult) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            check_block(block.block_number, number, len(joined))
+            check_block(block, number, len(joined))
             joined += block.data
             if block.last:
                 return bytes(joined)
-            (result,) = (await self._ask(ReadRequest((BlockNumberAccess(number),)))).results or (None,)
+            (result,) = (await self._ask(ReadRequest((BlockNumberAccess(number),)), first=False)).results or (None,)
             if not isinstance(result, DataBlockResult):
                 raise access_refused(_code(result), "the next block")
             block, number = result, number + 1
 
-    async def _send_read_blocks(self, request: ReadRequest) -> Any:
+    async def _send_read_blocks(self, whole: ReadRequest) -> Any:
         answer: Any = None
-        for last, number, part in self._parts(request.encode_body()):
-            answer = await self._ask(ReadRequest((ReadDataBlockAccess(last, number, part),)))
+        for last, number, part in self._parts(whole.encode_body()):
+            request = ReadRequest((ReadDataBlockAccess(last, number, part),))
+            answer = await self._ask(request, first=number == 1)
             if last or not _wants_more(answer.results, number):
                 break
         return answer
@@ -237,11 +249,12 @@ class ShortNames:
             raise RemoteProtocolError(f"the meter answered {len(results)} of {len(variables)} writes")
         return tuple(map(_code, results))
 
-    async def _send_write_blocks(self, request: WriteRequest) -> Any:
+    async def _send_write_blocks(self, whole: WriteRequest) -> Any:
         answer: Any = None
-        for last, number, part in self._parts(request.encode_body()):
+        for last, number, part in self._parts(whole.encode_body()):
             value = Data(DataType.OCTET_STRING, part)
-            answer = await self._ask(WriteRequest((WriteDataBlockAccess(last, number),), (value,)))
+            request = WriteRequest((WriteDataBlockAccess(last, number),), (value,))
+            answer = await self._ask(request, first=number == 1)
             if last or not _wants_more(answer.results, number):
                 break
         return answer
@@ -257,8 +270,11 @@ class ShortNames:
             return False
         return len(request.encode()) + self._exchange.overhead > self._max_pdu
 
-    async def _ask(self, request: Apdu) -> Any:
-        return await self._exchange.ask(request, ReadResponse if type(request) is ReadRequest else WriteResponse)
+    async def _ask(self, request: Apdu, *, first: bool = True, patient: bool = False) -> Any:
+        expected = ReadResponse if type(request) is ReadRequest else WriteResponse
+        if first:
+            return await self._exchange.ask(request, expected, patient=patient)
+        return await self._exchange.go_on(request, expected)
 
 
 def _variable(name: int, access: AccessSelector | None) -> VariableAccess:

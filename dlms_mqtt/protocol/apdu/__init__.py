@@ -14,7 +14,7 @@ from dlms_mqtt.protocol.apdu import access, action, errors, general, get, initia
 from dlms_mqtt.protocol.apdu import set as set_
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.layout import Apdu, LazyValue
 from dlms_mqtt.protocol.p1_telegram import Telegram
 
 ROOMS = (acse, get, set_, action, short_name, access, general, notification, errors, initiate)
@@ -34,6 +34,16 @@ def decode_apdu(data: bytes) -> Apdu:
     if decoder is None:
         raise _unknown(data)
     return decoder(data)
+
+
+def decode_with_rest(data: bytes) -> tuple[Apdu, bytes]:
+    """Any APDU and what is left over behind it; of one that ends in a raw value that is not yet known. DecodeError."""
+    row = TABLE.get(data[:2]) or TABLE.get(data[:1])
+    if row is None or issubclass(row, LazyValue) or row.HEAD == Telegram.HEAD:
+        return decode_apdu(data), b""
+    reader = Reader(data, len(row.HEAD))
+    message = row.read_body(reader)
+    return message, data[reader.offset :]
 
 
 def decode_prefix(data: bytes, offset: int = 0) -> tuple[Apdu, int]:

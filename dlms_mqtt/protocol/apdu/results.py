@@ -63,8 +63,14 @@ ACCESS_RESULTS = sequence(ACCESS_RESULT)
 
 def decode_results(data: bytes) -> tuple[GetDataResult, ...]:
     """The answers of a GET with list whose blocks were joined; DecodeError."""
-    results: tuple[GetDataResult, ...] = RESULTS.read(Reader(data))
-    return results
+    return decode_results_with_rest(data)[0]
+
+
+def decode_results_with_rest(data: bytes) -> tuple[tuple[GetDataResult, ...], bytes]:
+    """The same, and what is left over behind them; DecodeError."""
+    reader = Reader(data)
+    results: tuple[GetDataResult, ...] = RESULTS.read(reader)
+    return results, reader.rest()
 
 
 def encode_results(results: tuple[GetDataResult, ...]) -> bytes:
@@ -83,5 +89,6 @@ __all__ = [
     "GetDataResult",
     "code_text",
     "decode_results",
+    "decode_results_with_rest",
     "encode_results",
 ]

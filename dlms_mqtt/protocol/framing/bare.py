@@ -18,6 +18,7 @@ from dlms_mqtt.protocol.framing.link import (
 class BareLink:
     """One association over something that keeps APDUs apart by itself."""
 
+    numbered = False
     drained = True
 
     def __init__(self, side: Side, *, client: int = 16, server: int = 1) -> None:

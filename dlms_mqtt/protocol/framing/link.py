@@ -56,12 +56,20 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A valid frame that is not yet a whole APDU: the response timer starts again."""
+    """A valid frame that is not yet a whole APDU: the response timer starts again.
+
+    ``progress``: it carried some of the answer; else the peer only says that it is there, or speaks of other things.
+    """
+
+    progress: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something that is no valid frame: ``reason`` is header, check, version, address, length or rubbish."""
+    """Nothing for us: ``reason`` is header, check, version, length or rubbish where it is no valid frame; address
+    where another station than the one we call sent it, client where it is for another client than us, push where it
+    is sent by itself to somebody else.
+    """
 
     reason: str
 
@@ -90,6 +98,8 @@ class Link(Protocol):
     """The three doors of every link: bytes in, events out, bytes out."""
 
     statistics: Statistics
+    numbered: bool
+    """Do frames carry numbers, so that each answer belongs to the question before it?"""
     drained: bool
     """The peer may lack something of ours, or we of its, and repeating frames will not bring it. Where frames are
     numbered that is known only when a repeated question brought nothing but "all has arrived, there is no more"."""

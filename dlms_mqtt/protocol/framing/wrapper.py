@@ -56,6 +56,7 @@ def encode_frame(apdu: bytes, source: int, destination: int) -> bytes:
 class WrapperLink:
     """One association over TCP or UDP. ``datagram``: every ``receive`` is one datagram."""
 
+    numbered = False
     drained = True
 
     def __init__(self, side: Side, *, client: int = 16, server: int = 1, datagram: bool = False) -> None:

@@ -306,7 +306,9 @@ def test_other_meters_are_not_heard() -> None:
     link = client()
     link.receive(encode_frame(0x10, CLIENT, b"\x05", b"\xe6\xe7\x00\xc4"))
     link.receive(encode_frame(0x10, b"\x23", SERVER, b"\xe6\xe7\x00\xc4"))
-    assert events(link) == [Broken("address")]  # told, not taken
+    assert events(link) == [Broken("address"), Broken("client")]  # told, not taken
+    link.receive(encode_frame(0x13, b"\x23", b"\x05", b"\xe6\xe7\x00\x0f"))
+    assert events(link) == [Broken("push")]
 
 
 @pytest.mark.parametrize("numbers", [(16, 1), (1, 1)])

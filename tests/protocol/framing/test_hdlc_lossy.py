@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
@@ -94,6 +94,8 @@ def answer_to(question: bytes) -> bytes:
 
 
 @settings(max_examples=150)
+@example(there=["good"] + ["lost"] * 5, back=["good"] + ["lost"] * 6, window=1, size=9, count=1, length=1)
+@example(there=["good"] + ["lost"] * 30, back=["good"], window=3, size=40, count=2, length=100)
 @given(
     st.lists(FAULTS, max_size=25),
     st.lists(FAULTS, max_size=25),

@@ -17,7 +17,9 @@ from dlms_mqtt.protocol.framing.link import Statistics
 
 FLAG = b"\x7e"
 _FLAGS = re.compile(b"\x7e+")  # flags between frames may be repeated
+_BEGINNINGS = re.compile(b"\x7e(?=[\xa0-\xaf])")
 _SEGMENTED = 0x08
+_EIGHT_BITS = 0x100
 MAX_LENGTH = 0x7FF  # eleven bits: everything between the flags
 MIN_LENGTH = 7
 MAX_INFO = 2030  # what fits with four-octet addresses
@@ -82,6 +84,11 @@ class Frame(NamedTuple):
         """N(R) of an I or S frame."""
         return self.control >> 5
 
+    @property
+    def length(self) -> int:
+        """Octets between the flags."""
+        return 5 + len(self.destination) + len(self.source) + (len(self.information) + 2 if self.information else 0)
+
     def encode(self) -> bytes:
         """The frame with both flags."""
         return encode_frame(*self)
@@ -143,7 +150,7 @@ class FrameParser:
                 return None
             if isinstance(result, Frame):
                 # The closing flag may open the next frame.
-                self._position += 1 + frame_length(self._buffer, self._position)
+                self._position += 1 + result.length
                 return result
             self.statistics.add_noise(FLAG)
             self._position += 1
@@ -159,11 +166,6 @@ class FrameParser:
             self.statistics.add_noise(self._buffer[self._position : start])
         self._position = found.end() - 1 if found else start
         return found is not None
-
-
-def frame_length(buffer: bytes, flag: int) -> int:
-    """The length field of the frame whose opening flag is at ``flag``: everything between the flags."""
-    return (buffer[flag + 1] & 7) << 8 | buffer[flag + 2]
 
 
 def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged | None:
@@ -191,8 +193,15 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
     mirrored = buffer[start:end].translate(REVERSED)
     if crc_hqx(mirrored[:header], START) != RESIDUE:
         return Damaged("header", buffer[start : start + header])
-    if length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE:
-        return Damaged("check", buffer[start:end])
+    wrong = length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE
+    if wrong or _is_cut_short(buffer, end, length, header):
+        longer = _longer_than_stated(buffer, start, header, final) if length < _EIGHT_BITS else 0
+        if longer is None:
+            return None
+        if wrong and not longer:
+            return Damaged("check", buffer[start:end])
+        end = start + (longer or length)
+        length = longer or length
     return Frame(
         control,
         buffer[start + 2 : source_at],
@@ -210,6 +219,40 @@ def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool)
     if not final:
         return None
     return _WHOLE if start + length == len(buffer) else Damaged("cut", buffer[start:])
+
+
+def _is_cut_short(buffer: bytes, end: int, length: int, header: int) -> bool:
+    """An I or UI frame that seems to carry nothing, though no flag ends it there."""
+    control = buffer[end - 3]
+    return length == header and KINDS[control] in (Kind.I, Kind.UI) and buffer[end : end + 1] not in (FLAG, b"")
+
+
+def _longer_than_stated(buffer: bytes, start: int, header: int, final: bool) -> int | None:
+    """The true length of a frame of a meter that writes only the lower eight bits of it; 0: it is none of those.
+
+    None: more octets will tell. Tolerated because such meters are read by clients that go by the flags; the frame check
+    sequence proves it. Where another frame begins behind it, octets were lost, and nothing is waited for.
+    """
+    stated = buffer[start + 1]
+    if buffer[start + stated : start + stated + 1] == FLAG:
+        return 0
+    for length in range(stated + _EIGHT_BITS, MAX_LENGTH + 1, _EIGHT_BITS):
+        end = start + length
+        if end >= len(buffer):
+            return 0 if final or _another_begins(buffer, start + header) else None
+        if buffer[end] == FLAG[0] and crc_hqx(buffer[start + header : end].translate(REVERSED), RESIDUE) == RESIDUE:
+            return length
+    return 0
+
+
+def _another_begins(buffer: bytes, at: int) -> bool:
+    """Whether a header with a right check sequence, or the beginning of one, is in what follows."""
+    for found in _BEGINNINGS.finditer(buffer, at):
+        flag = found.start()
+        result = read_frame(buffer, flag, final=True)
+        if result is not NO_FRAME and not (isinstance(result, Damaged) and result.reason == "header"):
+            return True
+    return False
 
 
 NO_FRAME = Damaged("", b"")

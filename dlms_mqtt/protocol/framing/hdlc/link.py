@@ -23,7 +23,7 @@ from dlms_mqtt.protocol.framing.hdlc.frame import (
 from dlms_mqtt.protocol.framing.hdlc.parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
 from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, LinkState
 from dlms_mqtt.protocol.framing.hdlc.stations import Stations, is_broadcast
-from dlms_mqtt.protocol.framing.hdlc.window import Incoming, Outgoing
+from dlms_mqtt.protocol.framing.hdlc.window import Incoming, Outgoing, without_llc
 from dlms_mqtt.protocol.framing.link import (
     Activity,
     Broken,
@@ -56,6 +56,8 @@ class HdlcLink:
     ``send_parameters`` None: SNRM carries parameters only when they differ from 128 octets and window 1.
     A server link answers every client and takes its number from the SNRM.
     """
+
+    numbered = True
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class HdlcLink:
         self._peer_busy = False
         self._polls = 0
         self._stalls = 0
+        self._timed_out = False
         self._asked_again = self.drained = False
 
     def _enter(self, state: LinkState) -> None:
@@ -149,8 +152,8 @@ class HdlcLink:
                 action = self._rules.get(KINDS[frame.control])
                 if action is not None:
                     action(frame)
-            elif self._stations.is_from_elsewhere(frame):
-                self._events.append(Broken("address"))
+            elif (wrong := self._stations.wrong_address(frame)) is not None:
+                self._events.append(Broken(wrong))
 
     def next_event(self) -> LinkEvent | None:
         """The next event; None: more bytes are needed."""
@@ -170,7 +173,7 @@ class HdlcLink:
             return False
         self.statistics.repeats += 1
         if self.state is LinkState.CONNECTED:
-            self._turn = True
+            self._turn = self._timed_out = True
             self._missed = True
             self._polls = 0
             self._asked_again, self.drained = not self._outgoing, False
@@ -281,7 +284,9 @@ class HdlcLink:
 
     def _take_unnumbered(self, frame: Frame) -> None:
         source, destination = decode_address(frame.source).upper, decode_address(frame.destination).upper
-        self._events.append(Received(_without_llc(frame.information), source, destination, unnumbered=True))
+        self._events.append(
+            Received(without_llc(frame.information, _LLC_HEADERS), source, destination, unnumbered=True)
+        )
 
     # Numbered frames
 
@@ -313,9 +318,9 @@ class HdlcLink:
             self._go_down("frmr", "a segmented message without end")
             return
         if frame.segmented:
-            self._events.append(Activity())
+            self._events.append(Activity(progress=bool(frame.information)))
             return
-        apdu = _without_llc(self._incoming.take())
+        apdu = self._incoming.take(_LLC_HEADERS)
         self._answer_due = self._missed = False
         addresses = (self.server, self.client) if self.side is Side.CLIENT else (self.client, self.server)
         self._events.append(Received(apdu, *addresses))
@@ -348,7 +353,7 @@ class HdlcLink:
             frames.append(self._frame(Kind.RR | POLL | self._expected << 5))
             self._polls += 1
             self._turn = False
-        self._missed = False
+        self._missed = self._timed_out = False
 
     def _must_poll(self) -> bool:
         """Whether the meter still owes us something and may be asked for it without a pause."""
@@ -361,25 +366,27 @@ class HdlcLink:
 
     def _send_window(self, frames: list[bytes]) -> None:
         outgoing = self._outgoing
-        if outgoing.unacknowledged and self.side is Side.CLIENT and not self._count_stall():
+        if outgoing.unacknowledged and self.side is Side.CLIENT and not self._may_send_again():
             return
         for number, information, segmented, last in outgoing.frames(self.parameters.window_transmit):
             control = self._expected << 5 | number << 1 | (POLL if last else 0)
             frames.append(self._frame(control, information, segmented))
         self._turn = False
 
-    def _count_stall(self) -> bool:
-        """Frames go out again without progress in between; False: that was once too often."""
+    def _may_send_again(self) -> bool:
+        """Frames go out again without progress in between; False: that was once too often.
+
+        What the response timer repeats is bounded by whoever has that timer: a line that loses is not a peer that
+        answers and never acknowledges.
+        """
+        timed_out, self._timed_out = self._timed_out, False
+        if timed_out:
+            return True
         self._stalls += 1
         if self._stalls <= MAX_STALLS:
             return True
         self._go_down("stuck", "the meter never acknowledges what it is sent")
         return False
-
-
-def _without_llc(information: bytes) -> bytes:
-    """Tolerated: meters that leave the LLC header out."""
-    return information[3:] if information.startswith(_LLC_HEADERS) else information
 
 
 def _frmr_reason(information: bytes) -> str:

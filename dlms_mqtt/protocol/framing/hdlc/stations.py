@@ -32,12 +32,19 @@ class Stations:
         # Tolerated: an address of another size, and what a meter pushes to another client over the same line.
         return _same(source, self._server_address) and (destination.upper == self.client or frame.kind is Kind.UI)
 
-    def is_from_elsewhere(self, frame: Frame) -> bool:
-        """Whether another station than the one we call answers us (client)."""
+    def wrong_address(self, frame: Frame) -> str | None:
+        """Client: "address" where another station than the one we call answers us, "client" where ours answers another
+        client, "push" for what a meter sends by itself; None for anything else (our own frames, the talk of others).
+        """
         if self.side is Side.SERVER or frame.source == self.own:
-            return False
+            return None
         source, destination = decode_address(frame.source), decode_address(frame.destination)
-        return destination.upper == self.client and not _same(source, self._server_address)
+        ours, us = _same(source, self._server_address), destination.upper == self.client
+        if us:
+            return None if ours else "address"
+        if frame.kind is Kind.UI:
+            return "push"
+        return "client" if ours else None
 
     def adopt(self, frame: Frame) -> None:
         """A meter answers whoever called it, with the very octets it was called by."""

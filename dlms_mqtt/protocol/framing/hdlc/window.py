@@ -80,9 +80,19 @@ class Incoming:
         self._size += len(information)
         return self._size <= MAX_APDU
 
-    def take(self) -> bytes:
-        """The whole message; nothing is kept."""
-        whole = self._segments[0] if len(self._segments) == 1 else b"".join(self._segments)
-        self._segments = []
-        self._size = 0
-        return whole
+    def take(self, headers: tuple[bytes, ...]) -> bytes:
+        """The whole message without its LLC header; nothing is kept.
+
+        Tolerated: meters that put the header into every segment, which is believed only where each of them has it.
+        """
+        segments, self._segments, self._size = self._segments, [], 0
+        if len(segments) == 1:
+            return without_llc(segments[0], headers)
+        if all(segment.startswith(headers) for segment in segments):
+            return b"".join([segment[3:] for segment in segments])
+        return without_llc(b"".join(segments), headers)
+
+
+def without_llc(information: bytes, headers: tuple[bytes, ...]) -> bytes:
+    """Tolerated: meters that leave the LLC header out."""
+    return information[3:] if information.startswith(headers) else information

@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.apdu import TABLE, decode_prefix
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.framing import mbus
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
-from dlms_mqtt.protocol.framing.hdlc.frame import FLAG, NO_FRAME, Damaged, Kind, frame_length, read_frame
+from dlms_mqtt.protocol.framing.hdlc.frame import FLAG, NO_FRAME, Damaged, Kind, read_frame
 from dlms_mqtt.protocol.framing.hdlc.link import LLC
 from dlms_mqtt.protocol.framing.seven_bit import add_parity, parity_until, strip_parity
 from dlms_mqtt.protocol.framing.stream.events import FrameInfo
@@ -94,7 +94,7 @@ def recognise_hdlc(place: Place) -> Result:
         raw = buffer[at : at + 1] + frame.raw
         proved = frame.reason != "header"
         return Found(FrameInfo(HDLC, "", valid=False, reason=_DAMAGE[frame.reason], raw=raw, proved=proved), at + 1)
-    end = at + 1 + frame_length(buffer, at)
+    end = at + 1 + frame.length
     info = FrameInfo(
         HDLC,
         frame.kind.name,
