@@ -92,3 +92,59 @@ async def test_a_refused_profile_keeps_no_other_waiting(clock):
         assert sorted(owner.rows) == ["load", "load", "log", "log"]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+class Untimed(Owner):
+    """A meter whose rows have no times; ``buffer`` is all that it keeps."""
+
+    def __init__(self, columns: tuple[Column, ...] = (CLOCK,)) -> None:
+        super().__init__(86400)
+        self.columns, self.buffer = columns, [(None, number) for number in range(5)]
+        self.notes: tuple[str, ...] = ()
+
+    def published(self, key, message) -> None:
+        self.rows += [row[2:] for row in message["rows"]]
+
+    async def run(self, priority, work, *, keep):
+        self.asked += 1
+        return client_profile.Profile(LOAD, (CLOCK, VALUE), list(self.buffer), 0, 0, self.notes)
+
+
+VALUE = Column(CaptureObject(3, Obis.parse("1.0.1.8.0.255"), 2, 0))
+
+
+async def test_rows_without_times_are_published_once():
+    owner = Untimed()
+    with Store(":memory:") as store:
+        (config,) = owner.config.profiles
+        await ProfileReader(owner, store).fetch(config)
+        assert owner.rows == [[number] for number in range(5)]
+        assert owner.asked == 1
+        await ProfileReader(owner, store).fetch(config)  # after a restart too
+        assert len(owner.rows) == 5
+        owner.buffer = [*owner.buffer[2:], (None, 4), (None, 9)]  # two went, two came; one of them is alike
+        await ProfileReader(owner, store).fetch(config)
+        assert owner.rows[5:] == [[4], [9]]
+        owner.buffer = [(None, 12), *owner.buffer[:-1]]  # a meter that puts the newest first
+        await ProfileReader(owner, store).fetch(config)
+        assert owner.rows[7:] == [[12]]
+
+
+async def test_a_row_without_a_time_among_others_is_not_published_again_and_again():
+    owner = Untimed()
+    owner.buffer = [(None, 1), (START - timedelta(hours=2), 2), (START, 3)]
+    with Store(":memory:") as store:
+        for _ in range(3):
+            await ProfileReader(owner, store).fetch(owner.config.profiles[0])
+    assert owner.rows == [[2], [3]]
+
+
+@pytest.mark.expect_log("rows have 2 values")
+async def test_what_is_odd_about_rows_is_told_once(caplog):
+    owner = Untimed()
+    owner.notes = ("rows have 2 values",)
+    with Store(":memory:") as store:
+        reader = ProfileReader(owner, store)
+        for _ in range(3):
+            await reader.fetch(owner.config.profiles[0])
+    assert [record.getMessage() for record in caplog.records] == ["house: profile load: rows have 2 values"]

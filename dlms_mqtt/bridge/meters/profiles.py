@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from dlms_mqtt.bridge.config.sections import Meter
@@ -28,6 +29,7 @@ _CHUNK = timedelta(days=1)  # rows of one turn of the line
 _LONGEST = timedelta(days=4)  # of a turn, where the days before had none
 _EVERY = 3600.0
 _AGAIN = 300.0  # s after a failure
+_UNTIMED_KEPT = 2000  # rows without times that are known again
 _ROWS = 200  # of one message
 
 
@@ -61,6 +63,7 @@ class ProfileReader:
 
     def __init__(self, meter: Owner, store: Store) -> None:
         self._meter, self._store = meter, store
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Fetch for ever."""
@@ -100,19 +103,32 @@ class ProfileReader:
         while since < end:
             until = min(since + span, end)
             profile = await self._rows(said, since, until)
-            rows = [row for row in profile.rows if _after(profile, row, since)]
-            last = (
-                max((row[profile.time_column] for row in rows), default=None)
-                if profile.time_column is not None
-                else None
-            )
+            self._tell(said, profile)
+            rows = [row for row in profile.rows if _is_after(profile, row, since)]
+            times = [moment for row in rows if (moment := _time_of(profile, row)) is not None]
+            if not times and profile.rows and not any(_time_of(profile, row) for row in profile.rows):
+                self._publish_untimed(said, profile)
+                break
             self._publish(said, profile, rows)
             span = _CHUNK if rows else min(2 * span, _LONGEST)
-            self._keep(said, last)
+            self._keep(said, max(times, default=None))
             since = until
-            if profile.time_column is None:
-                break
         self._meter.well.reasons.pop(f"profile {profile_key(said)}", None)
+
+    def _tell(self, said: ProfileConfig, profile: Profile) -> None:
+        """What is odd about the rows: once, not with every fetch."""
+        news = [note for note in profile.notes if note not in self._told]
+        self._told.update(news)
+        for note in news:
+            _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(said), note)
+
+    def _publish_untimed(self, said: ProfileConfig, profile: Profile) -> None:
+        """Rows of which none has a time: those that were not there at the last fetch, wherever the new ones stand."""
+        name = f"{self._name(said)}/rows"
+        marks = [blake2b(repr(row).encode(), digest_size=6).hexdigest() for row in profile.rows]
+        new = _new_rows(self._stored(name) or [], marks)
+        self._publish(said, profile, profile.rows[new])
+        self._store_after_publishing(name, marks[-_UNTIMED_KEPT:])
 
     async def _rows(self, said: ProfileConfig, since: datetime, until: datetime) -> Profile:
         obis = said.obis
@@ -129,18 +145,23 @@ class ProfileReader:
 
     def _last(self, said: ProfileConfig) -> datetime:
         oldest = self._meter.now() - timedelta(seconds=said.backfill)
-        try:
-            kept = self._store.get("profile", self._name(said))
-        except StoreError:
-            kept = None
+        kept = self._stored(self._name(said))
         return max(oldest, datetime.fromisoformat(kept)) if kept else oldest
 
     def _keep(self, said: ProfileConfig, last: datetime | None) -> None:
-        if last is None:
-            return
+        if last is not None:
+            self._store_after_publishing(self._name(said), last.isoformat())
+
+    def _stored(self, name: str) -> Any:
+        try:
+            return self._store.get("profile", name)
+        except StoreError:
+            return None
+
+    def _store_after_publishing(self, name: str, value: Any) -> None:
         try:
             self._meter.output.flush_readings()  # what counts as published must survive a kill
-            self._store.set("profile", self._name(said), last.isoformat())
+            self._store.set("profile", name, value)
         except StoreError as error:
             _LOG.warning("%s: how far the profile was read is not kept: %s", self._meter.id, error.message)
 
@@ -157,15 +178,30 @@ class ProfileReader:
             self._meter.output.profile(profile_key(said), message)
 
     def _publish_event(self, said: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
-        moment = row[profile.time_column] if profile.time_column is not None else self._meter.now()
-        time = moment if isinstance(moment, datetime) else self._meter.now()
+        time = _time_of(profile, row) or self._meter.now()
         cells = dict(_named_cells(profile, row))
         self._meter.output.event("log_entry", time, {"log": profile_key(said), **cells})
 
 
-def _after(profile: Profile, row: tuple[Any, ...], since: datetime) -> bool:
-    moment = row[profile.time_column] if profile.time_column is not None else None
-    return not isinstance(moment, datetime) or moment > since
+def _time_of(profile: Profile, row: tuple[Any, ...]) -> datetime | None:
+    moment = _get(row, profile.time_column)
+    return moment if isinstance(moment, datetime) else None
+
+
+def _is_after(profile: Profile, row: tuple[Any, ...], since: datetime) -> bool:
+    """Among rows with times, one without is not published: nothing would tell it from the one of the last fetch."""
+    moment = _time_of(profile, row)
+    return moment is not None and moment > since
+
+
+def _new_rows(before: list[str], now: list[str]) -> slice:
+    """Which of the rows ``now`` are new: behind (a buffer that moves on) or before (newest first) those seen before."""
+    for length in range(min(len(before), len(now)), 0, -1):
+        if before[-length:] == now[:length]:
+            return slice(length, None)
+        if before[:length] == now[-length:]:
+            return slice(0, len(now) - length)
+    return slice(0, None)
 
 
 def _is_status(column: Column) -> bool:

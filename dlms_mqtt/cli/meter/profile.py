@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     reference = object_of(args.object)
     selection = _selection(args, where)
     meter, profile, time = asyncio.run(_profile(where, reference.obis, selection))
+    for text in profile.notes:
+        note(f"dlms-mqtt: {text}.")
     form = "json" if args.json else args.format
     if form == "json":
         print_json({"meter": meter, "values": cells_json(profile, time), "errors": []})

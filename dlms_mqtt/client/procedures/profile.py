@@ -7,7 +7,7 @@ range of the sort object, rows by entry number, the whole buffer. Whatever the w
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("dlms_mqtt.client")
 
 PROFILE_GENERIC = 7
-_CLOCK = 8
+_DATA, _CLOCK = 1, 8
+_UNIX_CLOCK = b"\x01\x01"  # groups C and D
 _FIFO, _LIFO = 1, 2
+_LAST_UNIX_TIME = 0xFFFFFFFF
 _MARGIN = 3  # entries read beyond the estimate: the meter's clock is not ours
 
 
@@ -42,7 +44,16 @@ class Column:
     @property
     def is_time(self) -> bool:
         """Does it hold the time of the row?"""
-        return self.source.class_id == _CLOCK and self.source.attribute == 2
+        return self.source.attribute == 2 and (self.source.class_id == _CLOCK or self.is_unix_time)
+
+    @property
+    def is_unix_time(self) -> bool:
+        """Is that time told in seconds of UNIX (0-b:1.1.e, as gas meters after UNI/TS 11291 do)?"""
+        return _is_unix_clock(self.source)
+
+
+def _is_unix_clock(source: CaptureObject) -> bool:
+    return source.class_id == _DATA and source.obis[0] == 0 and source.obis[2:4] == _UNIX_CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,11 @@ class ProfileShape:
     sort_object: CaptureObject | None
 
     @property
+    def times(self) -> list[int]:
+        """The columns that hold times: one or none."""
+        return [] if self.time_column is None else [self.time_column]
+
+    @property
     def time_column(self) -> int | None:
         """Index of the column with the time of the row."""
         return next((index for index, column in enumerate(self.columns) if column.is_time), None)
@@ -62,13 +78,17 @@ class ProfileShape:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Rows of plain values in the order of ``columns``; times are aware, numbers raw (``Column.scaler_unit``)."""
+    """Rows of plain values in the order of ``columns``; times are aware, numbers raw (``Column.scaler_unit``).
+
+    A row has as many values as there are columns, None where the meter sent none. ``notes``: what is odd, in sentences.
+    """
 
     obis: Obis
     columns: tuple[Column, ...]
     rows: list[tuple[Any, ...]]
     period: int
     time_column: int | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +135,69 @@ async def read_profile(
     """
     shape = await _shape(client, obis)
     buffer, whole = await _buffer(_Request(client, obis, shape, selection, tz, sense, now))
-    times = [] if shape.time_column is None else [shape.time_column]
-    decoded = decode_rows(buffer, times=times, tz=tz, sense=sense)
-    rows = fill_nulls(decoded.rows, times=times, period=timedelta(seconds=shape.period) if shape.period else None)
+    short: dict[int, int] = {}
+    decoded = decode_rows(buffer, times=shape.times, tz=tz, sense=sense, short=short)
+    period = timedelta(seconds=shape.period) if shape.period else None
+    rows = fill_nulls(_timed(decoded.rows, shape, tz), times=shape.times, period=period)
+    for index, width in short.items():  # what was not sent is not "as in the row before"
+        rows[index] = (*rows[index][:width], *[None] * (len(rows[index]) - width))
     if whole and selection.by_entry:
         rows = selection.cut(rows)
-    if times:
-        rows = [row for row in rows if selection.keeps(row[times[0]])]
+    rows, notes = _fitted(rows, len(shape.columns), short)
+    if len(buffer) > decoded.end:
+        notes.append(f"{len(buffer) - decoded.end} octets follow the rows that the meter announced")
+    rows = _kept(rows, shape, selection, notes, whole)
+    for note in notes:
+        log.info("%s: %s", obis, note)
     columns = tuple(
         Column(column.source, column.scaler_unit, decoded.types[index] if index < len(decoded.types) else None)
         for index, column in enumerate(shape.columns)
     )
-    return Profile(obis, columns, rows, shape.period, shape.time_column)
+    return Profile(obis, columns, rows, shape.period, shape.time_column, tuple(notes))
+
+
+def _timed(rows: list[tuple[Any, ...]], shape: ProfileShape, tz: tzinfo) -> list[tuple[Any, ...]]:
+    """The rows with seconds of UNIX as times."""
+    index = shape.time_column
+    if index is None or not shape.columns[index].is_unix_time:
+        return rows
+    return [(*row[:index], _unix_time(row[index], tz), *row[index + 1 :]) if len(row) > index else row for row in rows]
+
+
+def _unix_time(seconds: Any, tz: tzinfo) -> Any:
+    """Nothing where it is no time: a clock that was never set shows 0."""
+    if not isinstance(seconds, int) or not 0 < seconds < _LAST_UNIX_TIME:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).astimezone(tz)
+
+
+def _fitted(
+    rows: list[tuple[Any, ...]], width: int, short: Mapping[int, int]
+) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Rows of as many values as there are columns, and what was odd: rows may be older than the captured objects."""
+    odd = ({len(row) for row in rows} | set(short.values())) - {width}
+    if not odd:
+        return rows, []
+    counts = ", ".join(map(str, sorted(odd)))
+    note = f"rows have {counts} values where the profile captures {width} objects now: their columns may be others"
+    return [(*row[:width], *[None] * (width - len(row))) for row in rows], [note]
+
+
+def _kept(
+    rows: list[tuple[Any, ...]], shape: ProfileShape, selection: Selection, notes: list[str], whole: bool
+) -> list[tuple[Any, ...]]:
+    """The rows within the range; what a meter sends beside it is left out, and said."""
+    if selection.start is None:
+        return rows
+    index = shape.time_column
+    if index is None or not any(isinstance(row[index], datetime) for row in rows):
+        if rows:
+            notes.append("the rows have no times, so all that the meter keeps are shown: the range cannot be kept to")
+        return rows
+    kept = [row for row in rows if selection.keeps(row[index])]
+    if not whole and len(rows) - len(kept) > _MARGIN:
+        notes.append(f"the meter ignored the range: {len(rows) - len(kept)} of {len(rows)} rows were left out here")
+    return kept
 
 
 def attribute(obis: Obis, number: int) -> AttributeDescriptor:
@@ -181,19 +252,21 @@ class _Request:
     sense: int
     now: Callable[[], datetime]
 
-    def octets(self, moment: datetime) -> Data:
-        """A time as the meter's own clock would show it."""
+    def restricting(self, sort: CaptureObject, moment: datetime) -> Data:
+        """A time as the sort object would show it."""
+        if _is_unix_clock(sort):
+            return Data(DataType.DOUBLE_LONG_UNSIGNED, max(0, int(moment.timestamp())))
         local = DateTime.from_datetime(moment.astimezone(self.tz), sense=self.sense)
         return Data(DataType.OCTET_STRING, local.encode())
 
 
 async def _by_range(request: _Request) -> AccessSelector | None:
     sort, start = request.shape.sort_object, request.selection.start
-    if start is None or sort is None or sort.class_id != _CLOCK:
+    if start is None or sort is None or not (sort.class_id == _CLOCK or _is_unix_clock(sort)):
         return None
     # Some meters refuse an open end, and some a wildcard.
     end = request.selection.end or request.now() + timedelta(days=1)
-    return range_access(sort, request.octets(start), request.octets(end))
+    return range_access(sort, request.restricting(sort, start), request.restricting(sort, end))
 
 
 async def _by_entry(request: _Request) -> AccessSelector | None:

@@ -7,7 +7,7 @@ value by value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import repeat, zip_longest
 from struct import Struct, calcsize
@@ -33,17 +33,27 @@ class Rows(NamedTuple):
 
 
 def decode_rows(
-    data: bytes, offset: int = 0, *, times: Collection[int] = (), tz: tzinfo | None = None, sense: int = -1
+    data: bytes,
+    offset: int = 0,
+    *,
+    times: Collection[int] = (),
+    tz: tzinfo | None = None,
+    sense: int = -1,
+    short: MutableMapping[int, int] | None = None,
 ) -> Rows:
     """The rows of an array of structures (or of single values, or a compact-array), as plain values; DecodeError.
 
     Columns in ``times`` become datetimes, aware when the meter tells its deviation (``sense`` as in
     ``DateTime.to_datetime``) or else by ``tz``; a time with wildcards stays a ``DateTime``. Nulls are None
-    (``fill_nulls``); a row that is too short is filled with None.
+    (``fill_nulls``); a row that is too short is filled with None, and ``short`` is told how many values it had.
     """
     data = bytes(data)
     kinds, rows, end = _read(data, offset)
-    if times or len(set(map(len, rows))) > 1:
+    widths = set(map(len, rows))
+    longest = max(widths, default=0)
+    if len(widths) > 1 and short is not None:
+        short.update((index, len(row)) for index, row in enumerate(rows) if len(row) < longest)
+    if times or len(widths) > 1:
         columns = list(zip_longest(*rows))
         for index in times:
             if index < len(columns):
