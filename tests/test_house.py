@@ -17,18 +17,20 @@ PACKAGE = ROOT / "dlms_mqtt"
 BELOW = {
     "errors": set(),
     "lazy": set(),
+    "languages": set(),
     "protocol": {"errors"},
     "transport": {"errors"},
     "cosem": {"errors", "protocol", "transport"},
     "client": {"errors", "protocol", "transport", "cosem"},
     "simulator": {"errors", "protocol", "transport", "cosem"},
-    "meter": {"errors", "protocol", "transport", "cosem", "client", "simulator"},
-    "bridge": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter"},
-    "library": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
-    "cli": {"errors", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
+    "meter": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator"},
+    "bridge": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter"},
+    "library": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
+    "cli": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
 }
 #: room -> its sub-rooms and files, lowest shelf first: each may import from the shelves below its own
 SHELVES = {
+    "languages": ("texts",),
     "protocol": (
         "buffer obis secret units",
         "axdr conformance",

@@ -12,6 +12,7 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections import RESERVED_KEYS, Action, Item
 from dlms_mqtt.bridge.homeassistant.discovery import _ICONS, Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
+from dlms_mqtt.languages.texts import translated
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.obis import Obis
 
@@ -300,7 +301,7 @@ def test_names_are_german_and_ids_english():
         assert component["unique_id"] == english["components"][name]["unique_id"]
         assert component["default_entity_id"] == english["components"][name]["default_entity_id"]
     assert german["components"]["button_read_now"]["name"] == "Jetzt lesen"
-    assert all(row.de for row in BUILT_IN)
+    assert all(translated(row.entity.name, "tlh") == row.entity.name for row in BUILT_IN)
 
 
 def test_the_bridge_has_a_device_of_its_own():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.access import AttributeAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.languages.texts import titled
 from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, MEASURES
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Item, derived, quantity, select, unique
 from dlms_mqtt.meter.catalogue.names import object_name
@@ -107,8 +108,8 @@ DISPLAYED = [
 @pytest.mark.parametrize(("obis", "key", "name", "german"), NAMES)
 def test_keys_and_names(obis: str, key: str, name: str, german: str) -> None:
     found = quantity(Obis.parse(obis))
-    assert (found.key, found.name, found.name_de) == (key, name, german)
-    assert (found.name_in("de"), found.name_in("fr")) == (german, name)
+    assert (found.key, found.name, found.name_in("de")) == (key, name, german)
+    assert (found.name_in("de"), found.name_in("tlh")) == (german, name)
     assert found.catalogued
 
 
@@ -130,10 +131,10 @@ def test_keys_are_frozen() -> None:
 def test_every_object_has_a_key_and_names(obis: Obis, class_id: int | None, attribute: int) -> None:
     found = quantity(obis, class_id, attribute)
     assert re.fullmatch(r"[a-z0-9_]+", found.key)
-    for text in (found.name, found.name_de, object_name(obis, class_id, attribute, "de")):
+    for text in (found.name, found.name_in("de"), object_name(obis, class_id, attribute, "de")):
         assert text and "{" not in text and "  " not in text and text == text.strip()
     assert object_name(obis, class_id, attribute) == found.name
-    assert object_name(obis, class_id, attribute, "de") == found.name_de
+    assert object_name(obis, class_id, attribute, "de") == found.name_in("de")
 
 
 @given(obis_codes, st.integers(1, 12))
@@ -286,7 +287,7 @@ def test_a_fixed_unit_stays() -> None:
     fixed = quantity(Obis.parse("1.0.1.8.0.255"))
     assert refine(fixed, "V") is fixed
     assert fixed.cumulative
-    assert not Quantity("a", "A", "A").cumulative
+    assert not Quantity("a", titled("A")).cumulative
 
 
 def test_every_base_has_its_own_key() -> None:

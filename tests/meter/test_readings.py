@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.languages.texts import titled
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.meter.readings import (
@@ -229,7 +230,7 @@ def test_published_values() -> None:
 
 
 def test_kinds() -> None:
-    assert Quantity("a", "A", "A").kind is Kind.NUMBER
+    assert Quantity("a", titled("A")).kind is Kind.NUMBER
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -41,6 +41,7 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.reference import split_reference
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.languages.texts import languages
 from dlms_mqtt.meter.catalogue.reference import object_of, of_key
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
@@ -165,7 +166,7 @@ class Discovery:
 
     enabled: bool = row(True, FLAG, "Announce meters to Home Assistant.")
     prefix: str = row("homeassistant", TOPIC, "Discovery prefix of Home Assistant.")
-    language: str = row("en", choice("en", "de"), "Language of entity names.")
+    language: str = row("en", choice(*languages()), "Language of entity names.")
     datetime: bool = row(False, FLAG, "Add datetime and time entities (Home Assistant 2026.5 or newer).")
     reactive_energy: bool = row(
         False,

@@ -12,6 +12,7 @@ from typing import Any
 
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.homeassistant.entities import DIAGNOSTIC, Entity
+from dlms_mqtt.languages.texts import translated
 
 Component = dict[str, Any]
 # A topic that is cleared is empty: Home Assistant logs an error for a template that takes it for JSON.
@@ -62,10 +63,8 @@ def bridge_payload(topics: Topics, name: str, version: str, language: str) -> di
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
         "device": {"identifiers": [identifier], "name": name, "model": "dlms-mqtt", "sw_version": version},
         "components": {
-            component_name(entity): _bridge_component(
-                place, entity, template, (language == "de" and german) or entity.name
-            )
-            for entity, german, template in _BRIDGE
+            component_name(entity): _bridge_component(place, entity, template, translated(entity.name, language))
+            for entity, template in BRIDGE
         },
     }
 
@@ -251,27 +250,23 @@ _PLATFORMS: dict[str, Callable[[_Place, Entity], Component]] = {
 }
 
 
-_BRIDGE: tuple[tuple[Entity, str, str], ...] = (
+BRIDGE: tuple[tuple[Entity, str], ...] = (
     (
         Entity(
             platform="sensor", key="status", name="Status", device_class="enum", options=("ok", "degraded", "failing")
         ),
-        "Status",
         f"{{{{ {_HEALTH}.status | default(None) }}}}",
     ),
     (
         Entity(platform="sensor", key="unsent", name="Unsent readings", state_class="measurement", enabled=False),
-        "Ungesendete Ablesungen",
         f"{{{{ {_HEALTH}.get('counters', {{}}).unsent | default(None) }}}}",
     ),
     (
         Entity(platform="sensor", key="dropped", name="Lost readings", state_class="total_increasing", enabled=False),
-        "Verlorene Ablesungen",
         f"{{{{ {_HEALTH}.get('counters', {{}}).dropped | default(None) }}}}",
     ),
     (
         Entity(platform="binary_sensor", key="connection", name="Connection", device_class="connectivity"),
-        "Verbindung",
         "",
     ),
 )

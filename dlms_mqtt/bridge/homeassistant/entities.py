@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from dlms_mqtt.bridge.config.sections import Action, Item
 from dlms_mqtt.bridge.reading.plan import moment_of
+from dlms_mqtt.languages.texts import shorter, translated
+from dlms_mqtt.meter.catalogue.electricity import TARIFF
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.protocol.axdr.data import DataType
 
@@ -54,17 +56,6 @@ _UNITS: dict[str, frozenset[str]] = {
     }.items()
 } | {"power_factor": frozenset(("", "%"))}
 _MOMENTS = {DataType.DATE_TIME: "datetime", DataType.TIME: "time", DataType.DATE: "", None: ""}
-# Home Assistant's pages show some twenty characters of a name, and what tells tariffs apart stands at its end.
-_SHORTER: dict[str, str] = {
-    "Active energy": "Energy",
-    "Active power": "Power",
-    "Maximum active demand": "Max. demand",
-    "Present active demand": "Demand",
-    "Last active demand": "Last demand",
-    "Wirkenergie": "Energie",
-    "Wirkleistung": "Leistung",
-}
-_TARIFF = re.compile(r" [Tt]arif+ (?=\d)")
 _OF_A_TARIFF = re.compile(r"_t\d+$")
 _TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
 
@@ -102,7 +93,6 @@ class _BuiltIn(NamedTuple):
     """A row for every meter; ``needs`` is the feature a meter must have."""
 
     entity: Entity
-    de: str
     needs: str = ""
 
 
@@ -120,12 +110,10 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             attributes=("error", "hint", "next_try"),
         ),
-        "Status",
     ),
-    _BuiltIn(_health("last_success", "Last success", device_class="timestamp", category=DIAGNOSTIC), "Letzter Erfolg"),
+    _BuiltIn(_health("last_success", "Last success", device_class="timestamp", category=DIAGNOSTIC)),
     _BuiltIn(
         _health("clock_drift", "Clock drift", device_class="duration", unit="s", precision=1, category=DIAGNOSTIC),
-        "Uhrenabweichung",
         "clock",
     ),
     _BuiltIn(
@@ -138,7 +126,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             payload='{"set": true}',
             category=CONFIG,
         ),
-        "Uhr stellen",
         "clock",
     ),
     _BuiltIn(
@@ -152,11 +139,9 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             enabled=False,
         ),
-        "Lesedauer",
     ),
     _BuiltIn(
         _health("line_errors", "Line errors", state_class="total_increasing", category=DIAGNOSTIC, enabled=False),
-        "Leitungsfehler",
     ),
     _BuiltIn(
         _health(
@@ -168,15 +153,12 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             enabled=False,
         ),
-        "Leitungsqualität",
     ),
     _BuiltIn(
         _health("retries", "Repeated frames", state_class="measurement", category=DIAGNOSTIC, enabled=False),
-        "Wiederholte Rahmen",
     ),
     _BuiltIn(
         _health("check_errors", "Damaged frames", state_class="measurement", category=DIAGNOSTIC, enabled=False),
-        "Beschädigte Rahmen",
     ),
     _BuiltIn(
         _health(
@@ -188,7 +170,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             enabled=False,
         ),
-        "Erfolgreiche Anmeldungen",
         "sign-on",
     ),
     _BuiltIn(
@@ -202,11 +183,9 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             enabled=False,
         ),
-        "Antwortzeit",
     ),
     _BuiltIn(
         _health("invocation_counter", "Invocation counter", category=DIAGNOSTIC, enabled=False),
-        "Aufrufzähler",
         "ciphering",
     ),
     _BuiltIn(
@@ -218,7 +197,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             attributes=("held",),
         ),
-        "Zurückgehaltener Energiewert",
         "guard",
     ),
     _BuiltIn(
@@ -231,7 +209,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             payload="PRESS",
             category=CONFIG,
         ),
-        "Zurückgehaltenen Energiewert annehmen",
         "guard",
     ),
     _BuiltIn(
@@ -244,7 +221,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             payload="{}",
             category=DIAGNOSTIC,
         ),
-        "Jetzt lesen",
         "poll",
     ),
     _BuiltIn(
@@ -257,10 +233,9 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             command="set/pause",
             category=CONFIG,
         ),
-        "Pause",
         "poll",
     ),
-    _BuiltIn(Entity(platform="event", key="event", name="Event", source="event", options=EVENTS), "Ereignis", "events"),
+    _BuiltIn(Entity(platform="event", key="event", name="Event", source="event", options=EVENTS), "events"),
     _BuiltIn(
         Entity(
             platform="datetime",
@@ -271,7 +246,6 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             field="clock",
             category=CONFIG,
         ),
-        "Uhreinstellung",
         "datetime",
     ),
 )
@@ -281,7 +255,7 @@ def built_in(features: Iterable[str], language: str) -> list[Entity]:
     """The built-in entities of a meter with these features (clock, ciphering, guard, poll, events, datetime)."""
     have = {"", *features}
     rows = [row for row in BUILT_IN if row.needs in have]
-    return [replace(row.entity, name=row.de) if language == "de" else row.entity for row in rows]
+    return [replace(row.entity, name=translated(row.entity.name, language)) for row in rows]
 
 
 def action_entities(actions: Mapping[str, Action]) -> list[Entity]:
@@ -327,11 +301,11 @@ def value_entities(
 
 
 def _short_name(quantity: Quantity, language: str) -> str:
-    name = quantity.name_in(language)
-    for long, short in _SHORTER.items():
-        if name.startswith(long):
-            name = short + name[len(long) :]
-    return _TARIFF.sub(" T", name) if _OF_A_TARIFF.search(quantity.key) else name
+    """Home Assistant's pages show some twenty characters, and what tells tariffs apart stands at the end."""
+    title = quantity.title
+    if _OF_A_TARIFF.search(quantity.key):
+        title = title.with_text(TARIFF, "T{e}")
+    return shorter(title.in_language(language), language)
 
 
 def _bit_entity(entity: Entity, word: str) -> Entity:

@@ -13,6 +13,7 @@ from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.languages.texts import Title
 from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, quantity, select
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -137,8 +138,8 @@ def _said_quantity(found: Quantity, said: sections.Item | None) -> Quantity:
         kind = Kind.TEXT
     elif said.type == "date-time":
         kind, found = Kind.TIMESTAMP, replace(found, unit="", device_class="timestamp", state_class="")
-    name, german = (said.name, said.name) if said.name else (found.name, found.name_de)
-    return replace(found, key=said.key or found.key, name=name, name_de=german, kind=kind, words=words)
+    title = Title(own=said.name) if said.name else found.title
+    return replace(found, key=said.key or found.key, title=title, kind=kind, words=words)
 
 
 def moment_of(found: Quantity, said: sections.Item | None) -> DataType | None:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from dlms_mqtt.cosem.classes import TIMES, VALUES, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.languages.texts import titled
 from dlms_mqtt.meter.catalogue.electricity import electricity
-from dlms_mqtt.meter.catalogue.names import OWN_CHANNELS, may_be_value, object_name
+from dlms_mqtt.meter.catalogue.names import CHANNEL, OWN_CHANNELS, PERIOD, may_be_value, object_title
 from dlms_mqtt.meter.catalogue.objects import FACETS, TABLE, WORDS, Facet, Row
 from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, Quantity
 from dlms_mqtt.protocol.axdr.timestamps import CLOCK_STATUS
@@ -61,8 +62,7 @@ def _from_row(row: Row, obis: bytes) -> Quantity:
     groups = {"b": obis[1], "e": obis[4], "e5": obis[4] - 5}
     return Quantity(
         row.key.format(**groups),
-        row.en.format(**groups),
-        row.de.format(**groups),
+        titled(row.en, **groups),
         display.unit if display else None if row.kind is Kind.NUMBER else "",
         display.device_class if display else "timestamp" if row.kind is Kind.TIMESTAMP else "",
         display.state_class if display else "",
@@ -82,7 +82,7 @@ def _channel(found: Quantity, template: str, obis: bytes) -> Quantity:
 
 def in_channel(found: Quantity, b: int) -> Quantity:
     """The quantity of another channel: ``ch2_voltage``."""
-    longer = found.extended("", f", channel {b}", f", Kanal {b}")
+    longer = found.extended("", CHANNEL, ", ", b=b)
     return replace(longer, key=f"ch{b}_{found.key}")
 
 
@@ -90,14 +90,14 @@ def _billing(found: Quantity, obis: bytes) -> Quantity:
     f = obis[5]
     if f == CURRENT:
         return found
-    stored = found.extended(f"_billing_{f}", f", billing period {f}", f", Abrechnungsperiode {f}")
+    stored = found.extended(f"_billing_{f}", PERIOD, ", ", f=f)
     return replace(stored, state_class="", core=False)  # a stored value is no running total
 
 
 def _facet(found: Quantity, facet: Facet) -> Quantity:
     """Time, status or last average of a value."""
     core = found.core and facet.kind is Kind.TIMESTAMP and "demand_max" in found.key
-    longer = replace(found.extended(*facet.texts), core=core, kind=facet.kind)
+    longer = replace(found.extended(facet.key, facet.en), core=core, kind=facet.kind)
     if facet.kind is Kind.NUMBER:
         return longer
     device_class = "timestamp" if facet.kind is Kind.TIMESTAMP else ""
@@ -106,8 +106,7 @@ def _facet(found: Quantity, facet: Facet) -> Quantity:
 
 def _unknown(obis: bytes, class_id: int | None, attribute: int) -> Quantity:
     key = "obis_" + "_".join(map(str, (*obis, attribute)))
-    english, german = (object_name(obis, class_id, attribute, language) for language in ("en", "de"))
-    return Quantity(key, english, german, category="diagnostic", catalogued=False)
+    return Quantity(key, object_title(obis, class_id, attribute), category="diagnostic", catalogued=False)
 
 
 # --- choosing out of what a meter has -------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from dlms_mqtt.languages.texts import ENGLISH, Title
+
 
 class Kind(StrEnum):
     """How a value is shown."""
@@ -26,8 +28,7 @@ class Quantity:
     """
 
     key: str
-    name: str
-    name_de: str
+    title: Title
     unit: str | None = None
     device_class: str = ""
     state_class: str = ""
@@ -38,18 +39,23 @@ class Quantity:
     words: Mapping[int, str] = field(default_factory=dict)
     catalogued: bool = True
 
+    @property
+    def name(self) -> str:
+        """The name in English."""
+        return self.name_in(ENGLISH)
+
     def name_in(self, language: str) -> str:
-        """The name in German for ``de``, else in English."""
-        return self.name_de if language == "de" else self.name
+        """The name in a language; in English where nobody has translated it."""
+        return self.title.in_language(language)
 
     @property
     def cumulative(self) -> bool:
         """A register that only grows: what the energy guard watches."""
         return self.state_class == "total_increasing"
 
-    def extended(self, key: str, name: str, name_de: str) -> Quantity:
-        """The same quantity under a longer key and name."""
-        return replace(self, key=self.key + key, name=self.name + name, name_de=self.name_de + name_de)
+    def extended(self, key: str, text: str, before: str = " ", **gaps: object) -> Quantity:
+        """The same quantity under a longer key, and a name that is longer by ``before`` and a text with gaps."""
+        return replace(self, key=self.key + key, title=self.title.extended(text, gaps, before))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,8 @@ def _plain(key: str) -> Iterator[_Place]:
 def _facets(key: str) -> Iterator[_Place]:
     """``demand_max_import_time``: another attribute of the value."""
     for (class_id, attribute), facet in FACETS.items():
-        if key.endswith(facet.texts[0]):
-            for _, groups, _ in _plain(key.removesuffix(facet.texts[0])):
+        if key.endswith(facet.key):
+            for _, groups, _ in _plain(key.removesuffix(facet.key)):
                 yield class_id, groups, attribute
 
 
