@@ -5,6 +5,7 @@ from __future__ import annotations
 DOMAIN = "dlms_mqtt"
 CONF_BASE_TOPIC = "base_topic"
 CONF_BRIDGE = "bridge"
+CONF_HISTORY = "history"  # days back that gaps are filled from the load profile; absent: not at all
 CONF_METER = "meter"
 SUBENTRY_METER = "meter"
 DEFAULT_BASE_TOPIC = "dlms_mqtt"
@@ -22,3 +23,5 @@ REPLY_GRACE = 5.0  # on top of the time that the bridge itself was given
 REQUEST_TIMEOUT = 30.0
 TEST_TIMEOUT = 120.0
 LONG_TIMEOUT = 600.0
+
+HISTORY_DAYS = 30

@@ -19,6 +19,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.issue_registry import IssueSeverity
+from homeassistant.helpers.start import async_at_started
 
 from .api import ApiError, BridgeApi, Json, as_object, as_rows, parse_object
 from .const import (
@@ -32,6 +33,7 @@ from .const import (
     SUBENTRY_METER,
 )
 from .errors import details, sentence
+from .history import History
 from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
 
@@ -48,6 +50,7 @@ class BridgeCoordinator:
         self.entry = entry
         self.api = BridgeApi(hass, entry.data[CONF_BASE_TOPIC], entry.data[CONF_BRIDGE])
         self.problems = Problems(hass, entry.data[CONF_BRIDGE])
+        self.history = History(hass, self)
         self.info: Json = {}
         self.health: Json = {}
         self.online: bool | None = None
@@ -56,6 +59,7 @@ class BridgeCoordinator:
         self._running = False
         self._ready = asyncio.Event()
         self._unsubscribe: list[CALLBACK_TYPE] = []
+        self._listeners: set[CALLBACK_TYPE] = set()
 
     # Life
 
@@ -82,11 +86,17 @@ class BridgeCoordinator:
         self._running = True
         self._known = {str(subentry.unique_id) for subentry in self._meters().values()}
         self.refresh()
+        self._unsubscribe.append(async_at_started(self.hass, self._started))
+
+    @callback
+    def _started(self, _hass: HomeAssistant) -> None:
+        self.history.start()
 
     @callback
     def stop(self) -> None:
         """Let go of the broker; repairs of an entry that is not loaded would never be cured."""
         self._running = False
+        self.history.stop()
         while self._unsubscribe:
             self._unsubscribe.pop()()
         self.api.close()
@@ -150,6 +160,7 @@ class BridgeCoordinator:
             _LOGGER.info("Bridge %s is %s", self.api.bridge, "available again" if online else "unavailable")
         self.online = online
         self._look_ready()
+        self.changed()
 
     def _look_ready(self) -> None:
         if self.info and self.online is not None:
@@ -179,7 +190,21 @@ class BridgeCoordinator:
             self._sync_subentries()
             self._sync_reauthentication()
             self.problems.forget(self.managed)
+            self.history.meters_changed()
         self.problems.show(self._current_problems())
+        self.changed()
+
+    @callback
+    def listen(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a listener whenever something is known anew; the answer ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    @callback
+    def changed(self) -> None:
+        """Tell the listeners."""
+        for listener in list(self._listeners):
+            listener()
 
     # Subentries
 
@@ -246,6 +271,7 @@ class BridgeCoordinator:
             yield problem
             return
         yield from self._orphans()
+        yield from self.history.problems()
         for meter, health in self.meter_health().items():
             yield from self._meter_problems(meter, health)
 

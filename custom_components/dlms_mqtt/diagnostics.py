@@ -85,6 +85,7 @@ async def _meters(hass: HomeAssistant, bridge: BridgeCoordinator) -> Json:
             "device_found": find_device(hass, meter) is not None,
             "health": bridge.meter_health()[meter],
             "configuration": configured.get(meter),
+            "history": {"last": bridge.history.last.get(meter), "running": bridge.history.running.get(meter)},
         }
         for meter, row in bridge.meters.items()
     }

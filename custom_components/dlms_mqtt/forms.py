@@ -8,6 +8,7 @@ from typing import Any
 import voluptuous as vol
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
@@ -21,6 +22,7 @@ from homeassistant.helpers.selector import (
 )
 
 from .api import Json
+from .const import HISTORY_DAYS
 from .meter_config import CIPHERING, object_label, reference
 
 AUTHENTICATIONS = ("automatic", "none", "low", "hls", "md5", "sha1", "gmac", "sha256")
@@ -130,7 +132,7 @@ def _preset_label(row: Mapping[str, Any]) -> str:
 
 
 def items_schema(objects: Iterable[Json]) -> vol.Schema:
-    """The meter's own objects to tick, the interval, and a second interval for a few of them."""
+    """The meter's own objects to tick, the interval, a second interval for a few of them, and its history."""
     options = [SelectOptionDict(value=reference(row), label=object_label(row)) for row in objects]
     several = SelectSelector(SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.DROPDOWN))
     return vol.Schema(
@@ -139,5 +141,7 @@ def items_schema(objects: Iterable[Json]) -> vol.Schema:
             vol.Optional("fast_every"): INTERVAL,
             vol.Optional("fast_items"): several,
             vol.Required("items"): several,
+            vol.Required("history", default=False): BooleanSelector(),
+            vol.Optional("history_days", default=HISTORY_DAYS): number(1, 3660, "d"),
         }
     )

@@ -16,7 +16,7 @@ from homeassistant.core import Event, callback
 from homeassistant.helpers import device_registry as dr
 
 from .api import ApiError, Json, as_object, as_rows
-from .const import CONF_METER, DEVICE_WAIT, DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
+from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN, HISTORY_DAYS, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import LINE_FAULTS, details, in_words, sentence
 from .forms import (
@@ -27,6 +27,7 @@ from .forms import (
     preset_schema,
     serial_schema,
 )
+from .history import LOAD_PROFILE
 from .meter_config import (
     LINE_KEYS,
     access_errors,
@@ -67,6 +68,7 @@ class MeterFlow(ConfigSubentryFlow):
         self._config: Json = {}
         self._before: Json = {}  # what is changed, as the bridge had it when the form was opened
         self._objects: list[Json] = []
+        self._history: Json | None = None  # what the subentry keeps of it; None: not asked
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -306,6 +308,8 @@ class MeterFlow(ConfigSubentryFlow):
             "every": seconds(self._config.get("every") or f"{DEFAULT_INTERVAL}s"),
             "fast_items": quick,
             "fast_every": fast_every,
+            "history": bool(self._history_days()),
+            "history_days": self._history_days() or HISTORY_DAYS,
         }
         schema = self.add_suggested_values_to_schema(items_schema(self._objects), shown)
         return self.async_show_form(step_id="items", data_schema=schema)
@@ -316,6 +320,14 @@ class MeterFlow(ConfigSubentryFlow):
         self._config["read"] = build_read(read, self._objects, fields["items"], quick, fast_every)
         if fields.get("every"):
             self._config["every"] = f"{fields['every']:.0f}s"
+        days = int(fields.get("history_days") or HISTORY_DAYS)
+        self._history = {CONF_HISTORY: days} if fields.get("history") else {}
+
+    def _history_days(self) -> int:
+        """As the person chose it; for a new meter, where it has a load profile."""
+        if self._reconfiguring:
+            return int(self._get_reconfigure_subentry().data.get(CONF_HISTORY) or 0)
+        return HISTORY_DAYS if any(row["obis"] == LOAD_PROFILE for row in self._objects) else 0
 
     # Save
 
@@ -335,6 +347,10 @@ class MeterFlow(ConfigSubentryFlow):
         await self._check_unchanged()
         await self._bridge.api.request("meter/update", self._request)
         self._bridge.remember(self._meter, self._config.get("name") or self._meter)
+        if self._history is not None:
+            data = {CONF_METER: self._meter, **self._history}
+            subentry = self._get_reconfigure_subentry()
+            self.hass.config_entries.async_update_subentry(self._get_entry(), subentry, data=data)
         return self.async_abort(reason="reconfigure_successful")  # the subentry follows the bridge
 
     async def _add(self) -> SubentryFlowResult:
@@ -344,7 +360,7 @@ class MeterFlow(ConfigSubentryFlow):
         device = await self._wait_for_device()
         return self.async_create_entry(
             title=self._config["name"],
-            data={CONF_METER: self._meter},
+            data={CONF_METER: self._meter, **(self._history or {})},
             unique_id=self._meter,
             description="device" if device else "mqtt",
             description_placeholders={

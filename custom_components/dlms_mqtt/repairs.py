@@ -1,4 +1,4 @@
-"""The repairs of one click: setting a clock, accepting an energy value, forgetting a meter that the bridge lost."""
+"""The repairs of one click: setting a clock, accepting an energy value, raising sums, forgetting a meter."""
 
 from __future__ import annotations
 
@@ -88,10 +88,23 @@ class ForgetMeterFlow(ConfirmFlow):
         return True
 
 
+class RaiseSumsFlow(ConfirmFlow):
+    """Fill the history and raise the sums that started anew within it."""
+
+    async def repair(self, entry: DlmsMqttConfigEntry) -> bool:
+        """Rows that are there already are changed here only."""
+        try:
+            await entry.runtime_data.history.mend(self.meter)
+        except ApiError:
+            return False
+        return True
+
+
 FLOWS: dict[str, type[ConfirmFlow]] = {
     "clock_drift": SetClockFlow,
     "energy_held": AcceptEnergyFlow,
     "meter_changed": AcceptEnergyFlow,
+    "history_jump": RaiseSumsFlow,
     "orphan": ForgetMeterFlow,
 }
 

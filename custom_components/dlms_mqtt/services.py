@@ -1,11 +1,11 @@
-"""The actions: each is a row that turns a call into one request to the meter's bridge and returns its answer."""
+"""The actions: each is a row that turns a call into a request to the meter's bridge and returns its answer."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import voluptuous as vol
@@ -18,9 +18,10 @@ from homeassistant.helpers.typing import VolSchemaType
 from homeassistant.util import dt as dt_util
 
 from .api import ApiError, Json
-from .const import DOMAIN, LONG_TIMEOUT, TEST_TIMEOUT
+from .const import DOMAIN, HISTORY_DAYS, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator
 from .errors import to_exception
+from .history import LOAD_PROFILE, LONGEST
 
 _OBIS = r"\d+\.\d+\.\d+\.\d+\.\d+(?:\.\d+)?|\d+-\d+:\d+\.\d+\.\d+(?:\*\d+)?"
 _REFERENCE = re.compile(rf"(?:(?P<class>\d+)/)?(?P<obis>{_OBIS})(?::(?P<index>\d+))?")
@@ -87,6 +88,18 @@ def _pause(data: Json) -> Request:
     return ("request/pause", {"minutes": data["minutes"]}) if data["minutes"] else ("request/resume", {})
 
 
+async def _import_history(bridge: BridgeCoordinator, meter: str, data: Json) -> Json:
+    if "recorder" not in bridge.hass.config.components:
+        raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_recorder")
+    now = dt_util.utcnow()
+    start = dt_util.as_utc(data["start"]) if "start" in data else now - timedelta(days=HISTORY_DAYS)
+    end = dt_util.as_utc(data["end"]) if "end" in data else now
+    if not start < end or end - start > timedelta(days=LONGEST):
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_period")
+    done = await bridge.history.fill(meter, start, end, obis=data["obis"], repair=data["repair"])
+    return {"entities": done}
+
+
 def _one_device(value: Any) -> str:
     """The device; a target in YAML makes a list of it."""
     devices = cv.ensure_list(value)
@@ -110,9 +123,16 @@ class Action:
 
     name: str
     schema: VolSchemaType
-    build: Callable[[Json], Request]
+    build: Callable[[Json], Request] | None  # None: not one request, but a fill
     response: SupportsResponse = SupportsResponse.OPTIONAL
     timeout: float = TEST_TIMEOUT
+
+    async def run(self, bridge: BridgeCoordinator, meter: str, data: Json) -> Json:
+        """The answer to a checked call; ApiError."""
+        if self.build is None:
+            return await _import_history(bridge, meter, data)
+        path, request = self.build(data)
+        return await bridge.api.command(meter, path, request, timeout=self.timeout)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -165,6 +185,18 @@ ACTIONS: tuple[Action, ...] = (
         SupportsResponse.ONLY,
         LONG_TIMEOUT,
     ),
+    Action(
+        "import_history",
+        _schema(
+            {
+                vol.Optional("start"): cv.datetime,
+                vol.Optional("end"): cv.datetime,
+                vol.Optional("obis", default=LOAD_PROFILE): reference,
+                vol.Optional("repair", default=False): cv.boolean,
+            }
+        ),
+        None,
+    ),
     Action("set_clock", _schema({vol.Optional("time"): cv.datetime}), _set_clock),
     Action("poll", _schema({vol.Optional("keys"): vol.All(cv.ensure_list, [KEY])}), _poll),
     Action("pause", _schema({vol.Required("minutes"): vol.All(vol.Coerce(int), vol.Range(0, 1440))}), _pause),
@@ -183,9 +215,8 @@ def register_services(hass: HomeAssistant) -> None:
 def _handler(hass: HomeAssistant, action: Action) -> Callable[[ServiceCall], Any]:
     async def handle(call: ServiceCall) -> ServiceResponse:
         meter, bridge = _find_meter(hass, call.data["device_id"])
-        path, data = action.build(dict(call.data))
         try:
-            answer = await bridge.api.command(meter, path, data, timeout=action.timeout)
+            answer = await action.run(bridge, meter, dict(call.data))
         except ApiError as error:
             raise to_exception(error, meter) from error
         return answer if call.return_response else None

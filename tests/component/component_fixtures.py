@@ -28,8 +28,11 @@ def expected_lingering_timers() -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _custom(enable_custom_integrations: None) -> None:
-    """Let Home Assistant find the component."""
+def _custom(request: pytest.FixtureRequest) -> None:
+    """Let Home Assistant find the component; a recorder must be there before Home Assistant is."""
+    if "recorder_mock" in request.fixturenames:
+        request.getfixturevalue("recorder_mock")
+    request.getfixturevalue("enable_custom_integrations")
 
 
 @pytest.fixture(autouse=True)

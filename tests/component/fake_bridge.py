@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -73,6 +74,7 @@ class FakeBridge:
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
         self.health: dict[str, dict[str, Any]] = {}
         self.refuse: dict[str, Refusal] = {}
+        self.profiles: dict[str, dict[str, Any]] = {}  # by OBIS code: ``interval``, ``columns``, ``rows``
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self._private = X25519PrivateKey.generate()
 
@@ -165,6 +167,9 @@ class FakeBridge:
         yield from method(request)
 
     def _meter_verb(self, meter: str, path: str, request: dict[str, Any]) -> Iterator[Any]:
+        if path == "profile" and request.get("obis") in self.profiles:
+            yield _ok(_between(self.profiles[request["obis"]], request))
+            return
         yield _ok({"meter": meter, "path": path, **{k: v for k, v in request.items() if k not in ("id", "timeout")}})
 
     def _on_ping(self, _request: dict[str, Any]) -> Iterator[Any]:
@@ -253,6 +258,12 @@ class FakeBridge:
         self.stored.clear()
         self._private = X25519PrivateKey.generate()
         self.started = "2026-11-23T20:00:00+00:00"
+
+
+def _between(profile: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The compact table, its rows between two times."""
+    first, last = (datetime.fromisoformat(request[name]) for name in ("from", "to"))
+    return {**profile, "rows": [row for row in profile["rows"] if first <= datetime.fromisoformat(row[0]) <= last]}
 
 
 def _ok(data: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_every_translation_key_in_the_code_exists() -> None:
 
 def test_every_repair_has_its_text() -> None:
     keys = {rule.key for rule in METER_RULES}
-    keys |= {"orphan", "removal_failed", "password_refused", "bridge_too_old", "bridge_too_new"}
+    keys |= {"history_jump", "orphan", "removal_failed", "password_refused", "bridge_too_old", "bridge_too_new"}
     assert {path.split(".")[1] for path in ENGLISH if path.startswith("issues.")} == keys
     for rule in METER_RULES:
         assert rule.fixable == (rule.key in FLOWS)
@@ -134,6 +134,7 @@ def test_manifest() -> None:
     assert MANIFEST["domain"] == DOMAIN == COMPONENT.name
     assert MANIFEST["requirements"] == []
     assert MANIFEST["dependencies"] == ["mqtt"]
+    assert MANIFEST["after_dependencies"] == ["recorder"]  # a house without one loads as well
     assert re.fullmatch(r"\d+\.\d+\.\d+", MANIFEST["version"])
     home = {key: MANIFEST[key] for key in ("documentation", "issue_tracker") if key in MANIFEST}
     assert all(address.startswith("https://") for address in home.values())
@@ -144,6 +145,7 @@ def test_manifest() -> None:
         "name",
         "requirements",
         "dependencies",
+        "after_dependencies",
         "version",
         "documentation",
         "issue_tracker",
