@@ -1,11 +1,12 @@
 """Meters read by a dlms-mqtt bridge: set up, changed and repaired from Home Assistant's own pages.
 
-The values themselves come by MQTT discovery; this component makes no entities and no devices.
+The values themselves come by MQTT discovery; this component adds how each meter is, in the language of Home Assistant.
 """
 
 from __future__ import annotations
 
 from homeassistant.components import mqtt
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import config_validation as cv
@@ -15,6 +16,7 @@ from .const import CONF_BASE_TOPIC, DOMAIN, SUBENTRY_METER
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .services import register_services
 
+PLATFORMS = [Platform.SENSOR]
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
@@ -33,6 +35,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DlmsMqttConfigEntry) -> 
     entry.runtime_data = coordinator
     entry.async_on_unload(entry.add_update_listener(_updated))
     await coordinator.start()
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 
 
@@ -41,7 +44,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: DlmsMqttConfigEntry) ->
     flows = hass.config_entries.subentries
     for flow in flows.async_progress_by_handler((entry.entry_id, SUBENTRY_METER)):
         flows.async_abort(flow["flow_id"])
-    return True
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
 async def _updated(hass: HomeAssistant, entry: DlmsMqttConfigEntry) -> None:

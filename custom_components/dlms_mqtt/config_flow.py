@@ -68,7 +68,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._moved(entry)
         if info.get("api") != API_VERSION:
             return self.async_abort(reason="incompatible")
-        self.context["title_placeholders"] = {"name": info["bridge"]}
+        self.context["title_placeholders"] = {"name": str(info.get("name") or info["bridge"])}
         return await self._confirm()
 
     async def _moved(self, entry: ConfigEntry) -> ConfigFlowResult:
@@ -161,7 +161,7 @@ class DlmsMqttConfigFlow(ConfigFlow, domain=DOMAIN):
             if await self._answers(self._base):
                 data = {CONF_BASE_TOPIC: self._base, CONF_BRIDGE: bridge}
                 return self.async_create_entry(
-                    title=bridge,
+                    title=str(self._info.get("name") or bridge),
                     data=data,
                     description="default" if self._info.get("management") else "read_only",
                     description_placeholders={"bridge": bridge},

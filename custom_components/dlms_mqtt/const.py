@@ -8,6 +8,7 @@ CONF_BRIDGE = "bridge"
 CONF_HISTORY = "history"  # days back that gaps are filled from the load profile; absent: not at all
 CONF_METER = "meter"
 SUBENTRY_METER = "meter"
+CONF_FILE = "file"  # of a subentry: the meter stands in the bridge's own configuration file
 DEFAULT_BASE_TOPIC = "dlms_mqtt"
 
 API_VERSION = 1
@@ -25,3 +26,18 @@ TEST_TIMEOUT = 120.0
 LONG_TIMEOUT = 600.0
 
 HISTORY_DAYS = 30
+
+# How a meter is, as the bridge's health says it.
+STATUSES = (
+    "waiting",
+    "ok",
+    "no_answer",
+    "link_down",
+    "association_refused",
+    "password_refused",
+    "locked_out",
+    "security_error",
+    "meter_refused",
+    "paused",
+    "error",
+)

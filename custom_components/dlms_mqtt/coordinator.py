@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import MappingProxyType
+from typing import Any
 
 from awesomeversion import AwesomeVersion, AwesomeVersionException
 from homeassistant.components import mqtt
@@ -26,6 +27,7 @@ from .const import (
     API_VERSION,
     CONF_BASE_TOPIC,
     CONF_BRIDGE,
+    CONF_FILE,
     CONF_METER,
     DOMAIN,
     MINIMUM_BRIDGE,
@@ -34,6 +36,7 @@ from .const import (
 )
 from .errors import details, sentence
 from .history import History
+from .meter_config import outgoing
 from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
 
@@ -56,6 +59,7 @@ class BridgeCoordinator:
         self.online: bool | None = None
         self.busy: set[str] = set()  # meters that a flow is adding or a removal is taking away
         self._known: set[str] = set()
+        self._titles: dict[str, str] = {}  # as they were last taken from the bridge
         self._running = False
         self._ready = asyncio.Event()
         self._unsubscribe: list[CALLBACK_TYPE] = []
@@ -172,8 +176,14 @@ class BridgeCoordinator:
             if self.info.get("started") not in (None, info.get("started")):
                 self.api.give_up("restarted")
             self.info = info
+            self._take_name()
             self._look_ready()
             self.refresh()
+
+    def _take_name(self) -> None:
+        """The hub is called as the bridge is, unless a person gave it a name of its own."""
+        if (name := self.info.get("name")) and self.entry.title == self.api.bridge:
+            self.hass.config_entries.async_update_entry(self.entry, title=str(name))
 
     @callback
     def _on_health(self, message: ReceiveMessage) -> None:
@@ -212,30 +222,60 @@ class BridgeCoordinator:
         return {key: sub for key, sub in self.entry.subentries.items() if sub.subentry_type == SUBENTRY_METER}
 
     def _sync_subentries(self) -> None:
-        present = {str(sub.unique_id): sub for sub in self._meters().values()}
-        self._known = set(present)
-        entries = self.hass.config_entries
-        for meter, name in self.managed.items():
-            if meter in self.busy:
-                continue
-            if meter in present:
-                entries.async_update_subentry(self.entry, present[meter], title=name)
-            else:
-                self._known.add(meter)
-                data = MappingProxyType({CONF_METER: meter})
-                entries.async_add_subentry(
-                    self.entry,
-                    ConfigSubentry(data=data, subentry_type=SUBENTRY_METER, title=name, unique_id=meter),
-                )
+        self._known = set(self._by_meter())
+        for meter, row in self.meters.items():
+            if meter not in self.busy:
+                self._sync_subentry(meter, str(row.get("name") or meter), bool(row.get("managed")))
+        for meter, subentry in self._by_meter().items():
+            if meter not in self.meters and subentry.data.get(
+                CONF_FILE
+            ):  # taken out of the file: nothing of it is ours
+                self._known.discard(meter)
+                self.hass.config_entries.async_remove_subentry(self.entry, subentry.subentry_id)
+
+    def _sync_subentry(self, meter: str, name: str, managed: bool) -> None:
+        """Each change calls the update listeners, and so us again, at once: what is there is looked up anew."""
+        entries, file = self.hass.config_entries, {} if managed else {CONF_FILE: True}
+        self._titles[meter] = name
+        self._known.add(meter)
+        if present := self._by_meter().get(meter):
+            kept = {key: value for key, value in present.data.items() if key != CONF_FILE}
+            entries.async_update_subentry(self.entry, present, title=name, data={**kept, **file})
+            return
+        data = MappingProxyType({CONF_METER: meter, **file})
+        subentry = ConfigSubentry(data=data, subentry_type=SUBENTRY_METER, title=name, unique_id=meter)
+        entries.async_add_subentry(self.entry, subentry)
+
+    def _by_meter(self) -> dict[str, ConfigSubentry]:
+        return {str(subentry.unique_id): subentry for subentry in self._meters().values()}
 
     @callback
     def subentries_changed(self) -> None:
-        """A person added or removed a subentry: a removed one is removed from the bridge too."""
-        gone = self._known - {str(sub.unique_id) for sub in self._meters().values()}
-        for meter in gone & set(self.managed):
-            self.busy.add(meter)
-            self.entry.async_create_background_task(self.hass, self._remove(meter), f"{DOMAIN} remove {meter}")
+        """A person renamed, added or removed a subentry: the bridge follows."""
+        there = {str(sub.unique_id): sub.title for sub in self._meters().values()}
+        for meter in (self._known - there.keys()) & set(self.managed):
+            self._work(meter, self._remove(meter), "remove")
+        for meter, title in there.items():
+            if self._titles.get(meter, title) != title and self.can_change(meter) and meter not in self.busy:
+                self._work(meter, self._rename(meter, title), "rename")
         self.refresh()
+
+    def _work(self, meter: str, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.busy.add(meter)
+        self.entry.async_create_background_task(self.hass, work, f"{DOMAIN} {name} {meter}")
+
+    async def _rename(self, meter: str, title: str) -> None:
+        """The bridge's name is the meter's; where it does not take it, the old one comes back."""
+        try:
+            config = await self.meter_config(meter)
+            request = {CONF_METER: meter, "config": outgoing({**config, "name": title})}
+            await self.api.request("meter/update", request)
+            self.remember(meter, title)
+        except ApiError as error:
+            _LOGGER.warning("%s could not be renamed: %s", meter, error)
+        finally:
+            self.busy.discard(meter)
+            self.refresh()
 
     async def _remove(self, meter: str) -> None:
         name = self.managed[meter]
@@ -278,7 +318,7 @@ class BridgeCoordinator:
     def _orphans(self) -> Iterator[Problem]:
         for subentry in self._meters().values():
             meter = str(subentry.unique_id)
-            if meter not in self.managed and meter not in self.busy:
+            if meter not in self.meters and meter not in self.busy:
                 names = {"meter": subentry.title, "bridge": self.api.bridge}
                 yield Problem("orphan", meter, names, fixable=True, data=subentry.subentry_id)
 

@@ -106,6 +106,12 @@ async def in_words(hass: HomeAssistant, path: str, fallback: str) -> str:
     return texts.get(f"component.{DOMAIN}.{path}", fallback)
 
 
+async def in_sentence(hass: HomeAssistant, error: ApiError) -> str:
+    """What went wrong and what to do, in the language of Home Assistant."""
+    text = await in_words(hass, f"config_subentries.meter.error.{sentence(error)}", error.message)
+    return text.format_map(details(error))
+
+
 def local_time(value: Any) -> str:
     """A time of the bridge as people read it, in Home Assistant's zone."""
     moment = dt_util.parse_datetime(str(value))

@@ -131,6 +131,13 @@ def _preset_label(row: Mapping[str, Any]) -> str:
     return name if manufacturer.lower() in name.lower() else f"{manufacturer} {name}"
 
 
+_HISTORY: dict[vol.Required | vol.Optional, Any] = {
+    vol.Required("history", default=False): BooleanSelector(),
+    vol.Optional("history_days", default=HISTORY_DAYS): number(1, 3660, "d"),
+}
+HISTORY_SCHEMA = vol.Schema(_HISTORY)
+
+
 def items_schema(objects: Iterable[Json]) -> vol.Schema:
     """The meter's own objects to tick, the interval, a second interval for a few of them, and its history."""
     options = [SelectOptionDict(value=reference(row), label=object_label(row)) for row in objects]
@@ -141,7 +148,6 @@ def items_schema(objects: Iterable[Json]) -> vol.Schema:
             vol.Optional("fast_every"): INTERVAL,
             vol.Optional("fast_items"): several,
             vol.Required("items"): several,
-            vol.Required("history", default=False): BooleanSelector(),
-            vol.Optional("history_days", default=HISTORY_DAYS): number(1, 3660, "d"),
+            **_HISTORY,
         }
     )

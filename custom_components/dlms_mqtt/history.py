@@ -1,7 +1,7 @@
-"""The hours that Home Assistant missed, asked of the meters' load profiles and put into the live sensors' statistics.
+"""The hours that Home Assistant missed, asked of the meters' load profiles, put into the live sensors' statistics.
 
-The recorder is the memory: what has its row is not asked for again, so a fill may end anywhere and go on later. What was
-asked and is not in the profile is remembered until Home Assistant stops. The bridge lets live values go first.
+The recorder is the memory: what has its row is not asked for again, so a fill may end anywhere and go on later. What
+was asked and is not in the profile is remembered until Home Assistant stops. The bridge lets live values go first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ from homeassistant.util import dt as dt_util
 
 from .api import ApiError, Json
 from .const import CONF_HISTORY, DOMAIN, LONG_TIMEOUT
-from .history_plan import HOUR, SETTLED, TOLERANCE, Gap, Series, absent, compiled_until, integrate, plan, read_table, repeated
+from .history_plan import (
+    HOUR,
+    SETTLED,
+    TOLERANCE,
+    Gap,
+    Series,
+    absent,
+    compiled_until,
+    integrate,
+    plan,
+    read_table,
+    repeated,
+)
 from .problems import Problem
 
 if TYPE_CHECKING:
@@ -132,9 +144,9 @@ class History:
         obis: str = LOAD_PROFILE,
         repair: bool = False,
     ) -> Json:
-        """Ask for what is missing and import it; by entity what was done. ``repair``: sums that fell are raised. ApiError.
+        """Ask for what is missing and import it; by entity what was done. ApiError.
 
-        ``last`` says the same to the diagnostics.
+        ``repair``: sums that started anew are raised. ``last`` says the same to the diagnostics.
         """
         async with self._lock:
             self._tell(meter, {"done": 0, "total": 0})
@@ -252,7 +264,7 @@ class History:
 def _wanted(
     sensors: Iterable[Sensor], profile: _Profile, known: dict[str, Statistic], start: datetime, until: datetime
 ) -> set[datetime]:
-    """Hours without a row in any statistic that the profile can fill, and hours in which every one only repeats a row."""
+    """Hours without a row in any statistic that the profile can fill, or with a mere repetition in all of them."""
     keys = profile.series.keys()
     useful = [
         known[sensor.entity_id].rows
@@ -283,6 +295,10 @@ def sensors_of(hass: HomeAssistant, meter: str) -> Iterator[Sensor]:
     for entry in hass.config_entries.async_entries(mqtt.DOMAIN):
         for row in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id):
             kind = (row.capabilities or {}).get("state_class")
-            if row.domain == Platform.SENSOR and row.unique_id.startswith(prefix) and kind in _SUMS and not row.disabled:
+            if (
+                row.domain == Platform.SENSOR
+                and row.unique_id.startswith(prefix)
+                and kind in _SUMS
+                and not row.disabled
+            ):
                 yield Sensor(row.unique_id.removeprefix(prefix), row.entity_id, kind == "total_increasing")
-

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 from .api import Json, as_rows
@@ -92,7 +92,7 @@ def _column(column: Json, interval: Any) -> tuple[str, str, float | None] | None
     """Key, unit and factor (None for a register) of a column; None for one that holds no energy."""
     groups = [int(group) for group in re.findall(r"\d+", str(column.get("obis")))]
     unit = str(column.get("unit") or "")
-    if len(groups) < 5 or unit not in _ENERGY_OF and groups[3] != _REGISTER:
+    if len(groups) < 5 or (unit not in _ENERGY_OF and groups[3] != _REGISTER):
         return None
     if groups[3] == _REGISTER:
         return str(column.get("key")), unit, None
@@ -151,15 +151,11 @@ def absent(existing: Iterable[Row], first: datetime, until: datetime) -> set[dat
 
 def repeated(existing: Sequence[Row]) -> set[datetime]:
     """The hours whose row only repeats the row before: nothing was used, or Home Assistant was down."""
-    return {row.start for before, row in _pairs(existing) if _repeats(before, row)}
+    return {row.start for before, row in pairwise(existing) if _repeats(before, row)}
 
 
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def _pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
-    return zip(rows, rows[1:], strict=False)
 
 
 def _repeats(before: Row, row: Row) -> bool:
@@ -171,7 +167,7 @@ def _true(existing: Sequence[Row], counted: Callable[[Row], bool]) -> list[Row]:
 
     The recorder compiles such rows for the hours in which Home Assistant itself was down.
     """
-    stale = {row.start for before, row in _pairs(existing) if _repeats(before, row) and counted(row)}
+    stale = {row.start for before, row in pairwise(existing) if _repeats(before, row) and counted(row)}
     return [row for row in existing if row.start not in stale]
 
 
@@ -186,7 +182,9 @@ def _anchors(existing: Iterable[Row], latest: Row | None) -> list[Row]:
 # Increments become registers
 
 
-def integrate(increments: Mapping[datetime, float], existing: Sequence[Row], latest: Row | None) -> dict[datetime, float]:
+def integrate(
+    increments: Mapping[datetime, float], existing: Sequence[Row], latest: Row | None
+) -> dict[datetime, float]:
     """Registers for the missing hours, counted on from the row before each hole (before the first: back from it)."""
     ends = sorted(increments)
     sums = list(accumulate((increments[end] for end in ends), initial=0.0))
@@ -252,7 +250,8 @@ def _fell(value: float, below: float, rising: bool) -> bool:
 def _before(right: Row, part: Mapping[datetime, float], rising: bool) -> Gap:
     """Backwards from the first live row."""
     base, above, rows = right.base, right.state, []
-    for start, value in reversed(part.items()):
+    for start in reversed(list(part)):
+        value = part[start]
         if _fell(above, value, rising):
             base += value
         above = value

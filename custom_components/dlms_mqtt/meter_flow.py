@@ -18,8 +18,9 @@ from homeassistant.helpers import device_registry as dr
 from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN, HISTORY_DAYS, LONG_TIMEOUT, TEST_TIMEOUT
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
-from .errors import LINE_FAULTS, details, in_words, sentence
+from .errors import LINE_FAULTS, details, in_sentence, in_words, sentence
 from .forms import (
+    HISTORY_SCHEMA,
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
     access_schema,
@@ -181,8 +182,7 @@ class MeterFlow(ConfigSubentryFlow):
         names, causes = failure.detail.get("names"), failure.detail.get("causes")
         rows = list(zip(names, causes, strict=False)) if isinstance(names, list) and isinstance(causes, list) else []
         if not rows:
-            text = await in_words(self.hass, f"config_subentries.meter.error.{sentence(failure)}", failure.message)
-            return text.format_map(details(failure))
+            return await in_sentence(self.hass, failure)
         told = [await in_words(self.hass, f"selector.find_cause.options.{name}", str(cause)) for name, cause in rows]
         return "\n".join(f"- {text}" for text in told)
 
@@ -320,8 +320,18 @@ class MeterFlow(ConfigSubentryFlow):
         self._config["read"] = build_read(read, self._objects, fields["items"], quick, fast_every)
         if fields.get("every"):
             self._config["every"] = f"{fields['every']:.0f}s"
+        self._take_history(fields)
+
+    def _take_history(self, fields: dict[str, Any]) -> None:
         days = int(fields.get("history_days") or HISTORY_DAYS)
         self._history = {CONF_HISTORY: days} if fields.get("history") else {}
+
+    def _keep_history(self) -> None:
+        """What the subentry keeps beside the bridge's own configuration."""
+        subentry = self._get_reconfigure_subentry()
+        data = {key: value for key, value in subentry.data.items() if key != CONF_HISTORY}
+        data |= self._history or {}
+        self.hass.config_entries.async_update_subentry(self._get_entry(), subentry, data=data)
 
     def _history_days(self) -> int:
         """As the person chose it; for a new meter, where it has a load profile."""
@@ -348,9 +358,7 @@ class MeterFlow(ConfigSubentryFlow):
         await self._bridge.api.request("meter/update", self._request)
         self._bridge.remember(self._meter, self._config.get("name") or self._meter)
         if self._history is not None:
-            data = {CONF_METER: self._meter, **self._history}
-            subentry = self._get_reconfigure_subentry()
-            self.hass.config_entries.async_update_subentry(self._get_entry(), subentry, data=data)
+            self._keep_history()
         return self.async_abort(reason="reconfigure_successful")  # the subentry follows the bridge
 
     async def _add(self) -> SubentryFlowResult:
@@ -393,15 +401,31 @@ class MeterFlow(ConfigSubentryFlow):
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """What shall be changed?"""
-        if reason := self._obstacle():
+        if (reason := self._obstacle()) and reason != "management_off":
             return self.async_abort(reason=reason)
         self._meter = str(self._get_reconfigure_subentry().unique_id)
+        if self._meter not in self._bridge.managed:
+            return await self.async_step_history()
+        if reason:
+            return self.async_abort(reason=reason)
         try:
             self._before = await self._bridge.meter_config(self._meter)
         except ApiError as error:
             return self.async_abort(reason="no_configuration", description_placeholders=details(error))
         self._config = masked(self._before)
         return self.async_show_menu(step_id="reconfigure", menu_options=["objects", "access", "line"])
+
+    async def async_step_history(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Of a meter that stands in the bridge's own file only this is ours to change."""
+        if user_input is not None:
+            self._take_history(user_input)
+            self._keep_history()
+            return self.async_abort(reason="reconfigure_successful")
+        days = self._history_days()
+        shown = {"history": bool(days), "history_days": days or HISTORY_DAYS}
+        return self.async_show_form(
+            step_id="history", data_schema=self.add_suggested_values_to_schema(HISTORY_SCHEMA, shown)
+        )
 
     async def async_step_line(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """The meter moved to another line."""

@@ -1,4 +1,4 @@
-"""The recorder's side of a history: which statistics a meter's live sensors have, their rows, and what is added to them.
+"""The recorder's side of a history: the statistics that a meter's live sensors have, and what is added to them.
 
 Nothing here is imported in a house without a recorder.
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.db_schema import StatisticsRuns
 from homeassistant.components.recorder.models import StatisticMetaData
 from homeassistant.components.recorder.statistics import (
@@ -20,8 +19,8 @@ from homeassistant.components.recorder.statistics import (
     get_metadata,
     statistics_during_period,
 )
-from homeassistant.components.recorder.util import session_scope
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.recorder import get_instance, session_scope
 from sqlalchemy import func
 
 from .history_plan import Gap, Row

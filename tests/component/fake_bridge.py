@@ -69,6 +69,7 @@ class FakeBridge:
         self.api = 1
         self.version = "0.1.0"
         self.started = "2026-11-22T20:00:00+00:00"
+        self.name = ""
         self.silent = False
         self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
@@ -89,6 +90,7 @@ class FakeBridge:
             "api": self.api,
             "version": self.version,
             "bridge": self.bridge,
+            **({"name": self.name} if self.name else {}),
             "started": self.started,
             "management": self.management,
             "meters": [{"id": meter, "name": config.get("name", meter), "managed": own} for meter, config, own in rows],

@@ -116,14 +116,64 @@ async def test_meters_of_the_bridge_become_subentries(
     have(bridge, "cellar")
     bridge.yaml["garden"] = {"name": "Garden", "connection": {}}
     await tell(hass, broker, bridge)
-    assert subentries(entry) == {"house": "House", "cellar": "Cellar"}
+    assert subentries(entry) == {"house": "House", "cellar": "Cellar", "garden": "Garden"}
     have(bridge, name="Home")
     await tell(hass, broker, bridge)
-    assert subentries(entry) == {"house": "Home", "cellar": "Cellar"}
+    assert subentries(entry) == {"house": "Home", "cellar": "Cellar", "garden": "Garden"}
     assert await hass.config_entries.async_reload(entry.entry_id)
     await settle(hass)
-    assert subentries(entry) == {"house": "Home", "cellar": "Cellar"}
+    assert subentries(entry) == {"house": "Home", "cellar": "Cellar", "garden": "Garden"}
     assert not issues(hass)
+
+
+async def test_a_meter_of_the_bridges_own_file(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """It is shown, comes back when it is deleted here, moves with the bridge, and goes when it leaves the file."""
+    bridge.yaml["garden"] = {"name": "Garden", "connection": {}}
+    await tell(hass, broker, bridge)
+    (subentry,) = entry.subentries.values()
+    assert dict(subentry.data) == {"meter": "garden", "file": True}
+    hass.config_entries.async_remove_subentry(entry, subentry.subentry_id)
+    await settle(hass)
+    assert subentries(entry) == {"garden": "Garden"}
+    assert not [verb for verb, _ in bridge.requests if verb == "meter/remove"]
+    bridge.stored["garden"] = bridge.yaml.pop("garden")
+    await tell(hass, broker, bridge)
+    assert [dict(row.data) for row in entry.subentries.values()] == [{"meter": "garden"}]
+    bridge.yaml["garden"] = bridge.stored.pop("garden")
+    await tell(hass, broker, bridge)
+    del bridge.yaml["garden"]
+    await tell(hass, broker, bridge)
+    assert not subentries(entry)
+    assert not issues(hass)
+
+
+async def test_renaming_here_renames_the_meter(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    have(bridge)
+    await tell(hass, broker, bridge)
+    (subentry,) = entry.subentries.values()
+    hass.config_entries.async_update_subentry(entry, subentry, title="Cellar")
+    await settle(hass)
+    assert bridge.stored["house"]["name"] == "Cellar"
+    assert subentries(entry) == {"house": "Cellar"}
+    bridge.refuse["meter/update"] = Refusal("busy")
+    hass.config_entries.async_update_subentry(entry, subentry, title="Attic")
+    await settle(hass)
+    assert subentries(entry) == {"house": "Cellar"}
+
+
+async def test_the_hub_is_called_as_the_bridge_is(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    bridge.name = "Meters of the cellar"
+    await tell(hass, broker, bridge)
+    assert entry.title == "Meters of the cellar"
+    hass.config_entries.async_update_entry(entry, title="Mine")
+    await tell(hass, broker, bridge)
+    assert entry.title == "Mine"
 
 
 async def test_an_orphan_raises_a_repair_that_vanishes(

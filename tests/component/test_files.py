@@ -14,10 +14,11 @@ from homeassistant.helpers.selector import validate_selector
 from homeassistant.util.yaml import load_yaml
 
 from custom_components.dlms_mqtt.api import ApiError
-from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, MINIMUM_BRIDGE
+from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, MINIMUM_BRIDGE, STATUSES
 from custom_components.dlms_mqtt.errors import CAUSES, CODES, sentence
 from custom_components.dlms_mqtt.problems import METER_RULES
 from custom_components.dlms_mqtt.repairs import FLOWS
+from custom_components.dlms_mqtt.sensor import FILLS
 from custom_components.dlms_mqtt.services import ACTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,22 @@ def test_actions_their_selectors_texts_and_icons() -> None:
         assert f"services.{action.name}.description" in ENGLISH
     device = described["read"]["fields"]["device_id"]["selector"]["device"]["filter"]
     assert device == [{"integration": "mqtt", "model_id": "DLMS"}]
+
+
+def test_entities_their_states_and_icons() -> None:
+    icons = json.loads((COMPONENT / "icons.json").read_text())["entity"]["sensor"]
+    for key, states in {"meter_status": STATUSES, "meter_history": FILLS}.items():
+        root = f"entity.sensor.{key}."
+        assert f"{root}name" in ENGLISH
+        assert {path for path in ENGLISH if path.startswith(f"{root}state.")} == {
+            f"{root}state.{name}" for name in states
+        }
+        assert icons[key]["default"].startswith("mdi:")
+        assert set(icons[key].get("state", {}).values()).isdisjoint({icons[key]["default"]})
+    source = (ROOT / "dlms_mqtt" / "bridge" / "homeassistant" / "entities.py").read_text()
+    told = re.search(r"^STATUS = \((.*?)\)", source, re.M | re.S)
+    assert told
+    assert set(re.findall(r'"(\w+)"', told[1])) == set(STATUSES)  # those of the bridge
 
 
 def test_manifest() -> None:

@@ -143,15 +143,19 @@ async def test_add_by_preset(hass: HomeAssistant, broker: Broker, bridge: FakeBr
     )
     assert not any("12345678" in line for line in broker.published)
 
-    # The last page leads to the device that MQTT discovery made; the component itself made nothing.
+    # The last page leads to the device that MQTT discovery made; the component's own leads there too.
     device = dr.async_get(hass).async_get(result["description_placeholders"]["url"].rsplit("/", 1)[1])
     assert device is not None
     assert ("mqtt", "dlms_mqtt_house-meter") in device.identifiers
     assert result["description"] == "device"
-    entities = er.async_get(hass).entities.values()
-    assert {entity.platform for entity in entities} == {"mqtt"}
-    assert not er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
-    assert not dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    await settle(hass)
+    (own,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert own.configuration_url == f"homeassistant://config/devices/device/{device.id}"
+    entities = er.async_entries_for_device(er.async_get(hass), own.id, include_disabled_entities=True)
+    assert {entity.unique_id for entity in entities} == {
+        "main_house-meter_meter_status",
+        "main_house-meter_meter_history",
+    }
 
 
 async def test_find_it_for_me(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
@@ -487,9 +491,12 @@ async def test_when_meters_cannot_be_changed(
 
 async def test_change_items(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     result = await choose(hass, await reconfigure(hass, house), "objects")
-    assert suggested(result) == {"items": ALL[:2], "every": 60, "fast_items": [ALL[1]], "fast_every": 10}
-    result = await go(hass, result, {"items": ALL, "every": 120})
+    shown = {"items": ALL[:2], "every": 60, "fast_items": [ALL[1]], "fast_every": 10}
+    assert suggested(result) == {**shown, "history": False, "history_days": 30}
+    result = await go(hass, result, {"items": ALL, "every": 120, "history": True, "history_days": 7})
     assert result["reason"] == "reconfigure_successful"
+    (subentry,) = house.subentries.values()
+    assert dict(subentry.data) == {"meter": "house", "history": 7}
     stored = bridge.stored["house"]
     assert stored["every"] == "120s"
     assert stored["read"] == {
@@ -499,6 +506,33 @@ async def test_change_items(hass: HomeAssistant, bridge: FakeBridge, house: Mock
     }
     assert stored["connection"]["password"] == "text:secret"
     assert stored["allow"] == ["write"]
+
+
+async def test_the_history_of_a_meter_with_a_load_profile(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    profile = {"obis": "1.0.99.1.0.255", "class": 7, "attribute": 2, "name": "Load profile"}
+    with patch("fake_bridge.OBJECTS", [*OBJECTS, profile]):
+        result = await go(hass, await to_access(hass, entry), ACCESS)
+    assert suggested(result)["history"] is True
+    result = await go(hass, result, {"items": ALL[:1], "history": True})
+    assert dict(result["data"]) == {"meter": "house-meter", "history": 30}
+
+
+async def test_the_history_of_a_meter_of_the_bridges_own_file(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """The one thing that is ours to change, without management too."""
+    bridge.yaml["garden"] = {"name": "Garden", "connection": {}}
+    bridge.management = False
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    for fields, kept in (({"history": True, "history_days": 5}, {"history": 5}), ({"history": False}, {})):
+        result = await reconfigure(hass, entry)
+        assert result["step_id"] == "history"
+        assert (await go(hass, result, fields))["reason"] == "reconfigure_successful"
+        (subentry,) = entry.subentries.values()
+        assert dict(subentry.data) == {"meter": "garden", "file": True, **kept}
 
 
 async def test_change_name_and_password(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
