@@ -24,6 +24,7 @@ SECTIONS = {
     "imports": "a fresh interpreter",
     "line": "a paced line of 9600 baud",
     "find": "finding an unknown meter",
+    "library": "six everyday tasks as a program has them, and 1,000 meters read once",
     "bridge": "the bridge: 200 meters on one core, and one beside paho-mqtt and pyserial",
 }
 

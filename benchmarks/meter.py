@@ -11,6 +11,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import names, samples
@@ -18,6 +19,7 @@ from dlms_mqtt.protocol.acse.messages import Aare, ApplicationContext, Associati
 from dlms_mqtt.protocol.acse.names import Diagnostic, DiagnosticSource, ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.initiate import InitiateResponse
 from dlms_mqtt.protocol.axdr.data import encode
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Received, Side
@@ -47,6 +49,9 @@ def values(rows: int = 1000, objects: int = 300) -> dict[bytes, bytes]:
         association(7, samples.PROFILE, 3): samples.capture_objects(),
         association(7, samples.PROFILE, 4): encode(samples.u32(900)),
     }
+    table[association(8, Obis(names.CLOCK), 2)] = encode(
+        samples.octets(DateTime.from_datetime(datetime.now(UTC)).encode())
+    )
     for index, obis in enumerate(samples.REGISTERS):
         table[association(3, obis, 2)] = encode(samples.u32(names.FIRST + index))
         table[association(3, obis, 3)] = encode(samples.scaler_unit())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from dlms_mqtt.library.connection import Connection
     from dlms_mqtt.library.gurux import GuruxDevice, read_gurux
-    from dlms_mqtt.library.meter import Meter
+    from dlms_mqtt.library.meter import Meter, read_all
     from dlms_mqtt.library.pushes import Decoded, Push, decode, listen
     from dlms_mqtt.library.results import ClockDrift, MeterObject, Profile, Reading
     from dlms_mqtt.library.search import Finding, find
@@ -41,7 +41,7 @@ _HOMES = {
     ),
     "library.connection": ("Connection",),
     "library.gurux": ("GuruxDevice", "read_gurux"),
-    "library.meter": ("Meter",),
+    "library.meter": ("Meter", "read_all"),
     "library.pushes": ("Decoded", "Push", "decode", "listen"),
     "library.results": ("ClockDrift", "MeterObject", "Profile", "Reading"),
     "library.search": ("Finding", "find"),
@@ -69,6 +69,7 @@ __all__ = [
     "decode",
     "find",
     "listen",
+    "read_all",
     "read_gurux",
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -37,9 +37,9 @@ from dlms_mqtt.library.results import (
     Profile,
     Reading,
     clock_drift,
+    failed,
     profile,
     reading,
-    refusal,
     value_of,
 )
 from dlms_mqtt.library.values import argument_of, type_named, written
@@ -249,7 +249,7 @@ class Meter:
 
     def _reading(self, attribute: AttributeDescriptor, answer: Measured | MeterRefused, now: datetime) -> Reading:
         if isinstance(answer, MeterRefused):
-            return refusal(attribute, answer, now)
+            return failed(attribute, answer, now)
         return reading(answer, now, self._zone, self._sense)
 
     async def _attributes(self, client: DlmsClient, wanted: Sequence[Named]) -> list[AttributeDescriptor | Reading]:
@@ -262,7 +262,7 @@ class Meter:
             if isinstance(class_id, MeterRefused):
                 number = DEFAULT_ATTRIBUTE if reference.number is None else reference.number
                 nowhere = AttributeDescriptor(reference.class_id or 0, reference.obis, number)
-                found.append(refusal(nowhere, class_id, datetime.now(UTC)))
+                found.append(failed(nowhere, class_id, datetime.now(UTC)))
             else:
                 found.append(AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id)))
         return found
@@ -403,6 +403,38 @@ class Meter:
 
     def _aware(self, moment: datetime | None) -> datetime | None:
         return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=self._zone)
+
+
+async def read_all(meters: Iterable[Meter], /, *wanted: Named, at_once: int = 500) -> list[list[Reading]]:
+    """Read the same objects of many meters: each is opened, read and closed, ``at_once`` of them at a time.
+
+    One list for each meter, in order, with a Reading for each object; where a meter could not be read, all of them
+    have the ``error``. Meters on one serial line take turns only by ``at_once=1``. ValueError for what is no object.
+    """
+    places = asyncio.Semaphore(at_once)
+
+    async def read(meter: Meter) -> list[Reading]:
+        async with places:
+            try:
+                async with meter:
+                    return await meter.read([str(item) for item in wanted])
+            except DlmsMqttError as error:
+                return [failed(attribute, error, _now()) for attribute in nowhere]
+
+    nowhere = [_unasked(item) for item in wanted]
+    return list(await asyncio.gather(*map(read, meters)))
+
+
+def _unasked(item: Named) -> AttributeDescriptor:
+    """What was wanted of a meter that could not be asked for the class. ValueError."""
+    from dlms_mqtt.cosem.catalogue import default_class
+    from dlms_mqtt.meter.catalogue.reference import object_of
+
+    with value_errors():
+        reference = object_of(str(item))
+    return AttributeDescriptor(
+        reference.class_id or default_class(reference.obis) or 0, reference.obis, reference.number or DEFAULT_ATTRIBUTE
+    )
 
 
 def _now() -> datetime:

@@ -15,7 +15,7 @@ from dlms_mqtt.client.procedures.profile import Profile as RawProfile
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import MeterRefused
+from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, CaptureObject
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
@@ -55,7 +55,7 @@ class Reading(JsonResult):
     unit: str
     raw: Any
     time: datetime
-    error: MeterRefused | None = None
+    error: DlmsMqttError | None = None
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Reading(JsonResult):
             "unit": self.unit or None,
             "raw": plain(self.raw),
             "time": self.time.isoformat(timespec="seconds"),
-        } | ({"error": error.name or "refused", "message": error.message} if error else {})
+        } | ({"error": _code(error), "message": error.told} if error else {})
 
 
 def reading(measured: Measured, now: datetime, zone: tzinfo | None, sense: int = -1) -> Reading:
@@ -93,8 +93,14 @@ def reading(measured: Measured, now: datetime, zone: tzinfo | None, sense: int =
     )
 
 
-def refusal(attribute: AttributeDescriptor, error: MeterRefused, now: datetime) -> Reading:
-    """The meter said no."""
+def _code(error: DlmsMqttError) -> str:
+    """A short word: the standard's, else that of the exception (``connect-failed``)."""
+    kind = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in type(error).__name__)
+    return getattr(error, "name", "") or kind.lstrip("-")
+
+
+def failed(attribute: AttributeDescriptor, error: DlmsMqttError, now: datetime) -> Reading:
+    """The meter said no, or was not there."""
     return Reading(attribute.obis, attribute.class_id, attribute.attribute, None, "", None, now, error)
 
 

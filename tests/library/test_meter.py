@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt import AccessRefused, AuthenticationRefused, Meter, MeterRefused
+from dlms_mqtt import AccessRefused, AuthenticationRefused, Meter, MeterRefused, read_all
 from dlms_mqtt.errors import ConnectionLost, LocalProtocolError, TransportError
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import KEYS, TcpServer, household, serve_tcp
 from dlms_mqtt.simulator import Meter as SimulatedMeter
 from tests.client.our_meter import OurMeter
+from tests.free_port import free_port
 
 READER: Any = {"client": 32, "password": "12345678"}
 MANAGER: Any = {"client": 17}
@@ -267,6 +268,21 @@ async def test_a_cancelled_opening_leaves_nothing_open(server: TcpServer) -> Non
                 await meter.read(ENERGY)
         await meter.close()
     await nobody(server)
+
+
+async def test_many_meters_at_once(line: str) -> None:
+    away = Meter(f"tcp://127.0.0.1:{free_port()}")
+    refused = Meter(line, client=32, password="wrong")
+    good = [Meter(line, **READER) for _ in range(5)]
+    first, *found = await read_all([away, *good, refused], "energy_import", "1/0-0:200.9.9", at_once=3)
+    assert [reading.error is not None for reading in first] == [True, True]
+    assert first[0].as_dict()["error"] == "connect-failed"
+    for energy, nothing in found[:5]:
+        assert energy.unit == "Wh"
+        assert nothing.error is not None
+    assert isinstance(found[5][0].error, AuthenticationRefused)
+    with pytest.raises(ValueError, match="no object"):
+        await read_all(good, "?")
 
 
 # -- a line that goes away --------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ NAMES = {
     "dlms_mqtt": """
         AccessRefused AuthenticationRefused ClockDrift Connection Decoded DlmsMqttError Finding GuruxDevice Meter
         MeterObject MeterRefused Profile ProtocolError Push Reading SyncMeter TransportError decode find listen
-        read_gurux
+        read_all read_gurux
     """,
     "dlms_mqtt.client": """
         ConnectionSettings DlmsClient Measured Store parse_settings read_clock read_objects read_profile
