@@ -46,7 +46,7 @@ def ciphered(port: int, counter: int) -> Any:
 
     security = SecurityContext(KEY, AUTHENTICATION_KEY, client_system_title=TITLE, invocation_counter=counter)
     with DlmsClient.tcp(HOST, port, client_sap=1, mechanism=5, security=security) as meter:
-        return meter.get_register("1.0.1.7.0.255").raw
+        return meter.get("1.0.1.7.0.255", 3, 2).value
 
 
 def push(data: bytes) -> Any:
