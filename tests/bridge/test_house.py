@@ -458,6 +458,32 @@ async def test_a_meter_that_pushes_on_its_own_line(mosquitto, tmp_path):
     server.close()
 
 
+async def test_what_is_said_of_pushed_values_asks_nothing(mosquitto, tmp_path):
+    heard = bytearray()
+
+    async def speak(reader, writer):
+        writer.write(_push(750))
+        while data := await reader.read(100):
+            heard.extend(data)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    text = f"""
+  house:
+    connection: {{tcp: '127.0.0.1:{server.sockets[0].getsockname()[1]}'}}
+    push: {{listen: connection, every: 10s}}
+    read:
+      also:
+        - {{obis: 1.0.1.7.0.255, name: Drawn power, transform: value * 2}}
+"""
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.meter("value/power_import") == "1500")
+        device = home.seen.json("homeassistant/device/dlms_mqtt_house/config")
+        assert device["components"]["sensor_power_import"]["name"] == "Drawn power"
+    server.close()
+    assert not heard
+
+
 async def test_a_meter_is_found(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "", "management: true") as home:
         body = {"line": {"tcp": f"127.0.0.1:{meter.port}"}}

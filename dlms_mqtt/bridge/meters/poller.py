@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -112,10 +113,13 @@ class MeterTask:
 
     @property
     def only_speaks(self) -> bool:
-        """Is its line only listened to (``listen: connection``, and nothing said about reading)?"""
-        push, read = self.config.push, self.config.read
-        said = (read != Read() and read.set != "none") or bool(read.also) or bool(self.config.profiles)
-        return push is not None and push.listen == "connection" and not said
+        """Is its line only listened to: ``listen: connection``, and neither a set to read nor profiles asked for?
+
+        ``read.also`` describes what is pushed (name, unit, scaler, transform) and asks nothing.
+        """
+        push, read = self.config.push, replace(self.config.read, also=())
+        asks = (read != Read() and read.set != "none") or bool(self.config.profiles)
+        return push is not None and push.listen == "connection" and not asks
 
     async def _clock_set(self) -> None:
         """No reading is stamped before the system's clock is set."""
