@@ -17,7 +17,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config.load import Loaded, Presets
 from dlms_mqtt.bridge.config.sections import Config
-from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier, bridge_payload
+from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
 from dlms_mqtt.bridge.meters.association import CLOCK_SET
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, signature
@@ -28,6 +28,7 @@ from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.publisher import Publisher
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
+from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag, take_over
 from dlms_mqtt.bridge.presence.leftovers import Former
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
@@ -68,7 +69,15 @@ class Bridge:
         self.taken = ""
         self._refused: dict[str, str] = {}  # meters that another bridge holds
         self._told: Any = None  # what the last health message said
-        self.topics = Topics(config.mqtt.base_topic, config.bridge.id, config.mqtt.discovery.prefix)
+        self._aliases = aliases(config.meters)
+        take_over(self.store, self._aliases.items())
+        self.topics = Topics(
+            config.mqtt.base_topic,
+            config.bridge.id,
+            config.mqtt.discovery.prefix,
+            device_tag(config.mqtt.base_topic, self.store),
+            self._aliases,
+        )
         self.outbox = Outbox(self.store, config.bridge.unsent)
         client_id = config.mqtt.client_id or f"dlms_mqtt-{config.bridge.id}-{process.random(3).hex()}"
         self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox)
@@ -149,6 +158,8 @@ class Bridge:
     async def change_to(self, fresh: Loaded) -> list[str]:
         """Take over another configuration of the meters; what changed."""
         old, self.loaded = self.loaded, fresh
+        self._aliases |= aliases(fresh.config.meters)
+        take_over(self.store, self._aliases.items())
         changed = [name for name in {**old.config.meters, **fresh.config.meters} if _differs(name, old, fresh)]
         for name in changed:
             await self._replace_meter(name)
@@ -196,7 +207,7 @@ class Bridge:
         _LOG.error("%s; it is not started", sentence)
         self._refused[name] = sentence
         await self._stop_meter(name)
-        self.broker.forget_below(self.topics.meter(name).root, self.topics.discovery(Device(name, "").identifier))
+        self.broker.forget_below(self.topics.meter(name).root, self.topics.discovery(self.topics.device(name)))
         self._publish_bridge()
 
     def _find(self, address: Address) -> Handler:
@@ -214,7 +225,7 @@ class Bridge:
         discovery = self.config.mqtt.discovery
         if discovery.enabled:
             payload = bridge_payload(self.topics, self.config.bridge.name, __version__, discovery.language)
-            self.broker.retain(self.topics.discovery(bridge_identifier(self.config.bridge.id)), dumps(payload))
+            self.broker.retain(self.topics.discovery(self.topics.bridge_device), dumps(payload))
 
     def _info(self) -> dict[str, Any]:
         rows = [
@@ -253,6 +264,7 @@ class Bridge:
             self.outbox.trouble,
             self.broker.too_large,
             *self._refused.values(),
+            *self.presence.collisions.values(),
             *self.fleet.pushes.trouble.values(),
         ]
         counters = {"unsent": len(self.outbox), "dropped": self.outbox.dropped, "meters": len(meters)}

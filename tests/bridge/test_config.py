@@ -238,6 +238,17 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
             "16 hexadecimal digits",
         ),
         ("meters: {h: {connection: {tcp: a}, supply: {amperes: -1}}}", "meters.h.supply.amperes", "above 0"),
+        (
+            "meters: {h: {connection: {tcp: a}, replaces: g}, g: {connection: {tcp: b}}}",
+            "meters",
+            "'g' is replaced and still there",
+        ),
+        (
+            "meters: {h: {connection: {tcp: a}, replaces: f}, g: {connection: {tcp: b}, replaces: f}}",
+            "meters",
+            "two meters replace 'f'",
+        ),
+        ("meters: {h: {connection: {tcp: a}, replaces: A_b}}", "meters.h.replaces", "lower-case"),
         ("meters: {h: {connection: {tcp: a}, timezone: Mars/Base}}", "meters.h.timezone", "time zone"),
         ("meters: [1]", "meters", "expected <id>"),
         ("bridge: 5", "bridge", "expected keys such as id"),

@@ -199,22 +199,27 @@ async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp
 
 
 @pytest.mark.parametrize(
-    ("config", "gone"),
+    ("config", "gone", "device"),
     [
-        (("id: other", ""), ["dlms_mqtt/bridge/other", "homeassistant/device/dlms_mqtt_bridge_other/config"]),
-        (("", "base_topic: other"), ["other/bridge/main"]),
+        (
+            ("id: other", ""),
+            ["dlms_mqtt/bridge/other", "homeassistant/device/dlms_mqtt_bridge_other/config"],
+            "homeassistant/device/dlms_mqtt_bridge_main/config",
+        ),
+        # what Home Assistant knows a device by is for ever, also under another base topic
+        (("", "base_topic: other"), ["other/bridge/main"], "homeassistant/device/dlms_mqtt-other_bridge_main/config"),
     ],
     ids=["id", "base topic"],
 )
-async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path, config, gone):
+async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path, config, gone, device):
     path = write_config(tmp_path, mosquitto.port, "", *config)
     async with watching(mosquitto.port) as seen, running(App(path, environment={})):
         await seen.until(lambda: all(any(topic.startswith(name) for topic in seen.latest) for name in gone))
     async with house(mosquitto, tmp_path, "") as home:
-        await home.until(lambda: "homeassistant/device/dlms_mqtt_bridge_main/config" in home.seen.latest)
+        await home.until(lambda: device in home.seen.latest)
         async with watching(mosquitto.port) as fresh:
             await fresh.publish("the/end", "of what is retained")
             await fresh.until(lambda: "the/end" in fresh.latest)
             assert not [topic for topic in fresh.latest if topic.startswith(tuple(gone))]
             assert fresh.latest["dlms_mqtt/bridge/main/state"] == "online"
-            assert "homeassistant/device/dlms_mqtt_bridge_main/config" in fresh.latest
+            assert '"dlms_mqtt/bridge/main/state"' in fresh.latest[device]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
+
+DEFAULT_BASE = "dlms_mqtt"
+DEVICES = "dlms_mqtt"  # what the identifiers of our devices in Home Assistant begin with
 
 
 class Address(NamedTuple):
@@ -88,6 +92,17 @@ class Topics:
     base: str
     bridge: str
     prefix: str = "homeassistant"
+    devices: str = DEVICES  # what identifiers begin with, see presence/device_ids
+    aliases: Mapping[str, str] = field(default_factory=dict)  # ids under which Home Assistant knows renamed meters
+
+    def device(self, meter: str) -> str:
+        """The identifier of a meter's device in Home Assistant."""
+        return f"{self.devices}_{self.aliases.get(meter, meter)}"
+
+    @property
+    def bridge_device(self) -> str:
+        """The identifier of the bridge's own device."""
+        return f"{self.devices}_bridge_{self.bridge}"
 
     @property
     def root(self) -> str:
@@ -129,7 +144,7 @@ class Topics:
         return MeterTopics(f"{self.base}/meter/{meter}")
 
     def discovery(self, identifier: str) -> str:
-        """Where a device is announced; ``identifier`` is ``dlms_mqtt_<meter>``."""
+        """Where a device is announced; ``identifier`` is that of ``device`` or ``bridge_device``."""
         return f"{self.prefix}/device/{identifier}/config"
 
     def concern(self, topic: str) -> Concern:

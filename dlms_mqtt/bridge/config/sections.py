@@ -75,6 +75,10 @@ def _protocol(value: Any) -> str:
     return word
 
 
+def _other_id(value: Any) -> str:
+    return str(ID.convert(value)) if value != "" else ""
+
+
 def _path(value: Any) -> Path:
     return Path(TEXT.convert(value))
 
@@ -424,6 +428,12 @@ class Meter:
     """``meters.<id>:``"""
 
     name: str = row("", TEXT, "Name of the device; without it the id.", "House meter")
+    replaces: str = row(
+        "",
+        parsed(_other_id),
+        "The id that this meter had before: Home Assistant keeps its entities and history.",
+        "old-id",
+    )
     enabled: bool = row(True, FLAG, "Switch a meter off without removing it.")
     preset: str = row("generic", TEXT, "Meter family (dlms-mqtt presets lists them) or a preset file of your own.")
     connection: Mapping[str, Any] = row(
@@ -473,6 +483,15 @@ class Config:
     bridge: Bridge = row(Bridge, section(Bridge), "This bridge.")
     mqtt: Mqtt = row(Mqtt, section(Mqtt, prepare=broker_of), "The broker.")
     meters: Mapping[str, Meter] = row(dict, mapping_of(ID, section(Meter), "<id>"), "The meters.")
+
+    def problems(self) -> Problems:
+        """A meter replaces an id that is none any more, and that no other meter replaces."""
+        replaced = [meter.replaces for meter in self.meters.values() if meter.replaces]
+        for name in _twice(replaced):
+            yield "meters", f"two meters replace '{name}'"
+        for name in replaced:
+            if name in self.meters:
+                yield "meters", f"'{name}' is replaced and still there; remove it, or the replaces of the other meter"
 
 
 METER = section(Meter)

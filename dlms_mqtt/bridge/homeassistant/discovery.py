@@ -31,22 +31,12 @@ class Device:
     model: str = ""
     firmware: str = ""
 
-    @property
-    def identifier(self) -> str:
-        """The identifier in Home Assistant, and the name in the discovery topic."""
-        return f"dlms_mqtt_{self.id}"
-
-
-def bridge_identifier(bridge: str) -> str:
-    """The identifier of the bridge's device."""
-    return f"dlms_mqtt_bridge_{bridge}"
-
 
 def meter_payload(
     topics: Topics, device: Device, entities: Iterable[Entity], version: str, removed: Iterable[str] = ()
 ) -> dict[str, Any]:
     """The device message of one meter; ``removed`` are component names of before that are taken away."""
-    place = _Place(topics, topics.meter(device.id), device.identifier, device.id)
+    place = _Place(topics, topics.meter(device.id), topics.device(device.id), device.id)
     components = {component_name(entity): _component(place, entity) for entity in entities}
     return {
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
@@ -57,7 +47,7 @@ def meter_payload(
 
 def bridge_payload(topics: Topics, name: str, version: str, language: str) -> dict[str, Any]:
     """The device message of the bridge itself."""
-    identifier = bridge_identifier(topics.bridge)
+    identifier = topics.bridge_device
     place = _Place(topics, topics.meter(""), identifier, f"bridge_{topics.bridge}")
     return {
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
@@ -91,9 +81,9 @@ def _device(topics: Topics, device: Device) -> dict[str, Any]:
         "model": device.model,
         "model_id": "DLMS",
         "sw_version": device.firmware,
-        "via_device": bridge_identifier(topics.bridge),
+        "via_device": topics.bridge_device,
     }
-    return {"identifiers": [device.identifier], **{key: value for key, value in facts.items() if value}}
+    return {"identifiers": [topics.device(device.id)], **{key: value for key, value in facts.items() if value}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ class MeterOutput:
 
     @property
     def _discovery_topic(self) -> str:
-        return self._context.topics.discovery(Device(self.id, "").identifier)
+        return self._context.topics.discovery(self._context.topics.device(self.id))
 
     def _all_entities(self, plan: Plan | None) -> list[Entity]:
         language = self._context.discovery.language
@@ -313,7 +313,9 @@ def put_to_sleep(meter_id: str, context: Context) -> None:
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     """Clear the topics of a meter that is no more."""
     topics = context.topics.meter(meter_id)
-    names = [topics.availability, topics.state, context.topics.discovery(Device(meter_id, "").identifier)]
+    names = [topics.availability, topics.state]
+    if meter_id not in context.topics.aliases.values():  # else its device is another meter's now
+        names.append(context.topics.discovery(context.topics.device(meter_id)))
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.bridge.config.sections import Config
-from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier
 from dlms_mqtt.bridge.meters.publisher import Context, clear_meter
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.errors import StoreError
@@ -45,7 +44,7 @@ class Former:
         before = self._remembered("announced", "")
         if before and before != self._prefix:
             topics = replace(self._context.topics, prefix=before)
-            devices = (bridge_identifier(topics.bridge), *(Device(name, "").identifier for name in meters))
+            devices = (topics.bridge_device, *(topics.device(name) for name in meters))
             for device in devices:
                 self._broker.retain(topics.discovery(device), "")
         elif not before:
@@ -63,7 +62,7 @@ class Former:
             for topic in (former.info, former.health, former.state):
                 self._broker.retain(topic, "")
         if bridge != topics.bridge:
-            self._broker.retain(former.discovery(bridge_identifier(bridge)), "")
+            self._broker.retain(former.discovery(former.bridge_device), "")
 
     def remember(self, meters: Iterable[str]) -> None:
         """These meters are ours from now on, beside those that still have to be cleared."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_identifier
+from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.presence.id_claims import Claims
@@ -35,6 +35,7 @@ class Presence:
         self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
         self._ghosts, self._give_way, self._refuse = ghosts, give_way, refuse
         self.claims = Claims(topics, started, broker.send_now)
+        self.collisions: dict[str, str] = {}  # devices that somebody else announces, with a sentence
         self.asleep: set[str] = set()  # meters that are ours and switched off
         self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
         self.ready = False
@@ -42,7 +43,7 @@ class Presence:
 
     async def look_around(self) -> None:
         """After every connection, before anything is published."""
-        ours = self._topics.health, self._topics.discovery(bridge_identifier(self._topics.bridge))
+        ours = self._topics.health, self._topics.discovery(self._topics.bridge_device)
         others = self._retained_of(*self._ghosts, *self.asleep)
         await self._broker.subscribe([*self.claims.filters, self._topics.birth, *ours, *others])
         await self._broker.subscribe(self._retained_of(*self._fleet.running))
@@ -58,7 +59,7 @@ class Presence:
     def filters(self, name: str) -> list[str]:
         """What is subscribed to on behalf of a meter."""
         topics = self._topics.meter(name)
-        return [*topics.commands, *topics.retained, self._topics.discovery(Device(name, "").identifier)]
+        return [*topics.commands, *topics.retained, self._topics.discovery(self._topics.device(name))]
 
     def _retained_of(self, *meters: str) -> list[str]:
         """Filters for what these keep at the broker, and for what earlier runs may have left there."""
@@ -109,8 +110,23 @@ class Presence:
         ours = self._broker.retained(message.topic)
         if ours is None or not self.ready:
             return False
-        if message.payload.decode(errors="replace") != ours:
+        payload = message.payload.decode(errors="replace")
+        if payload != ours and not self._is_another_base(message.topic, payload):
             self._put_right(message.topic)
+        return True
+
+    def _is_another_base(self, topic: str, payload: str) -> bool:
+        """Does a bridge of another base topic announce a device under our identifier? Neither is in the wrong."""
+        discovered = topic.startswith(f"{self._topics.prefix}/device/")
+        if not discovered or f'"{ORIGIN_NAME}"' not in payload or f'"{self._topics.base}/' in payload:
+            return False
+        name = topic.removeprefix(f"{self._topics.prefix}/device/").removesuffix("/config")
+        if name not in self.collisions:
+            self.collisions[name] = (
+                f"the device '{name}' is announced by another program too, with another base topic; "
+                "give the meter (or the bridge) another id in one of the two"
+            )
+            _LOG.error("%s", self.collisions[name])
         return True
 
     def _put_right(self, topic: str) -> None:

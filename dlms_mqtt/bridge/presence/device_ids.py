@@ -1,0 +1,59 @@
+"""Under which identifiers Home Assistant knows the devices of this bridge, so that two bridges never share one.
+
+Meters of two base topics may have the same id. So the devices of a base topic other than the default carry it; those
+that were announced without it, by an earlier version, keep what they have.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from zlib import crc32
+
+from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
+
+_LOG = logging.getLogger(__name__)
+_SPACE, _FACT = "bridge", "devices"
+_MEMORY = ("guard", SCALERS)  # what a meter keeps under its new id
+
+
+def tag_of(base: str) -> str:
+    """What the identifiers of this base topic begin with; no two base topics have the same."""
+    if base == DEFAULT_BASE:
+        return DEVICES
+    slug = re.sub(r"[^a-z0-9]+", "-", base.lower()).strip("-")
+    return f"{DEVICES}-{slug}" if slug == base else f"{DEVICES}-{slug}-{crc32(base.encode()):08x}"
+
+
+def device_tag(base: str, store: Store) -> str:
+    """The same, but for devices that have been announced before."""
+    try:
+        kept = store.get(_SPACE, _FACT)
+        if isinstance(kept, str):
+            return kept
+        tag: str = DEVICES if store.get(_SPACE, "name") is not None else tag_of(base)
+        store.set(_SPACE, _FACT, tag)
+    except StoreError:
+        return tag_of(base)
+    return tag
+
+
+def aliases(meters: Mapping[str, Meter]) -> dict[str, str]:
+    """The ids of before, by the ids that meters have now."""
+    return {name: meter.replaces for name, meter in meters.items() if meter.replaces}
+
+
+def take_over(store: Store, renamed: Iterable[tuple[str, str]]) -> None:
+    """Let meters remember under their new ids what they knew under the old ones: (new, old)."""
+    for name, before in renamed:
+        for space in _MEMORY:
+            try:
+                if store.get(space, name) is None and (known := store.get(space, before)) is not None:
+                    store.set(space, name, known)
+            except StoreError as error:
+                _LOG.debug("%s: %s of %s is not taken over: %s", name, space, before, error.message)
