@@ -43,10 +43,12 @@ SHELVES = {
     "transport": ("base clock holder network ports", "listen memory serial_wire tcp udp", "serial", "registry"),
     "cosem": ("access pattern rows structures", "catalogue classes object_list", "reference"),
     "client": (
-        "quality refusals settings state",
+        "option_values quality refusals state",
+        "settings",
         "line push",
         "association services",
         "session",
+        "repetition",
         "client",
         "capture procedures",
     ),

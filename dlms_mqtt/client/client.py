@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from dlms_mqtt.client.repetition import RepeatingSession
 from dlms_mqtt.client.services.logical_names import NULL
 from dlms_mqtt.client.services.many import ManyReader
 from dlms_mqtt.client.services.memory import Measured, scaler_of
 from dlms_mqtt.client.services.planner import QUESTION, plan
-from dlms_mqtt.client.session import REPLY_TO_HLS, MeterSession
+from dlms_mqtt.client.session import REPLY_TO_HLS
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, MeterRefused, RemoteProtocolError, TransportError
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
@@ -28,7 +29,7 @@ _SHOWN = 16  # octets of an answer that means nothing
 _QUESTION = {"ln": QUESTION, "sn": 3}
 
 
-class DlmsClient(MeterSession):
+class DlmsClient(RepeatingSession):
     """The services of one meter, with logical or short names alike."""
 
     async def get(self, attribute: AttributeDescriptor, access: AccessSelector | None = None) -> Data:

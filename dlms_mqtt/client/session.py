@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from dlms_mqtt.client.association.association import Association, associate, release_request
 from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
+from dlms_mqtt.client.association.counter_inquiry import checked_counter, through_public_client
+from dlms_mqtt.client.line.client_link import client_link
 from dlms_mqtt.client.line.exchange import Exchange, LinkLost
 from dlms_mqtt.client.line.opening import open_line
 from dlms_mqtt.client.quality import SessionFigures
-from dlms_mqtt.client.services.logical_names import LogicalNames, OutOfTurn
+from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.services.planner import Limits, limits
 from dlms_mqtt.client.settings import ConnectionSettings
@@ -31,7 +33,6 @@ from dlms_mqtt.errors import (
     DlmsMqttError,
     LocalProtocolError,
     MeterRefused,
-    RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
 )
@@ -40,13 +41,10 @@ from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Link, LinkParameters, Side, Statistics
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.protocol.framing.link import LinkParameters, Side, Statistics
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import ManufacturerAlgorithm
-from dlms_mqtt.protocol.security.gcm import MAX_COUNTER
 from dlms_mqtt.transport import Transport, transport_for
 
 if TYPE_CHECKING:
@@ -183,7 +181,7 @@ class MeterSession:
 
     def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
         self._heard = self.heard
-        connection = Connection(Side.CLIENT, _link(settings, self.transport.datagram))
+        connection = Connection(Side.CLIENT, client_link(settings, self.transport.datagram))
         return Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
 
     async def _connect_link(self) -> None:
@@ -242,28 +240,20 @@ class MeterSession:
         self.ciphering.verify(self.association, reply.value if reply is not None else b"")
 
     async def _ask_counter(self) -> None:
-        """Read the invocation counter through the public client, which needs no key."""
+        """The invocation counter through the public client, in an association of its own."""
         public = public_settings(self.settings)
         self._exchange = self._new_exchange(public)
         try:
-            await self._exchange.connect(signed_on=self._signed_on)
-            agreed = await associate(self._exchange, public, self._random)
-            self._associated = True
-            services = _services(public, self._exchange, agreed, Memory())
-            value = decode(await services.get((self.ciphering.counter_attribute, None)))[0].value
-        except MeterRefused as error:
-            raise type(error)(
-                f"the invocation counter could not be read through the public client: {error.message}",
-                code=error.code,
-                name=error.name,
-                hint="Give invocation_counter a number, or the OBIS code of the meter's counter object.",
-            ) from error
+            with through_public_client():
+                await self._exchange.connect(signed_on=self._signed_on)
+                agreed = await associate(self._exchange, public, self._random)
+                self._associated = True
+                services = _services(public, self._exchange, agreed, Memory())
+                counter = decode(await services.get((self.ciphering.counter_attribute, None)))[0].value
         finally:
             await self._release(public)
             self._heard, self._exchange = self.heard, None
-        if not isinstance(value, int) or not 0 <= value < MAX_COUNTER - 1:
-            raise RemoteProtocolError(f"the meter's invocation counter is no number that can be counted on: {value!r}")
-        self.ciphering.start(value + 1)
+        self.ciphering.start(checked_counter(counter) + 1)
 
     async def close(self) -> None:
         """Release, disconnect, close the line. Never raises for a dead line and never hangs on one."""
@@ -338,60 +328,9 @@ class MeterSession:
         """Seconds since the meter was last asked something; 0 while the session is closed."""
         return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
 
-    async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
-        """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
-        try:
-            self._live.settle()
-        except LinkLost as error:  # known before anything was written
-            await self._open_again(error)
-        try:
-            return await call(self._services or self._live_services)
-        except ServiceRefused as error:
-            self.ciphering.adopt(error.invocation_counter, traffic=True)
-            raise
-
-    def again(self, call: Callable[[Services], Awaitable[T]]) -> Awaitable[T]:
-        """A read is repeated once when the meter dropped the link (DM, FRMR) or wants a higher counter.
-
-        Over datagrams one in blocks begins anew where a block was lost: nobody knows whether the meter has moved on.
-        """
-        return self._anew(call) if self.transport.datagram else self._again(call)
-
-    async def _anew(self, call: Callable[[Services], Awaitable[T]]) -> T:
-        for _ in range(self.settings.retries):
-            repeated = self._exchange and self._exchange.repeated
-            try:
-                return await self._again(call)
-            except (AccessRefused, ServiceRefused, OutOfTurn) as error:
-                asked_twice = self._exchange is not None and self._exchange.repeated != repeated
-                if not asked_twice and not isinstance(error, OutOfTurn):
-                    raise
-                log.debug("%s: %s; the read begins anew", self.transport.name, error)
-        return await self._again(call)
-
-    async def _again(self, call: Callable[[Services], Awaitable[T]]) -> T:
-        try:
-            return await call(self._services or self._live_services)
-        except ServiceRefused as error:
-            if not self.ciphering.adopt(error.invocation_counter, traffic=True):
-                raise
-            return await call(self._live_services)
-        except LinkLost as error:
-            await self._open_again(error)
-            return await call(self._live_services)
-
     async def _open_again(self, error: DlmsMqttError) -> None:
         log.debug("%s: %s; the association is opened again", self.transport.name, error)
         await self._start_over(line_lost=isinstance(error, ConnectionLost) and not isinstance(error, LinkLost))
-
-    async def recover(self, error: DlmsMqttError) -> None:
-        """Make the association fit for the next question after one that failed so. DlmsMqttError: the meter is gone.
-
-        Whether a silent meter is still there, a new association tells. Over datagrams a late answer is told by its
-        number, and many meters refuse a second association: there the next question tells.
-        """
-        if isinstance(error, ConnectionLost) or (isinstance(error, ResponseTimeout) and not self.transport.datagram):
-            await self._open_again(error)
 
     def left_over(self, octets: bytes, what: object) -> None:
         """Tell of octets behind a value that belong to nothing."""
@@ -404,19 +343,3 @@ def _services(settings: ConnectionSettings, exchange: Exchange, agreed: Associat
     from dlms_mqtt.client.services.short_names import ShortNames
 
     return ShortNames(exchange, agreed.max_pdu, memory, settings.association)
-
-
-def _link(settings: ConnectionSettings, datagram: bool) -> Link:
-    if settings.link_framing == "wrapper":
-        return WrapperLink(Side.CLIENT, client=settings.client, server=settings.server, datagram=datagram)
-    return HdlcLink(
-        Side.CLIENT,
-        client=settings.client,
-        server=settings.server,
-        physical=settings.physical,
-        address_size=settings.address_size,
-        max_info_transmit=settings.info_length,
-        max_info_receive=settings.info_length,
-        window_transmit=settings.window,
-        window_receive=settings.window,
-    )

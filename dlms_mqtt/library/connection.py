@@ -9,7 +9,8 @@ from dataclasses import fields
 from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_secret, parse_settings
+from dlms_mqtt.client.option_values import parse_secret
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import voluptuous as vol
 
-from dlms_mqtt.client import settings
+from dlms_mqtt.client import option_values
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.reference import of_key
 from dlms_mqtt.meter.catalogue.unit_names import unit_named
@@ -103,12 +103,12 @@ def _topic(value: Any) -> str:
 
 
 TOPIC = Kind(_topic, {"type": "string", "pattern": f"^{_TOPIC}$", "maxLength": 256})
-FLAG = Kind(settings.parse_bool, {"type": "boolean"})
+FLAG = Kind(option_values.parse_bool, {"type": "boolean"})
 
 
 def integer(low: int, high: int) -> Kind:
     """A whole number."""
-    return Kind(settings.parse_int(low, high), {"type": "integer", "minimum": low, "maximum": high})
+    return Kind(option_values.parse_int(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 
 def _number(value: Any) -> float:
@@ -130,7 +130,7 @@ POSITIVE = Kind(_positive, {"type": "number", "exclusiveMinimum": 0})
 
 def choice(*words: str) -> Kind:
     """One of the words."""
-    return Kind(settings.parse_choice(*words), {"enum": list(words)})
+    return Kind(option_values.parse_choice(*words), {"enum": list(words)})
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -189,7 +189,7 @@ AT = Kind(parse_at, {"type": "string", "pattern": "^([01]\\d|2[0-3]):[0-5]\\d$"}
 def _secret(value: Any) -> Any:
     if isinstance(value, int | float):
         raise ConfigError("expected a secret, not an unquoted number; write text:... or hex:... in quotes")
-    return settings.parse_secret(value)
+    return option_values.parse_secret(value)
 
 
 SECRET = Kind(_secret, {"type": "string", "format": "password", "examples": ["text:12345678", "hex:00112233"]})

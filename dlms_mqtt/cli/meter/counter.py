@@ -10,7 +10,7 @@ from typing import Any
 from dlms_mqtt.cli.options import add_connection, option, target
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.client.association.ciphering import Ciphering
-from dlms_mqtt.client.settings import parse_int
+from dlms_mqtt.client.option_values import parse_int
 from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError

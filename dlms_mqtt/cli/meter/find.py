@@ -13,7 +13,8 @@ import yaml
 
 from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
-from dlms_mqtt.client.settings import ConnectionSettings, parse_seconds
+from dlms_mqtt.client.option_values import parse_seconds
+from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.association_search import REFUSED

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlms_mqtt.cli.files import content, whole
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
-from dlms_mqtt.client.settings import parse_hex, parse_secret
+from dlms_mqtt.client.option_values import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
 from dlms_mqtt.meter.explain.explain import explain

@@ -16,8 +16,8 @@ from dlms_mqtt.cli.options import option
 from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.cli.tools.decode import KEY_OPTIONS, keys_of, print_message
 from dlms_mqtt.client.line.opening import DIRECT_BAUD
+from dlms_mqtt.client.option_values import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
-from dlms_mqtt.client.settings import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.push.readings import push_readings

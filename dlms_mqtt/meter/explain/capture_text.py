@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dlms_mqtt.client.capture.capture import FORMAT, RECEIVED, SENT
+from dlms_mqtt.client.capture.document import FORMAT
+from dlms_mqtt.client.capture.recorder import RECEIVED, SENT
 from dlms_mqtt.errors import ConfigError
 
 _LONG = 8  # octets of a run that is believed wherever it stands; the shortest HDLC frame has nine

@@ -1,0 +1,169 @@
+"""How text or YAML becomes the value of a connection option: one function for each kind, ConfigError for nonsense."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+
+Parse = Callable[[Any], Any]
+
+
+def parse_secret(value: Any) -> Secret:
+    """``text:``, ``hex:``, ``env:NAME`` or ``file:PATH``; never a bare word, so hex and text cannot be mistaken."""
+    if isinstance(value, Secret):
+        return value
+    kind, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    reader = _SECRET_KINDS.get(kind)
+    if not colon or reader is None:
+        raise ConfigError("a secret must say what it is", hint="Write text:..., hex:..., env:NAME or file:PATH.")
+    return reader(rest)
+
+
+def _secret_hex(text: str) -> Secret:
+    try:
+        return Secret(bytes.fromhex(text))
+    except ValueError:
+        raise ConfigError(
+            "a hex: secret must be pairs of hexadecimal digits", hint=f"It has {len(text)} characters."
+        ) from None
+
+
+def _secret_env(name: str) -> Secret:
+    if name not in os.environ:
+        # The name is not shown: with `env:$PASSWORD` the shell puts the password itself there.
+        raise ConfigError(
+            "the environment variable of this secret is not set",
+            hint="After env: comes the name of a variable, without $; its value is text:... or hex:...",
+        )
+    return _nested_secret(os.environ[name])
+
+
+def _secret_file(name: str) -> Secret:
+    try:
+        return _nested_secret(Path(name).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the file of this secret cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
+            hint="After file: comes the path of a file that holds text:... or hex:...",
+        ) from None
+
+
+def _nested_secret(text: str) -> Secret:
+    kind = text.partition(":")[0]
+    return parse_secret(text) if kind in ("text", "hex") else Secret(text.encode())
+
+
+_SECRET_KINDS: dict[str, Callable[[str], Secret]] = {
+    "text": lambda text: Secret(text.encode()),
+    "hex": _secret_hex,
+    "env": _secret_env,
+    "file": _secret_file,
+}
+
+
+def parse_int(low: int, high: int) -> Parse:
+    """A whole number from ``low`` to ``high``, in decimal or 0x form."""
+
+    def parse(value: Any) -> int:
+        try:
+            number = int(value, 0) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise ConfigError(f"expected a whole number from {low} to {high}, not {value!r}")
+        return number
+
+    return parse
+
+
+def parse_seconds(value: Any) -> float:
+    """Seconds, with or without a unit: ``5``, ``0.2``, ``500ms``, ``5s``, ``1m``."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0}
+    text = str(value).strip()
+    unit = next((name for name in units if text.endswith(name)), "")
+    try:
+        seconds = float(text.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86400:
+        raise ConfigError(f"expected seconds such as 5 or 0.5, not {value!r}")
+    return seconds
+
+
+def parse_hex(*lengths: int) -> Parse:
+    """Octets in hexadecimal; of one of the given lengths, where some are given."""
+
+    def parse(value: Any) -> bytes:
+        try:
+            octets = value if isinstance(value, bytes) else bytes.fromhex(str(value))
+        except ValueError:
+            raise ConfigError(f"expected hexadecimal octets, not {value!r}") from None
+        if lengths and len(octets) not in lengths:
+            raise ConfigError(f"expected {' or '.join(map(str, lengths))} octets in hexadecimal, got {len(octets)}")
+        return octets
+
+    return parse
+
+
+def parse_choice(*choices: str) -> Parse:
+    """One of the given words."""
+
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ConfigError(f"expected one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    parse.choices = choices  # type: ignore[attr-defined]
+    return parse
+
+
+def parse_bool(value: Any) -> bool:
+    """true or false (also on, off, yes, no)."""
+    words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in words:
+        raise ConfigError(f"expected true or false, not {value!r}")
+    return words[str(value).lower()]
+
+
+def parse_host(value: Any) -> tuple[str, int]:
+    """``HOST:PORT``; the port is 4059 (IANA: dlms-cosem) when left out."""
+    from dlms_mqtt.transport.base import parse_address  # which brings asyncio: a fifth of the start of `decode`
+
+    return parse_address(str(value))
+
+
+def parse_counter(value: Any) -> int | Obis | None:
+    """``auto``, a number, or the OBIS code of the meter's counter object. None is auto."""
+    if value is None or value == "auto":
+        return None
+    if isinstance(value, Obis):
+        return value
+    text = str(value)
+    return Obis.parse(text) if "." in text or len(text) == 12 else int(parse_int(0, 0xFFFFFFFF)(text))
+
+
+def parse_names(value: Any) -> tuple[str, ...]:
+    """Names separated by commas, or a list of them."""
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(str(name).strip() for name in names if str(name).strip())
+
+
+def parse_services(value: Any) -> tuple[str, ...]:
+    """Names of conformance bits."""
+    names = parse_names(value)
+    Conformance.from_names(names)
+    return names
+
+
+def parse_obis(value: Any) -> Obis:
+    """An OBIS code in any spelling."""
+    return value if isinstance(value, Obis) else Obis.parse(str(value))
