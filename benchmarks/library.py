@@ -27,7 +27,7 @@ TASKS = {
     "push": "a ciphered push decoded",
     "objects": "object list, 300 objects",
 }
-ROUNDS = 1
+ROUNDS = 5
 METERS = 1000
 
 
@@ -148,7 +148,7 @@ def _lines(node: Any) -> set[int]:
 
 def _thousand(context: Any) -> None:
     here, there = context.Pipe()
-    process = context.Process(target=_serve_households, args=(there,), daemon=True)
+    process = context.Process(target=_serve_meters, args=(there,), daemon=True)
     process.start()
     try:
         ports = here.recv()
@@ -158,22 +158,30 @@ def _thousand(context: Any) -> None:
             seconds, cpu, memory, good = here.recv()
             reader.join()
             print(
-                f"-- {wanted} simulated household meters, 5 values each, once, in one process: {seconds:.2f} s, "
+                f"-- {wanted} simulated meters, 5 values each, once, in one process: {seconds:.2f} s, "
                 f"{cpu:.2f} s CPU, {memory:.1f} MB; {good} values read"
             )
     finally:
         process.terminate()
 
 
-def _serve_households(ready: Any) -> None:
+CODES = ("1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.1.7.0.255", "1.0.32.7.0.255", "1.0.31.7.0.255")
+
+
+def _serve_meters(ready: Any) -> None:
     import asyncio
     from contextlib import AsyncExitStack
 
-    from dlms_mqtt.simulator import household, serve_tcp
+    from dlms_mqtt.simulator import serve_tcp
+    from dlms_mqtt.simulator.description import describe
+
+    objects = [{"obis": code, "class": 3, "value": 123456, "scaler": -1, "unit": "Wh"} for code in CODES]
+    bare = {"kind": "bare", "objects": objects, "associations": [32]}
 
     async def run() -> None:
         async with AsyncExitStack() as stack:
-            servers = [await stack.enter_async_context(serve_tcp(household(seed))) for seed in range(METERS)]
+            meters = [describe(bare, seed=seed).meter for seed in range(METERS)]
+            servers = [await stack.enter_async_context(serve_tcp(meter)) for meter in meters]
             ready.send([server.port for server in servers])
             await asyncio.Event().wait()
 
@@ -188,8 +196,7 @@ def _read_once(ports: list[int], ready: Any) -> None:
 
     began, used = time.perf_counter(), time.process_time()
     meters = [Meter(f"tcp://127.0.0.1:{port}", client=32, password="12345678", timeout=60) for port in ports]
-    wanted = ("1-0:1.8.0", "1-0:2.8.0", "1-0:1.7.0", "1-0:32.7.0", "0-0:1.0.0")
-    found = asyncio.run(read_all(meters, *wanted))
+    found = asyncio.run(read_all(meters, *CODES))
     good = sum(reading.error is None for readings in found for reading in readings)
     ready.send((time.perf_counter() - began, time.process_time() - used, most_memory(), good))
 

@@ -6,10 +6,9 @@ face and are imported when they are first used, so that importing the package co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dlms_mqtt.lazy import public
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dlms_mqtt.errors import (
         AccessRefused,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # what type checkers take for true; the import of `typing` costs more than the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 
 def public(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -15,6 +17,8 @@ def public(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[
     def getattribute(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        from importlib import import_module
+
         value = getattr(import_module(modules[name]), name)
         setattr(sys.modules[package], name, value)
         return value

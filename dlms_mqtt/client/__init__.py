@@ -5,10 +5,9 @@ The names below are public, for what ``dlms_mqtt.Meter`` does not do: single ser
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dlms_mqtt.lazy import public
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dlms_mqtt.client.client import DlmsClient
     from dlms_mqtt.client.procedures.clock import read_clock

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from dlms_mqtt.client.state.store import Store
 
 T = TypeVar("T")
+_FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
 Named = str | MeterObject
 """An object: ``[CLASS/]OBIS[:ATTRIBUTE]``, such as ``1-0:1.8.0`` or ``3/1.0.1.8.0.255:2``, a key such as
 ``energy_import``, or one of ``objects()``."""
@@ -72,8 +74,8 @@ class _Way:
 class Meter:
     """One meter. ``line``: ``tcp://HOST:PORT``, ``udp://HOST:PORT``, a serial port or any serial URL.
 
-    The keywords beyond these are the connection keys of the configuration, see ``Connection``. ``reconnect``: after
-    the line was lost the next call opens it anew (else it raises ConnectionLost). ``timezone``: of the meter's clock,
+    The keywords beyond these are the connection keys of the configuration, see ``Connection``. ``reconnect``: a
+    call after the line was lost opens it anew (else it raises ConnectionLost). ``timezone``: of the meter's clock,
     an IANA name (default: this computer's). ``state``: the file that keeps invocation counters and object lists;
     None: no file, and ciphering that needs one is refused.
 
@@ -163,20 +165,39 @@ class Meter:
             if store is not None and here:
                 store.close()
 
-    async def _ask(self, question: Callable[[DlmsClient], Awaitable[T]]) -> T:
-        """One question after the other; what went wrong with the line is remembered for the next one."""
+    async def _ask(self, question: Callable[[DlmsClient], Awaitable[T]], *, repeat: bool = True) -> T:
+        """One question after the other. ``repeat``: where the line turns out to be gone, it may be asked anew."""
         if self._process != os.getpid():
             raise _not_open(forked=bool(self._process))
         async with self._turn:
-            client = await self._opened()
+            reused = self._client is not None
+            if reused and self._way.reconnect and not repeat:
+                await self._prove_open()
             try:
-                return await question(client)
-            except ConnectionLost as error:
-                self._lost = error
-                raise
-            except (TransportError, RemoteProtocolError) as error:
-                self._lost = error if self._way.reconnect else None
-                raise
+                return await self._put(question)
+            except ConnectionLost:
+                if not (reused and repeat and self._way.reconnect):
+                    raise
+            return await self._put(question)
+
+    async def _put(self, question: Callable[[DlmsClient], Awaitable[T]]) -> T:
+        """What goes wrong with the line is remembered for the next question."""
+        client = await self._opened()
+        try:
+            return await question(client)
+        except ConnectionLost as error:
+            self._lost = error
+            raise
+        except (TransportError, RemoteProtocolError) as error:
+            self._lost = error if self._way.reconnect else None
+            raise
+
+    async def _prove_open(self) -> None:
+        """Before something that must not go out twice: an idle association may be long gone."""
+        client = await self._opened()
+        if client.idle > _FRESH:
+            with suppress(DlmsMqttError):
+                await self._put(lambda client: client.keep_alive())
 
     async def _opened(self) -> DlmsClient:
         """The client, with an association that is believed to stand."""
@@ -338,7 +359,7 @@ class Meter:
             await client.set(attribute, data)
 
         with value_errors():
-            await self._ask(ask)
+            await self._ask(ask, repeat=False)
 
     async def invoke(self, method: Named, argument: Any = None, *, type: str | None = None) -> Any:  # noqa: A002
         """Run a method, ``[CLASS/]OBIS:METHOD``, by its number or Blue Book name; what it returns, mostly None.
@@ -356,7 +377,7 @@ class Meter:
             return await client.invoke(called, argument_of(called, argument, type_named(type)))
 
         with value_errors():
-            returned = await self._ask(ask)
+            returned = await self._ask(ask, repeat=False)
         return None if returned is None else value_of(returned, self._zone, self._sense)
 
     async def clock(self) -> ClockDrift:
@@ -375,7 +396,7 @@ class Meter:
             shown = await read_clock(client, tz=self._zone, now=_now)
             return await set_clock(client, shown, tz=self._zone, now=_now)
 
-        return await self._ask(ask)
+        return await self._ask(ask, repeat=False)
 
     # -- what else is known -------------------------------------------------------------------------------------------
 

@@ -5,10 +5,9 @@ The names below are public; the rest may change with any version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dlms_mqtt.lazy import public
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor, entry_access, range_access
     from dlms_mqtt.protocol.axdr.data import Data, DataType, decode, encode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 from collections.abc import AsyncIterator
@@ -302,11 +301,23 @@ async def nobody(server: TcpServer) -> None:
 
 async def test_a_lost_line_is_opened_anew_where_that_was_chosen(server: TcpServer, line: str) -> None:
     async with Meter(line, reconnect=True, **READER) as meter:
-        assert (await meter.read(ENERGY)).unit == "Wh"
+        for _ in range(3):
+            assert (await meter.read(ENERGY)).unit == "Wh"
+            await cut(server)
+
+
+async def test_what_acts_is_not_repeated_on_a_lost_line(server: TcpServer, line: str) -> None:
+    """Nobody knows whether the meter had it; after a pause the line is proved first, with a harmless question."""
+    relay = "0-0:96.3.10:remote_reconnect"
+    async with Meter(line, reconnect=True, **MANAGER) as meter:
+        await meter.invoke(relay)
         await cut(server)
-        with contextlib.suppress(ConnectionLost):  # where it is noticed by asking
-            await meter.read(ENERGY)
-        assert (await meter.read(ENERGY)).unit == "Wh"
+        with pytest.raises(ConnectionLost):
+            await meter.invoke(relay)
+        await meter.invoke(relay)
+        await cut(server)
+        meter.client._live.last_used -= 60
+        await meter.invoke(relay)
 
 
 async def test_else_every_call_says_that_the_line_is_lost(server: TcpServer, line: str) -> None:
