@@ -44,6 +44,7 @@ CODES = frozenset(
         "broker-unavailable",
         "restarted",
         "already-read",
+        "same-meter",
         "changed-meanwhile",
     }
 )

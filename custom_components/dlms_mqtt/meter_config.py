@@ -19,6 +19,8 @@ PLAIN_KEYS = ("client", "server", "authentication", "security", "suite", "system
 NUMBERS = ("client", "server", "suite")
 KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
+PUBLIC_CLIENT = 16
+USUAL_CLIENTS = "1, 32"  # of readers with a password
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
 _CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
 _UNSEARCHED = ("password", "authentication", *_CIPHERING_KEYS)  # what no search finds out: it stays as it was given
@@ -88,6 +90,29 @@ def outgoing(config: Mapping[str, Any]) -> Json:
     return plain
 
 
+# What a search learned
+
+
+def facts_of(learned: Mapping[str, Any], connection: Mapping[str, Any]) -> str:
+    """Who the meter is and how it is reached, as names and numbers that need no translation."""
+    who = [learned.get(key) for key in ("manufacturer", "logical_device_name", "serial_number")]
+    where = [connection.get("framing"), f"server {connection.get('server') or 1}"]
+    return ", ".join(dict.fromkeys(str(part) for part in (*who, *where) if part))
+
+
+def name_of(learned: Mapping[str, Any]) -> str:
+    """A name to suggest: the maker and the end of the serial number, which is on the meter's front."""
+    serial = str(learned.get("serial_number") or "")
+    return " ".join(part for part in (str(learned.get("manufacturer") or ""), serial[-6:]) if part)
+
+
+def clients_of(learned: Mapping[str, Any], access: str) -> str:
+    """The client addresses that are let in as said (``open``, ``password``)."""
+    rows = learned.get("clients")
+    known = [str(row.get("client")) for row in (rows if isinstance(rows, list) else ()) if row.get("access") == access]
+    return ", ".join(known)
+
+
 # Access data
 
 
@@ -125,6 +150,9 @@ def access_errors(fields: Mapping[str, Any], connection: Mapping[str, Any]) -> d
         errors["password"] = "password_missing"  # noqa: S105
     if not str(fields.get("name", "?")).strip():
         errors["name"] = "name_missing"
+    client = fields.get("client") or connection.get("client") or PUBLIC_CLIENT
+    if fields.get("password") and fields.get("authentication") == "automatic" and client == PUBLIC_CLIENT:
+        errors.setdefault("client", "public_client")  # which takes none: a right password would be doubted
     return errors
 
 
@@ -143,8 +171,11 @@ def _hex_digits(value: Any) -> str:
     return str(value or "").replace(" ", "").replace(":", "")
 
 
-def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: Seal) -> Json:
-    """The connection with the access data of the form; secrets are sealed here and their clear text goes no further."""
+def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: Seal, *, family: bool = False) -> Json:
+    """The connection with the access data of the form; secrets are sealed here and their clear text goes no further.
+
+    ``family``: a preset says what authentication keys are for.
+    """
     result = {key: value for key, value in connection.items() if key not in PLAIN_KEYS}
     for key in PLAIN_KEYS:
         value = fields.get(key)
@@ -154,6 +185,8 @@ def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: 
         result["suite"] = 2  # no other has keys of this length
     if fields.get("authentication") == "automatic" and fields.get("password"):
         result["authentication"] = "low"  # no family says otherwise, and without it the password would not be sent
+    elif fields.get("authentication") == "automatic" and all(fields.get(key) for key in KEYS) and not family:
+        result["authentication"] = "gmac"  # what both keys without a password are for
     for key in SECRET_KEYS:
         if value := fields.get(key):
             as_hex = key != "password" or fields.get("password_format") == "hex"

@@ -20,6 +20,7 @@ from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN, HISTORY_DAYS, 
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import LINE_FAULTS, details, in_sentence, in_words, sentence
 from .forms import (
+    GENERIC,
     HISTORY_SCHEMA,
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
@@ -31,9 +32,12 @@ from .forms import (
 from .history import LOAD_PROFILE
 from .meter_config import (
     LINE_KEYS,
+    USUAL_CLIENTS,
     access_errors,
     build_read,
     chosen,
+    clients_of,
+    facts_of,
     fast,
     flat,
     folded,
@@ -41,6 +45,7 @@ from .meter_config import (
     is_ciphered,
     masked,
     meter_id,
+    name_of,
     normal_read,
     outgoing,
     same_place,
@@ -70,6 +75,7 @@ class MeterFlow(ConfigSubentryFlow):
         self._before: Json = {}  # what is changed, as the bridge had it when the form was opened
         self._objects: list[Json] = []
         self._history: Json | None = None  # what the subentry keeps of it; None: not asked
+        self._learned: Json = {}  # by a search
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -167,6 +173,7 @@ class MeterFlow(ConfigSubentryFlow):
             raise ApiError("no-answer", str(found.get("diagnosis") or ""), detail=found)
         self._config["connection"] = with_found(self._connection, as_object(found.get("connection")))
         self._config.pop("preset", None)  # what was found stands by itself
+        self._learned = as_object(found.get("learned"))
 
     async def async_step_find_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Say what was seen on the line, and what can be done."""
@@ -221,22 +228,45 @@ class MeterFlow(ConfigSubentryFlow):
         shown = {key: self._connection[key] for key in SHOWN if key in self._connection}
         if "suite" in shown:
             shown["suite"] = str(shown["suite"])
-        shown |= {"name": self._config.get("name") or ""}
+        shown |= {"name": self._config.get("name") or name_of(self._learned)}
         shown |= {key: value for key, value in fields.items() if key in (*SHOWN, "name")}
         schema = access_schema(is_ciphered(self._connection) or "base" in errors)
         return self.async_show_form(
             step_id="access",
             data_schema=self.add_suggested_values_to_schema(schema, folded(shown)),
             errors=errors,
-            description_placeholders=details(self._failure or ApiError("")),
+            description_placeholders={
+                **details(self._failure or ApiError("")),
+                "found": await self._found(),
+                "clients": clients_of(self._learned, "password") or USUAL_CLIENTS,
+            },
         )
+
+    async def _found(self) -> str:
+        """What a search has found, in sentences; empty where there was none."""
+        told = {
+            "meter": facts_of(self._learned, self._connection),
+            "open": clients_of(self._learned, "open"),
+            "password": clients_of(self._learned, "password"),
+        }
+        texts = [
+            (await in_words(self.hass, f"selector.found.options.{name}", "{facts}")).replace("{facts}", facts)
+            for name, facts in told.items()
+            if facts and self._learned
+        ]
+        return "".join(f"{text}\n\n" for text in texts)
 
     def _take_access(self, fields: dict[str, Any]) -> None:
         line = self._connection
         sealed = bool(self._meter) and line != without_secrets(line)  # for this id only
         if not self._reconfiguring and not sealed:
             self._meter = meter_id(fields["name"], self._taken_ids())
-        self._config["connection"] = with_access(line, fields, lambda text: self._bridge.seal(text, self._meter, line))
+        self._config["connection"] = with_access(
+            line,
+            fields,
+            lambda text: self._bridge.seal(text, self._meter, line),
+            family=self._config.get("preset") not in (None, GENERIC),
+        )
         self._config["name"] = fields["name"].strip()
 
     def _taken_ids(self) -> set[str]:
@@ -254,7 +284,19 @@ class MeterFlow(ConfigSubentryFlow):
 
     async def _test(self) -> None:
         await (self._check_unchanged() if self._reconfiguring else self._check_new())
-        await self._bridge.api.request("meter/validate", self._request, timeout=TEST_TIMEOUT)
+        answer = await self._bridge.api.request("meter/validate", self._request, timeout=TEST_TIMEOUT)
+        if not self._reconfiguring:
+            self._check_identity(as_object(answer.get("meter")))
+
+    def _check_identity(self, identity: Json) -> None:
+        """The same meter under another client would count twice; ApiError."""
+        names = {
+            facts.get(key) for facts in (identity, self._learned) for key in ("serial_number", "logical_device_name")
+        }
+        for meter, row in self._bridge.meters.items():
+            device = find_device(self.hass, meter)
+            if device is not None and device.serial_number and device.serial_number in names:
+                raise ApiError("same-meter", detail={"name": row.get("name") or meter})
 
     async def async_step_test_failed(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Back to the access data; where nothing was reached, the line may as well be changed or searched."""

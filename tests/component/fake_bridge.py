@@ -70,6 +70,7 @@ class FakeBridge:
         self.version = "0.1.0"
         self.started = "2026-11-22T20:00:00+00:00"
         self.name = ""
+        self.learned: dict[str, Any] = {}  # by a search
         self.silent = False
         self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
@@ -195,11 +196,12 @@ class FakeBridge:
     def _on_meter_find(self, request: dict[str, Any]) -> Iterator[Any]:
         yield {"status": "progress", "data": {"done": 1, "total": 2, "stage": "direct"}}
         connection = {**request["line"], "framing": "wrapper", "client": 32, "server": 1}
-        yield _ok({"connection": connection, "diagnosis": "", "causes": [], "found": True})
+        yield _ok({"connection": connection, "diagnosis": "", "causes": [], "found": True, "learned": self.learned})
 
     def _on_meter_validate(self, request: dict[str, Any]) -> Iterator[Any]:
         self._opened(request)
-        yield _ok({"identification": {}, "system_title": "4B414D0000000001", "duration": 0.4})
+        meter = {"system_title": "4B414D0000000001", "logical_device_name": self.learned.get("logical_device_name")}
+        yield _ok({"valid": True, "meter": meter})
 
     def _on_meter_objects(self, request: dict[str, Any]) -> Iterator[Any]:
         yield {"status": "progress", "data": {"done": 1, "total": 1, "stage": "list"}}

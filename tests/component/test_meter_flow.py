@@ -321,6 +321,7 @@ async def test_where_nothing_was_reached_the_line_can_be_changed(
         "client": 32,
         "framing": "wrapper",
         "authentication": "low",
+        "security": "both",
         "password": "text:12345678",
         "encryption_key": "hex:" + "00" * 16,
         "authentication_key": "hex:" + "11" * 16,
@@ -487,6 +488,67 @@ async def test_when_meters_cannot_be_changed(
 
 
 # Reconfigure
+
+
+LEARNED = {
+    "manufacturer": "DMQ",
+    "logical_device_name": "DMQ0330123456",
+    "serial_number": "0330123456",
+    "clients": [{"client": 16, "access": "open"}, {"client": 32, "access": "password"}],
+}
+
+
+async def test_what_a_search_found_is_told(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    bridge.learned = LEARNED
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await go(hass, result, {"host": "10.0.0.5", "port": 4059})
+    result = await choose(hass, result, "find")
+    assert result["description_placeholders"]["found"] == (
+        "**Found:** DMQ, DMQ0330123456, 0330123456, wrapper, server 1.\n\n"
+        "Client addresses that need no password: 16.\n\nClient addresses that want a password: 32.\n\n"
+    )
+    assert suggested(result)["name"] == "DMQ 123456"
+
+
+async def test_a_password_with_the_public_client_is_questioned(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    bridge.learned = LEARNED
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await choose(hass, await go(hass, result, {"host": "10.0.0.5", "port": 4059}), "find")
+    fields = {**ACCESS, "client": 16, "authentication": "automatic"}
+    result = await go(hass, result, fields)
+    assert (result["step_id"], result["errors"]) == ("access", {"client": "public_client"})
+    assert result["description_placeholders"]["clients"] == "32"
+    assert not [verb for verb, _ in bridge.requests if verb == "meter/validate"]
+    assert (await go(hass, result, {**fields, "authentication": "low"}))["step_id"] == "items"  # by hand it is sent
+
+
+async def test_keys_without_a_password_are_gmac(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    result = await choose(hass, await start(hass, entry), "tcp")
+    result = await choose(hass, await go(hass, result, {"host": "10.0.0.5", "port": 4059}), "preset")
+    result = await go(hass, result, {"preset": "generic"})
+    keys = {"encryption_key": "00" * 16, "authentication_key": "11" * 16, "security": "automatic"}
+    fields = {"name": "House", "client": 37, "authentication": "automatic", "ciphering": keys}
+    assert (await go(hass, result, fields))["step_id"] == "items"
+    sent = next(request for verb, request in bridge.requests if verb == "meter/validate")
+    assert sent["config"]["connection"]["authentication"] == "gmac"
+
+
+async def test_the_same_meter_under_another_client(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """Read twice, it would count twice."""
+    bridge.stored["garden"] = {"name": "Garden", "connection": {"tcp": "10.0.0.5:4059", "client": 17}}
+    broker.fire(bridge.publish_info())
+    await settle(hass)
+    add_mqtt_device(hass, "garden", "DMQ0330123456")
+    bridge.learned = LEARNED
+    result = await go(hass, await to_access(hass, entry), ACCESS)
+    assert (result["step_id"], result["errors"]) == ("access", {"base": "same_meter"})
+    assert result["description_placeholders"]["name"] == "Garden"
 
 
 async def test_change_items(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:

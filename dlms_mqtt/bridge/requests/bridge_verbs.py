@@ -204,6 +204,7 @@ class BridgeRequests:
             "diagnosis": found.diagnosis,
             "causes": list(found.causes),
             "names": list(found.names),
+            "learned": dict(found.learned),
         }
 
     # -- management ---------------------------------------------------------------------------------------------------
