@@ -142,7 +142,7 @@ class MeterSession:
     async def _start_over(self, *, line_lost: bool = False) -> None:
         """Disconnect and associate once more (an association was left open, a counter was learned, a link was lost)."""
         self._associated = self.ready = False
-        if self.settings.link_framing == "hdlc" and not line_lost:
+        if self._live.has_connection and not line_lost:
             await self._live.disconnect()
             await self._back_to_the_start()
         else:
@@ -168,7 +168,7 @@ class MeterSession:
 
     def _may_be_stuck(self, error: AssociationRefused | ServiceRefused) -> bool:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
-        if isinstance(error, AuthenticationRefused) or self.settings.link_framing != "hdlc":
+        if isinstance(error, AuthenticationRefused) or not self._live.has_connection:
             return False
         if isinstance(error, ServiceRefused):
             return self.settings.authentication == "none" and error.name.startswith("service-not-allowed")
@@ -186,7 +186,7 @@ class MeterSession:
 
     async def _connect_link(self) -> None:
         parameters = await self._live.connect(signed_on=self._signed_on)
-        self.link_parameters = parameters if self.settings.link_framing == "hdlc" else None
+        self.link_parameters = parameters if self._live.has_connection else None
 
     async def _associate(self) -> None:
         exchange, settings = self._live, self.settings
@@ -272,12 +272,12 @@ class MeterSession:
         exchange = self._exchange
         if exchange is None:
             return
-        if self._wants_release(settings):
+        if self._wants_release(settings, exchange):
             self._associated = False
             self.release_answered = await self._leave(
                 lambda: exchange.ask(release_request(settings, exchange.connection.cipher))
             )
-        if settings.link_framing == "hdlc":
+        if exchange.has_connection:
             await self._leave(exchange.disconnect)
 
     async def _leave(self, goodbye: Callable[[], Awaitable[object]]) -> bool:
@@ -293,10 +293,10 @@ class MeterSession:
             return isinstance(error, MeterRefused)
         return True
 
-    def _wants_release(self, settings: ConnectionSettings) -> bool:
+    def _wants_release(self, settings: ConnectionSettings, exchange: Exchange) -> bool:
         """Without ciphering, DISC alone ends an HDLC association: two turns of the line less."""
-        ciphered = self._exchange is not None and self._exchange.connection.cipher is not None
-        return self._associated and not settings.no_release and (ciphered or settings.link_framing != "hdlc")
+        ciphered = exchange.connection.cipher is not None
+        return self._associated and not settings.no_release and (ciphered or not exchange.has_connection)
 
     @property
     def _live(self) -> Exchange:

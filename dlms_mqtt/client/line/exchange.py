@@ -119,12 +119,17 @@ class Exchange:
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
         self._waiting = False  # something was sent, nothing has answered it yet
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
-        self._octet_timeout = settings.octet_timeout if settings.link_framing == "hdlc" else settings.timeout
+        self._octet_timeout = settings.octet_timeout if connection.link.has_connection else settings.timeout
         self._loop = asyncio.get_running_loop()
         self._question = self._ask_anew()
         self._dropped = self._stale = 0  # of the connection's counts, what has been noticed
         self._last = b""
         self.last_used = self._loop.time()  # when something was sent last
+
+    @property
+    def has_connection(self) -> bool:
+        """Has the link a life of its own (SNRM, DISC)?"""
+        return self.connection.link.has_connection
 
     @property
     def overhead(self) -> int:
@@ -446,7 +451,7 @@ class Exchange:
         return self._timeout(f"no answer from {name}{spent}", "", _NOTHING)
 
     def _garbled_hint(self, broken: set[str]) -> str:
-        if self.settings.link_framing != "hdlc":
+        if not self.has_connection:
             return "It is no wrapper frame: --framing hdlc may fit; `dlms-mqtt find` tries both."
         if self.settings.serial is None:
             return "Check speed and parity of the converter; `dlms-mqtt find` tells more, and tries the wrapper too."

@@ -18,7 +18,7 @@ from dlms_mqtt.protocol.framing.link import (
 class BareLink:
     """One association over something that keeps APDUs apart by itself."""
 
-    numbered = False
+    numbered = has_connection = False
     drained = True
 
     def __init__(self, side: Side, *, client: int = 16, server: int = 1) -> None:
@@ -39,6 +39,15 @@ class BareLink:
     def send(self, apdu: bytes) -> None:
         """Queue one APDU."""
         self._out.append(apdu)
+
+    def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
+        """Nothing is numbered here: the same as ``send``."""
+        self.send(apdu)
+
+    @property
+    def is_up(self) -> bool:
+        """Always."""
+        return True
 
     def receive(self, data: bytes) -> None:
         """Hand in one APDU."""

@@ -100,6 +100,8 @@ class Link(Protocol):
     statistics: Statistics
     numbered: bool
     """Do frames carry numbers, so that each answer belongs to the question before it?"""
+    has_connection: bool
+    """Is there a link to be set up and taken down (SNRM, DISC), whose end ends the association too?"""
     drained: bool
     """The peer may lack something of ours, or we of its, and repeating frames will not bring it. Where frames are
     numbered that is known only when a repeated question brought nothing but "all has arrived, there is no more"."""
@@ -109,6 +111,14 @@ class Link(Protocol):
 
     def send(self, apdu: bytes) -> None:
         """Queue one APDU. LocalProtocolError while the link is down."""
+
+    @property
+    def is_up(self) -> bool:
+        """May APDUs be sent now?"""
+        ...
+
+    def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
+        """Queue one APDU outside the dialogue, to ``client`` where given (a push)."""
 
     def disconnect(self) -> None:
         """End the link (HDLC queues DISC, in any state; the others report LinkDown at once)."""

@@ -56,7 +56,7 @@ def encode_frame(apdu: bytes, source: int, destination: int) -> bytes:
 class WrapperLink:
     """One association over TCP or UDP. ``datagram``: every ``receive`` is one datagram."""
 
-    numbered = False
+    numbered = has_connection = False
     drained = True
 
     def __init__(self, side: Side, *, client: int = 16, server: int = 1, datagram: bool = False) -> None:
@@ -114,6 +114,15 @@ class WrapperLink:
         if self._datagram and self._buffer:
             self._break("length", self._buffer)
             self._buffer = b""
+
+    def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
+        """Nothing is numbered here: the same as ``send``."""
+        self.send(apdu)
+
+    @property
+    def is_up(self) -> bool:
+        """Always."""
+        return True
 
     def receive(self, data: bytes) -> None:
         """Hand in bytes of the stream, or one datagram."""

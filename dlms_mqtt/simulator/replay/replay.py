@@ -54,7 +54,7 @@ class ReplayServer:
         self.link = link
         self.ended = False
         self._at = 0
-        if isinstance(link, WrapperLink):
+        if not link.has_connection:
             link.connect()
 
     def receive(self, data: bytes) -> bytes:

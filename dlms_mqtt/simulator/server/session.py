@@ -19,10 +19,7 @@ from dlms_mqtt.protocol.apdu.short_name import ReadRequest, UnconfirmedWriteRequ
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_whole
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.hdlc.states import LinkState
 from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkUp, Side
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.states import ANY_TIME, State
@@ -64,7 +61,7 @@ class MeterServer:
         self.restarts = meter.restarts
         self.write: Callable[[bytes], None] = lambda _data: None
         self._services: LogicalNames | ShortNames | None = None
-        if isinstance(link, WrapperLink):
+        if not link.has_connection:
             self.connection.connect()
             self.connection.next_event()
 
@@ -83,10 +80,7 @@ class MeterServer:
         """Send an APDU that was not asked for, protected as this association is; the runner's ``write`` carries it."""
         cipher = self.connection.cipher
         octets = octets if cipher is None else cipher.protect_apdu(octets)
-        if isinstance(self.link, HdlcLink):
-            self.link.send_unnumbered(octets)
-        else:
-            self.link.send(octets)
+        self.link.send_unnumbered(octets)
         self.write(self.connection.data_to_send())
 
     @property
@@ -99,7 +93,7 @@ class MeterServer:
         if self.restarts != self.meter.restarts:
             self.restarted()
         self.connection.receive(data)
-        if isinstance(self.link, WrapperLink) and self.opened is None and self.link.statistics.frames:
+        if not self.link.has_connection and self.opened is None and self.link.statistics.frames:
             self._pre_establish()  # the wrapper has no connection: its first whole frame says who the client is
         while True:
             try:
@@ -116,7 +110,7 @@ class MeterServer:
         try:
             self._take(event)
         except LocalProtocolError:
-            if not isinstance(self.link, HdlcLink) or self.link.state is LinkState.CONNECTED:
+            if self.link.is_up:
                 raise
 
     def _take(self, event: Any) -> None:
@@ -136,7 +130,7 @@ class MeterServer:
         """The meter has forgotten its link and association."""
         self.restarts = self.meter.restarts
         self._forget()
-        if isinstance(self.link, WrapperLink):
+        if not self.link.has_connection:
             self.connection.state = State.NO_ASSOCIATION
             return
         self.link.disconnect()

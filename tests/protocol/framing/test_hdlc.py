@@ -11,7 +11,7 @@ from dlms_mqtt.protocol.framing.hdlc.address import encode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser, Kind, encode_frame
 from dlms_mqtt.protocol.framing.hdlc.link import MAX_POLLS, MAX_STALLS, HdlcLink
 from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
-from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, LinkState
+from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, Action, LinkState
 from dlms_mqtt.protocol.framing.link import (
     Activity,
     Broken,
@@ -612,4 +612,5 @@ def test_every_action_of_the_table_exists() -> None:
     for side, states in ACTIONS.items():
         link = HdlcLink(side)
         for actions in states.values():
-            assert all(hasattr(link, "_" + action) for action in actions.values())
+            assert set(actions.values()) <= set(link._actions)
+    assert set(link._actions) == set(Action)

@@ -21,7 +21,7 @@ from dlms_mqtt.protocol.framing.hdlc.frame import (
     encode_frame,
 )
 from dlms_mqtt.protocol.framing.hdlc.parameters import DEFAULTS, decode_parameters, encode_parameters, negotiate
-from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, LinkState
+from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, Action, LinkState
 from dlms_mqtt.protocol.framing.hdlc.stations import Stations, is_broadcast
 from dlms_mqtt.protocol.framing.hdlc.window import Incoming, Outgoing, without_llc
 from dlms_mqtt.protocol.framing.link import (
@@ -57,7 +57,7 @@ class HdlcLink:
     A server link answers every client and takes its number from the SNRM.
     """
 
-    numbered = True
+    numbered = has_connection = True
 
     def __init__(
         self,
@@ -85,11 +85,25 @@ class HdlcLink:
         self._parser = FrameParser(self.statistics)
         self._events: deque[LinkEvent] = deque()
         self._commands: list[bytes] = []
+        self._actions = {
+            Action.ACCEPT_ANSWER: self._accept_answer,
+            Action.ACCEPT_END: self._accept_end,
+            Action.ACCEPT_REQUEST: self._accept_request,
+            Action.ANSWER_DM: self._answer_dm,
+            Action.ANSWER_FRMR: self._answer_frmr,
+            Action.LINK_ENDED: self._link_ended,
+            Action.LINK_REFUSED: self._link_refused,
+            Action.LINK_REJECTED: self._link_rejected,
+            Action.TAKE_INFORMATION: self._take_information,
+            Action.TAKE_NOT_READY: self._take_not_ready,
+            Action.TAKE_READY: self._take_ready,
+            Action.TAKE_UNNUMBERED: self._take_unnumbered,
+        }
         self._reset()
 
     def _reset(self) -> None:
         """Numbers and queues as they are when a link begins."""
-        self._rules = {kind: getattr(self, "_" + name) for kind, name in ACTIONS[self.side][self.state].items()}
+        self._rules = {kind: self._actions[action] for kind, action in ACTIONS[self.side][self.state].items()}
         self._outgoing = Outgoing()
         self._incoming = Incoming()
         self._expected = 0  # N(S) that must come next
@@ -191,6 +205,11 @@ class HdlcLink:
         if self._parser.pending:
             self._parser.finish()
             self._drain()
+
+    @property
+    def is_up(self) -> bool:
+        """Has the SNRM been answered?"""
+        return self.state is LinkState.CONNECTED
 
     # Addresses
 

@@ -1,7 +1,8 @@
 """Which frame is legal when: the link states of both sides of HDLC, and what each frame does in them.
 
-A frame that is missing from its row is ignored: it is late, reflected, or of no meaning to this side. Actions are names
-of methods of HdlcLink.
+A frame that is missing from its row is ignored: it is late, reflected, or of no meaning to this side. What an action
+does stands in ``HdlcLink``, one method each. (IEC 62056-46: SNRM and DISC are commands of the client, UA, DM and FRMR
+responses of the server; normal response mode is the only one that is used.)
 """
 
 from __future__ import annotations
@@ -21,45 +22,62 @@ class LinkState(Enum):
     DISCONNECTING = "disconnecting"
 
 
-_NUMBERED = {
-    Kind.I: "take_information",
-    Kind.RR: "take_ready",
-    Kind.RNR: "take_not_ready",
-    Kind.REJ: "take_ready",  # a request to send again: what is not acknowledged is sent again anyway
-    Kind.SREJ: "take_ready",
-    Kind.UI: "take_unnumbered",
-}
-_REFUSED = {Kind.I: "answer_dm", Kind.RR: "answer_dm", Kind.RNR: "answer_dm", Kind.REJ: "answer_dm"}
+class Action(Enum):
+    """What a frame does."""
 
-ACTIONS: dict[Side, dict[LinkState, dict[Kind, str]]] = {
+    ACCEPT_ANSWER = "accept answer"
+    ACCEPT_END = "accept end"
+    ACCEPT_REQUEST = "accept request"
+    ANSWER_DM = "answer dm"
+    ANSWER_FRMR = "answer frmr"
+    LINK_ENDED = "link ended"
+    LINK_REFUSED = "link refused"
+    LINK_REJECTED = "link rejected"
+    TAKE_INFORMATION = "take information"
+    TAKE_NOT_READY = "take not ready"
+    TAKE_READY = "take ready"
+    TAKE_UNNUMBERED = "take unnumbered"
+
+
+_NUMBERED = {
+    Kind.I: Action.TAKE_INFORMATION,
+    Kind.RR: Action.TAKE_READY,
+    Kind.RNR: Action.TAKE_NOT_READY,
+    Kind.REJ: Action.TAKE_READY,  # a request to send again: what is not acknowledged is sent again anyway
+    Kind.SREJ: Action.TAKE_READY,
+    Kind.UI: Action.TAKE_UNNUMBERED,
+}
+_REFUSED = {Kind.I: Action.ANSWER_DM, Kind.RR: Action.ANSWER_DM, Kind.RNR: Action.ANSWER_DM, Kind.REJ: Action.ANSWER_DM}
+
+ACTIONS: dict[Side, dict[LinkState, dict[Kind, Action]]] = {
     Side.CLIENT: {
-        LinkState.DISCONNECTED: {Kind.UI: "take_unnumbered"},
+        LinkState.DISCONNECTED: {Kind.UI: Action.TAKE_UNNUMBERED},
         LinkState.CONNECTING: {
-            Kind.UA: "accept_answer",
-            Kind.DM: "link_refused",
-            Kind.FRMR: "link_rejected",
-            Kind.UI: "take_unnumbered",
+            Kind.UA: Action.ACCEPT_ANSWER,
+            Kind.DM: Action.LINK_REFUSED,
+            Kind.FRMR: Action.LINK_REJECTED,
+            Kind.UI: Action.TAKE_UNNUMBERED,
         },
-        LinkState.CONNECTED: {**_NUMBERED, Kind.DM: "link_refused", Kind.FRMR: "link_rejected"},
+        LinkState.CONNECTED: {**_NUMBERED, Kind.DM: Action.LINK_REFUSED, Kind.FRMR: Action.LINK_REJECTED},
         LinkState.DISCONNECTING: {
-            Kind.UA: "link_ended",
-            Kind.DM: "link_ended",
-            Kind.FRMR: "link_ended",
-            Kind.UI: "take_unnumbered",
+            Kind.UA: Action.LINK_ENDED,
+            Kind.DM: Action.LINK_ENDED,
+            Kind.FRMR: Action.LINK_ENDED,
+            Kind.UI: Action.TAKE_UNNUMBERED,
         },
     },
     Side.SERVER: {
         LinkState.DISCONNECTED: {
             **_REFUSED,
-            Kind.SNRM: "accept_request",
-            Kind.DISC: "answer_dm",
-            Kind.UI: "take_unnumbered",
+            Kind.SNRM: Action.ACCEPT_REQUEST,
+            Kind.DISC: Action.ANSWER_DM,
+            Kind.UI: Action.TAKE_UNNUMBERED,
         },
         LinkState.CONNECTED: {
             **_NUMBERED,
-            Kind.SNRM: "accept_request",
-            Kind.DISC: "accept_end",
-            Kind.UNKNOWN: "answer_frmr",
+            Kind.SNRM: Action.ACCEPT_REQUEST,
+            Kind.DISC: Action.ACCEPT_END,
+            Kind.UNKNOWN: Action.ANSWER_FRMR,
         },
     },
 }
