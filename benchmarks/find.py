@@ -13,7 +13,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dlms_mqtt.meter.finder import Found, Limits, find
-from dlms_mqtt.transport.clock import FakeClock
+from tests.fake_clock import FakeClock
 from tests.meter.finder_bench import on_line
 from tests.meter.finder_mixtures import Mixture, mixture
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `from tests.line import ...`, however pytest is called
 
-from dlms_mqtt.transport.clock import FakeClock, FakeLoop
+from tests.fake_clock import FakeClock, FakeLoop
 
 settings.register_profile("quick", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("quick"), max_examples=100, derandomize=True)

@@ -1,6 +1,6 @@
 """Two ends of a line in one process, with the time that a real line takes, counted on the event loop's clock.
 
-On a ``FakeClock`` an hour of 300 baud costs nothing. Each end carries a speed and parity of its own: what is sent in
+On the tests' clock an hour of 300 baud costs nothing. Each end carries a speed and parity of its own: what is sent in
 one and received in another turns to rubbish as it does on a wire.
 """
 

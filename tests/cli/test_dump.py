@@ -30,10 +30,10 @@ from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.replay.capture_file import Capture
 from dlms_mqtt.simulator.replay.replay import replay_on, replay_tcp
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
 from tests.cli.conftest import Cli
 from tests.cli.test_find import meter
+from tests.fake_clock import FakeClock
 from tests.meter.finder_bench import Path as LinePath
 
 ENERGY = AttributeDescriptor(3, Obis((1, 0, 1, 8, 0, 255)), 2)

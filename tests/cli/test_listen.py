@@ -20,9 +20,9 @@ import pytest
 from dlms_mqtt.cli.tools.listen import Printer
 from dlms_mqtt.client.push import PushSource
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
-from dlms_mqtt.transport.clock import FakeClock
 from tests.cli.conftest import Cli, Result
 from tests.client.test_push import DSMR_2, KEYS, LLC, PLAIN, TITLE, blocks, cipher, ui
+from tests.fake_clock import FakeClock
 from tests.frames_data import entry
 from tests.free_port import free_port
 from tests.line import PacedPty

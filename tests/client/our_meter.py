@@ -12,9 +12,9 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.simulator import HLS_SECRET, KEYS, KEYS_256, PASSWORD, Dropped, Faults, Meter, MeterServer, make_link
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.lines.serial import serve_once
-from dlms_mqtt.transport.clock import FakeClock, FakeLoop
 from dlms_mqtt.transport.memory import MemoryTransport
 from tests.client.fresh_line import FreshLine
+from tests.fake_clock import FakeClock, FakeLoop
 
 TITLE = b"TST\x00\x00\x00\x00\x07"
 CIPHERED = {

@@ -18,9 +18,9 @@ from dlms_mqtt.protocol.framing.sign_on import BREAK, Identification, OptionSele
 from dlms_mqtt.simulator import SignOnOptions, serve_memory
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat, Transport
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from dlms_mqtt.transport.serial import SerialTransport
+from tests.fake_clock import FakeClock
 from tests.line import SIGN_ON, PacedPty, Rfc2217Server, carry_out, sign_on_as_meter
 
 ISKRA = Identification("ISK", "5", ("2",), "ME371-2105")

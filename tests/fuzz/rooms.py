@@ -51,8 +51,8 @@ from dlms_mqtt.simulator.lines.telnet import ComPort
 from dlms_mqtt.simulator.replay.capture_file import Capture
 from dlms_mqtt.simulator.replay.replay import ReplayServer, replay_link
 from dlms_mqtt.transport.base import Transport
-from dlms_mqtt.transport.clock import FakeClock
 from tests.client.scripted import accepted
+from tests.fake_clock import FakeClock
 
 KEYS = Keys(Secret(bytes(range(16))), Secret(bytes(range(16, 32))), Secret(bytes(range(32, 48))))
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

@@ -17,8 +17,9 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.simulator import KEYS, SignOnOptions, serve_memory, serve_tcp, serve_udp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import Clock, FakeClock
+from dlms_mqtt.transport.clock import Clock
 from dlms_mqtt.transport.memory import memory_pair
+from tests.fake_clock import FakeClock
 from tests.line import PacedPty, Rfc2217Server
 from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
 from tests.meter.finder_mixtures import mixture

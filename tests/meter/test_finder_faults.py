@@ -27,8 +27,8 @@ from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.server import opening, session
 from dlms_mqtt.simulator.server.objects import PUBLIC
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.fake_clock import FakeClock
 from tests.frames_data import entries
 from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
 

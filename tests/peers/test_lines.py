@@ -25,10 +25,10 @@ from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.pydlms_meter import PydlmsMeter
 from tests.client.some_objects import CUT_OFF, ENERGY, MISSING, PROFILE, SERIAL, VOLTAGE, attribute
+from tests.fake_clock import FakeClock
 from tests.line import PacedPty, Rfc2217Server
 from tests.peers.lines import ISKRA, answering
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dlms_mqtt.simulator import Meter, serve_pty, serve_tcp, serve_udp
 from dlms_mqtt.simulator.household.household import household
-from dlms_mqtt.transport.clock import FakeClock
+from tests.fake_clock import FakeClock
 
 TITLE = b"TST\x00\x00\x00\x00\x07"
 START = 1767614400.0  # 2026-01-05 12:00 UTC, a Monday

@@ -19,7 +19,7 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.description import Described, describe, load_meter
-from dlms_mqtt.transport.clock import FakeClock
+from tests.fake_clock import FakeClock
 from tests.simulator.test_services import connected
 
 YAML = """

@@ -34,8 +34,8 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.simulator import FAULTS, KEYS, PASSWORD, Fault, Faults, Meter, SignOnOptions, serve_memory, serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.fake_clock import FakeClock
 
 ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
 EXPORT = AttributeDescriptor(3, Obis.parse("1.0.2.8.0.255"), 2)

@@ -20,7 +20,7 @@ from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.household.load_curve import KINDS, Curve
 from dlms_mqtt.simulator.server import services
 from dlms_mqtt.simulator.server.timeline import Timeline
-from dlms_mqtt.transport.clock import FakeClock
+from tests.fake_clock import FakeClock
 from tests.simulator.bench import START, frozen_meter
 from tests.simulator.reference import value_of
 

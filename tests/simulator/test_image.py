@@ -11,8 +11,8 @@ from dlms_mqtt.errors import ConnectionLost, DlmsMqttError
 from dlms_mqtt.simulator import Faults, serve_memory
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.household.image import Image, Status, image_object
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
+from tests.fake_clock import FakeClock
 from tests.simulator.reference import value_of
 
 FIRMWARE = bytes(range(251)) * 5

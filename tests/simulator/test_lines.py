@@ -40,8 +40,8 @@ from dlms_mqtt.simulator.lines.telnet import ComPort
 from dlms_mqtt.simulator.server.push import report, tell_clients
 from dlms_mqtt.transport import make_transport
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.fake_clock import FakeClock
 
 ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
 READER: dict[str, Any] = {"client": 32, "authentication": "low", "password": PASSWORD}

@@ -49,8 +49,8 @@ from dlms_mqtt.simulator import (
     serve_tcp,
 )
 from dlms_mqtt.simulator.household.household import household
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import memory_pair
+from tests.fake_clock import FakeClock
 
 O = Obis.parse  # noqa: E741
 ENERGY = AttributeDescriptor(3, O("1.0.1.8.0.255"), 2)

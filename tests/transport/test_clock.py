@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from dlms_mqtt.transport import clock as clock_module
-from dlms_mqtt.transport.clock import Clock, FakeClock
+from dlms_mqtt.transport.clock import Clock
+from tests import fake_clock as clock_module
+from tests.fake_clock import FakeClock
 
 
 async def test_fake_time_jumps_to_the_next_timer(clock: FakeClock) -> None:

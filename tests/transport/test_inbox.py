@@ -8,7 +8,7 @@ import pytest
 
 from dlms_mqtt.errors import ResponseTimeout
 from dlms_mqtt.transport.base import Inbox
-from dlms_mqtt.transport.clock import FakeClock
+from tests.fake_clock import FakeClock
 
 
 @pytest.mark.parametrize("first", [0.5, 2.0, 60.0])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.errors import ConnectionLost, ResponseTimeout
 from dlms_mqtt.transport.base import SerialFormat
-from dlms_mqtt.transport.clock import FakeClock
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair, on_the_wire
+from tests.fake_clock import FakeClock
 
 FAST = SerialFormat(9600)
 SIGN_ON = SerialFormat(300, 7, "even", 1)
