@@ -16,7 +16,7 @@ from dlms_mqtt.client.services.memory import Measured, scaler_of
 from dlms_mqtt.client.services.planner import QUESTION, plan
 from dlms_mqtt.client.session import REPLY_TO_HLS
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, MeterRefused, RemoteProtocolError, TransportError
+from dlms_mqtt.errors import AccessRefused, DecodeError, MeterRefused, RemoteProtocolError, TransportError
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, decode, encode
@@ -82,6 +82,8 @@ class DlmsClient(RepeatingSession):
         missing = self._unknown_scalers(attributes)
         answers = await self.get_many([*attributes, *missing])
         self._keep_scalers(missing, answers[len(attributes) :])
+        for attribute, answer in zip(attributes, answers, strict=False):
+            self.memory.learn_type(attribute, answer)
         return [
             answer if isinstance(answer, MeterRefused) else Measured(attribute, answer, self.memory.scaler(attribute))
             for attribute, answer in zip(attributes, answers, strict=False)
@@ -103,7 +105,11 @@ class DlmsClient(RepeatingSession):
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""
-        await self.once(lambda services: services.set((attribute, access), value))
+        try:
+            await self.once(lambda services: services.set((attribute, access), value))
+        except AccessRefused:
+            self.memory.types.pop(attribute, None)  # perhaps it is of another type by now
+            raise
 
     async def set_many(
         self, attributes: Sequence[AttributeDescriptor], values: Sequence[Data]

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from dlms_mqtt.client.procedures.objects import type_of
 from dlms_mqtt.client.services.memory import Measured, Memory, scaler_of
 from dlms_mqtt.cosem.classes import CLASSES, SCALERS, VALUES
 from dlms_mqtt.cosem.structures import ScalerUnit
@@ -13,7 +14,9 @@ from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator import bare_meter, make
 from dlms_mqtt.simulator.description import describe
+from dlms_mqtt.simulator.server.meter import Meter
 from tests.simulator.test_services import connected
 
 OBIS = Obis((1, 0, 99, 99, 0, 255))
@@ -40,8 +43,9 @@ def test_numbers_in_containers_are_scaled_too() -> None:
 
 def test_a_refusal_is_kept_unless_it_will_pass() -> None:
     memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
-    memory.learn_scaler(scaler, AccessRefused("no", code=3, name="read-write-denied"))
-    assert memory.scalers == {scaler: None}
+    for known in ({}, {}, {scaler: None}):  # what is refused once may be the mood of a moment
+        memory.learn_scaler(scaler, AccessRefused("no", code=3, name="read-write-denied"))
+        assert memory.scalers == known
     memory.learn_scaler(scaler, AccessRefused("later", code=2, name="temporary-failure"))
     assert memory.scalers == {}
     memory.learn_scaler(scaler, Data(DataType.UNSIGNED, 1))
@@ -49,3 +53,41 @@ def test_a_refusal_is_kept_unless_it_will_pass() -> None:
     memory.learn_scaler(scaler, ScalerUnit(-1, 30).to_data())
     assert memory.scaler(AttributeDescriptor(3, OBIS, 2)) == ScalerUnit(-1, 30)
     assert scaler_of(AttributeDescriptor(1, OBIS, 2)) is None
+
+
+def writable_meter(data: Data) -> Meter:
+    meter = bare_meter()
+    meter.add(make(1, str(OBIS), data, writable=(2,)))
+    return meter
+
+
+async def test_a_write_does_not_ask_for_a_type_that_was_just_read() -> None:
+    number = AttributeDescriptor(1, OBIS, 2)
+    meter = writable_meter(Data(DataType.LONG_UNSIGNED, 7))
+    async with connected(meter) as client:
+        asked: list[AttributeDescriptor] = []
+        get = client.get
+        client.get = lambda attribute: (asked.append(attribute), get(attribute))[1]
+        assert await type_of(client, number) is DataType.LONG_UNSIGNED and asked == [number]
+        await client.read([number])
+        asked.clear()
+        assert await type_of(client, number) is DataType.LONG_UNSIGNED and asked == []
+
+
+async def test_a_refused_write_forgets_the_type() -> None:
+    number = AttributeDescriptor(1, OBIS, 2)
+    meter = writable_meter(Data(DataType.LONG_UNSIGNED, 7))
+    async with connected(meter) as client:
+        await client.read([number])
+        assert client.memory.types == {number: DataType.LONG_UNSIGNED}
+        with pytest.raises(AccessRefused):
+            await client.set(number, Data(DataType.VISIBLE_STRING, "7"))
+        assert client.memory.types == {}
+
+
+async def test_nothing_says_nothing_of_its_type() -> None:
+    memory, number = Memory(), AttributeDescriptor(1, OBIS, 2)
+    memory.learn_type(number, Data(DataType.UNSIGNED, 1))
+    memory.learn_type(number, Data(DataType.NULL_DATA, None))
+    memory.learn_type(number, AccessRefused("no", code=3, name="read-write-denied"))
+    assert memory.types == {number: DataType.UNSIGNED}

@@ -126,7 +126,9 @@ async def held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | Non
 
 
 async def type_of(client: DlmsClient, attribute: AttributeDescriptor) -> DataType:
-    """The type of the value that is there, else the class's; only the meter knows the first. ConfigError."""
+    """The type of the value that is there (as it was last read), else the class's. ConfigError."""
+    if (known := client.memory.types.get(attribute)) is not None:
+        return known
     found = await held(client, attribute)
     if found is not None:
         return found.type

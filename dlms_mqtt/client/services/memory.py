@@ -55,11 +55,12 @@ class Measured:
 
 @dataclass(slots=True)
 class Memory:
-    """``sizes``: octets of an answer in a list; ``max_list``: attributes that the meter takes in one list;
-    ``singly``: attributes that spoiled a list, so each is asked alone; ``short_names``: the object list of a meter with
-    short names; ``warned``: what the user was warned of already.
+    """``types``: of the values as they were last read; ``sizes``: octets of an answer in a list;
+    ``max_list``: attributes that the meter takes in one list; ``singly``: attributes that spoiled a list, so each is
+    asked alone; ``short_names``: the object list of a meter with short names; ``warned``: what the user was warned of.
     """
 
+    types: dict[AttributeDescriptor, DataType] = field(default_factory=dict)
     sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
     scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
     profiles: dict[Obis, object] = field(default_factory=dict)
@@ -73,6 +74,11 @@ class Memory:
     def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:
         """Keep an object list, from the meter or from the store."""
         self.short_names = {(item.class_id, item.obis): item for item in objects}
+
+    def learn_type(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
+        """Keep the type of a value; a value that is not there (null) says nothing of it."""
+        if isinstance(answer, Data) and answer.type is not DataType.NULL_DATA:
+            self.types[attribute] = answer.type
 
     def learn_scaler(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
         """Keep a scaler_unit; also that there is none, once it was refused often and not as something that passes."""
