@@ -38,7 +38,7 @@ async def test_a_clock_that_runs_fast_is_kept_in_its_bound(clock, store):
         for _ in range(5 * 24):
             await asyncio.sleep(3600)
             wrong.append(wrong_by(rig))
-            moments.append(rig.task.well.clock_drift)
+            moments.append(rig.task.status.clock_drift)
     assert max(map(abs, wrong)) < 33
     assert any(before - after > 25 for before, after in pairwise(wrong))
     assert all(abs(shown - true) < 2 for shown, true in zip(moments, wrong, strict=True))
@@ -72,7 +72,7 @@ async def test_an_edge_that_comes_near_while_the_line_is_busy(clock, store):
         rig.simulated.jump(100)
         busy = asyncio.create_task(rig.task.session.alone(lambda _settings: asyncio.sleep(9 * 60)))
         await asyncio.sleep(1)
-        rig.task.well.clock_drift = 100.0
+        rig.task.status.clock_drift = 100.0
         await asyncio.gather(rig.task.clock.care(), busy)
         assert wrong_by(rig) == pytest.approx(100, abs=1)
         assert rig.task.clock.keeper.keep() == []
@@ -83,11 +83,11 @@ async def test_the_old_time_of_a_push_sets_nothing(clock, store):
     async with rig.run():
         await asyncio.sleep(61)
         before = wrong_by(rig)
-        rig.task.well.clock_drift = -900.0  # a list that was captured a quarter of an hour ago
+        rig.task.status.clock_drift = -900.0  # a list that was captured a quarter of an hour ago
         await rig.task.clock.care()
         assert rig.task.clock.keeper.keep() == []
         assert wrong_by(rig) == pytest.approx(before, abs=0.1)
-        assert abs(rig.task.well.clock_drift) < 2
+        assert abs(rig.task.status.clock_drift) < 2
 
 
 async def test_what_was_set_is_remembered_over_restarts(clock, store):

@@ -127,7 +127,7 @@ async def test_a_day_of_reading(clock, store):
     assert [moment.strftime("%H:%M") for moment in times] in (["00:05", "12:00"], ["12:00", "00:05"])
     energy = [reading["value"] for reading in rig.readings if reading["key"] == "energy_import"]
     assert energy == sorted(energy) and energy[-1] > energy[0]
-    assert rig.task.well.reasons == {}
+    assert rig.task.status.reasons == {}
 
 
 @pytest.mark.expect_log("h: ")
@@ -142,7 +142,7 @@ async def test_a_meter_that_goes_and_comes_back(clock, store):
         while rig.publisher.retained["availability"] == "online":  # noqa: ASYNC110
             await asyncio.sleep(1)
         assert 60 <= clock.monotonic() - gone <= 130
-        assert rig.task.well.status == "no_answer"
+        assert rig.task.status.verdict == "no_answer"
         assert rig.publisher.retained["value/power"] != "" or clock.monotonic() - gone > 100
         await asyncio.sleep(125 - (clock.monotonic() - gone) + 30)
         assert rig.publisher.retained["value/power"] == "" and rig.publisher.retained["value/energy_import"] == ""
@@ -163,13 +163,13 @@ async def test_wrong_passwords_are_few_whatever_the_line_does(clock, store):
     async with Rig(clock, store, config).run() as rig:
         await asyncio.sleep(24 * 3600)
         assert sum(rig.simulated.failures.values()) <= 5
-        assert rig.task.well.status in ("locked_out", "password_refused")
-        assert rig.task.well.next_try is not None
+        assert rig.task.status.verdict in ("locked_out", "password_refused")
+        assert rig.task.status.next_try is not None
     before = sum(rig.simulated.failures.values())
     async with Rig(clock, store, config).run() as again:
         await asyncio.sleep(600)
         assert sum(again.simulated.failures.values()) == 0
-        assert again.task.well.status == "locked_out"
+        assert again.task.status.verdict == "locked_out"
     assert before >= 2
 
 
@@ -181,7 +181,7 @@ async def test_a_line_that_is_too_slow_says_so(clock, store):
     }
     async with Rig(clock, store, config, latency=12.0).run() as rig:
         await asyncio.sleep(600)
-        assert "too slow" in rig.task.well.reasons["slow"]
+        assert "too slow" in rig.task.status.reasons["slow"]
         assert bridge_health({"h": meter_health(rig.task)}, [], {})["status"] == "degraded"
         assert len(rig.readings) > 20
 
@@ -269,7 +269,7 @@ async def test_nothing_is_asked_before_the_systems_clock_is_set(clock, store):
                 await attempt
             assert refused.value.code == "temporary-failure"
         assert rig.readings == [] and rig.connections == 0
-        assert "clock is not set" in rig.task.well.reasons["clock"]
+        assert "clock is not set" in rig.task.status.reasons["clock"]
         clock.start = set_later
         await asyncio.sleep(15)
         assert rig.readings and {reading["time"][:4] for reading in rig.readings} == {f"{rig.task.now().year}"}

@@ -8,7 +8,7 @@ import pytest
 
 from dlms_mqtt.bridge.config.sections import Meter, Profile
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
-from dlms_mqtt.bridge.meters.status import Wellbeing
+from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.procedures import profile as client_profile
 from dlms_mqtt.client.procedures.profile import Column
 from dlms_mqtt.client.state.store import Store
@@ -29,7 +29,7 @@ class Owner:
 
     def __init__(self, backfill: float) -> None:
         self.config = Meter(profiles=(Profile(obis=LOAD, key="load", backfill=backfill),))
-        self.well = Wellbeing()
+        self.status = MeterStatus("h")
         self.rows: list[datetime] = []
         self.session = self
         self.output = SimpleNamespace(flush_readings=lambda: None, profile=self.published)
@@ -84,7 +84,7 @@ async def test_a_refused_profile_keeps_no_other_waiting(clock):
         task = asyncio.create_task(reader.run())
         await asyncio.sleep(1)
         assert owner.rows == ["load"]
-        assert owner.well.reasons == {"profile log": "profile log: the meter refused to read"}
+        assert owner.status.reasons == {"profile log": "profile log: the meter refused to read"}
         reader.open = True
         await asyncio.sleep(301)
         assert owner.rows == ["load", "log"]

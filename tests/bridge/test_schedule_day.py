@@ -54,7 +54,7 @@ async def test_a_local_day(clock, store, day):
     async with Rig(clock, store, CONFIG).run() as rig:
         for _ in range(hours):
             await asyncio.sleep(3590 if not drifts else 3600)
-            drifts.append(rig.task.well.clock_drift)
+            drifts.append(rig.task.status.clock_drift)
             states.append(set(json.loads(rig.publisher.retained["state"])))
             assert rig.publisher.retained["availability"] == "online"
         assert clock.time() < end.timestamp()
@@ -62,7 +62,7 @@ async def test_a_local_day(clock, store, day):
     assert all(drift is not None and abs(drift) < 5 for drift in drifts), drifts  # the meter changes its clock too
     assert all({"power", "energy_import", "clock"} <= state for state in states)
     assert all("energy_export" in state for state in states)  # at 00:05 first; lives until the next time and longer
-    assert rig.task.well.reasons == {} and rig.task.well.refused == {}
+    assert rig.task.status.reasons == {} and rig.task.status.refused == {}
     _check_profile([message for topic, message in rig.publisher.messages if topic == "profile/load"], fetched)
 
 

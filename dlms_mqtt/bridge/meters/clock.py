@@ -9,7 +9,7 @@ from typing import Any
 
 from dlms_mqtt.bridge.config.sections import ClockCare
 from dlms_mqtt.bridge.meters.shared_line import Priority
-from dlms_mqtt.bridge.meters.status import Wellbeing
+from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.clock import interpret, read_clock, set_clock
 from dlms_mqtt.client.services.memory import Measured
@@ -38,11 +38,11 @@ class MeterClock:
         now: Callable[[], datetime],
         run: Run,
         store: Store,
-        well: Wellbeing,
+        status: MeterStatus,
     ) -> None:
         self.id, self.zone, self._care_rules = meter_id, zone, care
         self.sense = SENSES[care.sense] or -1
-        self._now, self._run, self._store, self._well = now, run, store, well
+        self._now, self._run, self._store, self._status = now, run, store, status
         self.keeper = self._restored()
 
     def _restored(self) -> ClockKeeper:
@@ -59,11 +59,11 @@ class MeterClock:
         if not isinstance(octets, bytes) or len(octets) != 12:
             return
         moment, self.sense = interpret(octets, now, self.zone, SENSES[self._care_rules.sense])
-        self._well.clock_drift = round((moment - now).total_seconds(), 1) if moment and moment.tzinfo else None
+        self._status.clock_drift = round((moment - now).total_seconds(), 1) if moment and moment.tzinfo else None
 
     async def care(self) -> None:
         """Set it, where that is configured and nothing speaks against it."""
-        if self.keeper.obstacle(self._well.clock_drift, self._now()) is not None:
+        if self.keeper.obstacle(self._status.clock_drift, self._now()) is not None:
             return
         try:
             await self.set(Priority.POLL, allowed=self._may_be_set)
@@ -97,7 +97,7 @@ class MeterClock:
             return sent, after.drift
 
         sent, drift = await self._run(priority, work)
-        self._well.clock_drift = drift = None if drift is None else round(drift, 1)
+        self._status.clock_drift = drift = None if drift is None else round(drift, 1)
         if sent is not None:
             _LOG.info("%s: the clock was set to %s", self.id, sent.isoformat(timespec="seconds"))
         return {"time": sent, "drift": drift}

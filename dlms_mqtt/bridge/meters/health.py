@@ -14,34 +14,34 @@ _POOR = 20.0  # per cent of exchanges with an error
 
 def meter_health(meter: MeterTask) -> dict[str, Any]:
     """One meter's part."""
-    well, session = meter.well, meter.session
+    known, session = meter.status, meter.session
     paused = meter.is_paused
     held = meter.output.guard.held
     figures = session.line_quality.figures()
-    status = "paused" if paused else well.status
+    status = "paused" if paused else known.verdict
     return {
         "status": status,
-        "last_success": _time(well.last_success),
-        "error": well.error,
-        "hint": (well.error or {}).get("hint") or None,
-        "next_try": _time(well.next_try) if status != "ok" else None,
-        "consecutive_failures": well.failures,
-        "read_duration": well.read_duration,
+        "last_success": _time(known.last_success),
+        "error": known.error,
+        "hint": (known.error or {}).get("hint") or None,
+        "next_try": _time(known.next_try) if status != "ok" else None,
+        "consecutive_failures": known.failures,
+        "read_duration": known.read_duration,
         "line_errors": session.errors + figures.check_errors + figures.retries,
         "line_quality": _quality(session.errors, session.exchanges, figures.quality),
         "retries": figures.retries,
         "check_errors": figures.check_errors,
         "sign_on_success": _per_cent(figures.sign_on_success),
         "turn_round": None if figures.turn_round is None else round(figures.turn_round, 3),
-        "clock_drift": well.clock_drift,
+        "clock_drift": known.clock_drift,
         "invocation_counter": meter.invocation_counter,
         "paused": paused,
         "paused_until": _time(datetime.fromtimestamp(session.paused_until, meter.zone)) if paused else None,
         "held": {key: {"value": row.value, "last": row.last, "reason": row.reason.value} for key, row in held.items()},
         "held_value": next((row.value for row in held.values() if row.reason is not Reason.BEYOND), None),
         "meter_changed": _change(meter),
-        "refused": well.refused,
-        "reasons": [*well.reasons.values(), *([figures.hint] if figures.hint else [])],
+        "refused": known.refused,
+        "reasons": [*known.reasons.values(), *([figures.hint] if figures.hint else [])],
     }
 
 

@@ -14,7 +14,7 @@ from dlms_mqtt.bridge.config.sections import Profile as ProfileConfig
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority
-from dlms_mqtt.bridge.meters.status import Wellbeing
+from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.plan import schedule_of
 from dlms_mqtt.bridge.reading.schedule import Timetable
 from dlms_mqtt.client.procedures.profile import Column, Profile, Selection, read_profile
@@ -46,7 +46,7 @@ class Owner(Protocol):
     session: Session
     output: MeterOutput
     zone: tzinfo
-    well: Wellbeing
+    status: MeterStatus
 
     @property
     def sense(self) -> int:
@@ -92,7 +92,7 @@ class ProfileReader:
             await self.fetch(said)
         except DlmsMqttError as error:
             told = f"profile {profile_key(said)}"
-            self._meter.well.reasons[told] = f"{told}: {error.message}"
+            self._meter.status.reasons[told] = f"{told}: {error.message}"
             _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(said), error.message)
             return False
         return True
@@ -113,7 +113,7 @@ class ProfileReader:
             span = _CHUNK if rows else min(2 * span, _LONGEST)
             self._keep(said, max(times, default=None))
             since = until
-        self._meter.well.reasons.pop(f"profile {profile_key(said)}", None)
+        self._meter.status.reasons.pop(f"profile {profile_key(said)}", None)
 
     def _tell(self, said: ProfileConfig, profile: Profile) -> None:
         """What is odd about the rows: once, not with every fetch."""

@@ -1,17 +1,37 @@
-"""What is known of how a meter does: kept by whoever talks to it, told by ``health``."""
+"""How a meter does: kept by whoever talks to it, told by ``health``; failures, pauses between tries, and their end."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from dlms_mqtt.bridge.api import replies
+from dlms_mqtt.bridge.api.errors import LockedOut
+
+_LOG = logging.getLogger(__name__)
+_FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
+_RETRY = (5.0, 10.0, 20.0, 40.0, 60.0)  # s after failed cycles, at most the shortest interval
+_VERDICTS = {
+    "link-down": "link_down",
+    "no-answer": "no_answer",
+    "timeout": "no_answer",
+    "association-refused": "association_refused",
+    "authentication-refused": "password_refused",
+    "locked-out": "locked_out",
+    "security-error": "security_error",
+    "paused": "paused",
+    "internal": "error",
+}
+
 
 @dataclass
-class Wellbeing:
-    """How a meter does, for ``health``."""
+class MeterStatus:
+    """How a meter does. ``verdict`` in a word, ``refused`` values with why, ``reasons`` for less than well by topic."""
 
-    status: str = "waiting"
+    meter: str
+    verdict: str = "waiting"
     last_success: datetime | None = None
     error: dict[str, Any] | None = None
     failures: int = 0
@@ -21,3 +41,46 @@ class Wellbeing:
     next_try: datetime | None = None
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    def judge(self, topic: str, sentence: str) -> None:
+        """Say why something is less than well; an empty sentence ends it."""
+        if sentence:
+            self.reasons[topic] = sentence
+        else:
+            self.reasons.pop(topic, None)
+
+    def succeeded(self, now: datetime, duration: float | None) -> None:
+        """Values came; ``duration`` (s) of the reading, None for a push."""
+        if self.failures:
+            _LOG.warning("%s: reading works again after %d failures", self.meter, self.failures)
+        elif self.last_success is None:
+            _LOG.info("%s: the meter is there", self.meter)
+        self.failures, self.error, self.next_try = 0, None, None
+        self.verdict, self.last_success = "ok", now
+        if duration is not None:
+            self.read_duration = round(duration, 3)
+
+    def wait_after(self, error: Exception, unix: float, pause_left: float, every: float) -> float:
+        """Seconds until the next try: a lock-out or a pause has its end, everything else a growing one."""
+        if isinstance(error, LockedOut):
+            return max(1.0, error.until - unix)
+        if replies.code_of(error) == "paused":
+            return max(1.0, pause_left)
+        return min(_RETRY[min(self.failures, len(_RETRY) - 1)], max(every, 1.0))
+
+    def failed(self, error: Exception, monotonic: float, next_try: datetime) -> bool:
+        """Note it; whether that is reason enough to be offline. ``next_try`` is in the meter's zone."""
+        reply = replies.error_of(error)
+        self.next_try = next_try
+        self.verdict = _VERDICTS.get(reply["code"], "meter_refused")
+        if self.verdict == "paused":
+            return False
+        if self.failures == 0 or self.error is None or self.error["code"] != reply["code"]:
+            _LOG.warning("%s: %s", self.meter, ". ".join(filter(None, (reply["message"], reply.get("hint")))))
+        if isinstance(error, LockedOut):
+            until = datetime.fromtimestamp(error.until, next_try.tzinfo)
+            reply["detail"] = {**reply["detail"], "until": until.isoformat()}
+        self.error = reply
+        self.failing_since = self.failing_since if self.failures else monotonic
+        self.failures += 1
+        return self.failures >= _FAILURES and monotonic - self.failing_since >= _FAILING_FOR

@@ -1,0 +1,116 @@
+"""What a meter answered or pushed, on its way to topics: converted, judged, completed by what follows from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
+
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.meters.clock import MeterClock
+from dlms_mqtt.bridge.meters.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.status import MeterStatus
+from dlms_mqtt.bridge.reading.derived import Readings, derive
+from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
+from dlms_mqtt.bridge.reading.latest_values import lifetime
+from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
+from dlms_mqtt.bridge.reading.schedule import Every
+from dlms_mqtt.client.services.memory import Measured
+from dlms_mqtt.errors import ConfigError, MeterRefused
+from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
+from dlms_mqtt.meter.catalogue.quantity import Kind
+from dlms_mqtt.meter.readings import Quality, Reading
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+
+_LOG = logging.getLogger(__name__)
+
+
+class Intake:
+    """Of one meter. What could not be used is kept in ``status``, the rest is handed to ``output``."""
+
+    def __init__(
+        self, config: Meter, output: MeterOutput, clock: MeterClock, status: MeterStatus, zone: tzinfo
+    ) -> None:
+        self._config, self._output, self._clock, self._status = config, output, clock, status
+        self._zone = zone
+        self._unscaled: set[str] = set()
+
+    @property
+    def push_lifetime(self) -> float:
+        """How long (s) what was pushed lives at least."""
+        return lifetime(Every(self._config.push.every)) if self._config.push else 0.0
+
+    def polled(
+        self,
+        due: Iterable[PlanItem],
+        answers: Mapping[AttributeDescriptor, Measured | MeterRefused],
+        plan: Plan,
+        now: datetime,
+    ) -> None:
+        """Answers of a cycle."""
+        readings: Readings = {}
+        moment = self._moment(now)
+        for item in due:
+            answer = answers[item.attribute]
+            if isinstance(answer, MeterRefused):
+                self._refused(item, answer)
+                continue
+            self._status.refused.pop(item.key, None)
+            if reading := self._reading(item, answer, moment):
+                readings[item.key] = (item, reading, lifetime(item.schedule))
+        self._publish(readings, derive(readings, plan.derived, plan.by_key), plan)
+
+    def pushed(
+        self, rows: Sequence[tuple[PlanItem, Measured]], moment: Moment, plan: Plan | None, announced: Plan | None
+    ) -> None:
+        """Values of a push; ``announced``: what is planned to be read beside it."""
+        readings: Readings = {}
+        for item, measured in rows:
+            if reading := self._reading(item, measured, moment):
+                readings[item.key] = (item, reading, max(lifetime(item.schedule), self.push_lifetime))
+        found = derive(readings, self._derived_of_push(readings, plan), {row.minus for row in DERIVED})
+        self._publish(readings, found, announced)
+
+    def single(self, item: PlanItem, measured: Measured, now: datetime) -> Reading | None:
+        """One value that was read on behalf of a request."""
+        reading = self._reading(item, measured, self._moment(now))
+        if reading:
+            self._output.publish([(item, reading, lifetime(item.schedule))])
+        return reading
+
+    def _publish(self, readings: Readings, more: Readings, plan: Plan | None) -> None:
+        readings = {**readings, **more}
+        self._judge_scalers(readings)
+        self._output.publish(readings.values())
+        self._output.announce(plan)
+
+    def _moment(self, now: datetime) -> Moment:
+        return Moment(now, self._zone, self._clock.sense)
+
+    def _refused(self, item: PlanItem, answer: MeterRefused) -> None:
+        if item.key not in self._status.refused:
+            self._status.refused[item.key] = answer.name or answer.message
+            _LOG.info("%s: %s is not read: %s", self._output.id, item.key, answer.message)
+
+    def _reading(self, item: PlanItem, answer: Measured, moment: Moment) -> Reading | None:
+        if item.quantity.kind is Kind.TIMESTAMP and item.key == "clock":
+            self._clock.watch(answer, moment.time)
+            moment = self._moment(moment.time)
+        try:
+            return reading_of(item, self._output.scalers.complete(answer), moment)
+        except ConfigError as error:
+            self._status.refused[item.key] = error.message
+            return None
+
+    def _derived_of_push(self, readings: Readings, plan: Plan | None) -> list[Derived]:
+        """One list of a meter may have the import alone, so both parts must be in this push."""
+        offered = {*readings, *(plan.by_key if plan else ())}
+        return [row for row in derived(offered) if row.plus in readings and row.key not in self._config.read.except_]
+
+    def _judge_scalers(self, readings: Readings) -> None:
+        """Numbers without scaler and unit are sent as they came; this says so."""
+        for key, (_, reading, _) in readings.items():
+            (self._unscaled.add if reading.quality == Quality.UNSCALED else self._unscaled.discard)(key)
+        names = ", ".join(sorted(self._unscaled))
+        sentence = f"no scaler and unit is known of {names}; state them in read.also or in a preset of your own"
+        self._status.judge("unscaled", sentence if names else "")
