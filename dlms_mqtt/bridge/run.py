@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.systemd import JournalFormatter, is_journal
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,5 +41,7 @@ async def _reload(app: App) -> None:
 
 def _set_up_log(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    if is_journal(sys.stderr.fileno(), os.environ):
+        logging.getLogger().handlers[0].setFormatter(JournalFormatter())
     for noisy in ("asyncio", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

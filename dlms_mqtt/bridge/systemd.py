@@ -7,10 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
 from collections.abc import Mapping
 
 from dlms_mqtt.bridge.alive import EVERY, alive_file
+
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # of syslog
+
+
+class JournalFormatter(logging.Formatter):
+    """Lines for the journal, which has the time already: each begins with its priority (``journalctl -p warning``)."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As many lines as the record has, each with its priority."""
+        priority = next((number for level, number in _PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def is_journal(stream: int, environment: Mapping[str, str]) -> bool:
+    """Does this descriptor lead to the journal? JOURNAL_STREAM says which one does; a child may have redirected it."""
+    try:
+        status = os.fstat(stream)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
 
 
 class Notifier:

@@ -10,7 +10,7 @@ import voluptuous as vol
 
 from dlms_mqtt.bridge.config import manual
 from dlms_mqtt.bridge.config.kinds import AT, DURATION, INTERVAL, SECRET, kind_of
-from dlms_mqtt.bridge.config.load import ConfigMistakes, load_config, parse_meter
+from dlms_mqtt.bridge.config.load import ConfigMistakes, default_state_dir, load_config, parse_meter
 from dlms_mqtt.bridge.config.sections import Config, Item, item_of_text
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.errors import ConfigError
@@ -485,3 +485,24 @@ def test_mistakes_of_lines_and_families_are_told_together_with_all_others(tmp_pa
         (9, "meters.three.evry"),
     ]
     assert str(tmp_path / "c.yaml:4") in caught.value.message
+
+
+def test_where_the_state_is_when_nobody_says(tmp_path: Path) -> None:
+    """The same by hand and as a service; a usual place that is there is not passed by, even if it may not be opened."""
+    usual, home = tmp_path / "var/usual", {"XDG_STATE_HOME": str(tmp_path / "home")}
+    named = {**home, "STATE_DIRECTORY": "/run/one:/run/two"}
+    assert default_state_dir(named, usual) == Path("/run/one")
+    assert default_state_dir(home, usual) == tmp_path / "home/dlms-mqtt"  # /var/usual cannot be made: no var
+    usual.parent.mkdir()
+    assert default_state_dir(home, usual) == usual
+    usual.mkdir(mode=0)
+    usual.parent.chmod(0o500)
+    assert default_state_dir(home, usual) == usual
+
+
+def test_a_state_directory_that_is_said_goes_first(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for text, wanted in (("{}", "/run/named"), ("bridge: {state_dir: here}", str(tmp_path / "here"))):
+        path.write_text(text)
+        loaded = load_config(path, preset_connection, {"STATE_DIRECTORY": "/run/named"})
+        assert str(loaded.config.bridge.state_dir) == wanted

@@ -17,7 +17,6 @@ from tests.packaging.conftest import ROOT, run
 pytestmark = pytest.mark.packages
 CONFIG = """\
 mqtt: {{host: 127.0.0.1, port: {broker}}}
-bridge: {{state_dir: /var/lib/dlms-mqtt}}
 meters:
   house: {{connection: {{tcp: "127.0.0.1:{meter}", client: 17}}, every: 1s}}
 """

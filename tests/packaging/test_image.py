@@ -25,7 +25,6 @@ pytestmark = pytest.mark.packages
 ENDS_WITHIN = 10.0  # s that Docker gives a container to end
 CONFIG = """\
 mqtt: {{host: 127.0.0.1, port: {broker}}}
-bridge: {{state_dir: /data}}
 meters:
   house: {{connection: {{tcp: "127.0.0.1:{meter}", client: 17}}, every: 1s}}
 """

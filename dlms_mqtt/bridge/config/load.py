@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
-from dlms_mqtt.bridge.config.sections import CONFIG, METER, Config, Meter
+from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings
+from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import is_own, preset_scalers
@@ -62,7 +64,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         _judge_sound_meters(path.parent, presets, document)
         raise _all(document)
     shown = {key: _public(document, ("meters", key)) for key in config.meters}
-    place = _state_dir(config.bridge.state_dir, path, document)
+    said = document.value(("bridge", "state_dir"))
+    place = _state_dir(config.bridge.state_dir, path, document) if said else default_state_dir(environment)
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
     managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
     managed = {key: meter for key, meter in managed.items() if key not in config.meters}
@@ -73,6 +76,18 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         raise _all(document)
     files = frozenset((*document.files, *_own_presets(config)))
     return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
+
+
+def default_state_dir(environment: Mapping[str, str], usual: Path = STATE_DIR) -> Path:
+    """Where the state is kept if the configuration does not say: the same by hand and as a service.
+
+    What systemd or the image names; else the usual place, if it is there (whoever may not open it is told so, as a
+    second state would use the meters' counters again) or may be made; else the user's own.
+    """
+    if named := environment.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(named)
+    there = usual.exists() or os.access(usual.parent, os.W_OK)
+    return usual if there else default_path(environment).parent
 
 
 def _state_dir(state_dir: Path, file: Path, document: Document) -> Path:

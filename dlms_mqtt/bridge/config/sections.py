@@ -46,6 +46,7 @@ from dlms_mqtt.meter.catalogue.reference import object_of, of_key
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
+STATE_DIR = Path("/var/lib/dlms-mqtt")
 Problems = Iterator[tuple[str, str]]
 
 
@@ -120,9 +121,10 @@ class Bridge:
     id: str = row("main", ID, "Name of this bridge in topics; bridges that share a broker need different ones.")
     name: str = row("DLMS bridge", TEXT, "Name of the bridge's device in Home Assistant.")
     state_dir: Path = row(
-        Path("/var/lib/dlms-mqtt"),
+        STATE_DIR,
         PATH,
-        "Directory for counters, object lists, unsent readings and managed meters; relative to this file.",
+        "Directory for counters, object lists, unsent readings and managed meters; relative to this file. Without it "
+        "$STATE_DIRECTORY, else /var/lib/dlms-mqtt, else the user's state folder.",
     )
     management: bool = row(False, FLAG, "Let publishers of the broker add, change and remove meters.")
     timezone: str = row("", ZONE, "Time zone of the meters' clocks; without it the system's.", "Europe/Vienna")
