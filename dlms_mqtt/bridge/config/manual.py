@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from dlms_mqtt.bridge.config.kinds import Kind, default_of, kind_of
+from dlms_mqtt.bridge.config.kinds import DURATION, Kind, default_of, kind_of
 from dlms_mqtt.bridge.config.sections import CONFIG, Action, Config, Item, Meter, Profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.protocol.obis import Obis
@@ -54,17 +54,39 @@ def example() -> str:
 _REFERENCE_HEAD = """\
 # Every key of the configuration
 
-How the keys fit together is shown by [config.example.yaml](../config.example.yaml). `[]` is an item of a list.
+How the keys fit together is shown by `config.example.yaml`; `dlms-mqtt service --config` prints a minimal one. `[]` is an
+item of a list. Secrets are `text:...`, `hex:...`, `env:NAME`, `file:PATH`, or `!secret NAME` from a `secrets.yaml` beside
+the file; durations are `10s`, `5m`, `1h30m`, `2d`. `!env NAME` and `!include FILE` may stand for any value.
 
-| key | default | what it is |
-|---|---|---|
+| key | may be | default | what it is |
+|---|---|---|---|
 """
 
 
 def reference() -> str:
     """The text of docs/configuration.md: one line per key."""
-    rows = (f"| `{path}` | {default} | {text} |\n" for path, default, text in _walk(Config, ""))
+    rows = (f"| `{path}` | {kind} | {default} | {text} |\n" for path, kind, default, text in _walk(Config, ""))
     return _REFERENCE_HEAD + "".join(rows)
+
+
+def _may_be(schema: Mapping[str, Any]) -> str:
+    """The words that are allowed, or the type, in a cell of a table."""
+    if words := schema.get("enum"):
+        return ", ".join(f"`{word}`" for word in words)
+    if schema.get("format") == "password":
+        return "secret"
+    if schema.get("type") == "array":
+        items = _may_be(schema["items"])
+        return "list" if items == "section" else f"list of {items}"
+    if schema.get("type") == "object":
+        return "section"
+    if schema == DURATION.schema:
+        return "duration"
+    names = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "null": "nothing"}
+    kind = schema.get("type", "anything")
+    kinds = kind if isinstance(kind, list) else [kind]
+    bounds = [f"{schema[key]}" for key in ("minimum", "maximum") if key in schema]
+    return " or ".join(names.get(name, name) for name in kinds) + (f", {' to '.join(bounds)}" if bounds else "")
 
 
 def schema() -> dict[str, Any]:
@@ -72,10 +94,10 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **CONFIG.schema}
 
 
-def _walk(cls: type, above: str) -> Iterator[tuple[str, str, str]]:
+def _walk(cls: type, above: str) -> Iterator[tuple[str, str, str, str]]:
     for item in fields(cls):
         kind, path = kind_of(item), above + item.name.rstrip("_")
-        yield path, _default_text(item), item.metadata["help"]
+        yield path, _may_be(kind.schema), _default_text(item), item.metadata["help"]
         if kind.section:
             yield from _walk(kind.section, path + {"": "", "list": "[]"}.get(kind.many, f".{kind.many}") + ".")
 
