@@ -23,7 +23,7 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [
-    line.partition(" #")[0].strip()
+    line.partition(" #")[0].partition(" > ")[0].strip()
     for block in blocks("sh")
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip().startswith("dlms-mqtt")

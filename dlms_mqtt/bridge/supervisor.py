@@ -44,7 +44,7 @@ _METERS = """\
 #   every: 30s
 """
 
-_LANGUAGES: Sequence[str] = next(kind_of(row).schema["enum"] for row in fields(Discovery) if row.name == "language")
+LANGUAGES: Sequence[str] = next(kind_of(row).schema["enum"] for row in fields(Discovery) if row.name == "language")
 _BROKER = ("host", "port", "username", "password")  # as the options, the Supervisor and our configuration name them
 
 
@@ -106,7 +106,7 @@ def _as_yaml(value: Any) -> str:
 
 def known_language(wish: str) -> str:
     """The language of the bridge that is meant (``de-CH`` is ``de``); empty: none, so its own default."""
-    return next((word for word in (wish, wish.partition("-")[0]) if word in _LANGUAGES), "")
+    return next((word for word in (wish, wish.partition("-")[0]) if word in LANGUAGES), "")
 
 
 def find_broker(options: Mapping[str, Any], supervisor: Supervisor, pause: Callable[[], None]) -> Mapping[str, Any]:

@@ -428,7 +428,7 @@ def test_the_example_file_is_made_of_the_rows():
 def test_the_example_shows_every_key_and_loads(tmp_path):
     (tmp_path / "c.yaml").write_text(manual.example().replace("/var/lib/dlms-mqtt", str(tmp_path)))
     loaded = load_config(tmp_path / "c.yaml", lambda name: {}, {})
-    assert loaded.config.meters["house"].actions["reconnect"].method == 2
+    assert loaded.config.meters["house"].actions["round_clock"].method == 3
     for _, field in _rows(Config):
         assert f"{field.name.rstrip('_')}:" in manual.example()
 

@@ -83,7 +83,7 @@ def test_an_address_is_written_everywhere(tree: Path) -> None:
 def test_no_placeholder_and_no_relative_link_is_left(tree: Path) -> None:
     publish(tree, "anna/meters")
     pages = [tree / "README.md", tree / "compose.example.yaml", *tree.glob("docs/*.md"), *tree.glob("app/*.md")]
-    assert [path for path in pages if "OWNER" in path.read_text()] == []
+    assert [path for path in pages if "OWNER/dlms-mqtt" in path.read_text()] == []
     links = re.findall(r"\]\(([^)]+)\)", (tree / "README.md").read_text())
     assert len(links) >= 5
     assert [link for link in links if not link.startswith(("https://", "#"))] == []

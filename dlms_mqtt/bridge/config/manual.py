@@ -15,7 +15,7 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
-_NAMES = {"<id>": "house", "<key>": "reconnect", "<number>": "1", "<bit>": "0"}
+_NAMES = {"<id>": "house", "<key>": "round_clock", "<number>": "1", "<bit>": "0"}
 _UNSET: tuple[Any, ...] = (None, "", (), {}, b"")
 
 #: What the example says where neither a row's own example nor its default will do.
@@ -54,9 +54,9 @@ def example() -> str:
 _REFERENCE_HEAD = """\
 # Every key of the configuration
 
-How the keys fit together is shown by `config.example.yaml`; `dlms-mqtt service --config` prints a minimal one. `[]` is an
-item of a list. Secrets are `text:...`, `hex:...`, `env:NAME`, `file:PATH`, or `!secret NAME` from a `secrets.yaml` beside
-the file; durations are `10s`, `5m`, `1h30m`, `2d`. `!env NAME` and `!include FILE` may stand for any value.
+How the keys fit together is shown by `config.example.yaml`; `dlms-mqtt service --config` prints a minimal one. `[]` is
+an item of a list. Secrets are `text:...`, `hex:...`, `env:NAME`, `file:PATH`, or `!secret NAME` from a `secrets.yaml`
+beside the file; durations are `10s`, `5m`, `1h30m`, `2d`. `!env NAME` and `!include FILE` may stand for any value.
 
 | key | may be | default | what it is |
 |---|---|---|---|
@@ -86,7 +86,7 @@ def _may_be(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type", "anything")
     kinds = kind if isinstance(kind, list) else [kind]
     bounds = [f"{schema[key]}" for key in ("minimum", "maximum") if key in schema]
-    return " or ".join(names.get(name, name) for name in kinds) + (f", {' to '.join(bounds)}" if bounds else "")
+    return " or ".join(names.get(name, str(name)) for name in kinds) + (f", {' to '.join(bounds)}" if bounds else "")
 
 
 def schema() -> dict[str, Any]:

@@ -349,10 +349,10 @@ def read_of_short(value: Any) -> Any:
 class Action:
     """``meters.<id>.actions.<key>:``"""
 
-    obis: Obis | None = row(None, OBIS, "Logical name of the object.", "0.0.96.3.10.255")
+    obis: Obis | None = row(None, OBIS, "Logical name of the object.", "0.0.1.0.0.255")
     class_: int | None = row(None, CLASS, "Interface class; without it the catalogue's or the meter's object list.")
-    method: int = row(1, integer(1, 127), "Method to run.", 2)
-    name: str = row("", TEXT, "Name of the button in Home Assistant.", "Reconnect supply")
+    method: int = row(1, integer(1, 127), "Method to run.", 3)
+    name: str = row("", TEXT, "Name of the button in Home Assistant.", "Round the clock to the minute")
     value: Any = row(None, ANY, "Argument of the method; without it integer 0.")
     type: str = row("", TYPE, "Type of the argument.")
     confirm: bool = row(False, FLAG, "It needs confirm: <meter id> in the request, and gets no button.", True)
