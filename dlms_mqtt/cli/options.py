@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.cli.output import Progress
-from dlms_mqtt.client.settings import ConnectionSettings, parse_options, parse_settings
+from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 
@@ -95,7 +95,8 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     settings = loaded.connections[name]
     if given:  # a line on the command line replaces the one of the file
         kept = {"serial": None, "tcp": None, "udp": None} if {"serial", "tcp", "udp"} & set(given) else {}
-        settings = replace(settings, **(kept | parse_options(given)))
+        said = implied(parse_options(given), {"authentication": settings.authentication})
+        settings = replace(settings, **(kept | said))
     bridge = loaded.config.bridge
     zone = zone_of((meter.timezone, bridge.timezone), os.environ)
     state = getattr(args, "state", None) or bridge.state_dir / "state.sqlite"

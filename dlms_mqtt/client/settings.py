@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from dlms_mqtt.client.option_values import (
@@ -227,6 +228,21 @@ def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
     return parsed
 
 
+def implied(own: Mapping[str, Any], base: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The user's ``own`` parsed options over those of a ``base``, and what is meant without being said.
+
+    A password alone is one of low authentication. ConfigError: a password that would never be sent.
+    """
+    merged = {**base, **own}
+    if own.get("password") is None or merged.get("authentication", "none") != "none":
+        return merged
+    if "authentication" in own:
+        raise ConfigError(
+            "with authentication: none the password is never sent", key="password", hint="Leave one of the two out."
+        )
+    return merged | {"authentication": "low"}
+
+
 def parse_settings(values: Mapping[str, Any]) -> ConnectionSettings:
-    """Settings out of texts or YAML values by name; ConfigError names the key."""
-    return ConnectionSettings(**parse_options(values))
+    """Settings out of texts or YAML values by name, with what they imply; ConfigError names the key."""
+    return ConnectionSettings(**implied(parse_options(values)))

@@ -96,8 +96,6 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
     given |= line_of(line)
     if not lineless and not set(_LINES) & set(given):
         raise ValueError("which meter? The line is tcp://HOST:PORT, udp://HOST:PORT, a serial port or serial URL")
-    if "password" in given and "authentication" not in given:
-        given["authentication"] = "low"
     with value_errors():
         given |= {name: secret(name, given[name]) for name in SECRET_KEYS & set(given)}
         return parse_settings(given | {name: _address(given[name]) for name in ("tcp", "udp") if name in given})

@@ -14,7 +14,7 @@ import voluptuous as vol
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied
 from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
@@ -225,7 +225,7 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     own = {key for key in meter.connection if key in lines}
     base = {key: value for key, value in preset.items() if not (own and key in lines)}
     try:
-        return ConnectionSettings(**{**base, **meter.connection})
+        return ConnectionSettings(**implied(meter.connection, base))
     except ConfigError as error:
         _note(document, (*at, error.key) if error.key else at, error.told)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_options
+from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
@@ -45,8 +45,9 @@ async def find(
     ConnectFailed when the port cannot be opened; everything else ends in a Found.
     """
     given = _options(line)
-    ConnectionSettings(**given, **parse_options(credentials or {}))  # mistakes are told before anything is opened
     own = {key: given.pop(key) for key in list(given) if key in CREDENTIALS} | parse_options(credentials or {})
+    own = implied(own)
+    ConnectionSettings(**given, **own)  # mistakes are told before anything is opened
     search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits())
     return await search.run()
 
