@@ -12,11 +12,13 @@ from component_fixtures import Broker, settle
 from fake_bridge import Message
 from homeassistant.const import MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections import Action, Item
 from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import Entity, action_entities, built_in, value_entities
+from dlms_mqtt.bridge.homeassistant.lean import lean
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.catalogue.quantity import Kind
 from dlms_mqtt.protocol.obis import Obis
@@ -134,3 +136,20 @@ async def test_datetime_and_time_entities(
     assert state("time.house_night") == state("datetime.house_start") == "unknown"
     said = [row.getMessage() for row in caplog.records if row.levelno >= logging.WARNING and "mqtt" in row.name]
     assert said == []
+
+
+async def test_an_upgrade_to_the_lean_default_set(hass: HomeAssistant, broker: Broker) -> None:
+    """Entities of the version before stay enabled under their unique ids; a new meter has the lean set only."""
+    few = lean(_entities(), (), {})
+    for meter, found in (("house", _entities()), ("house", few), ("new", few)):
+        message = meter_payload(TOPICS, Device(meter, meter.title()), found, "0.2.0")
+        broker.fire(Message(f"homeassistant/device/dlms_mqtt_{meter}/config", json.dumps(message), True))
+        await settle(hass)
+    rows = {row.unique_id: row.disabled_by for row in er.async_get(hass).entities.values()}
+    for key in ("clock", "last_success", "reactive_energy_import", "serial_number", "power", "status"):
+        assert rows[f"dlms_mqtt_house_{key}"] is None, key
+    off = er.RegistryEntryDisabler.INTEGRATION
+    for key in ("clock", "last_success", "reactive_energy_import", "serial_number", "held_value", "accept_energy"):
+        assert rows[f"dlms_mqtt_new_{key}"] is off, key
+    for key in ("power", "energy_import", "voltage_l1", "status"):
+        assert rows[f"dlms_mqtt_new_{key}"] is None, key

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections import Discovery, Meter
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
+from dlms_mqtt.bridge.homeassistant.lean import lean
 from dlms_mqtt.bridge.meters.counter_watch import CounterWatch
 from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
 from dlms_mqtt.bridge.meters.known_scalers import KnownScalers
@@ -236,7 +237,9 @@ class MeterOutput:
         for item in plan.items if plan else ():
             entities += self._entities_of(item, language)
         entities += self._pushed_entities(plan)
-        return list({(entity.platform, entity.key): entity for entity in entities}.values())
+        chosen = {item.key for item in plan.items if item.said is not None} if plan else set()
+        values = {key: reading.value for key, reading in self._readings.items()}
+        return lean({(entity.platform, entity.key): entity for entity in entities}.values(), chosen, values)
 
     def _pushed_entities(self, plan: Plan | None) -> list[Entity]:
         planned, language = plan.by_key if plan else {}, self._context.discovery.language
