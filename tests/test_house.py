@@ -67,6 +67,7 @@ SHELVES = {
         "demo run supervisor",
     ),
     "cli": ("files output process", "options parse print_values", "bridge meter tools"),
+    "library": ("connection results values", "gurux meter pushes", "search sync", "pytest_plugin"),
 }
 SIDE_BY_SIDE = 14  # modules in one folder
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}

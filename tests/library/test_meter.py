@@ -334,8 +334,8 @@ async def test_else_every_call_says_that_the_line_is_lost(server: TcpServer, lin
 
 
 async def test_a_meter_that_is_away_for_a_while(simulated: SimulatedMeter) -> None:
-    async with serve_tcp(simulated) as server:
-        port = server.port
+    port = free_port()
+    async with serve_tcp(simulated, port=port):
         meter = Meter(f"tcp://127.0.0.1:{port}", reconnect=True, timeout=1, **READER)
         await meter.open()
         await meter.read(ENERGY)

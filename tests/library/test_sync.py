@@ -137,8 +137,8 @@ INTERRUPTED = """
 import os, signal, threading
 from dlms_mqtt import SyncMeter
 with SyncMeter({line!r}, client=32, password="12345678") as meter:
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
             meter.read("1-0:1.8.0")
     except KeyboardInterrupt:
