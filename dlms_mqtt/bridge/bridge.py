@@ -21,8 +21,9 @@ from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
 from dlms_mqtt.bridge.meters.association import CLOCK_SET
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, signature
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.meters.output.publisher import clear_meter, put_to_sleep
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.publisher import Context, clear_meter, put_to_sleep
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox

@@ -20,8 +20,9 @@ from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.sections import Discovery
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.publisher import Context, MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory
@@ -290,7 +291,7 @@ async def test_a_bridge_killed_in_its_first_minute_still_knows_the_counters(cloc
         assert writes.count("guard") == 2
     store.set("guard", "h", kept)  # as a kill would have left it
     other = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255"]})
-    item, reading, life = next(iter(rig.output._entities.values()))[0], rig.output.last["energy_import"], 120.0
+    item, reading, life = next(iter(rig.output._shown.values()))[0], rig.output.last["energy_import"], 120.0
     other.output.publish([(item, replace(reading, value=Decimal(1)), life)])
     assert "energy_import" not in other.output.last
     await other.stack.aclose()

@@ -11,8 +11,9 @@ from datetime import tzinfo
 from dlms_mqtt.bridge.config.load import Scalers
 from dlms_mqtt.bridge.config.sections import Bridge, Meter
 from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.publisher import Context, MeterOutput
 from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver, read_connection
 from dlms_mqtt.bridge.meters.shared_line import Line
 from dlms_mqtt.client.client import DlmsClient

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 
 from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.meters.clock import MeterClock
-from dlms_mqtt.bridge.meters.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.derived import Readings, derive
 from dlms_mqtt.bridge.reading.interpret import Moment, reading_of

@@ -14,8 +14,8 @@ from dlms_mqtt.bridge.config.sections import Meter, Read
 from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.clock import MeterClock
 from dlms_mqtt.bridge.meters.intake import Intake
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
-from dlms_mqtt.bridge.meters.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.interpret import Moment

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.config.sections import Profile as ProfileConfig
 from dlms_mqtt.bridge.meters.association import Session
-from dlms_mqtt.bridge.meters.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.plan import schedule_of

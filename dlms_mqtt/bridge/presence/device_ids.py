@@ -13,7 +13,7 @@ from zlib import crc32
 
 from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
 from dlms_mqtt.bridge.config.sections import Meter
-from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
+from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.bridge.config.sections import Config
-from dlms_mqtt.bridge.meters.publisher import Context, clear_meter
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.meters.output.publisher import clear_meter
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.errors import StoreError
 

@@ -37,6 +37,12 @@ class PlanItem:
         """Its key in topics."""
         return self.quantity.key
 
+    @property
+    def is_alarm(self) -> bool:
+        """Is this an alarm register (0.x.97.98.0-9.255)?"""
+        obis = self.attribute.obis
+        return obis[0] == 0 and obis[2:4] == b"\x61\x62" and obis[4] < 10
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -4,45 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from zlib import crc32
 
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
-from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.config.sections import Discovery, Meter
-from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
-from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
-from dlms_mqtt.bridge.homeassistant.lean import lean
-from dlms_mqtt.bridge.meters.counter_watch import CounterWatch
-from dlms_mqtt.bridge.meters.known_scalers import SPACE as SCALERS
-from dlms_mqtt.bridge.meters.known_scalers import KnownScalers
-from dlms_mqtt.bridge.mqtt.publisher import Publisher
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.meters.output.announcer import Announcer
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
+from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
+from dlms_mqtt.bridge.meters.output.known_scalers import KnownScalers
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard
-from dlms_mqtt.bridge.reading.identity import KEYS
 from dlms_mqtt.bridge.reading.interpret import UNUSABLE, bits_of, reading_json, with_class
 from dlms_mqtt.bridge.reading.latest_values import MeterState, Value
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
-from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
+from dlms_mqtt.client.state.store import PEER_COUNTERS
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.readings import Reading
-from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What all meters of a bridge share."""
-
-    topics: Topics
-    discovery: Discovery
-    publisher: Publisher
-    store: Store
-    clock: Clock
-    version: str
 
 
 class MeterOutput:
@@ -54,13 +36,9 @@ class MeterOutput:
         self.state = MeterState()
         self._watch = CounterWatch(meter_id, config, context.store, context.clock)
         self.scalers = KnownScalers(meter_id, context.store)
-        self._features = tuple(features)
-        self._readings: dict[str, Reading] = {}
-        self._entities: dict[str, tuple[PlanItem, str]] = {}
+        self._announcer = Announcer(meter_id, config, context, features)
+        self._shown: dict[str, tuple[PlanItem, Reading]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
-        self._announced = ""
-        self._facts: Any = None  # what the last announcement was made of
-        self._said = crc32(repr((config.read, config.push)).encode())
         self.online: bool | None = None
 
     @property
@@ -88,7 +66,7 @@ class MeterOutput:
 
     def _known(self, item: PlanItem, reading: Reading) -> PlanItem:
         """The item with what its unit (and what is on its M-Bus channel) tells of it."""
-        return with_class(item, reading.unit, self._readings.get(f"mbus_{item.attribute.obis[1]}_device_type"))
+        return with_class(item, reading.unit, self._last(f"mbus_{item.attribute.obis[1]}_device_type"))
 
     def _identify(self, readings: Sequence[tuple[PlanItem, Reading, float]]) -> None:
         """Another meter than before: every counter of it is a new start, its scalers are its own, and it is told."""
@@ -115,17 +93,15 @@ class MeterOutput:
         if reading.value is None or reading.quality in UNUSABLE:
             return
         self._tell_alarms(item, reading)
-        self._readings[item.key] = reading
-        self._entities[item.key] = (item, reading.unit)
+        self._shown[item.key] = (item, reading)
         self._show(item.key, reading.value, reading.time, lifetime)
         for key, is_set in bits_of(item, reading).items():
             self._show(key, is_set, reading.time, lifetime)
 
     def _tell_alarms(self, item: PlanItem, reading: Reading) -> None:
         """An alarm register whose bits change is an event for each of them; the first reading only shows."""
-        before = self._readings.get(item.key)
-        words = [row.value for row in (before, reading) if row is not None and isinstance(row.value, Decimal)]
-        if not is_alarm(item) or len(words) < 2:
+        words = [row.value for row in (self._last(item.key), reading) if row and isinstance(row.value, Decimal)]
+        if not item.is_alarm or len(words) < 2:
             return
         old, new = map(int, words)
         for bit in range((old | new).bit_length()):
@@ -156,10 +132,13 @@ class MeterOutput:
         if key not in self.state.fresh(self._context.clock.monotonic()):
             self._context.publisher.retain(topic, "")
 
+    def _last(self, key: str) -> Reading | None:
+        return self._shown[key][1] if key in self._shown else None
+
     @property
     def last(self) -> Mapping[str, Reading]:
         """The last usable reading by key."""
-        return self._readings
+        return {key: reading for key, (_, reading) in self._shown.items()}
 
     # -- availability and events --------------------------------------------------------------------------------------
 
@@ -183,112 +162,11 @@ class MeterOutput:
         """Let what was handed over survive a kill."""
         self._context.publisher.keep()
 
-    # -- discovery ----------------------------------------------------------------------------------------------------
+    # -- discovery, and the end ---------------------------------------------------------------------------------------
 
     def announce(self, plan: Plan | None) -> None:
         """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
-        discovery = self._context.discovery
-        facts = plan, self._device(), {key: self._shape(key) for key in self._entities}
-        if not discovery.enabled or facts == self._facts:
-            return  # nothing that goes into it has changed since: most cycles end here
-        self._facts = facts
-        entities = self._all_entities(plan)
-        before = self._remembered()
-        pushed = self._pushed_before(before)
-        # a meter that is silent after a restart keeps what it had, and so does a list that is pushed but now and then
-        known: dict[str, Any] = before.get("components", {})
-        kept = {name: known[name] for name in known if plan is None or name in pushed}
-        removed = [name for name in known if name not in kept]
-        payload = meter_payload(self._context.topics, self._device(), entities, self._context.version, removed)
-        payload["components"] = {**kept, **payload["components"]}
-        if kept:
-            payload["device"] = {**before.get("device", {}), **payload["device"]}
-        text = dumps(payload)
-        if text != self._announced:
-            self._announced = text
-            self._context.publisher.retain(self._discovery_topic, text)
-            if plan is None and not before:
-                return  # nothing worth a write to the disk
-            pushed |= {component_name(entity) for entity in self._pushed_entities(plan)}
-            self._remember({**payload, "pushed": sorted(pushed), "said": self._said}, before)
-
-    def _shape(self, key: str) -> tuple[object, bool]:
-        """What decides about the entity of a value: unit, kind and offset, and whether it is too long for one."""
-        (item, unit), value = self._entities[key], self._readings[key].value
-        told = unit, item.quantity, self.guard.offsets.get(key)
-        return told, isinstance(value, str) and len(value) > LONGEST_STATE
-
-    def _pushed_before(self, before: Mapping[str, Any]) -> set[str]:
-        """Components that a push brought, also in an earlier run, unless the configuration changed since."""
-        return set(before.get("pushed", ())) if before.get("said") == self._said else set()
-
-    @property
-    def _discovery_topic(self) -> str:
-        return self._context.topics.discovery(self._context.topics.device(self.id))
-
-    def _all_entities(self, plan: Plan | None) -> list[Entity]:
-        language = self._context.discovery.language
-        features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
-        if plan and any(map(is_alarm, plan.items)):
-            features = (*features, "events")
-        if "clock" in features and self._context.discovery.datetime:
-            features = (*features, "datetime")
-        entities = [*built_in(features, language), *action_entities(self.config.actions)]
-        for item in plan.items if plan else ():
-            entities += self._entities_of(item, language)
-        entities += self._pushed_entities(plan)
-        chosen = {item.key for item in plan.items if item.said is not None} if plan else set()
-        values = {key: reading.value for key, reading in self._readings.items()}
-        return lean({(entity.platform, entity.key): entity for entity in entities}.values(), chosen, values)
-
-    def _pushed_entities(self, plan: Plan | None) -> list[Entity]:
-        planned, language = plan.by_key if plan else {}, self._context.discovery.language
-        items = [item for key, (item, _) in self._entities.items() if key not in planned]
-        return [entity for item in items for entity in self._entities_of(item, language)]
-
-    def _entities_of(self, item: PlanItem, language: str) -> list[Entity]:
-        reading = self._readings.get(item.key)
-        quantity = self._entities.get(item.key, (item, ""))[0].quantity
-        if reading is not None:
-            quantity = replace(quantity, unit=reading.unit)
-            if self._shape(item.key)[1]:
-                return []
-        wanted = self._context.discovery
-        found = value_entities(quantity, item.said, language, reactive=wanted.reactive_energy, moments=wanted.datetime)
-        offset = self.guard.offsets.get(item.key)
-        return [replace(entity, offset=offset) for entity in found]
-
-    def _device(self) -> Device:
-        def text(*keys: str) -> str:
-            return next((str(self._readings[key].value) for key in keys if key in self._readings), "")
-
-        name = text("logical_device_name")
-        maker = name[:3] if name[:3].isalpha() and name[:3].isupper() else ""
-        return Device(
-            self.id,
-            self.config.name or self.id,
-            text(*KEYS[:2]),
-            maker,
-            name[3:6] if maker and name[3:6].strip("0") else "",
-            text("firmware"),
-        )
-
-    def _remembered(self) -> dict[str, Any]:
-        try:
-            found = self._context.store.get("discovery", self.id)
-        except StoreError:
-            found = None
-        return found if isinstance(found, dict) else {}
-
-    def _remember(self, payload: dict[str, Any], before: dict[str, Any]) -> None:
-        import json
-
-        plain = json.loads(dumps(payload))
-        if plain != before:
-            try:
-                self._context.store.set("discovery", self.id, plain)
-            except StoreError as error:
-                _LOG.debug("%s: discovery is not remembered: %s", self.id, error.message)
+        self._announcer.announce(plan, self._shown, self.guard.offsets)
 
     def remove(self) -> None:
         """The meter is gone: clear every topic of it."""
@@ -298,12 +176,6 @@ class MeterOutput:
     def close(self) -> None:
         """Before the bridge ends."""
         self._watch.keep(now=True)
-
-
-def is_alarm(item: PlanItem) -> bool:
-    """Is this an alarm register (0.x.97.98.0-9.255)?"""
-    obis = item.attribute.obis
-    return obis[0] == 0 and obis[2:4] == b"\x61\x62" and obis[4] < 10
 
 
 def put_to_sleep(meter_id: str, context: Context) -> None:

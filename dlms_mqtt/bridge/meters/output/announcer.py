@@ -1,0 +1,159 @@
+"""The device message of one meter for Home Assistant: published when it says something new, and remembered on the disk.
+
+A meter that is silent after a restart keeps the entities that it had, and so does a list that is pushed but now and
+then; what neither is planned nor was pushed any more is taken away.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from zlib import crc32
+
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
+from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
+from dlms_mqtt.bridge.homeassistant.lean import lean
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.reading.identity import KEYS
+from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
+from dlms_mqtt.errors import StoreError
+from dlms_mqtt.meter.readings import Reading
+
+_LOG = logging.getLogger(__name__)
+_SPACE = "discovery"  # namespace of the store
+Shown = Mapping[str, tuple[PlanItem, Reading]]  # what is known of each value by key, and the last reading
+Offsets = Mapping[str, Decimal]
+
+
+class Announcer:
+    """``features`` of the meter decide which built-in entities it has."""
+
+    def __init__(self, meter_id: str, config: Meter, context: Context, features: Iterable[str]) -> None:
+        self._id, self._config, self._context = meter_id, config, context
+        self._features = tuple(features)
+        self._topic = context.topics.discovery(context.topics.device(meter_id))
+        self._fingerprint = crc32(repr((config.read, config.push)).encode())
+        self._announced = ""
+        self._facts: Any = None  # what the last announcement was made of
+
+    def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> None:
+        """Publish what is new; ``plan`` None: nothing is known of the meter yet."""
+        shapes = {key: (*_shape(*row), offsets.get(key)) for key, row in shown.items()}
+        facts = plan, self._device(shown), shapes
+        if not self._context.discovery.enabled or facts == self._facts:
+            return  # nothing that goes into it has changed since: most cycles end here
+        self._facts = facts
+        before = self._remembered()
+        pushed = self._pushed_before(before)
+        payload = self._payload(plan, shown, offsets, before, pushed)
+        text = dumps(payload)
+        if text == self._announced:
+            return
+        self._announced = text
+        self._context.publisher.retain(self._topic, text)
+        if plan is None and not before:
+            return  # nothing worth a write to the disk
+        pushed |= {component_name(entity) for entity in self._pushed(plan, shown, offsets)}
+        self._remember({**payload, "pushed": sorted(pushed), "said": self._fingerprint}, before)
+
+    def _payload(
+        self, plan: Plan | None, shown: Shown, offsets: Offsets, before: Mapping[str, Any], pushed: set[str]
+    ) -> dict[str, Any]:
+        known: dict[str, Any] = before.get("components", {})
+        kept = {name: known[name] for name in known if plan is None or name in pushed}
+        removed = [name for name in known if name not in kept]
+        entities = self._entities(plan, shown, offsets)
+        payload = meter_payload(self._context.topics, self._device(shown), entities, self._context.version, removed)
+        payload["components"] = {**kept, **payload["components"]}
+        if kept:
+            payload["device"] = {**before.get("device", {}), **payload["device"]}
+        return payload
+
+    # -- entities -----------------------------------------------------------------------------------------------------
+
+    def _entities(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> list[Entity]:
+        entities = [
+            *built_in(self._all_features(plan), self._context.discovery.language),
+            *action_entities(self._config.actions),
+        ]
+        for item in plan.items if plan else ():
+            entities += self._of_value(item, shown, offsets)
+        entities += self._pushed(plan, shown, offsets)
+        chosen = {item.key for item in plan.items if item.said is not None} if plan else set()
+        values = {key: reading.value for key, (_, reading) in shown.items()}
+        return lean({(entity.platform, entity.key): entity for entity in entities}.values(), chosen, values)
+
+    def _all_features(self, plan: Plan | None) -> tuple[str, ...]:
+        features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
+        if plan and any(item.is_alarm for item in plan.items):
+            features = (*features, "events")
+        return (*features, "datetime") if "clock" in features and self._context.discovery.datetime else features
+
+    def _pushed(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> list[Entity]:
+        planned = plan.by_key if plan else {}
+        items = [item for key, (item, _) in shown.items() if key not in planned]
+        return [entity for item in items for entity in self._of_value(item, shown, offsets)]
+
+    def _of_value(self, item: PlanItem, shown: Shown, offsets: Offsets) -> list[Entity]:
+        quantity = item.quantity
+        if item.key in shown:
+            known, reading = shown[item.key]
+            if _is_too_long(reading):
+                return []
+            quantity = replace(known.quantity, unit=reading.unit)
+        wanted = self._context.discovery
+        found = value_entities(
+            quantity, item.said, wanted.language, reactive=wanted.reactive_energy, moments=wanted.datetime
+        )
+        return [replace(entity, offset=offsets.get(item.key)) for entity in found]
+
+    def _device(self, shown: Shown) -> Device:
+        def text(*keys: str) -> str:
+            return next((str(shown[key][1].value) for key in keys if key in shown), "")
+
+        name = text("logical_device_name")
+        maker = name[:3] if name[:3].isalpha() and name[:3].isupper() else ""
+        return Device(
+            self._id,
+            self._config.name or self._id,
+            text(*KEYS[:2]),
+            maker,
+            name[3:6] if maker and name[3:6].strip("0") else "",
+            text("firmware"),
+        )
+
+    # -- the memory ---------------------------------------------------------------------------------------------------
+
+    def _pushed_before(self, before: Mapping[str, Any]) -> set[str]:
+        """Components that a push brought, also in an earlier run, unless the configuration changed since."""
+        return set(before.get("pushed", ())) if before.get("said") == self._fingerprint else set()
+
+    def _remembered(self) -> dict[str, Any]:
+        try:
+            found = self._context.store.get(_SPACE, self._id)
+        except StoreError:
+            found = None
+        return found if isinstance(found, dict) else {}
+
+    def _remember(self, payload: dict[str, Any], before: dict[str, Any]) -> None:
+        plain = json.loads(dumps(payload))
+        if plain != before:
+            try:
+                self._context.store.set(_SPACE, self._id, plain)
+            except StoreError as error:
+                _LOG.debug("%s: discovery is not remembered: %s", self._id, error.message)
+
+
+def _shape(item: PlanItem, reading: Reading) -> tuple[object, ...]:
+    """What decides about the entity of a value: unit and kind, and whether it is too long for one."""
+    return reading.unit, item.quantity, _is_too_long(reading)
+
+
+def _is_too_long(reading: Reading) -> bool:
+    return isinstance(reading.value, str) and len(reading.value) > LONGEST_STATE

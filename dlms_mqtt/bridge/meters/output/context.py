@@ -1,0 +1,23 @@
+"""What all meters of a bridge share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.mqtt.publisher import Publisher
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.transport.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Topics, the way out, the memory and the time."""
+
+    topics: Topics
+    discovery: Discovery
+    publisher: Publisher
+    store: Store
+    clock: Clock
+    version: str
