@@ -67,7 +67,8 @@ _EXCEPTION_HINTS = {
     1: "The meter cannot do this service in this association.",
     2: "The meter does not know this service.",
     4: "The answer would be too long; ask for less at a time.",
-    5: "A key is wrong, or the message was not protected as the meter's policy asks.",
+    5: "A key is wrong, the invocation counter is too low (`dlms-mqtt counter` shows and raises it), or the message "
+    "was not protected as the meter's policy asks.",
     6: "The invocation counter was too low; `dlms-mqtt counter` shows and raises it.",
 }
 

@@ -44,6 +44,7 @@ from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.framing.link import LinkParameters, Side, Statistics
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import ManufacturerAlgorithm
 from dlms_mqtt.transport import Transport, transport_for
 
@@ -59,6 +60,11 @@ T = TypeVar("T")
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
 _RELEASING = 4.0  # s: so long an answer to the release is awaited before the link is taken down
 # Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
+_ASSOCIATION_LN = 15
+_CURRENT = (0, 0, 40, 0, 0, 255)
+_ASSOCIATIONS = tuple(Obis((0, 0, 40, 0, instance, 255)) for instance in range(1, 9))
+# Refusals that say that the object is not there, so nothing about the secret.
+_NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
 REPLY_TO_HLS = {"ln": (15, 1), "sn": (12, 8)}
 
 
@@ -221,14 +227,20 @@ class MeterSession:
 
     async def _prove(self) -> None:
         """Passes 3 and 4: answer the meter's challenge and check its answer to ours."""
-        class_id, number = REPLY_TO_HLS[self.settings.referencing]
-        answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
-        method = MethodDescriptor(class_id, self.settings.association, number)
         # A manufacturer's answer may be no more than the password and the challenge added up.
         self._live.hiding = self.association.mechanism == Mechanism.HLS
         try:
-            reply = await self._live_services.invoke(method, answer)
+            with self.ciphering.under_the_global_key():
+                reply = await self._reply_to_hls()
         except (ActionRefused, AccessRefused) as error:
+            if error.name in _NO_SUCH_OBJECT:
+                raise AssociationRefused(
+                    f"the meter takes the proof of the secret elsewhere than at {self.settings.association}",
+                    code=error.code,
+                    name=error.name,
+                    hint="It says nothing about the password. --association names the object of this client, "
+                    "0.0.40.0.N.255; the meter's papers or its object list tell N.",
+                ) from error
             raise AuthenticationRefused(
                 f"the meter did not accept our proof of the secret: {error.name}",
                 code=error.code,
@@ -238,6 +250,24 @@ class MeterSession:
         finally:
             self._live.hiding = False
         self.ciphering.verify(self.association, reply.value if reply is not None else b"")
+
+    async def _reply_to_hls(self) -> Data | None:
+        """The meter's answer to our proof. Where the object is not the one of the settings, it is looked for."""
+        class_id, number = REPLY_TO_HLS[self.settings.referencing]
+        known = self.memory.association or self.settings.association
+        others = _ASSOCIATIONS if known == Obis(_CURRENT) and class_id == _ASSOCIATION_LN else ()
+        for obis in (known, *others):
+            answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
+            try:
+                reply = await self._live_services.invoke(MethodDescriptor(class_id, obis, number), answer)
+            except (ActionRefused, AccessRefused) as error:
+                refused = error
+                if error.name not in _NO_SUCH_OBJECT:
+                    break
+            else:
+                self.memory.association = obis
+                return reply
+        raise refused
 
     async def _ask_counter(self) -> None:
         """The invocation counter through the public client, in an association of its own."""

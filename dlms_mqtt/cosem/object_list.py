@@ -6,8 +6,9 @@ are decoded once; whatever does not fit the pattern goes through the general dec
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.obis import Obis
+
+log = logging.getLogger("dlms_mqtt.cosem")
 
 AttributeRights = Mapping[int, AttributeAccess]
 MethodRights = Mapping[int, MethodAccess]
@@ -61,13 +64,21 @@ def decode_object_list(data: bytes, association_version: int | None = None) -> t
 
     DecodeError; octets after the list are left alone (some meters send them).
     """
+    bits = _stated_version(data, association_version) >= FIRST_BITS_VERSION_LN
+    objects = _decode_fast(data, *_count(data), bits)
+    return _decode_slowly(data, bits) if objects is None else objects
+
+
+def _count(data: bytes) -> tuple[int, int]:
+    """Where the entries of a list begin, and how many there are. DecodeError for no list."""
     reader = Reader(data)
-    if reader.u8("object list") != DataType.ARRAY:
+    tag = reader.u8("object list")
+    if tag == DataType.NULL_DATA:  # some meters write an empty list so
+        return reader.offset, 0
+    if tag != DataType.ARRAY:
         raise DecodeError("the object list is no array", offset=0)
     count = reader.length("object list")
-    bits = _stated_version(data, association_version) >= FIRST_BITS_VERSION_LN
-    objects = _decode_fast(data, reader.offset, count, bits)
-    return _decode_slowly(data, bits) if objects is None else objects
+    return reader.offset, count
 
 
 def _stated_version(data: bytes, version: int | None) -> int:
@@ -144,11 +155,37 @@ def _signed(octet: bytes | int) -> int:
 
 def _decode_slowly(data: bytes, bits: bool) -> tuple[ObjectInfo, ...]:
     """The list by the general decoder."""
-    value, _ = decode(data)
-    return tuple(_object(item, bits) for item in _items(value))
+    return _sensible(data, lambda item: _object(item, bits))
+
+
+def _sensible(data: bytes, entry: Callable[[Data], ObjectInfo]) -> tuple[ObjectInfo, ...]:
+    """The entries that make sense, entry by entry: one that does not must not cost the others. DecodeError.
+
+    Tolerated, and told in the log: entries of null or of other shapes, and a list that is cut off.
+    """
+    offset, count = _count(data)
+    found: list[ObjectInfo] = []
+    wrong: list[str] = []
+    for number in range(1, count + 1):
+        try:
+            value, offset = decode(data, offset)
+        except DecodeError as error:
+            wrong.append(f"it is cut off at entry {number} of {count} ({error.message})")
+            break
+        try:
+            found.append(entry(value))
+        except DecodeError as error:
+            wrong.append(f"entry {number}: {error.message}")
+    if wrong and not found:
+        raise DecodeError(f"nothing of the object list makes sense: {wrong[0]}")
+    if wrong:
+        log.info("%d entries of the object list make no sense and are left out: %s", len(wrong), "; ".join(wrong[:3]))
+    return tuple(found)
 
 
 def _rights(value: Data, bits: bool) -> _Rights:
+    if value.type == DataType.NULL_DATA:
+        return {}, {}
     attributes, methods = _parts(value, 2, "access rights")
     return (
         dict(_attribute_access(item, bits) for item in _items(attributes)),
@@ -171,8 +208,20 @@ def _method_access(value: Data, bits: bool) -> tuple[int, MethodAccess]:
 
 
 def _object(value: Data, bits: bool) -> ObjectInfo:
-    class_id, version, obis, rights = _parts(value, 4, "object list element")
-    return ObjectInfo(_number(class_id), _number(version), _obis(obis), *_rights(rights, bits))
+    parts = value.value if isinstance(value.value, tuple) else ()
+    rights = _parts(value, 4, "object list element")[3] if len(parts) != 3 else None  # some meters state no rights
+    class_id, version, obis = parts[:3]
+    return ObjectInfo(
+        _number(class_id), _number(version), _obis(obis), *({}, {}) if rights is None else _rights_or_none(rights, bits)
+    )
+
+
+def _rights_or_none(value: Data, bits: bool) -> _Rights:
+    """Rights of another shape than the standard's say nothing; the object is there all the same."""
+    try:
+        return _rights(value, bits)
+    except DecodeError:
+        return {}, {}
 
 
 def _parts(value: Data, count: int, what: str) -> tuple[Any, ...]:
@@ -208,8 +257,7 @@ def _obis(value: Data) -> Obis:
 
 def decode_object_list_sn(data: bytes) -> tuple[ObjectInfo, ...]:
     """Attribute 2 of Association SN: base name, class, version and OBIS of every object; DecodeError."""
-    value, _ = decode(data)
-    return tuple(_object_sn(item) for item in _items(value))
+    return _sensible(data, _object_sn)
 
 
 def _object_sn(value: Data) -> ObjectInfo:

@@ -41,7 +41,7 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "held_value": next((row.value for row in held.values() if row.reason is not Reason.BEYOND), None),
         "meter_changed": _change(meter),
         "refused": known.refused,
-        "reasons": [*known.reasons.values(), *([figures.hint] if figures.hint else [])],
+        "reasons": [*known.reasons.values(), *filter(None, (figures.hint, meter.overdue_poll))],
     }
 
 

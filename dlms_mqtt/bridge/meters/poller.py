@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
@@ -18,19 +19,24 @@ from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
+from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
-from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import Every, Timetable, phase
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import DlmsMqttError, MeterRefused
+from dlms_mqtt.errors import DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.meter.readings import Reading
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_POLL = 600.0  # s at least, and three questions of the longest kind: then something is badly wrong
+_LIST_AGAIN = (60.0, 600.0, 3600.0, 21600.0)  # s until a meter without an object list is asked for it again
+_WITHOUT_LIST = "name others in read.also, or try another client address"
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
 
 
@@ -56,6 +62,9 @@ class MeterTask:
         self._intake = Intake(config, output, self.clock, self.status, zone)
         self._wake = asyncio.Event()
         self._last_push = 0.0  # monotonic
+        self._failing = FailingAttributes()
+        self._list_tries = 0
+        self._list_again = math.inf  # monotonic
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -122,7 +131,7 @@ class MeterTask:
     async def _turn(self) -> float:
         """Do what is due; seconds until something is due again."""
         try:
-            if self.plan is None:
+            if self.plan is None or self._clock.monotonic() >= self._list_again:
                 await self._make_plan()
             due = self._due()
             if due:
@@ -144,6 +153,9 @@ class MeterTask:
     async def _make_plan(self) -> None:
         if needs_object_list(self.config):
             self.objects = await self.session.run(Priority.POLL, self._read_objects, keep=True)
+            self._judge_list()
+            if self.plan is not None and self.objects is WELL_KNOWN:
+                return  # the plan that there is has been made of them
         plan = make_plan(self.config, self.objects, self.zone)
         for obis in plan.missing:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
@@ -153,27 +165,85 @@ class MeterTask:
         self._start = self._clock.monotonic() - phase(self.id, schedules.values())
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
+        """The meter's list; without one, or with an empty one, what nearly every meter has."""
         try:
-            found = await read_objects(client, self.store)
-        except MeterRefused as error:
-            self.status.judge("objects", f"the meter does not give its object list: {error.message}")
-            return ()
-        self.status.judge("objects", "")
-        return found
+            found = await read_objects(client, self.store, fresh=self._list_tries > 0)
+        except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
+            await client.recover(error)
+            why = error.message
+        else:
+            if found:
+                self.status.judge("objects", "")
+                return found
+            why = "it is empty"
+        sentence = f"the meter does not give its object list: {why}; well-known objects are tried; {_WITHOUT_LIST}"
+        if "objects" not in self.status.reasons:
+            _LOG.info("%s: %s", self.id, sentence)
+        self.status.judge("objects", sentence)
+        return WELL_KNOWN
+
+    def _judge_list(self) -> None:
+        """When is the list asked for again?"""
+        if self.objects is not WELL_KNOWN:
+            self._list_tries, self._list_again = 0, math.inf
+            return
+        pause = _LIST_AGAIN[min(self._list_tries, len(_LIST_AGAIN) - 1)]
+        self._list_tries += 1
+        self._list_again = self._clock.monotonic() + pause
 
     # -- a cycle ------------------------------------------------------------------------------------------------------
 
     async def _cycle(self, due: Sequence[PlanItem], priority: Priority = Priority.POLL) -> None:
         started = self._clock.monotonic()
         attributes = list(dict.fromkeys(item.attribute for item in due))
-        keep = self.keeps_open()
-        answers = await self.session.run(priority, lambda client: client.read(attributes), keep=keep)
+        if priority is not Priority.COMMAND:
+            attributes = self._failing.due(attributes, started)
+        if not attributes:
+            return
+        answers = await self._read(attributes, priority)
         assert self.plan is not None  # noqa: S101
-        self._intake.polled(due, dict(zip(attributes, answers, strict=True)), self.plan, self.now())
+        planned = len({item.attribute for item in self.plan.items})
+        gone = self._failing.judge(answers, planned, self._clock.monotonic())
+        if (left_out := self._failing.sentence) and left_out != self.status.reasons.get("failing"):
+            _LOG.info("%s: %s", self.id, left_out)
+        self.status.judge("failing", left_out)
+        self._intake.polled(due, answers, self.plan, self.now())
+        if gone is not None:
+            raise gone
         duration = self._clock.monotonic() - started
         self._judge_speed(duration, due)
         self._succeeded(duration)
         await self.clock.care()
+
+    async def _read(
+        self, attributes: Sequence[AttributeDescriptor], priority: Priority
+    ) -> dict[AttributeDescriptor, Measured | MeterRefused]:
+        """One poll; it has an end, whatever every single question does."""
+        longest = max(_LONGEST_POLL, 3 * self.session.settings.exchange_timeout)
+
+        async def work(client: DlmsClient) -> list[Measured | MeterRefused]:
+            try:
+                async with asyncio.timeout(longest):
+                    return await client.read(attributes)
+            except TimeoutError:
+                raise ResponseTimeout(
+                    f"a poll of {len(attributes)} attributes took longer than {longest:g} s"
+                ) from None
+
+        self.status.poll_since = self._clock.monotonic()
+        try:
+            answers = await self.session.run(priority, work, keep=self.keeps_open())
+        finally:
+            self.status.poll_since = None
+        return dict(zip(attributes, answers, strict=True))
+
+    @property
+    def overdue_poll(self) -> str:
+        """A sentence where a poll does not come back."""
+        since = self.status.poll_since
+        longest = max(60.0, 3 * self.config.every, 3 * self.session.settings.timeout)
+        late = since is not None and self._clock.monotonic() - since > longest
+        return f"a poll has not come back for more than {longest:g} s" if late else ""
 
     def _judge_speed(self, duration: float, due: Sequence[PlanItem]) -> None:
         """Waiting for other meters on the line counts too. Cycles are left out evenly; this only says so."""

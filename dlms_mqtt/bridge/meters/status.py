@@ -39,6 +39,7 @@ class MeterStatus:
     read_duration: float | None = None
     clock_drift: float | None = None
     next_try: datetime | None = None
+    poll_since: float | None = None  # on the monotonic clock, while a poll is under way
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 

@@ -58,6 +58,20 @@ class Plan:
         return {item.key: item for item in self.items}
 
 
+def _objects(class_id: int, *codes: str) -> tuple[ObjectInfo, ...]:
+    return tuple(ObjectInfo(class_id, 0, Obis.parse(code)) for code in codes)
+
+
+#: What nearly every electricity meter has, for one that gives no list of its objects.
+WELL_KNOWN: tuple[ObjectInfo, ...] = (
+    *_objects(1, "0.0.96.1.0.255", "0.0.42.0.0.255"),
+    *_objects(3, "1.0.1.8.0.255", "1.0.2.8.0.255", "1.0.1.7.0.255", "1.0.2.7.0.255"),
+    *_objects(3, "1.0.32.7.0.255", "1.0.52.7.0.255", "1.0.72.7.0.255"),
+    *_objects(3, "1.0.31.7.0.255", "1.0.51.7.0.255", "1.0.71.7.0.255"),
+    *_objects(8, "0.0.1.0.0.255"),
+)
+
+
 def needs_object_list(meter: sections.Meter) -> bool:
     """Can the plan be made without asking the meter what it has?"""
     return meter.read.set != "none" or any(_class_of(said, {}) is None for said in meter.read.also)

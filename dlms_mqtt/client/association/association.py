@@ -26,7 +26,7 @@ from dlms_mqtt.protocol.acse.messages import (
     ServiceUserDiagnostic,
 )
 from dlms_mqtt.protocol.apdu import decode_apdu
-from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.layout import Apdu
@@ -153,6 +153,13 @@ def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolEr
             name=refused.name,
             hint="A key or the security suite may be wrong. It is not tried again by itself: meters lock.",
         )
+    told = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)  # these explain themselves
+    if (
+        isinstance(answer, ExceptionResponse)
+        and answer.state == StateError.SERVICE_NOT_ALLOWED
+        and answer.service not in told
+    ):
+        refused.hint = _NOT_ALLOWED
     return refused
 
 
@@ -191,6 +198,15 @@ def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
     raise service_refused(message) or RemoteProtocolError(f"the AARE carries {type(message).__name__}")
 
 
+_PLAIN = {ApplicationContext.LN, ApplicationContext.SN}
+_WANTS_PLAIN = (
+    "The meter names the application context without ciphering, so it may not want messages to be ciphered: try "
+    "--security none (the keys still serve the authentication)."
+)
+_NOT_ALLOWED = (
+    "Often an earlier association that was never released: wait for the meter's inactivity time, or end the other "
+    "program that reads it."
+)
 _WRONG_SECRET = {
     ServiceUserDiagnostic.AUTHENTICATION_FAILURE,
     ServiceUserDiagnostic.AUTHENTICATION_REQUIRED,
@@ -219,11 +235,15 @@ def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | N
     ours = isinstance(code, ServiceUserDiagnostic)  # the provider counts its own diagnostics, which explain themselves
     wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
     kind = AuthenticationRefused if wrong else AssociationRefused
+    hint = _HINTS.get(int(code), "") if ours else ""
+    if cipher is not None and cipher.security and answer.application_context in _PLAIN:
+        kind, hint = AssociationRefused, _WANTS_PLAIN
     raise kind(
         f"the meter refused the association: {answer.text}{_explanation(answer, cipher)}",
         code=int(code),
         name=answer.diagnostic.text if answer.diagnostic else "",
-        hint=_HINTS.get(int(code), "") if ours else "",
+        reason="context" if hint is _WANTS_PLAIN else "",
+        hint=hint,
     )
 
 

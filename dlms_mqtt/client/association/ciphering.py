@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -176,6 +177,19 @@ class Ciphering:
         if self._traffic.value < counter.value:  # where the global one was raised, so is this one
             self._traffic.raise_at_least_to(counter.value)
         return given
+
+    @contextmanager
+    def under_the_global_key(self) -> Iterator[None]:
+        """For passes 3 and 4: many meters take the dedicated key only once the association is proved."""
+        cipher = self._cipher
+        if cipher is None:
+            yield
+            return
+        form, cipher.form = cipher.form, cipher.form.replace("dedicated", "global")
+        try:
+            yield
+        finally:
+            cipher.form = form
 
     def answer(self, agreed: Association) -> bytes:
         """Pass 3: our answer to the meter's challenge."""

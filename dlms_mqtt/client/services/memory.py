@@ -68,6 +68,7 @@ class Memory:
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     singly: set[AttributeDescriptor] = field(default_factory=set)
+    association: Obis | None = None  # the object that took the proof of the secret
     refusals: dict[AttributeDescriptor, int] = field(default_factory=dict)
     max_list: int = 0xFF
 

@@ -22,6 +22,7 @@ from dlms_mqtt.errors import (
     AuthenticationRefused,
     DlmsMqttError,
     MeterRefused,
+    RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
     TransportError,
@@ -198,6 +199,9 @@ class Entering:
             self.facts.oddities.add("refused-before")
             return Attempt(options, "refused")
         made = await self.attempt(options, secret=True)
+        if made.reason == "context" and self._settings(options).protection != "none":
+            # The meter names the context without ciphering; authentication alone gives no secret away.
+            made = await self.attempt(options | {"security": "none"}, secret=True)
         if made.reason == "refused" and self.store is not None:
             self.store.set(REFUSED, key, mark)
         return made
@@ -219,10 +223,12 @@ class Entering:
         try:
             learned = await (self._briefly(settings) if briefly else self._patiently(settings, options))
         except DlmsMqttError as error:
-            answered = "unanswered" if isinstance(error, TransportError) else "refused"
+            # Who has let us in has accepted the secret, whatever fails after that.
+            answered = "unanswered" if isinstance(error, TransportError) or self._let_in else "refused"
             reason = reason_of(error)
             reason = "lists" if self._let_in and reason == "silence" else reason
-            made = Attempt(options, answered if secret else reason, error)
+            about = secret and reason != "context" and _was_sent(settings, error)
+            made = Attempt(options, answered if about else reason, error)
             self._note(made)
         else:
             self.facts.associated = True
@@ -272,16 +278,33 @@ class Entering:
         try:
             async with client:
                 self.facts.linked = self._let_in = True
-                learned = await learn(client)
+                learned = await self._learn(client)
         finally:
             figures = client.figures
             if figures.bad_check >= _FEW_DAMAGED and figures.damaged > _BAD:
                 self.facts.oddities.add("damaged-frames")
+        if client.memory.max_list == 1 and learned.get("lists"):  # announced, and not answered as they should be
+            self.facts.oddities.add("lists")
+            options["conformance"] = _MODEST
         if client.release_answered is False and "timeout" not in options:  # the slowest get no time to answer it
             self.facts.oddities.add("release-unanswered")
             if settings.link_framing == "wrapper":
                 options["no_release"] = True
         return learned
+
+    async def _learn(self, client: DlmsClient) -> dict[str, Any]:
+        """What the meter tells of itself; one that has let us in and answers oddly is found all the same."""
+        try:
+            return await learn(client)
+        except (MeterRefused, RemoteProtocolError) as error:
+            self.facts.failure = error.message
+            return {"referencing": client.settings.referencing, "max_pdu": client.association.max_pdu}
+
+
+def _was_sent(settings: ConnectionSettings, error: DlmsMqttError) -> bool:
+    """Was the secret used in what failed? An AARQ without ciphering that asks for a challenge gives nothing away."""
+    challenge = settings.authentication not in ("none", "low") and settings.protection == "none"
+    return not challenge or isinstance(error, AuthenticationRefused | TransportError)
 
 
 def _varied(options: Options, reason: str) -> Iterator[Options]:
@@ -297,6 +320,8 @@ def reason_of(error: DlmsMqttError) -> str:
     """Why an association failed, as a word: password, context, proposal, other, silence or line."""
     if isinstance(error, AuthenticationRefused):
         return "password"
+    if isinstance(error, AssociationRefused) and error.reason == "context":
+        return "context"
     if isinstance(error, AssociationRefused) and error.code is not None:
         return _REFUSALS.get(error.code, "other")
     if isinstance(error, ServiceRefused) and ("initiate" in error.name or "pdu" in error.name):
