@@ -42,8 +42,8 @@ def texts(language: str) -> dict[str, str]:
 ENGLISH = texts("en")
 
 
-def test_there_are_english_and_german() -> None:
-    assert {"en", "de"} <= set(LANGUAGES)
+def test_the_languages_that_are_promised() -> None:
+    assert {"en", "de", "sv", "nl", "fr"} <= set(LANGUAGES)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
