@@ -42,6 +42,7 @@ from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _FLUSH = 3.0  # s for the last words
+_ALIVE = 120.0  # s: the shortest life of "online"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Bridge:
         self._stop = asyncio.Event()
         self.taken = ""
         self._refused: dict[str, str] = {}  # meters that another bridge holds
+        self._renewed = 0.0  # when "online" is to be said again (monotonic)
         self._told: Any = None  # what the last health message said
         self._aliases = aliases(config.meters)
         take_over(self.store, self._aliases.items())
@@ -79,9 +81,10 @@ class Bridge:
             device_tag(config.mqtt.base_topic, self.store),
             self._aliases,
         )
-        self.outbox = Outbox(self.store, config.bridge.unsent)
-        client_id = config.mqtt.client_id or f"dlms_mqtt-{config.bridge.id}-{process.random(3).hex()}"
-        self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox)
+        self.outbox = Outbox(self.store, config.bridge.unsent, round(self._clock.time() * 1000))
+        client_id = config.mqtt.client_id or f"{config.mqtt.base_topic.replace('/', '-')}-{config.bridge.id}"
+        first = "" if config.mqtt.client_id else f"{client_id}-{process.random(3).hex()}"
+        self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox, first)
         self.publisher = Publisher(self.broker, self.outbox)
         self._context = Context(
             self.topics, config.mqtt.discovery, self.publisher, self.store, self._clock, __version__
@@ -135,7 +138,9 @@ class Bridge:
         self._notifier.send("STOPPING=1")
         await self.commands.close()
         for name in list(self.fleet.running):
+            output = self.meters[name].output
             await self.fleet.stop(name)
+            output.leave()
         self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)
         self._settle_former()
@@ -222,11 +227,16 @@ class Bridge:
 
     def _publish_bridge(self) -> None:
         self.broker.retain(self.topics.info, dumps(self._info()))
-        self.broker.retain(self.topics.state, "online")
+        self._publish_alive()
         discovery = self.config.mqtt.discovery
         if discovery.enabled:
             payload = bridge_payload(self.topics, self.config.bridge.name, __version__, discovery.language)
             self.broker.retain(self.topics.discovery(self.topics.bridge_device), dumps(payload))
+
+    def _publish_alive(self) -> None:
+        """Renewed now and then: a broker with MQTT 5 forgets it when we are gone."""
+        self._renewed = self._clock.monotonic() + _ALIVE / 3
+        self.broker.retain(self.topics.state, "online", _ALIVE)
 
     def _info(self) -> dict[str, Any]:
         rows = [
@@ -253,6 +263,8 @@ class Bridge:
             if sign != self._told or self._clock.monotonic() - published >= self.config.bridge.health_every:
                 self._told, published = sign, self._clock.monotonic()
                 self.broker.retain(self.topics.health, dumps(health))
+            if self._clock.monotonic() >= self._renewed:
+                self._publish_alive()
             self._settle_former()
             await asyncio.sleep(1)
 
@@ -264,6 +276,7 @@ class Bridge:
             self._trouble,
             self.outbox.trouble,
             self.broker.too_large,
+            *self.broker.refusals,
             *self._refused.values(),
             *self.presence.collisions.values(),
             *self.fleet.pushes.trouble.values(),

@@ -38,7 +38,7 @@ class Publisher:
     def __init__(self):
         self.retained, self.messages, self.history = {}, [], []
 
-    def retain(self, topic, payload):
+    def retain(self, topic, payload, lifetime=None):
         self.retained[topic.removeprefix("dlms_mqtt/meter/h/")] = payload
         self.history.append((topic.removeprefix("dlms_mqtt/meter/h/"), payload))
 

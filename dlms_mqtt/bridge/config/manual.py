@@ -15,7 +15,7 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
-_NAMES = {"<id>": "house", "<key>": "round_clock", "<number>": "1", "<bit>": "0"}
+_NAMES = {"name": "X-Token", "<id>": "house", "<key>": "round_clock", "<number>": "1", "<bit>": "0"}
 _UNSET: tuple[Any, ...] = (None, "", (), {}, b"")
 
 #: What the example says where neither a row's own example nor its default will do.

@@ -193,9 +193,22 @@ class Mqtt:
     port: int = row(0, integer(0, 65535), "Port of the broker; 0 is 1883, or 8883 with TLS.")
     username: str = row("", TEXT, "User name at the broker.", "dlms")
     password: Secret | None = row(None, parsed(_password, type="string", format="password"), "Password at the broker.")
-    client_id: str = row("", TEXT, "Client id at the broker; without it dlms_mqtt-<bridge id>.")
+    client_id: str = row(
+        "", TEXT, "Client id at the broker; without it <base topic>-<bridge id>, such as dlms_mqtt-main."
+    )
     protocol: str = row(
         "auto", parsed(_protocol, enum=["auto", "5", "3.1.1"]), "MQTT version; auto is 5, and 3.1.1 where 5 is refused."
+    )
+    transport: str = row("tcp", choice("tcp", "websockets"), "How the broker is reached.")
+    websocket_path: str = row("/mqtt", TEXT, "Path of the broker's WebSocket.")
+    websocket_headers: Mapping[str, str] = row(
+        dict, mapping_of(TEXT, TEXT, "name"), "HTTP headers that the broker's WebSocket wants."
+    )
+    backlog_rate: int = row(
+        100,
+        integer(0, 100_000),
+        "Readings per second that are sent after an outage, so that slow subscribers lose none; 0 is as fast as the "
+        "broker takes them. Never less than twice what is being read.",
     )
     keepalive: float = row("60s", duration("0s", "65535s"), "How long the line to the broker may be silent.")
     tls: Tls | None = row(None, section(Tls), "Encrypt the line to the broker; {} is enough.")

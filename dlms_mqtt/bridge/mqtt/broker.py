@@ -10,9 +10,8 @@ import asyncio
 import json
 import logging
 import math
-import ssl
-from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -23,11 +22,17 @@ from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections import Mqtt
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, V5, V311, Client, Unsaid, Will, message_of, new_client, tls_context
-from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.bridge.mqtt.outbox import Entry, Outbox
 from dlms_mqtt.bridge.mqtt.tasks import first_to_end
+from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # s
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0  # s: a broker that comes back is found within ten
+_REFUSED_PAUSE = 60.0  # s, where the broker answers and does not want us
+_REFUSED_AGAIN = 60.0  # s until a topic that the broker refused is tried again
+_LAST_TRY = 10  # times that a reply is sent which no broker confirms
+_BACKLOG = 100  # readings that wait: from here on they are sent at the backlog's rate
+_RATE_OVER = 10.0  # s over which it is counted how many are read
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 _REPLIES = 16_000_000  # characters of replies that wait for the broker; then the oldest go
 SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
@@ -43,25 +48,45 @@ class Handler(Protocol):
         """Something came on one of the filters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Reply:
     topic: str
     payload: str
     correlation: bytes | None
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A retained message; ``until``: when the broker is to forget it, by the loop's clock (infinity: never)."""
+
+    payload: str
+    until: float = math.inf
+
+    def expiry(self, now: float) -> int | None:
+        """Seconds that are left, as the broker wants to know them."""
+        return None if math.isinf(self.until) or not self.payload else max(1, math.ceil(self.until - now))
 
 
 class Broker:
     """One connection after another. ``run`` it as a task; everything else may be called whether it is up or not."""
 
-    def __init__(self, config: Mqtt, client_id: str, will: Will, outbox: Outbox) -> None:
+    def __init__(self, config: Mqtt, client_id: str, will: Will, outbox: Outbox, first: str = "") -> None:
+        """``first``: a client id of its own for the first look around, which throws no other bridge off the broker."""
+        self._first = first
         self._config, self._client_id, self._will = config, client_id, will
         self._outbox = outbox
-        self._retained: dict[str, str] = {}
+        self._retained: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}  # retained topics that wait to be sent
-        self._replies: deque[_Reply] = deque()
+        self._replies: dict[_Reply, None] = {}
         self._replies_size = 0
         self._filters: dict[str, None] = {}
         self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
+        self._refused: dict[str, str] = {}  # groups of topics that the broker refuses, and why
+        self._blocked: set[str] = set()  # topics of readings that it refused lately
+        self._unblocks = 0.0
+        self._passed = 0  # the number of the last reading that was sent, or left because it is refused
+        self._rate = _Rate(config.backlog_rate)
         self._unsaid = Unsaid()
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
         self._client: Client | None = None
@@ -72,16 +97,41 @@ class Broker:
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
-    def retain(self, topic: str, payload: str) -> None:
-        """Publish retained, now and after every reconnection; an empty payload clears the topic."""
+    def retain(self, topic: str, payload: str, lifetime: float = math.inf) -> None:
+        """Publish retained, now and after every reconnection; an empty payload clears the topic.
+
+        ``lifetime``: seconds after which a broker with MQTT 5 forgets it by itself, should nobody renew it.
+        """
         if self._silent:
             return
-        self._retained[topic] = payload
+        until = math.inf if math.isinf(lifetime) else asyncio.get_running_loop().time() + lifetime
+        self._retained[topic] = _Kept(payload, until)
         self._send_retained(topic)
 
     def retained(self, topic: str) -> str | None:
         """What this topic should hold; None when it is not ours."""
-        return self._retained.get(topic)
+        kept = self._retained.get(topic)
+        return kept.payload if kept else None
+
+    @property
+    def refusals(self) -> list[str]:
+        """What the broker refuses, and why."""
+        return [f"{group}: {why}" for group, why in sorted(self._refused.items())]
+
+    def _note_refusal(self, topic: str, why: str, *, reading: bool = False) -> None:
+        """Told once for each group of topics, until the next line."""
+        group = _group(topic)
+        if group not in self._refused:
+            _LOG.warning("The broker does not take what is sent to %s: %s", group, why)
+        self._refused[group] = why
+        if reading:
+            if not self._blocked:
+                self._unblocks = asyncio.get_running_loop().time() + _REFUSED_AGAIN
+            self._blocked.add(topic)
+
+    def _note_taken(self, topic: str) -> None:
+        if self._refused and self._refused.pop(_group(topic), ""):
+            _LOG.warning("The broker takes what is sent to %s again", _group(topic))
 
     @property
     def too_large(self) -> str:
@@ -92,7 +142,7 @@ class Broker:
     @property
     def clearing(self) -> bool:
         """Is there a topic to be cleared of which the broker has not confirmed it?"""
-        return "" in self._retained.values()
+        return any(not kept.payload for kept in self._retained.values())
 
     def send_again(self, *topics: str) -> None:
         """Publish these retained topics, or all of them, once more."""
@@ -120,19 +170,21 @@ class Broker:
 
     def reply(self, topic: str, payload: str, correlation: bytes | None = None) -> None:
         """Publish a message that is not retained, at once or when the broker is back."""
-        self._replies.append(_Reply(topic, payload, correlation))
+        self._replies[_Reply(topic, payload, correlation)] = None
         self._replies_size += len(payload)
         while self._replies_size > _REPLIES and len(self._replies) > 1:
-            self._forget_reply()
+            self._forget_reply(next(iter(self._replies)))
         self._woken()
 
-    def _forget_reply(self) -> None:
-        self._replies_size -= len(self._replies.popleft().payload)
+    def _forget_reply(self, reply: _Reply) -> None:
+        if reply in self._replies:  # it may have been pushed out meanwhile
+            del self._replies[reply]
+            self._replies_size -= len(reply.payload)
 
     async def send_now(self, topic: str, payload: str) -> None:
         """Publish a message that is not retained, also before the line is taken into use; nothing when it is down."""
         if self._client:
-            await self._client.publish(topic, payload, qos=1)
+            await self._client.send(topic, payload)
 
     def _woken(self) -> None:
         self._idle.clear()
@@ -159,7 +211,13 @@ class Broker:
         fresh = [name for name in filters if name not in self._filters]
         self._filters.update(dict.fromkeys(fresh))
         if self._client and fresh:
-            await self._client.subscribe_to(fresh)
+            self._note_deaf(await self._client.subscribe_to(fresh))
+
+    def _note_deaf(self, refused: dict[str, str]) -> None:
+        for name, why in refused.items():
+            if f"hearing {name}" not in self._refused:
+                _LOG.warning("The broker lets nobody hear %s: %s", name, why)
+            self._refused[f"hearing {name}"] = why
 
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """The opposite."""
@@ -173,20 +231,31 @@ class Broker:
 
     async def run(self, handler: Handler) -> None:
         """Connect, serve, reconnect, for ever. ConfigError when the TLS files cannot be used."""
-        context = tls_context(self._config.tls) if self._config.tls else None
         spilling = asyncio.create_task(self._spill())
         try:
-            await self._reconnect(context, handler)
+            await self._reconnect(handler)
         finally:
             spilling.cancel()
             self._outbox.spill()
 
-    async def _reconnect(self, context: ssl.SSLContext | None, handler: Handler) -> None:
+    def _new_client(self) -> Client:
+        """With the files of TLS as they are now: certificates are renewed."""
+        context = tls_context(self._config.tls) if self._config.tls else None
+        identifier = self._first or self._client_id
+        client = new_client(self._config, self._version, identifier, self._will, context, self._skipped)
+        client.largest = self._unsaid.largest
+        return client
+
+    async def _reconnect(self, handler: Handler) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while True:
             since = math.inf
-            client = new_client(self._config, self._version, self._client_id, self._will, context, self._skipped)
-            client.largest = self._unsaid.largest
+            try:
+                client = self._new_client()
+            except ConfigError as error:  # of files that are being renewed
+                self._tell_trouble(error.message)
+                await asyncio.sleep(_LONGEST_PAUSE)
+                continue
             try:
                 async with client:
                     since = loop.time()
@@ -196,18 +265,25 @@ class Broker:
             finally:
                 self.connected, self._client = False, None
                 client.ask()
+            if self._first and client.reason is None:
+                self._first = ""
+                continue
+            self._first = ""
             stood = loop.time() - since > _STOOD
             self._unsaid.broken(client, stood=stood)
             if stood:
                 pause = _FIRST_PAUSE
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_REFUSED_PAUSE if client.unwanted else pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _broken(self, client: Client, error: Exception) -> None:
+        client.reason = error
         if self._config.protocol == "auto" and not self.connected and client.may_be_the_version(error):
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
             self._version = V311 if self._version is V5 else V5
-        words = client.why(error)
+        self._tell_trouble(client.why(error))
+
+    def _tell_trouble(self, words: str) -> None:
         if words != self.trouble:
             place = f"{self._config.host}:{self._config.broker_port}"
             _LOG.warning(
@@ -218,12 +294,17 @@ class Broker:
     async def _serve(self, client: Client, handler: Handler) -> None:
         """Until the line breaks, which raises MqttError in one of the tasks."""
         self._client = client
+        self._refused.clear()
+        self._blocked.clear()
+        self._passed = 0
         await first_to_end(self._receive(client, handler), self._live(client, handler))
 
     async def _live(self, client: Client, handler: Handler) -> None:
         if self._filters:
-            await client.subscribe_to(list(self._filters))
+            self._note_deaf(await client.subscribe_to(list(self._filters)))
         await handler.broker_connected()
+        if self._first:
+            return
         self.connected = True
         if self.trouble:
             _LOG.warning("The line to the broker is there again")
@@ -248,34 +329,70 @@ class Broker:
             await self._wake.wait()
 
     async def _send_replies(self, client: Client) -> None:
-        batch = list(islice(self._replies, IN_FLIGHT))
-        await asyncio.gather(*(self._send_reply(client, reply) for reply in batch))
-        for reply in batch:
-            if self._replies and self._replies[0] is reply:  # it may have been pushed out meanwhile
-                self._forget_reply()
+        await asyncio.gather(*(self._send_reply(client, reply) for reply in list(islice(self._replies, IN_FLIGHT))))
 
     async def _send_reply(self, client: Client, reply: _Reply) -> None:
-        payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
-        await client.publish(reply.topic, payload, qos=1, properties=client.answering(reply.correlation))
+        """Each is done with by itself: another one that breaks the line has it not sent again."""
+        reply.tries += 1
+        if reply.tries <= _LAST_TRY:
+            payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
+            why = await client.send(reply.topic, payload, CorrelationData=reply.correlation)
+            if why and not client.takes(reply.topic, payload):  # as we know now
+                why = await client.send(reply.topic, _too_large(payload), CorrelationData=reply.correlation)
+            if why:
+                self._note_refusal(reply.topic, why)
+        self._forget_reply(reply)
 
     async def _send_some_retained(self, client: Client) -> None:
         batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, IN_FLIGHT)}
         for topic in batch:  # whatever changes from here on is sent again
             del self._unsent[topic]
         # published in this order, confirmed in any; a broken line sends everything again
-        await asyncio.gather(*(_publish(client, topic, payload, retain=True) for topic, payload in batch.items()))
-        for topic, payload in batch.items():
-            if payload == "" and self._retained.get(topic) == "" and topic not in self._unsent:
+        await asyncio.gather(*(self._send_kept(client, topic, kept) for topic, kept in batch.items() if kept))
+        for topic, kept in batch.items():
+            if kept and not kept.payload and self._retained.get(topic) == kept and topic not in self._unsent:
                 del self._retained[topic]
+
+    async def _send_kept(self, client: Client, topic: str, kept: _Kept) -> None:
+        if client.takes(topic, kept.payload):
+            expiry = kept.expiry(asyncio.get_running_loop().time())
+            why = await client.send(topic, kept.payload, retain=True, MessageExpiryInterval=expiry)
+            if not why:
+                self._note_taken(topic)
+            elif client.takes(topic, kept.payload):  # else that is what is told
+                self._note_refusal(topic, why)
 
     async def _send_outbox(self, client: Client) -> None:
         while True:
             self._wake_outbox.clear()
-            while batch := self._outbox.batch(IN_FLIGHT):
-                await asyncio.gather(*(_publish(client, entry.topic, entry.payload) for entry in batch))
-                self._outbox.done([entry.number for entry in batch])
+            self._unblock()
+            while batch := self._outbox.batch(IN_FLIGHT, self._passed):
+                await self._rate.wait(len(batch), self._outbox)
+                taken = await asyncio.gather(*(self._send_entry(client, entry) for entry in batch))
+                self._outbox.done([entry.number for entry, done in zip(batch, taken, strict=True) if done])
+                self._passed = batch[-1].number
             self._check_idle()
-            await self._wake_outbox.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REFUSED_AGAIN if self._blocked else None):
+                    await self._wake_outbox.wait()
+
+    def _unblock(self) -> None:
+        """What was refused may be allowed by now: one batch tries it."""
+        now = asyncio.get_running_loop().time()
+        if self._blocked and now >= self._unblocks:
+            self._unblocks, self._passed = now + _REFUSED_AGAIN, 0
+            self._blocked.clear()
+
+    async def _send_entry(self, client: Client, entry: Entry) -> bool:
+        """Was it taken? One that the broker refuses stays in the outbox, which is bounded."""
+        if entry.topic in self._blocked:
+            return False
+        why = await client.send(entry.topic, entry.payload) if client.takes(entry.topic, entry.payload) else ""
+        if why:
+            self._note_refusal(entry.topic, why, reading=True)
+        else:
+            self._note_taken(entry.topic)
+        return not why
 
     def _check_idle(self) -> None:
         if not (self._replies or self._unsent or self._wake_outbox.is_set()):
@@ -287,9 +404,27 @@ class Broker:
             self._outbox.spill_old()
 
 
-async def _publish(client: Client, topic: str, payload: str | None, *, retain: bool = False) -> None:
-    if payload is not None and client.takes(topic, payload):
-        await client.publish(topic, payload, qos=1, retain=retain)
+def _group(topic: str) -> str:
+    """A topic and its neighbours, which access lists treat alike."""
+    parts = topic.split("/")
+    return "/".join((*parts[:-1], "...")) if len(parts) > 3 else topic
+
+
+class _Rate:
+    """How fast a backlog is sent: so many a second, but never less than twice of what is being read."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._since, self._number, self._read = 0.0, 0, 0.0
+
+    async def wait(self, count: int, outbox: Outbox) -> None:
+        """Before so many readings are sent; at once where there is no backlog."""
+        now = asyncio.get_running_loop().time()
+        if now - self._since >= _RATE_OVER:
+            self._read = (outbox.newest - self._number) / (now - self._since) if self._number else 0.0
+            self._since, self._number = now, outbox.newest
+        if self._wanted and len(outbox) > _BACKLOG:
+            await asyncio.sleep(count / max(self._wanted, 2 * self._read))
 
 
 def _too_large(payload: str) -> str:

@@ -1,10 +1,11 @@
 """One connection to a broker: aiomqtt's client with what it lacks, how one is made, what its errors and messages mean.
 
-A broker's largest message is kept to, and why a line broke is always asked.
+What a broker tells is kept to and told: how many messages it takes at once and how large, what it refuses and why.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import socket
@@ -34,6 +35,20 @@ _SAME = 3  # lines that one message has broken in a row before it is believed to
 _ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
 _OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
 _CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
+_FAILED = 128  # reason codes from here on say no
+#: What reason codes of MQTT 5 (2.4) mean for us; others are told in the words of the standard.
+_WORDS = {
+    135: "the broker's access list forbids it",
+    141: "the broker has not heard of us in time",
+    142: "another client uses the same client id; give each bridge its own bridge.id or mqtt.client_id",
+    144: "the broker does not take this topic",
+    147: "the broker takes fewer messages at once",
+    149: "the message is larger than the broker takes",
+    151: "the broker's quota is used up",
+    152: "an administrator of the broker ended it",
+    158: "the broker shares no subscriptions",
+}
+_TOO_LARGE, _TAKEN_OVER, _ENDED = 149, 142, 152
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +79,44 @@ class Client(aiomqtt.Client):
     skipped: dict[str, int]
     version: aiomqtt.ProtocolVersion
     heard: _Heard
+    reason: Exception | None = None  # why the line ended, if it broke
+    left: int = 0  # the reason code with which the broker hung up (MQTT 5)
+    at_once: int = IN_FLIGHT  # messages under way that the broker takes
+    _slots: asyncio.Semaphore
+    _under_way: dict[int, asyncio.Future[int]]
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
+        self.at_once = max(1, min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT)))
+        self._slots, self._under_way = asyncio.Semaphore(self.at_once), {}
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
-    def _on_disconnect(self, *args: Any, **more: Any) -> None:
-        super()._on_disconnect(*args, **more)
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        if getattr(flags, "is_disconnect_packet_from_server", False):
+            self.left = _code(reason_code)
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
         self.ask()
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """As aiomqtt does it, but for a socket that is closed by the time the loop comes to it."""
+
+        def register() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), self._write)
+
+        self._loop.call_soon_threadsafe(register)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
+        done = self._under_way.get(mid)
+        if done and not done.done():
+            done.set_result(_code(reason_code))
 
     def ask(self) -> None:
         """Take note of why the line broke, if it did: asyncio logs exceptions that nobody asked for."""
@@ -91,35 +136,63 @@ class Client(aiomqtt.Client):
         self.skipped[topic] = size
         return False
 
-    async def publish(self, topic: str, payload: Any = None, *args: Any, **more: Any) -> None:
-        """As ever; the largest one that the broker did not confirm is kept in mind."""
+    async def send(self, topic: str, payload: str, *, retain: bool = False, **properties: Any) -> str:
+        """Publish with QoS 1; "" when the broker took it, else why not (MQTT 5 tells that). MqttError: no answer.
+
+        ``properties``: of MQTT 5, by their names; those that are None are left out.
+        """
         try:
-            await super().publish(topic, payload, *args, **more)
+            async with self._slots:
+                code = await self._confirmed(topic, payload, retain, self._told(properties))
+            if code == _TOO_LARGE:
+                self.largest = min(self.largest, _octets(topic, payload) - 1)
+            return _refusal(code)
         except BaseException:
             self.lost = max(self.lost, (_octets(topic, payload), topic))
             raise
 
-    async def subscribe_to(self, filters: list[str]) -> None:
-        """Everything that others send there, retained messages marked as such."""
-        if self.version is V5:
-            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
-            await self.subscribe([(name, options) for name in filters])
-        else:
-            await self.subscribe([(name, 1) for name in filters])
+    async def _confirmed(self, topic: str, payload: str, retain: bool, properties: Properties | None) -> int:
+        sent = self._client.publish(topic, payload, 1, retain, properties)
+        if sent.rc:
+            raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
+        done = self._under_way[sent.mid] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(_ANSWER):
+                code: int = await done
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
+        finally:
+            del self._under_way[sent.mid]
+        return code
 
-    def answering(self, correlation: bytes | None) -> Properties | None:
-        """The properties of a reply to a request that came with correlation data."""
-        if self.version is not V5 or correlation is None:
+    async def subscribe_to(self, filters: list[str]) -> dict[str, str]:
+        """Everything that others send there, retained messages marked as such; what the broker refused, and why."""
+        options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+        topics: Any = [(name, options if self.version is V5 else 1) for name in filters]
+        codes = map(_code, await self.subscribe(topics))
+        return {name: _refusal(code) for name, code in zip(filters, codes, strict=False) if code >= _FAILED}
+
+    def _told(self, wanted: dict[str, Any]) -> Properties | None:
+        told = {name: value for name, value in wanted.items() if value is not None}
+        if self.version is not V5 or not told:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.CorrelationData = correlation
+        for name, value in told.items():
+            setattr(properties, name, value)
         return properties
 
     def why(self, error: Exception) -> str:
         """Why there is no line, in words."""
         if _reason_code(error) in _CREDENTIALS:
             return "the broker refused user name or password"
+        if self.left >= _FAILED:
+            return _refusal(self.left)
         return self.heard.last or str(error) or type(error).__name__
+
+    @property
+    def unwanted(self) -> bool:
+        """Has the broker ended this line because another client uses our id, or because it does not want us?"""
+        return self.left in (_TAKEN_OVER, _ENDED)
 
     def may_be_the_version(self, error: Exception) -> bool:
         """Whether another protocol version is worth a try."""
@@ -127,6 +200,20 @@ class Client(aiomqtt.Client):
         return code in _OLD_VERSION or (
             code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
         )
+
+
+def _code(reason: Any) -> int:
+    return int(getattr(reason, "value", reason) or 0)
+
+
+def _refusal(code: int) -> str:
+    """Why the broker refuses, in words; "" when it does not."""
+    if code < _FAILED:
+        return ""
+    try:
+        return _WORDS.get(code) or ReasonCode(PacketTypes.PUBACK, identifier=code).getName().lower()
+    except KeyError:
+        return f"the broker refused it with reason code {code}"
 
 
 class Unsaid:
@@ -178,6 +265,9 @@ def new_client(
         clean_session=None if version is V5 else True,
         clean_start=True if version is V5 else MQTT_CLEAN_START_FIRST_ONLY,
         max_inflight_messages=IN_FLIGHT,
+        transport="websockets" if config.transport == "websockets" else "tcp",
+        websocket_path=config.websocket_path if config.transport == "websockets" else None,
+        websocket_headers=dict(config.websocket_headers) or None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
         logger=quiet,
     )

@@ -1,8 +1,9 @@
 """Readings on their way: kept until the broker has confirmed them, on disk only while it is away.
 
 With the broker there nothing is written (SD cards wear), except that sequence numbers are reserved in blocks so that
-they rise over restarts. While it is away, ``spill`` writes every few seconds what is new. Bounded: the oldest go first,
-counted. A full disk leaves readings in memory, within the same bound, and is told in ``trouble``.
+they rise over restarts; they begin at the clock's milliseconds, so that a restored backup repeats none. While it is
+away, ``spill`` writes every few seconds what is new. Bounded: the oldest go first, counted. A full disk leaves readings
+in memory, within the same bound, and is told in ``trouble``; what was confirmed meanwhile is remembered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dlms_mqtt.errors import StoreError
 _LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time
 _MIGRATIONS = (("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL)",),)
+_AT_ONCE = 500  # parameters of one statement
 _SPACE = "bridge"  # namespace of the store
 
 
@@ -33,11 +35,14 @@ class Entry:
 class Outbox:
     """The queue, in the file of ``store``; at most ``limit`` messages."""
 
-    def __init__(self, store: Store, limit: int) -> None:
-        self._store, self._limit = store, limit
+    def __init__(self, store: Store, limit: int, first: int = 0) -> None:
+        """``first``: no ``seq`` is below it (milliseconds of Unix time)."""
+        self._store, self._limit, self._first = store, limit, first
         self._memory: dict[int, Entry] = {}
+        self._confirmed: set[int] = set()  # still on a disk that cannot be written
         self._on_disk = 0
-        self._sequence = self._reserved = self._seen = 0
+        self._sequence = self._reserved = first
+        self._seen = 0
         self.dropped = 0
         self.trouble = ""
         self._start()
@@ -45,10 +50,14 @@ class Outbox:
     def _start(self) -> None:
         try:
             self._store.migrate("outbox", _MIGRATIONS)
-            self._sequence = self._reserved = self._store.get(_SPACE, "sequence", 0)
+            self._sequence = self._reserved = max(self._kept_sequence(), self._first)
             self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
         except StoreError as error:
             self._failed(error)
+
+    def _kept_sequence(self) -> int:
+        kept = self._store.get(_SPACE, "sequence", 0)
+        return kept if isinstance(kept, int) and 0 <= kept < 2**53 else 0
 
     def _failed(self, error: StoreError) -> None:
         if not self.trouble:
@@ -59,10 +68,11 @@ class Outbox:
         """Does the store work again? What failed is made up for: the reserved numbers, the count of what is there."""
         try:
             self._store.migrate("outbox", _MIGRATIONS)
-            stored = self._store.get(_SPACE, "sequence", 0)
+            stored = self._kept_sequence()
             if stored > self._reserved:  # not known when we started
                 self._sequence = self._reserved = stored
             self._store.set(_SPACE, "sequence", self._reserved)
+            self._forget_confirmed()
             self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
         except StoreError:
             return
@@ -84,7 +94,12 @@ class Outbox:
             self._failed(error)
 
     def __len__(self) -> int:
-        return self._on_disk + len(self._memory)
+        return self._on_disk - len(self._confirmed) + len(self._memory)
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest message, or of one before it."""
+        return self._sequence
 
     def put(self, topic: str, build: Callable[[int], str]) -> None:
         """Queue the message that ``build(seq)`` makes; the oldest one goes when there are too many."""
@@ -99,10 +114,14 @@ class Outbox:
             # a whole slice at once: one disk write for many readings
             count = max(count, min(self._on_disk, self._limit // 100))
             self.dropped += count - 1
-            self._delete("number IN (SELECT number FROM outbox ORDER BY number LIMIT ?)", (count,))
+            self._drop_stored(count)
             return
         for number in list(islice(self._memory, count)):
             del self._memory[number]
+
+    def _drop_stored(self, count: int) -> None:
+        if not self._delete("number IN (SELECT number FROM outbox ORDER BY number LIMIT ?)", (count,)):
+            self._confirmed.update(entry.number for entry in self._stored(count, 0))  # they count as gone
 
     def batch(self, most: int, after: int = 0) -> list[Entry]:
         """The oldest messages with a number greater than ``after``."""
@@ -113,26 +132,37 @@ class Outbox:
     def _stored(self, most: int, after: int) -> list[Entry]:
         query = "SELECT number, topic, payload FROM outbox WHERE number > ? ORDER BY number LIMIT ?"
         try:
-            return [Entry(*row) for row in self._store.read(query, (after, most))]
+            while rows := self._store.read(query, (after, most)):
+                if fresh := [Entry(*row) for row in rows if row[0] not in self._confirmed]:
+                    return fresh
+                after = rows[-1][0]
         except StoreError as error:
             self._failed(error)
             self._on_disk = 0
-            return []
+        return []
 
     def done(self, numbers: Sequence[int]) -> None:
         """The broker has confirmed these."""
-        for number in numbers:
-            self._memory.pop(number, None)
-        if self._on_disk and numbers:
-            self._delete(f"number IN ({','.join('?' * len(numbers))})", tuple(numbers))
+        stored = [number for number in numbers if self._memory.pop(number, None) is None]
+        if stored and not self._delete(f"number IN ({','.join('?' * len(stored))})", tuple(stored)):
+            self._confirmed.update(stored)
 
-    def _delete(self, where: str, arguments: tuple[int, ...]) -> None:
+    def _forget_confirmed(self) -> None:
+        numbers = list(self._confirmed)
+        for start in range(0, len(numbers), _AT_ONCE):
+            part = numbers[start : start + _AT_ONCE]
+            if self._delete(f"number IN ({','.join('?' * len(part))})", tuple(part)):
+                self._confirmed.difference_update(part)
+
+    def _delete(self, where: str, arguments: tuple[int, ...]) -> bool:
         try:
             with self._store.transaction() as database:
                 cursor = database.execute(f"DELETE FROM outbox WHERE {where}", arguments)  # noqa: S608
             self._on_disk = max(0, self._on_disk - cursor.rowcount)
         except StoreError as error:
             self._failed(error)
+            return False
+        return True
 
     def spill_old(self) -> None:
         """Spill if a message has been in memory since the last call: the broker is away, or silent."""

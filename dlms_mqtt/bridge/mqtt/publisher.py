@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,9 @@ class Publisher:
     def __init__(self, broker: Broker, outbox: Outbox) -> None:
         self._broker, self._outbox = broker, outbox
 
-    def retain(self, topic: str, payload: str) -> None:
-        """Publish retained; an empty payload clears the topic."""
-        self._broker.retain(topic, payload)
+    def retain(self, topic: str, payload: str, lifetime: float = math.inf) -> None:
+        """Publish retained; an empty payload clears the topic, and so does the broker after ``lifetime`` (s)."""
+        self._broker.retain(topic, payload, lifetime)
 
     def store_and_forward(self, topic: str, message: Mapping[str, Any]) -> None:
         """Publish through the outbox; ``seq`` is added."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +26,7 @@ from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.readings import Reading
 
 _LOG = logging.getLogger(__name__)
+_ALIVE = 120.0  # s: the shortest life of what is retained
 
 
 class MeterOutput:
@@ -40,6 +42,8 @@ class MeterOutput:
         self._shown: dict[str, tuple[PlanItem, Reading]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
         self.online: bool | None = None
+        self._renewed = 0.0  # when availability is to be said again (monotonic)
+        self._lifetime = _ALIVE  # of the value that lives longest
 
     @property
     def guard(self) -> EnergyGuard:
@@ -112,10 +116,13 @@ class MeterOutput:
 
     def _show(self, key: str, value: Any, time: datetime, lifetime: float) -> None:
         self.state.update(key, Value(value, time, self._context.clock.monotonic() + lifetime))
-        self._context.publisher.retain(self.topics.value(key), plain_text(value))
+        self._lifetime = max(self._lifetime, lifetime)
+        self._context.publisher.retain(self.topics.value(key), plain_text(value), lifetime)
 
     def expire(self) -> None:
-        """Drop what is too old from every topic."""
+        """Drop what is too old from every topic, and renew what says that we live."""
+        if self.online and self._context.clock.monotonic() >= self._renewed:
+            self._publish_availability()
         gone = self.state.expire(self._context.clock.monotonic())
         for key in gone:
             self._context.publisher.retain(self.topics.value(key), "")
@@ -124,7 +131,7 @@ class MeterOutput:
 
     def _publish_state(self) -> None:
         payload = self.state.payload(self._context.clock.monotonic())
-        self._context.publisher.retain(self.topics.state, dumps(payload))
+        self._context.publisher.retain(self.topics.state, dumps(payload), self._lifetime)
 
     def clear_stranger(self, topic: str) -> None:
         """A retained value of an earlier run: cleared unless it is fresh now."""
@@ -146,8 +153,15 @@ class MeterOutput:
         """Publish availability when it changes."""
         if online != self.online:
             self.online = online
-            self._context.publisher.retain(self.topics.availability, "online" if online else "offline")
+            self._publish_availability()
             self._publish_state()  # also at the start: what a killed bridge left there is stale
+
+    def _publish_availability(self) -> None:
+        """``online`` is renewed while the bridge lives, else the broker forgets it."""
+        alive = max(_ALIVE, 3 * self.config.every)
+        self._renewed = self._context.clock.monotonic() + alive / 3
+        text, lifetime = ("online", alive) if self.online else ("offline", math.inf)
+        self._context.publisher.retain(self.topics.availability, text, lifetime)
 
     def event(self, event_type: str, time: datetime, details: Mapping[str, Any]) -> None:
         """Publish an event, stored and forwarded."""
@@ -172,6 +186,13 @@ class MeterOutput:
         """The meter is gone: clear every topic of it."""
         clear_meter(self.id, self._context, self.state.fresh(0))
         self.online = None
+
+    def leave(self) -> None:
+        """The bridge ends: no value stays that looks fresh."""
+        for key in self.state.fresh(0):
+            self._context.publisher.retain(self.topics.value(key), "")
+        self.state = MeterState()
+        self._publish_state()
 
     def close(self) -> None:
         """Before the bridge ends."""

@@ -1,0 +1,158 @@
+"""What a broker tells is kept to and told: how much at once, what it refuses, why it hangs up, when it forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+
+import pytest
+
+from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from tests.bridge.conftest import watching
+from tests.bridge.house import METER, house, running, write_config
+from tests.bridge.odd_broker import OddBroker
+from tests.bridge.test_mqtt import _put, _running, _until
+from tests.free_port import free_port
+
+
+@pytest.fixture
+async def meter():
+    async with serve_tcp(household(1)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("most", [1, 5, 10])
+async def test_receive_maximum_is_kept_to(most):
+    odd = OddBroker(most=most, wait=0.005)
+    async with odd.serving() as port, _running(port) as broker:
+        for number in range(60):
+            broker.retain(f"base/meter/m/value/{number}", str(number))
+            broker.reply("base/response/read", str(number))
+        _put(broker.outbox, *range(60))
+        broker.outbox_filled()
+        await _until(lambda: len(odd.taken) >= 180 and not len(broker.outbox))
+        assert odd.lines == 1 and odd.worst == most
+        assert not broker.refusals
+
+
+@pytest.mark.expect_log("base/reading: the broker's access list forbids it", "again")
+async def test_a_refused_reading_stays_in_the_outbox_and_goes_out_when_it_may(monkeypatch):
+    monkeypatch.setattr(bridge_mqtt, "_REFUSED_AGAIN", 0.3)
+    odd = OddBroker(deny="base/reading")
+    async with odd.serving() as port, _running(port) as broker:
+        _put(broker.outbox, *range(50))
+        broker.outbox.put("base/event", lambda seq: "{}")
+        broker.outbox_filled()
+        await _until(lambda: any(topic == "base/event" for topic, _, _ in odd.taken))
+        assert len(broker.outbox) == 50 and broker.refusals == ["base/reading: the broker's access list forbids it"]
+        asked = len(odd.refused)
+        await asyncio.sleep(1)
+        assert len(odd.refused) <= asked + 5 * 20  # one batch at a time
+        odd.deny = ""
+        await _until(lambda: not len(broker.outbox))
+        assert len([1 for topic, _, _ in odd.taken if topic == "base/reading"]) == 50
+        assert not broker.refusals
+
+
+@pytest.mark.expect_log("not take what is sent to base/meter/m/value/...: the broker's quota is used up")
+async def test_refused_values_are_told_once_for_their_neighbours():
+    odd = OddBroker(reason=151)
+    async with odd.serving() as port, _running(port) as broker:
+        for number in range(30):
+            broker.retain(f"base/meter/m/value/{number}", str(number))
+        await _until(lambda: len(odd.refused) == 30)
+        await _until(lambda: broker.refusals == ["base/meter/m/value/...: the broker's quota is used up"])
+        assert odd.lines == 1
+
+
+@pytest.mark.expect_log("The broker lets nobody hear base/request/#: the broker's access list forbids it")
+async def test_refused_subscriptions_are_told():
+    odd = OddBroker(heard=135)
+    async with odd.serving() as port, _running(port) as broker:
+        await broker.subscribe(["base/request/#"])
+        await _until(lambda: broker.refusals)
+        assert "hearing base/request/#" in broker.refusals[0]
+
+
+@pytest.mark.expect_log("another client uses the same client id")
+async def test_a_collision_of_client_ids_is_told_and_makes_no_storm():
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port) as broker:
+        await _until(lambda: broker.connected)
+        odd.hang_up(142)
+        await _until(lambda: "client id" in broker.trouble)
+        await asyncio.sleep(2.5)  # longer than the first pause
+        assert odd.lines == 1
+
+
+async def test_what_is_retained_with_a_lifetime_carries_its_expiry():
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port) as broker:
+        broker.retain("base/a", "1", 120.0)
+        broker.retain("base/b", "1")
+        broker.retain("base/c", "", 120.0)
+        await _until(lambda: len(odd.taken) == 3)
+        told = {topic: properties for topic, _, properties in odd.taken}
+        assert told["base/a"][:1] == b"\x02" and 118 <= struct.unpack(">I", told["base/a"][1:])[0] <= 120
+        assert told["base/b"] == told["base/c"] == b""
+
+
+async def test_a_backlog_is_sent_at_its_rate_and_live_readings_at_once():
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
+        _put(broker.outbox, *range(600))
+        broker.outbox_filled()
+        await _until(lambda: broker.connected)
+        began = asyncio.get_running_loop().time()
+        await _until(lambda: not len(broker.outbox))
+        assert asyncio.get_running_loop().time() - began > 0.9  # 500 at 400 a second
+        numbers = [json.loads(payload)["seq"] for _, payload, _ in odd.taken]
+        assert numbers == sorted(numbers)
+
+
+@pytest.mark.expect_log("not take what is sent to homeassistant")
+async def test_mosquitto_with_an_access_list(mosquitto_factory, tmp_path, meter):
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite dlms_mqtt/#\ntopic read homeassistant/#\ntopic read #\n")
+    acl.chmod(0o600)
+    broker = mosquitto_factory(f"allow_anonymous true\nacl_file {acl}")
+    async with house(broker, tmp_path, METER.replace("PORT", str(meter.port))) as home:
+        health = "dlms_mqtt/bridge/main/health"
+        await home.until(lambda: "access list" in home.seen.latest.get(health, ""))
+        assert home.seen.json(health)["status"] == "degraded"
+
+
+async def test_websockets(mosquitto_factory):
+    port = free_port()
+    plain = mosquitto_factory(f"allow_anonymous true\nlistener {port} 127.0.0.1\nprotocol websockets")
+    async with watching(plain.port) as seen, _running(port, transport="websockets") as broker:
+        broker.retain("base/a", "1")
+        await seen.until(lambda: seen.latest.get("base/a") == "1")
+
+
+@pytest.mark.parametrize("version", [5])
+async def test_a_clean_stop_leaves_no_value_that_looks_fresh(mosquitto, tmp_path, meter, version):
+    async with house(mosquitto, tmp_path, METER.replace("PORT", str(meter.port))) as home:
+        await home.until(lambda: home.meter("value/power"))
+    async with watching(mosquitto.port, version=version) as later:
+        await later.until(lambda: later.latest.get("dlms_mqtt/meter/house/availability") == "offline")
+        await later.until(lambda: later.latest.get("dlms_mqtt/bridge/main/state") == "offline")
+        await later.until(lambda: "dlms_mqtt/meter/house/state" in later.latest)
+        assert not [topic for topic, payload in later.latest.items() if "/value/" in topic and payload]
+        assert later.json("dlms_mqtt/meter/house/state") == {"_time": {}}
+
+
+async def test_the_client_id_is_the_documented_one(tmp_path):
+    odd = OddBroker()
+    async with odd.serving() as port:
+        for _ in range(2):
+            app = App(write_config(tmp_path, port, ""), environment={})
+            async with running(app):
+                await _until(lambda app=app: app.bridge and app.bridge.broker.connected)
+    first, then, again, last = odd.identifiers
+    assert then == last == "dlms_mqtt-main" and first != again
+    assert {first[:15], again[:15]} == {"dlms_mqtt-main-"}
