@@ -1,6 +1,8 @@
 """The conformance block: the 24 services that client and meter agree on when they associate.
 
 Bit 0 of the standard is the first bit on the line, so it is the most significant one here.
+
+Source: IEC 62056-5-3, the conformance block; Green Book ed. 8, clause 9.4.
 """
 
 from __future__ import annotations

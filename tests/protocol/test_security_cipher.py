@@ -316,7 +316,7 @@ def test_initiate_always_uses_the_global_key():
     for form in FORMS:
         sent = cipher(form=form).protect_initiate(request)
         assert sent[0] == 33
-        assert meter(keys=Keys(ENCRYPTION, AUTHENTICATION)).unprotect_initiate(sent) == request
+        assert meter(keys=Keys(ENCRYPTION, AUTHENTICATION)).unprotect_apdu(sent) == request
     with pytest.raises(LocalProtocolError, match="dedicated key"):
         cipher(security=Security.NONE).protect_initiate(request)
 

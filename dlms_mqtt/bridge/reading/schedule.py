@@ -68,7 +68,6 @@ class Timetable(Generic[T]):
     def __init__(self, schedules: Mapping[T, Schedule], wall: float) -> None:
         self._schedules = schedules
         self._next = {item: self._first(schedule, wall) for item, schedule in schedules.items()}
-        self.missed = 0
 
     @staticmethod
     def _first(schedule: Schedule, wall: float) -> float:
@@ -83,7 +82,6 @@ class Timetable(Generic[T]):
         due = self._next[item] <= now
         if isinstance(schedule, Every):
             if due:
-                self.missed += max(0, int((elapsed - self._next[item]) // schedule.seconds))
                 self._next[item] = schedule.next_after(elapsed)
         elif due or self._next[item] - wall > _TOO_FAR:
             self._next[item] = schedule.next_moment(wall)

@@ -1,4 +1,7 @@
-"""Opening an association: what we propose, what the meter agrees to, and the proof of the secret (passes 1 to 4)."""
+"""Opening an association: what we propose, what the meter agrees to, and the proof of the secret (passes 1 to 4).
+
+Source: IEC 62056-5-3, COSEM-OPEN and COSEM-RELEASE; Green Book ed. 8, clause 9.4.
+"""
 
 from __future__ import annotations
 
@@ -192,7 +195,7 @@ def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
     information = answer.initiate
     if not information:
         raise RemoteProtocolError("the meter accepted the association without saying what it offers")
-    message = decode_apdu(cipher.unprotect_initiate(information) if cipher else information)
+    message = decode_apdu(cipher.unprotect_apdu(information) if cipher else information)
     if isinstance(message, InitiateResponse):
         return message
     raise service_refused(message) or RemoteProtocolError(f"the AARE carries {type(message).__name__}")
@@ -252,7 +255,7 @@ def _explanation(answer: Aare, cipher: Cipher | None) -> str:
     if not answer.user_information:
         return ""
     try:
-        message = decode_apdu(cipher.unprotect_initiate(answer.user_information) if cipher else answer.user_information)
+        message = decode_apdu(cipher.unprotect_apdu(answer.user_information) if cipher else answer.user_information)
     except RemoteProtocolError as error:
         log.debug("user-information of the refusal cannot be read: %s", error)
         return ""

@@ -1,4 +1,7 @@
-"""Interface classes for access control and management."""
+"""Interface classes for access control and management.
+
+Source: Blue Book ed. 12, clause 4.4; IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

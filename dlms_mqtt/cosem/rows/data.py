@@ -1,4 +1,7 @@
-"""Interface classes for parameters and measurement data."""
+"""Interface classes for parameters and measurement data.
+
+Source: Blue Book ed. 12, clause 4.3; IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

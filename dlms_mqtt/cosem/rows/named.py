@@ -1,4 +1,7 @@
-"""Interface classes that are known by name only: their values are read by number."""
+"""Interface classes that are known by name only: their values are read by number.
+
+Source: Blue Book, newer editions; IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

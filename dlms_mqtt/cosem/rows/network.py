@@ -1,4 +1,7 @@
-"""Interface classes for the Internet and for ZigBee."""
+"""Interface classes for the Internet and for ZigBee.
+
+Source: Blue Book (Internet and ZigBee setup classes); IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Interface classes for payment metering."""
+"""Interface classes for payment metering.
+
+Source: Blue Book ed. 12, clause 4.6; IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

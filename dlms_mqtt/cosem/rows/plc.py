@@ -1,4 +1,7 @@
-"""Interface classes for power line carriers: S-FSK, IEC 8802-2 links, PRIME and G3."""
+"""Interface classes for power line carriers: S-FSK, IEC 8802-2 links, PRIME and G3.
+
+Source: Blue Book (power line setup classes); IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

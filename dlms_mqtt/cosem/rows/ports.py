@@ -1,4 +1,7 @@
-"""Interface classes for local ports, modems and M-Bus."""
+"""Interface classes for local ports, modems and M-Bus.
+
+Source: Blue Book ed. 12, clauses 4.7 (local ports and modems) and 4.8 (M-Bus); IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Interface classes for time- and event-bound control."""
+"""Interface classes for time- and event-bound control.
+
+Source: Blue Book ed. 12, clause 4.5; IEC 62056-6-2.
+"""
 
 from __future__ import annotations
 

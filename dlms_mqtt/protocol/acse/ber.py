@@ -1,6 +1,8 @@
 """The little of BER that ACSE needs: tag, length, contents, one after another.
 
 Tags are given as the number that their octets make: ``0xA1``, or ``0x5F1F`` for a tag of two octets.
+
+Source: ITU-T X.690, definite lengths only.
 """
 
 from __future__ import annotations

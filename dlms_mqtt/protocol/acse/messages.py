@@ -2,6 +2,9 @@
 
 A message is a row of tagged fields. What we send is minimal and in the order of the standard; what we read may have
 fields that we do not know (kept in ``unknown``), leave out any (None), or go on after its end (kept in ``trailing``).
+
+Source: IEC 62056-5-3, the ACSE APDUs (AARQ, AARE, RLRQ, RLRE), a subset of ISO/IEC 8650-1; Green Book ed. 8, clause
+9.5.
 """
 
 from __future__ import annotations

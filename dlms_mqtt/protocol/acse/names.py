@@ -1,4 +1,7 @@
-"""The standard's names and numbers of association and release: contexts, mechanisms, results, diagnostics, reasons."""
+"""The standard's names and numbers of association and release: contexts, mechanisms, results, diagnostics, reasons.
+
+Source: IEC 62056-5-3, the registered COSEM names and the ACSE APDUs; Green Book ed. 8, clause 9.5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""ACCESS: one request that reads, writes and runs methods in a given order."""
+"""ACCESS: one request that reads, writes and runs methods in a given order.
+
+Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
+9.5.
+"""
 
 from __future__ import annotations
 

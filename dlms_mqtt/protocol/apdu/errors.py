@@ -1,4 +1,8 @@
-"""How a server refuses a whole request: exception-response, and the older confirmedServiceError."""
+"""How a server refuses a whole request: exception-response, and the older confirmedServiceError.
+
+Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
+9.5.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 """Envelopes around another APDU: general block transfer, the general and the service-specific ciphering.
 
 What is inside stays raw here; ``protocol.security`` opens it.
+
+Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
+9.5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""SET: write attributes by logical name, in one message or in blocks, one attribute or a list."""
+"""SET: write attributes by logical name, in one message or in blocks, one attribute or a list.
+
+Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
+9.5.
+"""
 
 from __future__ import annotations
 

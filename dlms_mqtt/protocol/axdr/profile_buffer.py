@@ -3,6 +3,8 @@
 Tags and lengths stand at the same places of every such row, so strided slices compare them for all rows at once and one
 ``struct`` reads the rest. Where the shape changes (nulls, longer strings) a new run begins; short runs are decoded
 value by value.
+
+Source: Blue Book ed. 12, clause 4.3 (Profile generic; null-data for what equals the row before).
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 suites.py     security suites as rows, keys           gcm.py      AES-GCM content, AES key wrap
 cipher.py     one association's ciphering             counters.py what the peer sent last
 hls.py        mechanisms 0 to 7 as rows
+
+Source: IEC 62056-5-3, information security; Green Book ed. 8, clause 9.2.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 One rule: nothing of a message is believed before its tag was verified. What carries no tag, or one that can't be
 checked, passes only where the configuration says so, with one warning.
+
+Source: IEC 62056-5-3, cryptographic protection of xDLMS APDUs; Green Book ed. 8, clause 9.2.
 """
 
 from __future__ import annotations
@@ -197,10 +199,6 @@ class Cipher:
 
     def unprotect_apdu(self, apdu: bytes) -> bytes:
         """The plain APDU that the peer sent; SecurityError says why a message is refused."""
-        return self.open(apdu).plaintext
-
-    def unprotect_initiate(self, apdu: bytes) -> bytes:
-        """The InitiateRequest, InitiateResponse or ConfirmedServiceError out of user-information."""
         return self.open(apdu).plaintext
 
     def open(self, apdu: bytes) -> Unprotected:

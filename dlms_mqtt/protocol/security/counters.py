@@ -1,6 +1,8 @@
 """The receiving side's memory: counters of a peer must rise, or somebody is sending old messages again.
 
 One object per association or push source. A counter is remembered only after its message was judged, never before.
+
+Source: IEC 62056-5-3, invocation counters; Green Book ed. 8, clause 9.2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Security suites as rows, the bits of the security control byte, and the keys of one association.
 
 A key of the wrong length is the user's mistake and told by its length alone: no error of this room shows a key.
+
+Source: IEC 62056-5-3, security suites 0, 1 and 2; Green Book ed. 8, clause 9.2.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _initiate(opened: Opened, aarq: Aarq) -> bytes:
     """Agree on services and sizes: the InitiateResponse, protected where the request was."""
     row, cipher = opened.context.association, opened.cipher
     information = aarq.user_information or b""
-    request = decode_apdu(cipher.unprotect_initiate(information) if cipher else information)
+    request = decode_apdu(cipher.unprotect_apdu(information) if cipher else information)
     if not isinstance(request, InitiateRequest):
         raise DecodeError("the AARQ carries no InitiateRequest")
     logical = opened.context.referencing == "ln"

@@ -224,7 +224,7 @@ class MeterServer:
         if opened is None or opened.cipher is None or not rlrq.user_information:
             return None
         try:
-            opened.cipher.unprotect_initiate(rlrq.user_information)
+            opened.cipher.unprotect_apdu(rlrq.user_information)
         except RemoteProtocolError:
             return None
         response = InitiateResponse(conformance=opened.agreed, max_pdu_size=opened.context.association.max_pdu)

@@ -1,6 +1,8 @@
 """HDLC addresses: one octet, or a logical (upper) and physical (lower) device number in two or four octets.
 
 Every octet carries seven bits; the lowest bit of the last octet of an address is 1.
+
+Source: IEC 62056-46:2002, HDLC addressing; Green Book ed. 8, clause 8 (data link layer using HDLC).
 """
 
 from __future__ import annotations

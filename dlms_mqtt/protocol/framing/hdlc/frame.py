@@ -2,6 +2,8 @@
 
 A frame is found by its length field and believed by its check sequences. A 7E inside it means nothing, and nothing is
 unstuffed: the length field makes that unnecessary.
+
+Source: frame format type 3 of ISO/IEC 13239; Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The two addresses of an HDLC link, and which frames on a shared line are for us."""
+"""The two addresses of an HDLC link, and which frames on a shared line are for us.
+
+Source: IEC 62056-46:2002, HDLC addressing; Green Book ed. 8, clause 8.
+"""
 
 from __future__ import annotations
 
