@@ -53,7 +53,12 @@ SHELVES = {
         "capture procedures",
     ),
     "simulator": ("server", "household lines", "replay", "description"),
-    "meter": ("catalogue clock_care local_zone presets", "dump readings", "finder json_shapes push", "explain"),
+    "meter": (
+        "catalogue clock_care json_text local_zone presets",
+        "dump readings",
+        "finder json_shapes push",
+        "explain",
+    ),
     "bridge": (
         "alive api",
         "config systemd",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
+from dlms_mqtt.meter.json_text import dumps
 
 
 def plain(value: Any) -> Any:
@@ -38,7 +38,7 @@ def _number(value: Decimal | float) -> int | float | None:
 def print_json(document: Any, indent: int | None = 2) -> None:
     """One document on standard output."""
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(plain(document), ensure_ascii=ascii_only, indent=indent, allow_nan=False) + "\n")
+    sys.stdout.write(dumps(document, indent=indent, ascii_only=ascii_only) + "\n")
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str], right: Iterable[int] = ()) -> str:

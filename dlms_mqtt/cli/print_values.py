@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.cli.output import plain, say, table
-from dlms_mqtt.meter.readings import number_text
+from dlms_mqtt.meter.json_text import number_text
 
 
 def print_values(values: Sequence[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
+from dlms_mqtt.meter.json_text import number_text
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, NUMBERS, Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.axdr.values import shortest_float32
@@ -272,12 +273,6 @@ def text_of(data: Data, zone: tzinfo | None = None, sense: int = -1) -> str | No
         return str(value).lower()
     number = number_of(data)
     return str(value).rstrip("\x00") if number is None else number_text(number)
-
-
-def number_text(value: Decimal) -> str:
-    """A number without exponent and without zeros behind the point that say nothing: ``1234.5``, ``100``."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def json_number(value: Decimal) -> int | float:

@@ -20,8 +20,9 @@ from dlms_mqtt.client.option_values import parse_bool, parse_choice, parse_hex, 
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
+from dlms_mqtt.meter.json_text import number_text
 from dlms_mqtt.meter.push.readings import push_readings
-from dlms_mqtt.meter.readings import Reading, number_text
+from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.transport import Transport, make_transport, transport_for
 from dlms_mqtt.transport.listen import listen
 

@@ -1,0 +1,77 @@
+"""Numbers and documents as text, for command line, MQTT and library alike: decimals exactly as they are, no NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from dlms_mqtt.protocol.obis import Obis
+
+
+def number_text(value: Decimal | float) -> str:
+    """A number without exponent and without zeros that say nothing; '' for what is no number (NaN, infinity)."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return ""
+    text = format(value if isinstance(value, Decimal) else Decimal(repr(value)), "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def plain_text(value: Any) -> str:
+    """The text of ``value/<key>``."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return number_text(value) if isinstance(value, int | float | Decimal) else _scalar_text(value)
+
+
+def _scalar_text(value: Any) -> str:
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes) and not isinstance(value, Obis):
+        return value.hex()
+    return value if isinstance(value, str) else str(value)
+
+
+def dumps(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """``value`` as JSON: 0.1 stays 0.1, times in ISO 8601, octets in hex, null for what is no number."""
+    return _Writer(indent, ascii_only).text(value, 0)
+
+
+class _Writer:
+    """json.dumps knows no Decimal, and a float in its place is another number."""
+
+    def __init__(self, indent: int | None, ascii_only: bool) -> None:
+        self._indent = indent
+        self._ascii = ascii_only
+
+    def text(self, value: Any, level: int) -> str:
+        if value is None or isinstance(value, bool | str):
+            return self._plain(value)
+        if isinstance(value, int | float | Decimal):
+            return number_text(value) or "null"
+        if isinstance(value, Mapping):
+            items = (f"{self._plain(str(key))}: {self.text(item, level + 1)}" for key, item in value.items())
+            return self._bracketed("{", items, "}", level)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._bracketed("[", (self.text(item, level + 1) for item in value), "]", level)
+        return self._plain(_scalar_text(value))
+
+    def _plain(self, value: str | bool | None) -> str:
+        return json.dumps(value, ensure_ascii=self._ascii)
+
+    def _bracketed(self, begin: str, items: Iterable[str], end: str, level: int) -> str:
+        parts = list(items)
+        if self._indent is None or not parts:
+            return begin + ", ".join(parts) + end
+        margin = "\n" + " " * self._indent * (level + 1)
+        return begin + margin + f",{margin}".join(parts) + "\n" + " " * self._indent * level + end
