@@ -36,7 +36,7 @@ FAILURES = (
     Failure(("wrong_address",), "", READER | {"server": 17}),
     Failure(("wrong_address",), "--pty --opening sign-on", READER | {"server": 17}, preset=SIGN_ON),
     Failure(("authentication_refused", "locked_out"), "", READER | {"password": "00000000"}),
-    Failure(("password_required",), "", READER | {"authentication": "none"}),
+    Failure(("password_required",), "", PUBLIC | {"client": 32}),
     Failure(("association_refused",), "", PUBLIC | {"client": 99}),
     Failure(("key_wrong",), "", MANAGER, SWAPPED),
     Failure(("counter_refused",), "--fault counter-refused:untold", MANAGER, KEYS),
