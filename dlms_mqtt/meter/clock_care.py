@@ -13,15 +13,27 @@ from datetime import UTC, datetime, timedelta, tzinfo
 DAY = 86400.0
 MARGIN = timedelta(minutes=2)
 """Distance to keep from an edge: the exchange itself takes time."""
+HALF_HOUR = 1800.0
+_NEAR = 300.0  # s; a clock that is so near to a whole number of half hours is taken to be in another zone
 
 
 @dataclass(frozen=True, slots=True)
 class ClockRules:
-    """``tolerance``: seconds that the clock may be wrong; ``per_day``: how often it may be set in any 24 hours."""
+    """``tolerance``: seconds that the clock may be wrong; ``per_day``: how often it may be set in any 24 hours.
+
+    ``zone_told``: the zone is the user's word, not the system's (a container is in UTC).
+    """
 
     sync: bool = False
     tolerance: float = 30.0
     per_day: int = 1
+    zone_told: bool = True
+
+
+def is_of_another_zone(drift: float) -> bool:
+    """Is a clock off by a whole number of half hours? Then it may be right, and the zone that we take it for wrong."""
+    halves = round(drift / HALF_HOUR)
+    return halves != 0 and abs(drift - halves * HALF_HOUR) <= _NEAR
 
 
 def crosses_edge(now: datetime, drift: float, zone: tzinfo) -> bool:
@@ -62,6 +74,8 @@ class ClockKeeper:
             return "unknown"
         if abs(drift) <= self.rules.tolerance:
             return "right"
+        if not self.rules.zone_told and is_of_another_zone(drift):
+            return "zone"
         if len(self._recent(now)) >= self.rules.per_day:
             return "often"
         return "edge" if crosses_edge(now, drift, self.zone) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -103,3 +104,17 @@ async def test_what_was_set_is_remembered_over_restarts(clock, store):
         assert wrong_by(again) > 90
         await asyncio.sleep(timedelta(hours=23).total_seconds())
         assert abs(wrong_by(again)) < 2
+
+
+async def test_a_clock_of_another_zone_is_not_set_and_that_is_told(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00")
+    rig.task.clock.keeper = replace(rig.task.clock.keeper, rules=replace(rig.task.clock.keeper.rules, zone_told=False))
+    rig.simulated.set_clock(rig.simulated.now() + timedelta(hours=1))
+    async with rig.run():
+        await asyncio.sleep(3 * 3600)
+        assert abs(wrong_by(rig) - 3600) < 5
+        assert "state the timezone" in rig.task.status.reasons["zone"]
+        rig.simulated.set_clock(rig.simulated.now() - timedelta(minutes=50))  # 10 minutes are no matter of zones
+        await asyncio.sleep(600)
+        assert abs(wrong_by(rig)) < 5
+        assert "zone" not in rig.task.status.reasons

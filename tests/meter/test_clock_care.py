@@ -126,3 +126,17 @@ def test_a_meter_that_keeps_to_winter_time_is_compared_with_our_clock(sense: int
 def test_without_a_zone_the_standard_holds() -> None:
     octets = DateTime.from_datetime(NOON + timedelta(hours=5), deviation=True, sense=-1).encode()
     assert interpret(octets, NOON, None)[1] == -1
+
+
+@pytest.mark.parametrize("halves", [-26, -4, -3, -2, -1, 1, 2, 3, 11])
+@pytest.mark.parametrize("off", [0, 20, -200, 300])
+def test_half_hours_are_left_alone_where_nobody_has_told_the_zone(halves: int, off: int) -> None:
+    """A container is in UTC: it set a right clock back by an hour."""
+    drift = halves * 1800.0 + off
+    assert keeper(ClockRules(True, 30, 2, zone_told=False)).obstacle(drift, NOON) == "zone"
+    assert keeper(ClockRules(True, 30, 2, zone_told=True)).obstacle(drift, NOON) in (None, "edge")
+
+
+@pytest.mark.parametrize("drift", [31.0, -299.0, 600.0, 1499.0, 2101.0, -1000.0, 3901.0])
+def test_what_is_no_number_of_half_hours_is_set(drift: float) -> None:
+    assert keeper(ClockRules(True, 30, 2, zone_told=False)).obstacle(drift, NOON) is None

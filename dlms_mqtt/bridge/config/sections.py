@@ -424,7 +424,7 @@ class Push:
 class ClockCare:
     """``meters.<id>.clock:``"""
 
-    sync: bool = row(False, FLAG, "Set the meter's clock when it is wrong.")
+    sync: bool = row(False, FLAG, "Set the meter's clock when it is wrong; by half hours only with a timezone stated.")
     tolerance: float = row("30s", DURATION, "How wrong the clock may be.")
     per_day: int = row(1, integer(1, 24), "How often a day it may be set.")
     sense: str = row(

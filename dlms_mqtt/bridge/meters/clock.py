@@ -39,19 +39,20 @@ class MeterClock:
         run: Run,
         store: Store,
         status: MeterStatus,
+        zone_told: bool = True,
     ) -> None:
         self.id, self.zone, self._care_rules = meter_id, zone, care
         self.sense = SENSES[care.sense] or -1
         self._now, self._run, self._store, self._status = now, run, store, status
-        self.keeper = self._restored()
+        self.keeper = self._restored(zone_told)
 
-    def _restored(self) -> ClockKeeper:
+    def _restored(self, zone_told: bool) -> ClockKeeper:
         care = self._care_rules
         try:
             kept = self._store.get("clock care", self.id)
         except StoreError:
             kept = None
-        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day), self.zone, kept)
+        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day, zone_told), self.zone, kept)
 
     def watch(self, answer: Measured, now: datetime) -> None:
         """The clock was read, or came with a push."""
@@ -63,12 +64,24 @@ class MeterClock:
 
     async def care(self) -> None:
         """Set it, where that is configured and nothing speaks against it."""
-        if self.keeper.obstacle(self._status.clock_drift, self._now()) is not None:
+        obstacle = self.keeper.obstacle(self._status.clock_drift, self._now())
+        self._tell_zone(obstacle == "zone")
+        if obstacle is not None:
             return
         try:
             await self.set(Priority.POLL, allowed=self._may_be_set)
         except DlmsMqttError as error:
             _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)
+
+    def _tell_zone(self, wrong: bool) -> None:
+        if not wrong:
+            self._status.reasons.pop("zone", None)
+            return
+        hours = (self._status.clock_drift or 0) / 3600
+        self._status.reasons["zone"] = (
+            f"the clock is off by {hours:+.1f} h, a whole number of half hours, and is not set: "
+            "state the timezone of the meter, which may be another than the system's"
+        )
 
     def _may_be_set(self, drift: float | None) -> bool:
         """Asked again when it is our turn on the line: the drift of a push is old, and an edge may have come near."""

@@ -95,7 +95,8 @@ class Fleet:
         clients = self._clients(lambda apdu: holder[0].take(apdu))
         line = self.line(settings)
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
-        meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config))
+        told = bool(config.timezone or self._bridge.timezone)
+        meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config), told)
         holder.append(PushReceiver(meter, scalers))
         return Running(meter, holder[0])
 

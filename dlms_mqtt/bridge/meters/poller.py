@@ -44,7 +44,14 @@ class MeterTask:
     """The life of one meter; ``run`` it as a task."""
 
     def __init__(
-        self, config: Meter, session: Session, output: MeterOutput, store: Store, clock: Clock, zone: tzinfo
+        self,
+        config: Meter,
+        session: Session,
+        output: MeterOutput,
+        store: Store,
+        clock: Clock,
+        zone: tzinfo,
+        zone_told: bool = True,
     ) -> None:
         self.config, self.session, self.output = config, session, output
         self.id = output.id
@@ -56,7 +63,14 @@ class MeterTask:
         self._timetable: Timetable[int] = Timetable({}, 0)
         self._start = clock.monotonic()
         self.clock = MeterClock(
-            config.clock, self.id, zone=zone, now=self.now, run=self._run_once, store=store, status=self.status
+            config.clock,
+            self.id,
+            zone=zone,
+            now=self.now,
+            run=self._run_once,
+            store=store,
+            status=self.status,
+            zone_told=zone_told,
         )
         self.profiles = ProfileReader(self, store)
         self._intake = Intake(config, output, self.clock, self.status, zone)
