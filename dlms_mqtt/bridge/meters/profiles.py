@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -99,10 +99,11 @@ class ProfileReader:
 
     async def fetch(self, said: ProfileConfig) -> None:
         """Everything since the last row that was published."""
-        since, span, end = self._last(said), _CHUNK, self._meter.now()  # one end: the time runs on while rows come
+        since, last = self._last(said)
+        span, end = _CHUNK, self._meter.now().astimezone(UTC)  # one end: the time runs on while rows come
         while since < end:
             until = min(since + span, end)
-            profile = await self._rows(said, since, until)
+            profile = await self._rows(said, Selection(since, until, after=last))
             self._tell(said, profile)
             rows = [row for row in profile.rows if _is_after(profile, row, since)]
             times = [moment for row in rows if (moment := _time_of(profile, row)) is not None]
@@ -111,7 +112,8 @@ class ProfileReader:
                 break
             self._publish(said, profile, rows)
             span = _CHUNK if rows else min(2 * span, _LONGEST)
-            self._keep(said, max(times, default=None))
+            last = max(times, default=last)
+            self._keep(said, last if times else None)
             since = until
         self._meter.status.reasons.pop(f"profile {profile_key(said)}", None)
 
@@ -130,11 +132,9 @@ class ProfileReader:
         self._publish(said, profile, profile.rows[new])
         self._store_after_publishing(name, marks[-_UNTIMED_KEPT:])
 
-    async def _rows(self, said: ProfileConfig, since: datetime, until: datetime) -> Profile:
+    async def _rows(self, said: ProfileConfig, selection: Selection) -> Profile:
         obis = said.obis
         assert obis is not None  # noqa: S101 - the schema has seen to it
-        selection = Selection(since, until)
-
         return await self._meter.session.run(
             Priority.PROFILE,
             lambda client: read_profile(
@@ -143,10 +143,12 @@ class ProfileReader:
             keep=True,
         )
 
-    def _last(self, said: ProfileConfig) -> datetime:
-        oldest = self._meter.now() - timedelta(seconds=said.backfill)
+    def _last(self, said: ProfileConfig) -> tuple[datetime, datetime | None]:
+        """From when on rows are new (UTC), and the time of the row that was published last."""
+        oldest = self._meter.now().astimezone(UTC) - timedelta(seconds=said.backfill)
         kept = self._stored(self._name(said))
-        return max(oldest, datetime.fromisoformat(kept)) if kept else oldest
+        last = datetime.fromisoformat(kept).astimezone(UTC) if kept else None
+        return max(oldest, last or oldest), last
 
     def _keep(self, said: ProfileConfig, last: datetime | None) -> None:
         if last is not None:
@@ -178,14 +180,15 @@ class ProfileReader:
             self._meter.output.profile(profile_key(said), message)
 
     def _publish_event(self, said: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
-        time = _time_of(profile, row) or self._meter.now()
+        time = (_time_of(profile, row) or self._meter.now()).astimezone(self._meter.zone)
         cells = dict(_named_cells(profile, row))
         self._meter.output.event("log_entry", time, {"log": profile_key(said), **cells})
 
 
 def _time_of(profile: Profile, row: tuple[Any, ...]) -> datetime | None:
+    """In UTC: two times of one zone would be compared by their wall clocks."""
     moment = _get(row, profile.time_column)
-    return moment if isinstance(moment, datetime) else None
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None
 
 
 def _is_after(profile: Profile, row: tuple[Any, ...], since: datetime) -> bool:
@@ -240,12 +243,14 @@ def profile_json(profile: Profile, rows: list[tuple[Any, ...]]) -> dict[str, Any
         ]
         for row in rows
     ]
+    unsure = [row[0] for row in table if isinstance(row[0], datetime) and row[0].astimezone(UTC) in profile.unsure]
     return {
         "from": table[0][0] if table else None,
         "to": table[-1][0] if table else None,
         "interval": profile.period,
         "columns": [_column(profile.columns[index]) for index in others],
         "rows": table,
+        **({"uncertain": unsure} if unsure else {}),
     }
 
 

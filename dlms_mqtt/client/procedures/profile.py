@@ -18,6 +18,7 @@ from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit, capture_object
 from dlms_mqtt.errors import AccessRefused, MeterRefused, RemoteProtocolError, ServiceRefused
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, entry_access, range_access
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_rows, fill_nulls
+from dlms_mqtt.protocol.axdr.repeated_hour import RepeatedHour, widened
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
@@ -91,16 +92,21 @@ class Profile:
     period: int
     time_column: int | None
     notes: tuple[str, ...] = ()
+    unsure: frozenset[datetime] = frozenset()  # times (UTC) in the hour that comes twice of which nobody knows the pass
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows: between two times (aware), or ``count`` entries from number ``first`` on (1 is the meter's first)."""
+    """Which rows: between two times (aware), or ``count`` entries from number ``first`` on (1 is the meter's first).
+
+    ``after``: the time of the row that was read last, if any: it tells the passes of the hour that comes twice.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
     first: int | None = None
     count: int | None = None
+    after: datetime | None = None
 
     @property
     def by_entry(self) -> bool:
@@ -116,6 +122,8 @@ class Selection:
         """Is a row with this time wanted? A row without a usable time is."""
         if not isinstance(moment, datetime):
             return True
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)  # two times of one zone are compared by their wall clocks
         return (self.start is None or moment >= self.start) and (self.end is None or moment <= self.end)
 
 
@@ -138,8 +146,9 @@ async def read_profile(
     shape = await _shape(client, obis)
     buffer, whole = await _buffer(_Request(client, obis, shape, selection, tz, sense, now))
     short: dict[int, int] = {}
-    decoded = decode_rows(buffer, times=shape.times, tz=tz, sense=sense, short=short)
     period = timedelta(seconds=shape.period) if shape.period else None
+    hour = RepeatedHour(tz, selection.after, period)
+    decoded = decode_rows(buffer, times=shape.times, tz=tz, sense=sense, short=short, hour=hour)
     rows = fill_nulls(_timed(decoded.rows, shape, tz), times=shape.times, period=period)
     for index, width in short.items():  # what was not sent is not "as in the row before"
         rows[index] = (*rows[index][:width], *[None] * (len(rows[index]) - width))
@@ -155,7 +164,7 @@ async def read_profile(
         Column(column.source, column.scaler_unit, decoded.types[index] if index < len(decoded.types) else None)
         for index, column in enumerate(shape.columns)
     )
-    return Profile(obis, columns, rows, shape.period, shape.time_column, tuple(notes))
+    return Profile(obis, columns, rows, shape.period, shape.time_column, tuple(notes), frozenset(hour.unsure))
 
 
 def _timed(rows: list[tuple[Any, ...]], shape: ProfileShape, tz: tzinfo) -> list[tuple[Any, ...]]:
@@ -263,11 +272,12 @@ class _Request:
 
 
 async def _by_range(request: _Request) -> AccessSelector | None:
-    sort, start = request.shape.sort_object, request.selection.start
+    sort, selection = request.shape.sort_object, request.selection
+    start, until = widened(selection.start, selection.end, request.tz)
     if start is None or sort is None or not (sort.class_id == _CLOCK or _is_unix_clock(sort)):
         return None
     # Some meters refuse an open end, and some a wildcard.
-    end = request.selection.end or request.now() + timedelta(days=1)
+    end = until or request.now() + timedelta(days=1)
     return range_access(sort, request.restricting(sort, start), request.restricting(sort, end))
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.axdr.decoding import decode, latin, take_length, utf8
+from dlms_mqtt.protocol.axdr.repeated_hour import RepeatedHour
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time, to_datetimes
 from dlms_mqtt.protocol.axdr.values import CONTAINERS, NUMBERS, Data, DataType
 
@@ -42,12 +43,14 @@ def decode_rows(
     tz: tzinfo | None = None,
     sense: int = -1,
     short: MutableMapping[int, int] | None = None,
+    hour: RepeatedHour | None = None,
 ) -> Rows:
     """The rows of an array of structures (or of single values, or a compact-array), as plain values; DecodeError.
 
     Columns in ``times`` become datetimes, aware when the meter tells its deviation (``sense`` as in
     ``DateTime.to_datetime``) or else by ``tz``; a time with wildcards stays a ``DateTime``. Nulls are None
     (``fill_nulls``); a row that is too short is filled with None, and ``short`` is told how many values it had.
+    ``hour`` tells the two passes of the hour that comes twice.
     """
     data = bytes(data)
     kinds, rows, end = _read(data, offset)
@@ -59,7 +62,7 @@ def decode_rows(
         columns = list(zip_longest(*rows))
         for index in times:
             if index < len(columns):
-                columns[index] = _moments(columns[index], tz, sense)
+                columns[index] = _moments(columns[index], tz, sense, hour)
         rows = list(zip(*columns, strict=True))
     return Rows(kinds, rows, end)
 
@@ -233,12 +236,13 @@ def _is_moment(value: Any) -> bool:
     return isinstance(value, DateTime) or (isinstance(value, bytes) and len(value) == 12)
 
 
-def _moments(column: Sequence[Any], tz: tzinfo | None, sense: int) -> Row:
+def _moments(column: Sequence[Any], tz: tzinfo | None, sense: int, hour: RepeatedHour | None) -> Row:
     """The column with its 12-octet values as datetimes."""
     which = [index for index, value in enumerate(column) if _is_moment(value)]
     raws = [value.raw if isinstance(value, DateTime) else value for value in map(column.__getitem__, which)]
     made = list(column)
-    for index, moment in zip(which, to_datetimes(raws, tz, sense), strict=True):
+    moments = to_datetimes(raws, tz, sense)
+    for index, moment in zip(which, hour.resolve(raws, moments) if hour else moments, strict=True):
         made[index] = moment
     return tuple(made)
 
