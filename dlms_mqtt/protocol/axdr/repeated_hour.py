@@ -71,9 +71,8 @@ class RepeatedHour:
 
     def _settle(self, made: list[Moment], run: list[int], order: range) -> None:
         """Rows side by side of which no status tells the pass: by the order, then by what is before and after."""
-        drop = next(
-            (place for place in range(1, len(run)) if _wall(made, run[place]) <= _wall(made, run[place - 1])), 0
-        )
+        walls = [_at(made, index).replace(tzinfo=None, fold=0) for index in run]
+        drop = next((place for place, (one, following) in enumerate(pairwise(walls), 1) if following <= one), 0)
         if drop:
             return _fold(made, run[drop:])
         first, last = run[0], run[-1]
