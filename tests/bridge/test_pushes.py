@@ -20,6 +20,8 @@ from tests.frames_data import entries, entry
 from tests.free_port import free_port
 
 SHOWN_BY_PEERS = [item for item in entries("push") if item["expected"].get("peer_numbers")]
+# A meter behind transformers, of whose currents that reader's own issue 216 says that they are ten times too high.
+TEN_TIMES = "amsreader-kamstrup-gh216-1"
 SWISS = entry("push_landis-gyr", "smdc-lg-e450-unencrypted-valid-data-cfg2026")
 PRESET = """
 name: Swiss customer interface
@@ -71,6 +73,8 @@ async def test_every_capture_that_another_reader_shows(mosquitto, tmp_path):
             await home.until(lambda name=name, due=due: all(home.meter(f"value/{key}", name) for key in due))
             readings = _readings(home, name)
             for key, (value, unit) in wanted.items():
+                if item["id"] == TEN_TIMES and unit == "A":
+                    value = value / 10
                 if value == 0 and key not in readings:
                     continue  # a phase that the meter does not have
                 row = readings[key]

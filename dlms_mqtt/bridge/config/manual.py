@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.config.kinds import DURATION, Kind, default_of, kind_of
-from dlms_mqtt.bridge.config.sections import CONFIG, Action, Config, Item, Meter, Profile
+from dlms_mqtt.bridge.config.sections import CONFIG, Action, Config, Derive, Item, Meter, Profile
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
@@ -37,6 +37,7 @@ _LIVE = {
     (Item, "obis"),
     (Action, "obis"),
     (Profile, "obis"),
+    (Derive, "value"),
 }
 
 _HEAD = """\

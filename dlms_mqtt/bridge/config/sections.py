@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.config.broker_address import broker_of
+from dlms_mqtt.bridge.config.expression import Expression, parse_expression
 from dlms_mqtt.bridge.config.kinds import (
     AT,
     DURATION,
@@ -351,6 +352,37 @@ class Read:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derive:
+    """``meters.<id>.derive.<key>:``"""
+
+    value: Expression | None = row(
+        None,
+        parsed(parse_expression),
+        "Arithmetic of keys of this meter, with abs, sign, min and max.",
+        "current_l1 * sign(power_l1)",
+    )
+    name: str = row("", TEXT, "Name in Home Assistant; without it the key.")
+    unit: str | None = row(None, UNIT, "Unit; without it that of the parts, where they have the same.", "A")
+    decimals: int | None = row(None, integer(0, 9), "Decimals that are published.", 1)
+    device_class: str | None = row(None, TEXT, "Device class in Home Assistant; without it that of the unit.")
+    state_class: str | None = row(
+        None, choice("measurement", "total", "total_increasing", "none"), "State class in Home Assistant."
+    )
+    precision: int | None = row(None, integer(0, 9), "Decimals that Home Assistant shows.")
+    enabled: bool = row(True, FLAG, "Is its entity enabled when Home Assistant first sees it.")
+
+    def problems(self) -> Problems:
+        """Without parts it would be a constant."""
+        if self.value is None or not self.value.names:
+            yield "value", "expected arithmetic of at least one key of this meter"
+
+
+def derive_of_short(value: Any) -> Any:
+    """``derive: {key: arithmetic}`` is short for the section."""
+    return {"value": value} if isinstance(value, str) else value
+
+
 def read_of_short(value: Any) -> Any:
     """``read: all`` and ``read: [items]`` are short for the section."""
     if isinstance(value, str):
@@ -469,6 +501,11 @@ class Meter:
     )
     every: float = row("30s", INTERVAL, "Interval of items that have none of their own.")
     read: Read = row(Read, section(Read, prepare=read_of_short), "What is read.")
+    derive: Mapping[str, Derive] = row(
+        dict,
+        mapping_of(KEY, section(Derive, prepare=derive_of_short), "<key>"),
+        "Values computed of several items: signed currents, sums, what a submeter leaves.",
+    )
     actions: Mapping[str, Action] = row(
         dict, mapping_of(KEY, section(Action), "<key>"), "Methods that publishers may run."
     )
@@ -487,6 +524,12 @@ class Meter:
             yield "connection", "expected serial, tcp or udp (or push.listen for a meter that only pushes)"
         if twice := _twice(item.key or f"of {item.obis}:{item.attribute}" for item in self.read.also):
             yield "read", f"two items have the key {', '.join(twice)}"
+        keys = {item.key for item in self.read.also} | RESERVED_KEYS
+        for key, said in self.derive.items():
+            if key in keys:
+                yield "derive", f"'{key}' is the key of something else; choose another"
+            if said.value and key in said.value.names:
+                yield "derive", f"'{key}' is computed of itself"
         if twice := _twice(item.key or f"of {item.obis}" for item in self.profiles):
             yield "profiles", f"two profiles have the key {', '.join(twice)}"
 

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.bridge.reading.schedule import Every
+from dlms_mqtt.bridge.reading.virtual import computed, missing_part
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -84,7 +85,34 @@ class Intake:
         readings = {**readings, **more}
         self._judge_scalers(readings)
         self._output.publish(readings.values())
+        self._publish_virtual(readings)
+        self._judge_parts(plan)
         self._output.announce(plan)
+
+    def _publish_virtual(self, readings: Readings) -> None:
+        """What the user computes of these values, and of others that are fresh."""
+        news = set(readings)
+        for key, said in self._config.derive.items():
+            if not said.value or not said.value.names & news:
+                continue
+            try:
+                row = computed(key, said, self._output.fresh_rows, self.push_lifetime)
+            except ConfigError as error:
+                self._status.refused[key] = error.message
+                continue
+            self._status.refused.pop(key, None)
+            if row:
+                self._output.publish([row])
+                news.add(key)
+
+    def _judge_parts(self, plan: Plan | None) -> None:
+        """A value that needs one that the meter refuses never comes: that is said, with the part's name."""
+        fresh = self._output.fresh_rows
+        parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
+        parts |= {key: set(said.value.names) for key, said in self._config.derive.items() if said.value}
+        for key, names in parts.items():
+            part = missing_part(names, fresh, self._status.refused) if key not in fresh else ""
+            self._status.judge(f"part of {key}", part and f"{key} cannot be told: the meter refuses {part}")
 
     def _moment(self, now: datetime) -> Moment:
         return Moment(now, self._zone, self._clock.sense)

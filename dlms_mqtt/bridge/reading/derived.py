@@ -18,9 +18,12 @@ def derive(readings: Readings, rows: Iterable[Derived], offered: Container[str])
     values = {key: row[1].value for key, row in readings.items()}
     numbers = {key: value for key, value in values.items() if isinstance(value, Decimal)}
     found = {row: row.value(numbers, offered) for row in rows}
-    return {row.key: _row(row, *readings[row.plus], value) for row, value in found.items() if value is not None}
+    return {row.key: _row(row, readings, value) for row, value in found.items() if value is not None}
 
 
-def _row(row: Derived, item: PlanItem, part: Reading, life: float, value: Decimal) -> tuple[PlanItem, Reading, float]:
+def _row(row: Derived, readings: Readings, value: Decimal) -> tuple[PlanItem, Reading, float]:
+    """It lives as long as the slower of its parts."""
+    item, part, life = readings[row.plus]
+    life = max(life, readings[row.minus][2]) if row.minus in readings else life
     reading = replace(part, key=row.key, raw=value, value=value)
     return PlanItem(item.attribute, row.quantity, item.schedule), reading, life

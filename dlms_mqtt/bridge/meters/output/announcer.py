@@ -38,7 +38,7 @@ class Announcer:
         self._id, self._config, self._context = meter_id, config, context
         self._features = tuple(features)
         self._topic = context.topics.discovery(context.topics.device(meter_id))
-        self._fingerprint = crc32(repr((config.read, config.push)).encode())
+        self._fingerprint = crc32(repr((config.read, config.push, config.derive)).encode())
         self._announced = ""
         self._facts: Any = None  # what the last announcement was made of
 

@@ -143,6 +143,12 @@ class MeterOutput:
         return self._shown[key][1] if key in self._shown else None
 
     @property
+    def fresh_rows(self) -> dict[str, tuple[PlanItem, Reading]]:
+        """What topics say now, by key."""
+        fresh = self.state.fresh(self._context.clock.monotonic())
+        return {key: row for key, row in self._shown.items() if key in fresh}
+
+    @property
     def last(self) -> Mapping[str, Reading]:
         """The last usable reading by key."""
         return {key: reading for key, (_, reading) in self._shown.items()}

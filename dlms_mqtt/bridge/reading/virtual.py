@@ -1,0 +1,63 @@
+"""``derive``: values that users compute of several items, each with a key, a unit and an entity of its own; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from dlms_mqtt.bridge.config import sections
+from dlms_mqtt.bridge.reading.interpret import rounded, with_class
+from dlms_mqtt.bridge.reading.latest_values import lifetime
+from dlms_mqtt.bridge.reading.plan import PlanItem
+from dlms_mqtt.languages.texts import Title
+from dlms_mqtt.meter.catalogue.quantity import Quantity
+from dlms_mqtt.meter.readings import Quality, Reading
+
+Row = tuple[PlanItem, Reading, float]
+Parts = Mapping[str, tuple[PlanItem, Reading]]  # what is fresh now, by key
+
+
+def computed(key: str, said: sections.Derive, parts: Parts, least: float) -> Row | None:
+    """The value, when all its parts are fresh; it lives (s) as long as the slowest of them. ConfigError."""
+    names = sorted(said.value.names) if said.value else []
+    if said.value is None or not names or not all(name in parts for name in names):
+        return None
+    numbers = {name: parts[name][1].value for name in names}
+    values = {name: value for name, value in numbers.items() if isinstance(value, Decimal)}
+    if len(values) < len(names):
+        return None
+    value = said.value(values)
+    value = value if said.decimals is None else rounded(value, said.decimals)
+    newest = max((parts[name][1] for name in names), key=lambda reading: reading.time)
+    unit = _unit(said, {parts[name][1].unit for name in names})
+    reading = replace(newest, key=key, raw=value, value=value, unit=unit, scaler=None, quality=Quality.GOOD)
+    item = _item(key, said, parts[names[0]][0], unit)
+    return item, reading, max(least, *(lifetime(parts[name][0].schedule) for name in names))
+
+
+def _unit(said: sections.Derive, units: Collection[str]) -> str:
+    """As it is said, else the parts' where they have the same."""
+    if said.unit is not None:
+        return said.unit
+    return next(iter(units)) if len(units) == 1 else ""
+
+
+def _item(key: str, said: sections.Derive, part: PlanItem, unit: str) -> PlanItem:
+    name = said.name or key.replace("_", " ").capitalize()
+    row = sections.Item(
+        obis=part.attribute.obis,
+        key=key,
+        name=name,
+        unit=unit,
+        device_class=said.device_class,
+        state_class=said.state_class,
+        precision=said.precision if said.precision is not None else said.decimals,
+        enabled=said.enabled,
+    )
+    return with_class(PlanItem(part.attribute, Quantity(key, Title(own=name)), part.schedule, row), unit)
+
+
+def missing_part(names: Collection[str], fresh: Collection[str], refused: Collection[str]) -> str:
+    """The part that the meter refuses, as far as it is the reason why a value cannot be told; or an empty text."""
+    return next((name for name in sorted(names) if name in refused and name not in fresh), "")
