@@ -12,7 +12,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.transport.base import format_address, parse_address
@@ -22,6 +22,8 @@ log = logging.getLogger("dlms_mqtt.transport")
 #: ``origin`` (host:port), the bytes, whether they are a whole datagram; b"" says that the connection ended.
 OnData = Callable[[str, bytes, bool], None]
 MOST = 64  # connections
+_BACKLOG = 32  # connections that the system takes at once before any of them is looked at
+_SILENCE = 60.0  # s between two times that the same is told
 IDLE = 2 * 3600.0  # s; twice the longest usual interval of pushes
 
 _WORDS: dict[int, tuple[str, str]] = {
@@ -43,6 +45,7 @@ class Listener:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._connections: dict[_Connection, None] = {}  # the longest silent first
         self._closed = False
+        self._told = -_SILENCE  # when it was last told that one was closed for the sake of others
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -86,8 +89,16 @@ class Listener:
         self._empty.clear()
         if len(self._connections) > self._most:
             silent = next(iter(self._connections))
-            log.info("%s: closed, %d other connections are open", silent.origin, self._most)
+            del self._connections[silent]  # at once: its end comes later, and a burst before that
+            self._tell_closed(silent.origin)
             silent.drop()
+
+    def _tell_closed(self, origin: str) -> None:
+        """At most once a minute, however many come."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= _SILENCE:
+            self._told = now
+            log.info("%s: closed, %d other connections to %s are open", origin, self._most, self.name)
 
     def remove(self, connection: _Connection) -> None:
         """That one is gone."""
@@ -101,7 +112,7 @@ class Listener:
         """Open the port. OSError."""
         loop = asyncio.get_running_loop()
         if scheme == "tcp":
-            self._server = await loop.create_server(lambda: _Connection(self), host, port)
+            self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=_BACKLOG)
             self.port = self._server.sockets[0].getsockname()[1]
         else:
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
@@ -116,7 +127,7 @@ class _Connection(asyncio.Protocol):
         self.origin = "?"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self.origin = _name(transport.get_extra_info("peername"))
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._heard = self._loop.time()
@@ -138,8 +149,8 @@ class _Connection(asyncio.Protocol):
             self.drop()
 
     def drop(self) -> None:
-        """Close it from our side."""
-        self._transport.close()
+        """Close it from our side, now: nothing is owed to it."""
+        self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()

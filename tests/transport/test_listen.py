@@ -180,3 +180,22 @@ async def test_another_machines_address(wrong: str) -> None:
 async def test_no_address(wrong: str) -> None:
     with pytest.raises((ConfigError, ConnectFailed)):
         await listen(wrong, Heard())
+
+
+async def test_a_burst_of_idle_connections_keeps_the_bound(caplog: pytest.LogCaptureFixture) -> None:
+    """Closed at once and once each: neither descriptors nor the log grow with what comes."""
+    caplog.set_level("INFO")
+    heard = Heard()
+    async with await listen("tcp://127.0.0.1:0", heard, most=8) as listener:
+        opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", listener.port) for _ in range(200)))
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"abc")
+        await heard.until(1)
+        async with asyncio.timeout(60):
+            while not any(data == b"abc" for _, data, _ in heard.chunks):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert listener.connections <= 8
+        assert len([record for record in caplog.records if "other connections" in record.getMessage()]) == 1
+        for _, other in opened:
+            other.close()
+        writer.close()

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
 from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.state.store import PEER_COUNTERS
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, ResponseTimeout, StoreError
 from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
@@ -29,10 +30,11 @@ from dlms_mqtt.transport.listen import Listener, listen
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # s between looks at messages that will not be completed
-_STRANGERS = 100
 _AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 _EVERY = 3600.0
-_KEEP_EVERY = 600.0  # s between writings of the counters: a killed bridge may take what was pushed since for new
+_KEEP_EVERY = 60.0  # s between writings of the counters of a meter that pushes more often
+_MOST_READERS = 256  # connections and senders that a meter's messages are put together for
+_TELL_AGAIN = 60.0  # s between two times that the same refusal is told
 
 
 def keys_of(settings: ConnectionSettings) -> Keys | None:
@@ -53,10 +55,10 @@ class PushReceiver:
         self._scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = dict((scalers or {}).items())
         self._config = meter.config.push or PushConfig()
         self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
-        self._readers: dict[str, PushReader] = {}
+        self._readers: dict[str, PushReader] = {}  # the longest silent first
         self._counters = self._stored_counters()
-        self._news = False  # messages were taken that the store does not know of
-        self._kept = -_KEEP_EVERY
+        self._marks = self._counters.keep()  # what the disk holds: at or ahead of what was taken
+        self._kept, self._taken = float("-inf"), 0  # when it was written last, and how many were taken since
 
     def _stored_counters(self) -> PeerCounters:
         try:
@@ -68,6 +70,21 @@ class PushReceiver:
         """Remember which messages were taken, so that none is taken twice."""
         self._keep()
 
+    def _keep_ahead(self) -> None:
+        """A killed bridge takes no message twice: the disk is at or ahead of what was taken, by a minute's pushes."""
+        self._taken += 1
+        if all(counter <= self._marks.get(name, -1) for name, counter in self._counters.keep().items()):
+            return
+        now = asyncio.get_running_loop().time()
+        since = max(now - self._kept, 1.0)
+        ahead = int(self._taken * _KEEP_EVERY / since) if since < _KEEP_EVERY else 0
+        self._kept, self._taken = now, 0
+        self._marks = self._counters.keep(ahead)
+        try:
+            self.meter.store.set(PEER_COUNTERS, self.meter.id, self._marks)
+        except StoreError as error:
+            _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
+
     def _keep(self) -> None:
         try:
             self.meter.store.keep_peer_counters(self.meter.id, self._counters)
@@ -75,15 +92,19 @@ class PushReceiver:
             _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
 
     def _reader(self, origin: str) -> PushReader:
-        if origin not in self._readers:
+        reader = self._readers.pop(origin, None)
+        if reader is None:
             settings = self.meter.session.settings
-            self._readers[origin] = PushReader(
+            reader = PushReader(
                 origin,
                 keys_of(settings),
                 accept_unauthenticated=settings.accept_unauthenticated,
                 peer_counters=self._counters,
             )
-        return self._readers[origin]
+        self._readers[origin] = reader
+        if len(self._readers) > _MOST_READERS:
+            del self._readers[next(iter(self._readers))]
+        return reader
 
     def forget(self, origin: str) -> None:
         """That connection ended."""
@@ -91,7 +112,10 @@ class PushReceiver:
 
     def receive(self, origin: str, data: bytes, whole: bool) -> list[Refused]:
         """Take the meter's own messages; what was refused."""
-        events = self._reader(origin).feed(data, asyncio.get_running_loop().time(), whole=whole)
+        reader = self._reader(origin)
+        events = reader.feed(data, asyncio.get_running_loop().time(), whole=whole)
+        if whole and not reader.unfinished:  # a datagram that was a message of its own leaves nothing behind
+            self.forget(origin)
         return self._take(events)
 
     def tick(self) -> None:
@@ -99,9 +123,6 @@ class PushReceiver:
         now = asyncio.get_running_loop().time()
         for reader in self._readers.values():
             self._take(reader.tick(now))
-        if self._news and now - self._kept >= _KEEP_EVERY:
-            self._news, self._kept = False, now
-            self._keep()
 
     def _take(self, events: Iterable[Push | Refused]) -> list[Refused]:
         refused = []
@@ -111,7 +132,7 @@ class PushReceiver:
                 if isinstance(event.error, FramingError):
                     self.meter.failed(event.error)
             elif self._is_ours(event):
-                self._news = True
+                self._keep_ahead()
                 self.take(event.notification)
         return refused
 
@@ -169,7 +190,7 @@ class PushHub:
         self._receivers: dict[str, dict[str, PushReceiver]] = {}
         self._listeners: dict[str, Listener] = {}
         self.trouble: dict[str, str] = {}
-        self._refused: dict[str, str] = {}  # what was last told of a sender whose pushes nobody can open
+        self._refused: dict[str, tuple[str, float]] = {}  # by reason: of whom it was last told, and when
 
     async def add(self, url: str, receiver: PushReceiver) -> None:
         """Let a meter push to ``url``, which is opened when it is not yet."""
@@ -209,13 +230,12 @@ class PushHub:
             self._tell_refused(origin.rpartition(":")[0], refused[0][0].error)
 
     def _tell_refused(self, host: str, error: DlmsMqttError) -> None:
-        """Once, not with each push; strangers are forgotten with time."""
-        why = getattr(error, "reason", "") or type(error).__name__
-        if self._refused.get(host) != why:
+        """Once for a sender, and once a minute for each reason, however many send."""
+        why, now = getattr(error, "reason", "") or type(error).__name__, asyncio.get_running_loop().time()
+        told, at = self._refused.get(why, ("", float("-inf")))
+        if told != host and now - at >= _TELL_AGAIN:
             _LOG.warning("%s: a push was refused: %s", host, error.message)
-        self._refused[host] = why
-        if len(self._refused) > _STRANGERS:
-            del self._refused[next(iter(self._refused))]
+            self._refused[why] = host, now
 
     async def run(self) -> None:
         """Give up what will not be completed, now and then."""

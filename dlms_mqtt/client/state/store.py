@@ -192,7 +192,8 @@ class Store(StateFile):
 
     def peer_counters(self, source: str) -> PeerCounters:
         """What was received last from a push source, as ``keep_peer_counters`` left it."""
-        return PeerCounters(self.get(PEER_COUNTERS, source))
+        kept = self.get(PEER_COUNTERS, source)
+        return PeerCounters(kept if isinstance(kept, dict) else None)
 
     def keep_peer_counters(self, source: str, counters: PeerCounters) -> None:
         """Remember what was received last from a push source."""

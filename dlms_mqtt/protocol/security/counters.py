@@ -28,7 +28,8 @@ class PeerCounters:
     """
 
     def __init__(self, kept: Mapping[str, int] | None = None) -> None:
-        self._last: dict[_Key, int] = {_parse(name): counter for name, counter in (kept or {}).items()}
+        parsed = ((_parse(name), counter) for name, counter in (kept or {}).items() if isinstance(counter, int))
+        self._last: dict[_Key, int] = {place: counter for place, counter in parsed if place is not None}
 
     def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
         """Remember the counter of a good message; SecurityError unless it is above the last (the first may be 0)."""
@@ -40,9 +41,9 @@ class PeerCounters:
             self._last.pop(next((known for known in self._last if not known[2]), place), None)
         self._last[place] = counter
 
-    def keep(self) -> dict[str, int]:
-        """The memory as plain values, for a store; the constructor takes it back."""
-        return {f"{key}/{title.hex()}/{int(verified)}": n for (key, title, verified), n in self._last.items()}
+    def keep(self, ahead: int = 0) -> dict[str, int]:
+        """The memory as plain values (``ahead`` of what was taken), for a store; the constructor takes it back."""
+        return {f"{key}/{title.hex()}/{int(verified)}": n + ahead for (key, title, verified), n in self._last.items()}
 
 
 def _not_above(counter: int, last: int) -> SecurityError:
@@ -53,6 +54,10 @@ def _not_above(counter: int, last: int) -> SecurityError:
     return SecurityError(message, reason="counter", hint=_HINT)
 
 
-def _parse(name: str) -> _Key:
-    key, title, verified = name.split("/")
-    return key, bytes.fromhex(title), verified == "1"
+def _parse(name: str) -> _Key | None:
+    """None for what was never written like this: a damaged store costs no more than its own rows."""
+    try:
+        key, title, verified = name.split("/")
+        return key, bytes.fromhex(title), verified == "1"
+    except ValueError:
+        return None
