@@ -1,0 +1,73 @@
+"""Talking to a meter on behalf of a request: its turn of the line, classes of objects, confirmations, methods."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.requests import written_values
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.procedures.objects import resolve
+from dlms_mqtt.cosem.classes import find
+from dlms_mqtt.cosem.reference import ObjectRef
+from dlms_mqtt.meter import json_shapes
+from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+
+Pause = Callable[[MeterTask, float], Awaitable[None]]
+
+
+class MeterTalk:
+    """With one meter. ``pause`` frees the whole line for so many seconds (0 ends it)."""
+
+    def __init__(self, meter: MeterTask, pause: Pause) -> None:
+        self._meter, self._pause = meter, pause
+
+    async def run(
+        self,
+        work: Callable[[DlmsClient], Awaitable[Any]],
+        *,
+        repeat: bool = True,
+        priority: Priority = Priority.COMMAND,
+    ) -> Any:
+        """One exchange when it is its turn, ``repeat`` as of ``Session``; RequestError for a meter that only pushes."""
+        if not self._meter.session.settings.line or self._meter.only_speaks:
+            raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
+        return await self._meter.session.run(priority, work, keep=self._meter.keeps_open(), repeat=repeat)
+
+    def confirmed(self, request: Request, needed: bool) -> None:
+        """RequestError where a confirmation is needed and not given."""
+        if needed and request.body.get("confirm") != self._meter.id:
+            raise RequestError(
+                "confirmation-required",
+                "This must be confirmed",
+                hint=f'Send {{"confirm": "{self._meter.id}"}} with it.',
+            )
+
+    async def class_of(self, client: DlmsClient, obis: Obis, class_id: int | None) -> int:
+        """The class of an object: as given, else as the meter or nearly every meter has it."""
+        return (await resolve(client, [ObjectRef(class_id, obis)], self._meter.store))[0]
+
+    async def pause(self, seconds: float) -> Any:
+        """Free the line for so many seconds; 0 ends it. The data of the reply."""
+        await self._pause(self._meter, seconds)
+        return {"paused_until": (self._meter.now() + timedelta(seconds=seconds)).isoformat() if seconds else None}
+
+
+async def invoked(client: DlmsClient, method: MethodDescriptor, value: Any, type_name: Any) -> Any:
+    """Run a method; its argument is of the named type, else of the class's, else an integer. The data of the reply."""
+    row = find(method.class_id)
+    known = row.method(method.method) if row else None
+    kind = written_values.type_named(type_name or None) or (known.type if known and known.type else DataType.INTEGER)
+    argument = (
+        Data(DataType.INTEGER, 0)
+        if value is None and kind is DataType.INTEGER
+        else written_values.free_data(value, kind)
+    )
+    return json_shapes.invoked_json(method, await client.invoke(method, argument))
