@@ -458,6 +458,24 @@ async def test_a_meter_that_pushes_on_its_own_line(mosquitto, tmp_path):
     server.close()
 
 
+async def test_a_preset_of_a_meter_that_only_speaks_is_enough(mosquitto, tmp_path):
+    heard = bytearray()
+
+    async def speak(reader, writer):
+        writer.write(_push(750))
+        while data := await reader.read(100):
+            heard.extend(data)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    text = f"\n  house: {{preset: norway-han, connection: {{tcp: '127.0.0.1:{port}'}}}}\n"
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.meter("value/power_import") == "750")
+    server.close()
+    assert not heard
+
+
 async def test_what_is_said_of_pushed_values_asks_nothing(mosquitto, tmp_path):
     heard = bytearray()
 

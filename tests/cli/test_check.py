@@ -78,3 +78,38 @@ def test_every_mistake_at_once(cli: Cli, tmp_path: Path) -> None:
     first, second = result.err.splitlines()
     assert first == f"dlms-mqtt: {file}:2: mqtt.base_topik: unknown key; did you mean 'base_topic'?"
     assert second.startswith(f"{file}:6: meters.house.every: expected a time with a unit")
+
+
+def test_what_really_is_done_with_a_meter_that_speaks(cli: Cli, tmp_path: Path) -> None:
+    text = """\
+bridge: {state_dir: STATE}
+meters:
+  han:
+    preset: norway-han
+    connection: {serial: /dev/ttyX}
+    read: {also: [{obis: 1.0.1.7.0.255, name: Power}]}
+  both: {connection: {tcp: "192.0.2.1:4059"}, push: {listen: "tcp://127.0.0.1:4061"}}
+  port: {push: {listen: "udp://127.0.0.1:4062"}}
+  mute: {connection: {tcp: "192.0.2.2:4059"}, read: none}
+"""
+    file = written(tmp_path, text)
+    lines = [line.strip() for line in cli("check", "--config", file).out.splitlines()]
+    assert [line for line in lines if line.startswith(("meter ", "reads", "listens", "nothing"))] == [
+        "meter han: han, on /dev/ttyX, preset norway-han",
+        "listens on /dev/ttyX, and takes what comes as often as it comes; it is never asked",
+        "meter both: both, on tcp://192.0.2.1:4059, preset generic",
+        "reads the core set of what the meter's object list offers, every 30 s",
+        "listens on tcp://127.0.0.1:4061, and takes what comes as often as it comes",
+        "meter port: port, on udp://127.0.0.1:4062, preset generic",
+        "listens on udp://127.0.0.1:4062, and takes what comes as often as it comes; it is never asked",
+        "meter mute: mute, on tcp://192.0.2.2:4059, preset generic",
+        "nothing is read and nothing listened to",
+    ]
+    meters = cli("check", "--config", file, "--json").json["meters"]
+    assert [(name, meter["polled"], meter["listens"]) for name, meter in meters.items()] == [
+        ("han", False, "/dev/ttyX"),
+        ("both", True, "tcp://127.0.0.1:4061"),
+        ("port", False, "udp://127.0.0.1:4062"),
+        ("mute", False, ""),
+    ]
+    assert meters["han"]["items"][0]["when"] == "when pushed"

@@ -13,12 +13,13 @@ import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
+from dlms_mqtt.bridge.config.speaking import listening
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied
 from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.presets.preset import is_own, preset_scalers
+from dlms_mqtt.meter.presets.preset import is_own, preset_only_speaks, preset_scalers
 from dlms_mqtt.protocol.obis import Obis
 
 #: name or path of a preset -> what it puts below ``connection:``; ConfigError when there is none.
@@ -69,7 +70,7 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
     managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
     managed = {key: meter for key, meter in managed.items() if key not in config.meters}
-    config = replace(config, meters=_presets_beside(path.parent, {**config.meters, **managed}))
+    config = replace(config, meters=_with_presets(path.parent, {**config.meters, **managed}))
     connections = _connections(config.meters, presets, document)
     scalers = _scalers(config.meters, document)
     if document.mistakes:
@@ -117,7 +118,7 @@ def _judge_sound_meters(folder: Path, presets: Presets, document: Document) -> N
     for key, data in meters.items() if isinstance(meters, dict) else ():
         with contextlib.suppress(vol.MultipleInvalid, ConfigError):
             sound[key] = METER.convert(data)
-    sound = _presets_beside(folder, sound)
+    sound = _with_presets(folder, sound)
     _connections(sound, presets, document)
     _scalers(sound, document)
 
@@ -129,7 +130,7 @@ def parse_meter(meter_id: str, data: Any, presets: Presets) -> tuple[Meter, Conn
     settings = _connection(meter, presets, document, ("connection",)) if meter else None
     if meter is None or settings is None or document.mistakes:
         raise ConfigMistakes(document.mistakes)
-    return meter, settings
+    return _listening(meter), settings
 
 
 def managed_file(state_dir: Path, meter_id: str) -> Path:
@@ -208,6 +209,17 @@ def _presets_beside(folder: Path, meters: Mapping[str, Meter]) -> dict[str, Mete
         key: replace(meter, preset=str(folder / meter.preset)) if is_own(meter.preset) else meter
         for key, meter in meters.items()
     }
+
+
+def _with_presets(folder: Path, meters: Mapping[str, Meter]) -> dict[str, Meter]:
+    return {key: _listening(meter) for key, meter in _presets_beside(folder, meters).items()}
+
+
+def _listening(meter: Meter) -> Meter:
+    """A preset that cannot be read is told where its connection is made."""
+    with contextlib.suppress(ConfigError):
+        return listening(meter) if preset_only_speaks(meter.preset) else meter
+    return meter
 
 
 def _own_presets(config: Config) -> Iterator[Path]:

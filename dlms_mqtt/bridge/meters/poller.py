@@ -6,12 +6,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.config.sections import Meter, Read
+from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.speaking import only_speaks, polls
 from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.clock import MeterClock
 from dlms_mqtt.bridge.meters.intake import Intake
@@ -111,19 +111,12 @@ class MeterTask:
     @property
     def polls(self) -> bool:
         """Is this meter asked at all, or does it only push?"""
-        read = self.config.read
-        wanted = read.set != "none" or bool(read.also) or bool(self.config.profiles)
-        return bool(self.session.settings.line) and wanted and not self.only_speaks
+        return polls(self.config, self.session.settings.line)
 
     @property
     def only_speaks(self) -> bool:
-        """Is its line only listened to: ``listen: connection``, and neither a set to read nor profiles asked for?
-
-        ``read.also`` describes what is pushed (name, unit, scaler, transform) and asks nothing.
-        """
-        push, read = self.config.push, replace(self.config.read, also=())
-        asks = (read != Read() and read.set != "none") or bool(self.config.profiles)
-        return push is not None and push.listen == "connection" and not asks
+        """Is its line only listened to?"""
+        return only_speaks(self.config)
 
     async def _clock_set(self) -> None:
         """No reading is stamped before the system's clock is set."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.load import Loaded, load_config
 from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.speaking import OWN_LINE, only_speaks, polls
 from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
 from dlms_mqtt.cli.output import note, print_json, say, table
@@ -60,14 +62,18 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
     plan = make_plan(meter, (), UTC)  # the zone changes moments, not what is shown of them
     connection = loaded.connections.get(name)
     own = topics.meter(name)
+    line = connection.line if connection else ""
+    asked = polls(meter, line)
     return {
         "name": meter.name or name,
         "enabled": meter.enabled,
         "managed": name in loaded.managed,
         "preset": meter.preset,
-        "line": connection.line if connection else (meter.push.listen if meter.push else ""),
+        "line": line or (meter.push.listen if meter.push else ""),
+        "polled": asked,
+        "listens": _listens(meter, line),
         "set": meter.read.set,
-        "needs_object_list": needs_object_list(meter),
+        "needs_object_list": asked and needs_object_list(meter),
         "every": meter.every,
         "items": [
             {
@@ -75,7 +81,7 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
                 "obis": str(item.attribute.obis),
                 "class": item.attribute.class_id,
                 "attribute": item.attribute.attribute,
-                "when": _when(item.schedule),
+                "when": _when(item.schedule) if asked else "when pushed",
                 "topic": own.value(item.key),
             }
             for item in plan.items
@@ -87,6 +93,25 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
         "state_topic": own.state,
         "value_topic": own.value("<key>"),
     }
+
+
+def _listens(meter: Meter, line: str) -> str:
+    """Where its pushes are taken: an address of ours, its own line, or nowhere."""
+    url = meter.push.listen if meter.push else ""
+    if url == OWN_LINE:
+        return line if only_speaks(meter) else ""
+    return url
+
+
+def _work(meter: dict[str, Any]) -> Iterator[str]:
+    """What will really be done for a meter."""
+    if meter["polled"]:
+        yield f"reads {_SETS[meter['set']]}, every {meter['every']:g} s"
+    if meter["listens"]:
+        only = "" if meter["polled"] else "; it is never asked"
+        yield f"listens on {meter['listens']}, and takes what comes as often as it comes{only}"
+    if not meter["polled"] and not meter["listens"]:
+        yield "nothing is read and nothing listened to"
 
 
 def _when(schedule: Schedule) -> str:
@@ -101,7 +126,8 @@ def _print(document: dict[str, Any]) -> None:
         say("")
         state = "" if meter["enabled"] else " (switched off)"
         say(f"meter {name}: {meter['name']}{state}, on {meter['line'] or 'no line'}, preset {meter['preset']}")
-        say(f"  reads {_SETS[meter['set']]}, every {meter['every']:g} s")
+        for sentence in _work(meter):
+            say(f"  {sentence}")
         say(f"  to {meter['state_topic']} and {meter['value_topic']}")
         rows = [(i["key"], f"{i['class']}/{i['obis']}:{i['attribute']}", i["when"], i["topic"]) for i in meter["items"]]
         if rows:

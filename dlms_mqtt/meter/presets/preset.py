@@ -122,6 +122,12 @@ def _pushed_line(preset: Mapping[str, Any]) -> dict[str, Any]:
     return known | ({"parity": pushed["parity"]} if "parity" in pushed else {})
 
 
+def preset_only_speaks(name: str) -> bool:
+    """Is this a family of which only pushes are known, and no way to ask it? ConfigError."""
+    preset = load_preset(name)
+    return bool(preset.get("push")) and not preset.get("connection")
+
+
 def preset_scalers(name: str) -> dict[Obis, ScalerUnit]:
     """Scalers and units that a preset gives for a pushed list without any. ConfigError."""
     return _scalers(load_preset(name))

@@ -1,0 +1,63 @@
+"""Meters that speak by themselves: which are only listened to, and what a preset of such a family means for a meter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+from dlms_mqtt.bridge.config.sections import Meter, Push, Read
+
+OWN_LINE = "connection"
+_LINES = ("serial", "tcp", "udp")
+#: What a connection may say of a line that is only listened to; anything else is there to ask a meter.
+_OF_LISTENING = {
+    *_LINES,
+    "baud",
+    "parity",
+    "dtr",
+    "rts",
+    "echo",
+    "timeout",
+    "security",
+    "accept_unauthenticated",
+    "meter_system_title",
+    "authentication_key",
+    "encryption_key",
+    "broadcast_key",
+}
+
+
+def only_speaks(meter: Meter) -> bool:
+    """Is its line only listened to: ``listen: connection``, and neither a set to read nor profiles asked for?
+
+    ``read.also`` describes what is pushed (name, unit, scaler, transform) and asks nothing.
+    """
+    return meter.push is not None and meter.push.listen == OWN_LINE and not _asks(meter)
+
+
+def polls(meter: Meter, line: str) -> bool:
+    """Is this meter asked at all, or does it only push? ``line`` is its own; empty when it has none."""
+    read = meter.read
+    wanted = read.set != "none" or bool(read.also) or bool(meter.profiles)
+    return bool(line) and wanted and not only_speaks(meter)
+
+
+def listening(meter: Meter) -> Meter:
+    """The meter of a family that only speaks: listened to on its own line, unless something is there to ask it."""
+    said = meter.push or Push()
+    line = any(meter.connection.get(name) for name in _LINES)
+    if said.listen or not line or _asks(meter) or _addressed(meter):
+        return meter
+    return replace(meter, push=replace(said, listen=OWN_LINE))
+
+
+def _asks(meter: Meter) -> bool:
+    read = replace(meter.read, also=())
+    return (read != Read() and read.set != "none") or bool(meter.profiles)
+
+
+def _addressed(meter: Meter) -> bool:
+    """Does the configuration say how, or for what, the meter is to be asked?"""
+    writable = any(item.writable for item in meter.read.also)
+    needs = chain(meter.actions, meter.allow, meter.connection.keys() - _OF_LISTENING)
+    return writable or meter.clock.sync or any(needs)
