@@ -312,9 +312,11 @@ async def test_repairs_that_are_commands(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
     have(bridge)
-    bridge.health["house"] = {"clock_drift": 100, "held": ["energy_import"]}
+    changed = {"old": "1", "new": "2", "time": "2026-11-29T12:00:00+00:00"}
+    bridge.health["house"] = {"clock_drift": 100, "held": ["energy_import"], "meter_changed": changed}
     await tell(hass, broker, bridge)
-    for key, path in (("clock_drift", "clock"), ("energy_held", "do/accept_energy")):
+    accept = "do/accept_energy"
+    for key, path in (("clock_drift", "clock"), ("energy_held", accept), ("meter_changed", accept)):
         bridge.refuse[path] = Refusal("access-denied")
         assert (await fix(hass, f"{key}_main_house"))["errors"] == {"base": "failed"}
         del bridge.refuse[path]

@@ -425,6 +425,23 @@ async def test_before_there_is_a_live_row(house: House) -> None:
     assert house.asked() == []
 
 
+async def test_a_sensor_that_was_never_live(house: House) -> None:
+    """An import would begin at its own nought, and the live sum fall below it."""
+    house.sensor("energy_export")
+    await house.live(minutes(30), minutes(31))
+    house.set_profile(T0, minutes(34), register, export)
+    done = await house.fill(minutes(31.5), start=minutes(25))
+    assert done["sensor.house_energy_export"] == {"hours": 0, "skipped": "no_statistic_yet"}
+
+
+async def test_a_jump_of_a_meter_that_is_gone(house: House) -> None:
+    history = house.entry.runtime_data.history
+    history.jumps["gone"] = minutes(2), {}
+    assert list(history.problems()) == []
+    await history.mend("another")
+    assert house.asked() == []
+
+
 # When it is done
 
 
