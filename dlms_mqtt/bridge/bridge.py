@@ -41,7 +41,8 @@ from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-_FLUSH = 3.0  # s for the last words
+_LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
+_FLUSH = 2.0  # s for the last words
 _ALIVE = 120.0  # s: the shortest life of "online"
 
 
@@ -136,10 +137,14 @@ class Bridge:
 
     async def _end(self, background: list[asyncio.Task[None]]) -> None:
         self._notifier.send("STOPPING=1")
-        await self.commands.close()
-        for name in list(self.fleet.running):
-            output = self.meters[name].output
-            await self.fleet.stop(name)
+        outputs = [meter.output for meter in self.meters.values()]
+        try:
+            async with asyncio.timeout(_LEAVING):
+                await self.commands.close()
+                await asyncio.gather(*(self.fleet.stop(name) for name in list(self.fleet.running)))
+        except TimeoutError:
+            _LOG.info("A meter took too long to be left; its line is closed all the same")
+        for output in outputs:
             output.leave()
         self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)

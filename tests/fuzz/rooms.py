@@ -221,6 +221,65 @@ class Nonsense(Transport):
         return b""
 
 
+class OddMeter(Transport):
+    """A meter with whole frames and right heads with the input inside: values, lists, blocks, object lists, rows."""
+
+    name = "odd"
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at, self._answer = data, 0, b""
+        self.is_open = False
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    async def close(self) -> None:
+        self.is_open = False
+
+    def _some(self, most: int) -> bytes:
+        """The next octets of the input; at its end it begins anew."""
+        found = (self._data * 2)[self._at : self._at + most]
+        self._at = (self._at + most) % max(1, len(self._data))
+        return found
+
+    def write(self, data: bytes) -> None:
+        request = data[8:]
+        invoke = request[2:3]
+        if request[:1] == b"\x60":
+            self._answer = accepted("ln", 200).encode()
+        elif request[:2] == b"\xc0\x03":
+            odd = self._some(1) or b"\x00"
+            count = bytes((max(0, request[3] + odd[0] % 3 - 1),))
+            values = b"".join(b"\x00" + self._some(1 + odd[0] % 7) for _ in range(request[3]))
+            self._answer = b"\xc4\x03" + invoke + count + values
+        elif request[:2] == b"\xc0\x02":
+            self._answer = self._block(invoke, int.from_bytes(request[3:7], "big") + 1)
+        elif request[:2] == b"\xc0\x01" and request[3:5] in (b"\x00\x07", b"\x00\x0f"):
+            self._answer = self._block(invoke, 1)
+        else:
+            self._answer = (b"\xc7\x01" + invoke + b"\x00" if request[0] == 0xC3 else b"\xc4\x01" + invoke) + (
+                b"\x00" + self._some(9)
+            )
+
+    def _block(self, invoke: bytes, number: int) -> bytes:
+        part = self._some(40)
+        part = (b"\x01\x05" if number == 1 else b"") + part
+        last = number > 3 or (part[-1:] or b"\x01")[0] & 1
+        return b"\xc4\x02" + invoke + bytes((last,)) + number.to_bytes(4, "big") + b"\x00" + bytes((len(part),)) + part
+
+    async def drain(self) -> None:
+        pass
+
+    async def read(self, timeout: float | None) -> bytes:
+        if not self._answer:
+            raise ResponseTimeout("silence")
+        answer, self._answer = self._answer, b""
+        return encode_frame(answer, 1, 16)
+
+    def discard(self) -> bytes:
+        return b""
+
+
 _ASKED: tuple[Callable[[DlmsClient], Awaitable[Any]], ...] = (
     lambda client: client.get(ENERGY),
     lambda client: client.get_many([ENERGY, ENERGY]),
@@ -239,13 +298,20 @@ def client(data: bytes) -> None:
     """All that the client asks, answered with nonsense."""
     settings = ConnectionSettings(tcp=("192.0.2.1", 4059), framing="wrapper", timeout=0.01)
 
-    async def ask() -> None:
-        async with DlmsClient(settings, transport=Nonsense(data)) as asking:
-            for question in _ASKED[len(data) % len(_ASKED) :]:
-                with contextlib.suppress(DlmsMqttError):
-                    await question(asking)
+    asyncio.run(_ask_all(settings, Nonsense(data), len(data) % len(_ASKED)))
 
-    asyncio.run(ask())
+
+def odd_answers(data: bytes) -> None:
+    """All that the client asks, answered with valid frames and odd contents."""
+    settings = ConnectionSettings(tcp=("192.0.2.1", 4059), framing="wrapper", timeout=0.01)
+    asyncio.run(_ask_all(settings, OddMeter(data), len(data) % len(_ASKED)))
+
+
+async def _ask_all(settings: ConnectionSettings, line: Transport, first: int) -> None:
+    async with DlmsClient(settings, transport=line) as asking:
+        for question in _ASKED[first:]:
+            with contextlib.suppress(DlmsMqttError):
+                await question(asking)
 
 
 def texts(data: bytes) -> None:

@@ -202,6 +202,7 @@ TARGETS: dict[str, Target] = {
         Target("rfc 2217", rooms.com_port),
         Target("replay", rooms.replayed),
         Target("client", rooms.client),
+        Target("odd answers", rooms.odd_answers),
         Target("texts", rooms.texts),
         Target("requests", rooms.requests),
         Target("sealed", rooms.sealed),

@@ -118,11 +118,13 @@ class Fleet:
         running = self.running.pop(name)
         for task in running.tasks:
             task.cancel()
-        await asyncio.gather(*running.tasks, return_exceptions=True)
-        if running.url:
-            self.pushes.remove(running.url, name)
-        running.receiver.close()
-        running.meter.output.set_online(False)
+        try:
+            await asyncio.gather(*running.tasks, return_exceptions=True)
+        finally:
+            if running.url:
+                self.pushes.remove(running.url, name)
+            running.receiver.close()
+            running.meter.output.set_online(False)
         await running.meter.close()
 
     async def pause(self, meter: MeterTask, seconds: float) -> None:

@@ -25,6 +25,7 @@ from dlms_mqtt.client.procedures.objects import (
     identify,
     read_objects,
     resolve,
+    resolve_again,
     text_of,
     type_of,
 )
@@ -96,6 +97,9 @@ class MeterRequests:
                 for ref, class_id in zip(refs, classes, strict=True)
             ]
             found = await client.read(attributes)
+            for index, class_id in (await resolve_again(client, refs, found, self._meter.store)).items():
+                attributes[index] = attributes[index]._replace(class_id=class_id)
+                (found[index],) = await client.read([attributes[index]])
             now = self._meter.now()
             pairs = list(zip(attributes, found, strict=True))
             return {

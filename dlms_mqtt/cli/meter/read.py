@@ -12,7 +12,7 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import complain, print_json
 from dlms_mqtt.cli.print_values import print_values
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, resolve, text_of
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, resolve, resolve_again, text_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.reference import ObjectRef
@@ -55,6 +55,9 @@ async def _read(where: Target, wanted: Sequence[ObjectRef]) -> tuple[dict[str, A
         attributes = await attributes_of(client, store, wanted)
         # Who answers is asked in the same round trip.
         *answers, name = await client.read([*attributes, LOGICAL_DEVICE_NAME])
+        for index, class_id in (await resolve_again(client, wanted, answers, store)).items():
+            attributes[index] = attributes[index]._replace(class_id=class_id)
+            (answers[index],) = await client.read([attributes[index]])
         time = datetime.now(where.zone)
     title = client.association.system_title.hex()
     identity = Identity(title, text_of(name.data) if isinstance(name, Measured) else "", "")

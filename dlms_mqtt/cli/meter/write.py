@@ -8,16 +8,19 @@ from typing import Any
 
 from dlms_mqtt.cli.meter.read import attributes_of
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
-from dlms_mqtt.cli.output import print_json, say
-from dlms_mqtt.client.procedures.objects import held, type_of
+from dlms_mqtt.cli.output import complain, print_json, say
+from dlms_mqtt.client.procedures.objects import held, resolve_again, type_of
 from dlms_mqtt.cosem.reference import ObjectRef
-from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.errors import ConfigError, DlmsMqttError
 from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import read_back_json, written_json
+from dlms_mqtt.meter.readings import date_time_of
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal
-from dlms_mqtt.protocol.axdr.data import DataType, encode, parse_value
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode, parse_value
 
 _INVOKE = 0xC1
+
+_DIFFERS = "the meter took {}, but shows {}: it may round, limit or refuse without a word"
 
 EXAMPLE = "1.0.0.4.2.255:2 50 --config config.yaml --meter house --dry-run"
 
@@ -55,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
         print_json(document)
     else:
         say(_sentence(document))
+    if document.get("differs"):
+        complain(DlmsMqttError(_DIFFERS.format(document["value"], document["read_back"])))
+        return 1
     return 0
 
 
@@ -70,10 +76,22 @@ def _sentence(document: dict[str, Any]) -> str:
 async def _write(where: Target, wanted: ObjectRef, text: str, kind: DataType | None, dry_run: bool) -> dict[str, Any]:
     async with open_meter(where) as (client, store):
         (attribute,) = await attributes_of(client, store, [wanted])
+        if wanted.class_id is None:  # the class may be guessed: what is written must not go astray
+            found_there = await client.get_many([attribute])
+            for class_id in (await resolve_again(client, [wanted], found_there, store)).values():
+                attribute = attribute._replace(class_id=class_id)
         value = parse_value(text, kind or await type_of(client, attribute))
         document = written_json(attribute, value)
         if dry_run:
             request = SetRequestNormal(_INVOKE, attribute, None, encode(value)).encode()
             return document | {"bytes": request.hex()}
         await client.set(attribute, value)
-        return document | read_back_json(await held(client, attribute))
+        found = await held(client, attribute)
+        return document | read_back_json(found) | ({"differs": True} if _differs(value, found) else {})
+
+
+def _differs(written: Data, found: Data | None) -> bool:
+    """Does the meter show another value than it took? A time goes on, and what cannot be read back says nothing."""
+    if found is None or date_time_of(written) is not None:
+        return False
+    return bool(found.plain() != written.plain())

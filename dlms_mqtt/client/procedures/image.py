@@ -295,7 +295,9 @@ class ImageTransfer:
 
     async def _status(self) -> Status | int:
         value = (await self._get(_STATUS)).value
-        return Status(value) if value in Status.__members__.values() else int(value)
+        if not isinstance(value, int):
+            raise DecodeError(f"the state of the image transfer is no number: {value!r}")
+        return Status(value) if value in Status.__members__.values() else value
 
     async def _to_activate(self) -> tuple[ImageInfo, ...]:
         """What the meter would activate; nothing where it does not say."""

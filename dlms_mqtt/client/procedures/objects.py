@@ -6,7 +6,7 @@ and the meter's own name, so another meter on the same line never gets the list 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.cosem.reference import ObjectRef
-from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused
+from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused, RemoteProtocolError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -28,6 +28,7 @@ FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
 _ASSOCIATION = {"ln": 15, "sn": 12}
 _ACCESS_RIGHTS_LIST = 3
 _FIRST_WITH_RIGHTS = 1  # version of Association SN
+_NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
 _DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
 
 
@@ -62,19 +63,34 @@ def text_of(answer: Data | MeterRefused) -> str:
 async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh: bool = False) -> Sequence[ObjectInfo]:
     """The object list of this association, from the store where it is the same meter and firmware."""
     settings = client.settings
-    identity = await identify(client) if store is not None else None
+    key = await _key(client) if store is not None else None
     decoder = _DECODERS[settings.referencing]
-    access = settings.authentication + ("" if settings.referencing == "ln" else f" {settings.referencing}")
-    key = (identity.name, settings.client, access, identity.firmware) if identity else None
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
         return await _with_rights(client, decoder(kept))
     if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
         return await _with_rights(client, tuple(client.memory.short_names.values()))
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
     objects = decoder(octets)
-    if store is not None and key and key[0]:
+    if store is not None and key and key[0] and objects:  # an empty one may be the mood of a moment
         store.keep_object_list(*key, octets)
     return await _with_rights(client, objects)
+
+
+async def _key(client: DlmsClient) -> tuple[str, int, str, str]:
+    """Under what the list of this association is kept: meter, client, access, firmware (one round trip)."""
+    settings, identity = client.settings, await identify(client)
+    access = settings.authentication + ("" if settings.referencing == "ln" else f" {settings.referencing}")
+    return identity.name, settings.client, access, identity.firmware
+
+
+async def _at_hand(client: DlmsClient, store: Store | None) -> Iterable[ObjectInfo]:
+    """The meter's own list as far as it is known without reading it: it is long."""
+    if client.memory.short_names:
+        return client.memory.short_names.values()
+    if store is None or not store.has_object_lists:
+        return ()
+    kept = store.object_list(*await _key(client))
+    return () if kept is None else _DECODERS[client.settings.referencing](kept)
 
 
 async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Sequence[ObjectInfo]:
@@ -92,17 +108,38 @@ async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Seq
 
 
 async def resolve(client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None) -> list[int]:
-    """The class of each object: as given, else as nearly every meter has it, else as this meter's list says.
+    """The class of each object: as given, else as this meter's list says where that is at hand, else as nearly every
+    meter has it, else as the list says that is read for it.
 
     AccessRefused for an object that is in none of them.
     """
-    classes = [ref.class_id if ref.class_id is not None else default_class(ref.obis) for ref in refs]
+    bare = any(ref.class_id is None for ref in refs)
+    known = {item.obis: item.class_id for item in await _at_hand(client, store)} if bare else {}
+    classes = [ref.class_id or known.get(ref.obis) or default_class(ref.obis) for ref in refs]
     if None not in classes:
         return [found for found in classes if found is not None]
     listed = {item.obis: item.class_id for item in await read_objects(client, store)}
     return [
         _found(ref, listed.get(ref.obis)) if found is None else found for ref, found in zip(refs, classes, strict=True)
     ]
+
+
+async def resolve_again(
+    client: DlmsClient, refs: Sequence[ObjectRef], answers: Sequence[object], store: Store | None = None
+) -> dict[int, int]:
+    """Where the class of a bare code was guessed and the meter knows no such object: what its list says, by index."""
+    wrong = [i for i, (ref, answer) in enumerate(zip(refs, answers, strict=True)) if _is_guess(ref, answer)]
+    if not wrong:
+        return {}
+    try:
+        listed = {item.obis: item.class_id for item in await read_objects(client, store)}
+    except (MeterRefused, RemoteProtocolError):
+        return {}
+    return {index: listed[refs[index].obis] for index in wrong if refs[index].obis in listed}
+
+
+def _is_guess(ref: ObjectRef, answer: object) -> bool:
+    return ref.class_id is None and isinstance(answer, MeterRefused) and answer.name in _NO_SUCH_OBJECT
 
 
 def _found(ref: ObjectRef, class_id: int | None) -> int:

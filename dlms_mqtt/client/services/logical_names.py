@@ -310,6 +310,8 @@ def _returned(value: Data | int | None, method: MethodDescriptor) -> Data | None
     """The get-data-result of an action: data, nothing, or a refusal of the return parameters alone."""
     if value is None or isinstance(value, Data):
         return value
+    if value == 0:  # some meters write "nothing is returned" as the access result success
+        return None
     raise action_refused(int(value), method)
 
 

@@ -154,6 +154,7 @@ class ManyReader:
             answer: Data | MeterRefused = await self._asked(lambda: self._client.get(attribute))
         except (AccessRefused, ServiceRefused) as error:
             self._check_open(error)
+            error.name_target(attribute)  # an exception does not say what it is about
             answer = error
         except (RemoteProtocolError, TransportError) as error:
             self._check_open(error)

@@ -243,6 +243,11 @@ class Store(StateFile):
         )
         return rows[0][0] if rows else None
 
+    @property
+    def has_object_lists(self) -> bool:
+        """Is a list kept of any meter?"""
+        return bool(self.read("SELECT 1 FROM object_lists LIMIT 1", ()))
+
     def keep_object_list(self, meter: str, client: int, authentication: str, firmware: str, data: bytes) -> None:
         """Keep an object list; that of an older firmware goes."""
         with self.transaction() as db:
