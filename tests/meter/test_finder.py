@@ -334,3 +334,13 @@ async def test_only_the_named_port_is_opened(clock: FakeClock) -> None:
 
 def test_format_of_the_bench() -> None:
     assert Bench(opening="sign-on").line == SerialFormat(300, 7, "even", 1)
+
+
+async def test_a_client_that_is_shown_no_energy_is_told(clock: FakeClock) -> None:
+    found = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock)
+    assert found.complete and found.connection["client"] == 16
+    assert "no-energy" in found.names and found.learned["energy"] is False
+    assert "Client 16 shows" in found.diagnosis and "no energy; client 32 asks for a password" in found.diagnosis
+    known = {"client": 32, "authentication": "low", "password": f"text:{PASSWORD.decode()}"}
+    with_password = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock, given=known)
+    assert with_password.learned["energy"] and "no-energy" not in with_password.names

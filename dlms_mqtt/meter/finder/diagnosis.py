@@ -203,6 +203,7 @@ _UNCLEAR = Case(
 
 #: What was special about a search that ended well: told after the result.
 REMARKS: tuple[Case, ...] = (
+    Case("no-energy", lambda f: "no-energy" in f.oddities, "this client is shown neither energy nor power", ""),
     Case(
         "sign-on",
         lambda f: f.identification is not None and "sign-on-speed" not in f.oddities,

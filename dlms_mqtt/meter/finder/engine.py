@@ -209,10 +209,16 @@ class _Search:
         here = attempt.options.get("server", 1)
         if any(device["server"] != here for device in attempt.learned.get("logical_devices", ())):
             self.facts.oddities.add("logical-devices")
+        hidden = attempt.learned.get("energy") is False
+        asking = (
+            [client for client in self.facts.wants_password if client != attempt.options["client"]] if hidden else []
+        )
+        self.facts.oddities |= {"no-energy"} if hidden else set()
         notes = diagnosis.remarks(self.facts)
         connection = self._connection(attempt.options)
         words = f"The meter answers{_where(connection)}."
         told = " ".join(_sentence(case.sentence) for case in notes)
+        told = f"{_without_energy(attempt, asking)} {told}" if hidden else told
         return Found(
             found=True,
             connection=connection,
@@ -259,6 +265,16 @@ def _fields(found: Found) -> Options:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
+
+
+def _without_energy(attempt: Attempt, asking: list[int]) -> str:
+    client, number = attempt.options["client"], attempt.learned.get("objects", 0)
+    shown = f"Client {client} shows {number} objects and no energy"
+    if not asking:
+        return f"{shown}: ask the grid operator which client may read it (--client)."
+    names = " and ".join(map(str, asking))
+    verb = "asks" if len(asking) == 1 else "ask"
+    return f"{shown}; client {names} {verb} for a password: run again with --client {asking[0]} and --password."
 
 
 def _where(connection: Options) -> str:

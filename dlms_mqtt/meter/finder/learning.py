@@ -8,6 +8,7 @@ from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, text_of
+from dlms_mqtt.cosem.object_list import decode_object_list, decode_object_list_sn
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.finder.candidates import from_serial
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -17,6 +18,7 @@ from dlms_mqtt.protocol.obis import Obis
 
 SERIAL_NUMBER = AttributeDescriptor(1, Obis((0, 0, 96, 1, 0, 255)), 2)
 SAP_ASSIGNMENT = AttributeDescriptor(17, Obis((0, 0, 41, 0, 0, 255)), 2)
+_MEASURED = (1, 2, 9, 10, 15, 16, 21, 41, 61)  # group C: active, apparent, by phase
 _LONG_TIME = 6.0  # s: enough for a few full frames with one repetition; the rest of the list does not matter
 _SLOW_LINE = 2400
 _PAUSE = 0.4
@@ -53,23 +55,42 @@ async def learn(client: DlmsClient) -> dict[str, Any]:
     return facts | await _identity(client) | await _devices(client) | await _long_frames(client)
 
 
+def _shown(client: DlmsClient, octets: bytes) -> dict[str, Any]:
+    """What the object list says: how many objects, and whether what people have a meter for is among them."""
+    try:
+        read = decode_object_list if client.settings.referencing == "ln" else decode_object_list_sn
+        objects = read(octets)
+    except DlmsMqttError:
+        return {}
+    return {"energy": any(_is_energy(item.obis) for item in objects), "objects": len(objects)}
+
+
+def _is_energy(obis: Obis) -> bool:
+    """A register of active or apparent energy, or of power: electricity, current or total."""
+    return obis[0] == 1 and obis[2] in _MEASURED and obis[3] in (7, 8)
+
+
 async def _long_frames(client: DlmsClient) -> dict[str, Any]:
-    """Whether full frames get through: the beginning of the object list, which is long in every meter."""
+    """Whether full frames get through, by the object list, which is long in every meter; and what it shows.
+
+    Of a long list on a slow line only the beginning is read, which says nothing about energy.
+    """
     statistics, line = client.statistics, client.transport.format
-    if client.link_parameters is None or statistics is None or (line is not None and line.baud < _SLOW_LINE):
+    if line is not None and line.baud < _SLOW_LINE:
         return {}
     class_id = 15 if client.settings.referencing == "ln" else 12
-    before = statistics.frames
+    before = statistics.frames if statistics else 0
+    shown: dict[str, Any] = {}
     try:
         async with asyncio.timeout(_LONG_TIME):
-            await client.get_raw(AttributeDescriptor(class_id, client.settings.association, 2))
+            shown = _shown(client, await client.get_raw(AttributeDescriptor(class_id, client.settings.association, 2)))
     except MeterRefused:
         return {}
     except TimeoutError:
         await asyncio.sleep(_PAUSE)  # let the meter finish what it is saying before the link is taken down
     except DlmsMqttError:
-        return {"long_frames": False}
-    return {"long_frames": statistics.frames > before}
+        return {"long_frames": False} if statistics else {}
+    return shown | ({"long_frames": statistics.frames > before} if statistics else {})
 
 
 async def _identity(client: DlmsClient) -> dict[str, Any]:
