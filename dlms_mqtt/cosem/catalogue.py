@@ -96,7 +96,7 @@ _ROWS: tuple[tuple[str, int], ...] = (
     ("0.*.94.49.*.255", 7),
     ("0.*.94.91.8.255", 3),  # India: cumulated power failures
     ("0.*.94.91.10.255", 7),  # India: name plate
-    ("0.*.94.*.*.*", 1),  # country specific
+    ("0.*.94.39,91,96,98.*.*", 1),  # country specific
     ("0.*.96.3.10.255", 70),  # disconnect control
     ("0.*.96.3.20-29.255", 68),  # arbitrator
     ("0.*.96.2.*.*", 3),  # changes of the configuration

