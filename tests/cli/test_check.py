@@ -113,3 +113,10 @@ meters:
         ("mute", False, ""),
     ]
     assert meters["han"]["items"][0]["when"] == "when pushed"
+
+
+def test_a_doubt_is_a_warning_and_no_failure(cli: Cli, tmp_path: Path) -> None:
+    text = CONFIG + '  twin: {connection: {tcp: "192.0.2.1:4059"}}\n'
+    result = cli("check", "--config", written(tmp_path, text))
+    assert result.status == 0 and result.out.endswith("The configuration is good.\n")
+    assert result.err.startswith("warning: meters house, twin have the same line and address (tcp://192.0.2.1:4059)")

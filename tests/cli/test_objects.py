@@ -30,6 +30,8 @@ def test_table(cli: Cli, meter: list[str]) -> None:
     head, *rows = result.out.splitlines()
     assert head.split() == ["CLASS", "OBIS", "NAME", "ACCESS"]
     assert "    3  1.0.1.8.0.255    Active energy import          1:r 2:rw 3:rw m1" in rows
+    codes = [[int(part) for part in row.split()[1].split(".")] for row in rows]
+    assert codes == sorted(codes)  # of all classes together, as numbers
 
 
 def test_values(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:

@@ -55,6 +55,7 @@ class Loaded:
     shown: Mapping[str, Any] = field(default_factory=dict)  # meters as written, without secrets
     files: frozenset[Path] = frozenset()
     warnings: tuple[str, ...] = ()
+    secret_files: frozenset[Path] = frozenset()  # in which passwords and keys stand in plain text
 
 
 def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) -> Loaded:
@@ -76,7 +77,19 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     if document.mistakes:
         raise _all(document)
     files = frozenset((*document.files, *_own_presets(config)))
-    return Loaded(config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings))
+    secret_files = frozenset(_secret_files(document))
+    return Loaded(
+        config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings), secret_files
+    )
+
+
+def _secret_files(document: Document) -> Iterator[Path]:
+    """What came from ``!secret`` is warned of where it is read; a variable or a file's name is no secret."""
+    for path, mark in document.marks.items():
+        value = document.value(path)
+        named = not isinstance(value, str) or value.partition(":")[0] in ("env", "file")
+        if path and path[-1] in SECRET_KEYS and not mark.hidden and not named:
+            yield Path(mark.file)
 
 
 def default_state_dir(environment: Mapping[str, str], usual: Path = STATE_DIR) -> Path:

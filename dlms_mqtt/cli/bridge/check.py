@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import Loaded, load_config
 from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE, only_speaks, polls
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Load the configuration and print the plan. ConfigError names every mistake."""
     loaded = load_config(args.config, preset_connection, os.environ)
     document = plan_json(loaded)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *doubts(loaded)):
         note(f"warning: {warning}")
     if args.json:
         print_json(document)

@@ -20,6 +20,7 @@ from dlms_mqtt.errors import MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.json_shapes import error_json, meter_json, object_json, value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.obis import Obis
 
 _CHUNK = 20  # attributes between two steps of the progress bar
 _BUFFERS = {(7, 2), (15, 2), (12, 2)}  # long ones, which have commands of their own
@@ -95,7 +96,7 @@ def _print(document: dict[str, Any]) -> None:
             values[value["obis"]] = f"{shown(value['value'])} {value['unit'] or ''}".strip()
     rows = [
         (o["class"], o["obis"], o["name"], _rights(o), values.get(o["obis"], ""))
-        for o in sorted(document["objects"], key=lambda o: (o["class"], o["obis"]))
+        for o in sorted(document["objects"], key=lambda o: (Obis.parse(o["obis"]), o["class"]))
     ]
     head = ("CLASS", "OBIS", "NAME", "ACCESS", "VALUE")
     columns = 5 if "values" in document else 4

@@ -1,0 +1,60 @@
+"""What is allowed in a configuration and rarely meant: for ``check``, which tells it and goes on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+
+from dlms_mqtt.bridge.config.load import Loaded
+from dlms_mqtt.bridge.config.speaking import polls
+from dlms_mqtt.client.settings import ConnectionSettings
+
+_BY_OTHERS = 0o004
+
+
+def doubts(loaded: Loaded) -> Iterator[str]:
+    """One sentence each, with what to do."""
+    asked = {
+        name: settings
+        for name, settings in loaded.connections.items()
+        if loaded.config.meters[name].enabled and polls(loaded.config.meters[name], settings.line)
+    }
+    for names in _together((name, _address(settings)) for name, settings in asked.items()):
+        yield (
+            f"meters {', '.join(names)} have the same line and address ({asked[names[0]].line}): the same meter would "
+            "be read as each of them; give each its own server, physical or iec_address"
+        )
+    for names in _together((name, settings.serial) for name, settings in asked.items() if settings.serial):
+        speeds = {_speed(asked[name]): name for name in names}
+        if len(speeds) > 1:
+            said = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
+            yield f"meters on {asked[names[0]].serial} are asked at different speeds ({said}); is that meant?"
+    for file in sorted(loaded.secret_files):
+        if file.stat().st_mode & _BY_OTHERS:
+            yield f"{file} holds secrets and can be read by every user of this machine; chmod 600 it"
+
+
+def _together(pairs: Iterable[tuple[str, Hashable]]) -> Iterator[list[str]]:
+    """The names that share what stands beside them."""
+    groups = defaultdict(list)
+    for name, shared in pairs:
+        groups[shared].append(name)
+    return (names for names in groups.values() if len(names) > 1)
+
+
+def _address(settings: ConnectionSettings) -> Hashable:
+    """Two clients of one meter are two views of it, and may be meant."""
+    return (
+        settings.line,
+        settings.iec_address,
+        settings.server,
+        settings.physical,
+        settings.client,
+        settings.association,
+    )
+
+
+def _speed(settings: ConnectionSettings) -> str:
+    """What the line starts with; ``auto`` tries for itself."""
+    usual = {"direct": (9600, "none"), "sign-on": (300, "even")}.get(settings.opening, ("auto", "auto"))
+    return f"{settings.baud or usual[0]}/{settings.parity or usual[1]}"
