@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -17,6 +18,7 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, StoreError
 
 _LOG = logging.getLogger(__name__)
+_PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))  # faults of a disk that may pass
 
 
 class State(NamedTuple):
@@ -28,17 +30,22 @@ class State(NamedTuple):
 
 
 def open_state(folder: Path, random: Callable[[int], bytes]) -> State:
-    """Open or make it; ConfigError where that cannot be, StoreError for a damaged file."""
+    """Open or make it; ConfigError where only the user can help.
+
+    A full, read-only or failing disk and a damaged file are waited out: what carries no secret is read meanwhile.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         seal = SealKey.load(folder / "seal.key", random)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"state_dir {folder} cannot be used: {error}", key="bridge.state_dir") from None
+    except OSError as error:
+        sentence = f"state_dir {folder} cannot be used: {error}"
+        if error.errno not in _PASSING:
+            raise ConfigError(sentence, key="bridge.state_dir") from None
+        _LOG.error("%s; going on without a memory", sentence)
+        return State(Store(MEMORY), SealKey(random(32)), sentence)
     try:
         return State(Store(folder / STATE_FILE), seal)
     except StoreError as error:
-        if "damaged" in error.message:
-            raise
         _LOG.error("%s; going on without a memory", error.message)
         return State(Store(MEMORY), seal, error.message)
 
@@ -75,7 +82,8 @@ def _holder(file: TextIO) -> str:
 def is_usable(folder: Path) -> bool:
     """Can the state file be used (again)?"""
     try:
+        SealKey.load(folder / "seal.key", os.urandom)
         Store(folder / STATE_FILE).close()
-    except StoreError:
+    except (StoreError, OSError):
         return False
     return True

@@ -1,70 +1,56 @@
-"""The state directory: one bridge has it, and whoever was killed has it no more."""
+"""The state directory in trouble: the bridge goes on without a memory, and with one as soon as it can."""
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
-import subprocess
-import sys
 
 import pytest
 
-from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.state_dir import locked
-from dlms_mqtt.errors import StoreError
-from tests.bridge.house import running, write_config
-
-HOLDER = """
-import sys, pathlib
-from dlms_mqtt.bridge.state_dir import locked
-with locked(pathlib.Path(sys.argv[1]), "other"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+from dlms_mqtt.bridge import state_dir
+from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, open_state
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import ConfigError
 
 
-def test_a_directory_is_had_once(tmp_path):
-    folder = tmp_path / "a" / "state"
-    with locked(folder, "one"):
-        sentence = rf"in use by the bridge 'one' \(process {os.getpid()}\)"
-        with pytest.raises(StoreError, match=sentence) as caught, locked(folder, "two"):
-            pass
-        assert "of its own" in caught.value.hint
-        with locked(tmp_path / "b", "two"):
-            pass
-    with locked(folder, "two"):
-        pass
+@pytest.mark.expect_log("going on without a memory")
+@pytest.mark.parametrize("content", [b"", b"\xa5" * 5000, None])
+def test_a_damaged_file_is_told_and_waited_for(tmp_path, content):
+    path = tmp_path / STATE_FILE
+    path.mkdir() if content is None else path.write_bytes(content)
+    state = open_state(tmp_path, os.urandom)
+    assert state.store.path == MEMORY and str(path) in state.trouble
+    assert not is_usable(tmp_path)
+    assert content is None or path.read_bytes() == content, "nothing of it is thrown away: counters may be saved"
+    path.rename(tmp_path / "aside")
+    assert is_usable(tmp_path)
+    assert not open_state(tmp_path, os.urandom).trouble
 
 
-def test_a_killed_holder_leaves_no_lock(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout.readline() == b"held\n"
-    with pytest.raises(StoreError, match="the bridge 'other'"), locked(tmp_path, "one"):
-        pass
-    process.kill()
-    process.communicate()
-    with locked(tmp_path, "one"):
-        pass
+@pytest.mark.expect_log("going on without a memory")
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_the_first_start_on_a_full_disk_waits(tmp_path, monkeypatch, fault):
+    def full(*_):
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr("dlms_mqtt.bridge.config.seal.write_whole", full)
+    state = open_state(tmp_path, os.urandom)
+    assert state.store.path == MEMORY and os.strerror(fault) in state.trouble
+    assert not is_usable(tmp_path)
+    monkeypatch.undo()
+    assert is_usable(tmp_path) and not open_state(tmp_path, os.urandom).trouble
 
 
-def test_what_cannot_be_made_is_told_by_whoever_opens_it(tmp_path):
-    (tmp_path / "file").touch()
-    with locked(tmp_path / "file" / "state", "one"):
-        pass
+def test_a_folder_that_cannot_be_one_is_a_mistake(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        open_state(tmp_path / "file" / "state", os.urandom)
+    assert errno.EACCES not in state_dir._PASSING
 
 
-async def test_the_second_bridge_is_refused_and_the_first_goes_on(mosquitto, tmp_path):
-    """It would take the other's meters for meters of an earlier run of its own, and clear them."""
-    first = App(write_config(tmp_path, mosquitto.port, "", "id: a"), environment={})
-    async with running(first) as task:
-        while first.bridge is None or not first.bridge.broker.connected:
-            assert not task.done()
-            await asyncio.sleep(0.01)
-        (tmp_path / "two").mkdir()
-        path = write_config(tmp_path / "two", mosquitto.port, "", "id: b")
-        path.write_text(path.read_text().replace(f"{tmp_path}/two/state", f"{tmp_path}/state"))
-        with pytest.raises(StoreError, match="in use by the bridge 'a'"):
-            await App(path, environment={}).run()
-        assert not task.done() and first.bridge.broker.connected
+@pytest.mark.expect_log("going on without a memory")
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
+    with Store(tmp_path / STATE_FILE) as store, store.transaction() as db:
+        db.execute("UPDATE components SET version = 99 WHERE name = 'store'")
+    assert "newer" in open_state(tmp_path, os.urandom).trouble

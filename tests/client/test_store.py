@@ -439,3 +439,40 @@ async def test_object_lists_by_both_references_are_kept_apart(tmp_path: Path) ->
     for first, again in found.values():
         assert first == again
         assert any(item.attribute_access for item in again)
+
+
+# -- what a change of the store would otherwise survive --------------------------------------------------------------
+
+
+def test_the_numbers_of_a_counter(tmp_path):
+    path, key, title = tmp_path / "state.sqlite", bytes(16), bytes(8)
+    killed = Store(path)
+    assert killed.counter(key, title).next() == 1  # some meters take 0 as "no message yet"
+    killed._db.close()  # as a kill leaves it: the rest of the block is not given back
+    with Store(path) as store:
+        counter = store.counter(key, title)
+        assert counter.next() == 257
+        with pytest.raises(ConfigError, match="from 0 to 4294967294, not 4294967295"):
+            counter.raise_to(0xFFFF_FFFF)
+        counter.raise_to(0xFFFF_FFFE)
+        assert counter.next() == 0xFFFF_FFFE
+        with pytest.raises(LocalProtocolError, match="at its end"):
+            counter.next()
+
+
+def test_a_store_that_is_closed_or_was_refused_holds_no_file(tmp_path):
+    path = tmp_path / "state.sqlite"
+    store = Store(path)
+    store.close()
+    with pytest.raises(StoreError):
+        store.get("a", "b")
+    with Store(path) as store, store.transaction() as db:
+        db.execute("UPDATE components SET version = 99 WHERE name = 'store'")
+    opened = []
+    real = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+        with pytest.raises(StoreError, match="newer"):
+            Store(path)
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened[-1].execute("SELECT 1")

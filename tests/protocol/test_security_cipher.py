@@ -610,3 +610,40 @@ def test_same_as_protect():
         invocation_counter=77,
     )
     assert sent == bytes((0xC8, len(body))) + body
+
+
+# -- what a change of the receiving side would otherwise survive ---------------------------------------------------
+
+
+def test_a_title_of_another_length_is_refused_also_where_none_is_expected():
+    sealed = meter(form="general-global").protect_apdu(ANSWER)
+    short = sealed[:1] + b"\x07" + sealed[2:9] + sealed[10:]
+    assert refused(cipher(peer_title=None), short).reason == "title"
+
+
+def test_there_is_no_broadcast_of_a_dedicated_key():
+    sealed = bytearray(meter(form="general-dedicated").protect_apdu(ANSWER))
+    sealed[11] |= 0x40
+    error = refused(cipher(), bytes(sealed))
+    assert error.reason == "key" and "dedicated key" in error.message
+
+
+def test_a_message_without_any_protection_is_refused_though_missing_tags_are_accepted():
+    naked = bytes((0xDB, 8)) + METER + bytes((5 + len(ANSWER), 0)) + bytes(4) + ANSWER
+    receiver = cipher(
+        security=Security.NONE, minimum=Security.AUTHENTICATION, accept_unauthenticated=True, warn=lambda _: None
+    )
+    assert refused(receiver, naked).reason == "security"
+
+
+@pytest.mark.parametrize("length", [15, 16, 17])
+def test_a_plain_refusal_has_at_most_sixteen_octets(length):
+    plain = bytes.fromhex("d80102").ljust(length, b"\0")
+    if length <= 16:
+        assert cipher().open(plain).plaintext == plain
+    else:
+        assert refused(cipher(), plain).reason == "unprotected"
+
+
+def test_a_length_of_0x80_is_no_length():
+    assert refused(cipher(), b"\xcc\x80" + bytes(128)).reason == "cut"
