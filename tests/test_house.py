@@ -71,7 +71,7 @@ SHELVES = {
         "app",
         "demo run supervisor",
     ),
-    "cli": ("files output process", "options parse print_values", "bridge meter tools"),
+    "cli": ("configuration files output process", "options parse print_values", "bridge meter tools"),
     "library": ("connection results values", "gurux meter pushes", "search sync", "pytest_plugin"),
 }
 SIDE_BY_SIDE = 14  # modules in one folder

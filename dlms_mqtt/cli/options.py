@@ -11,6 +11,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
+from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.output import Progress
 from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options, parse_settings
 from dlms_mqtt.errors import ConfigError
@@ -75,6 +76,8 @@ def given_options(args: argparse.Namespace) -> dict[str, str]:
 def target(args: argparse.Namespace) -> Target:
     """The connection out of the options, over those of the configuration. ConfigError."""
     given = given_options(args)
+    if args.config is None and not {"serial", "tcp", "udp"} & set(given):
+        args.config = usual_config()
     if args.config is not None:
         return configured(args, given)
     if not {"serial", "tcp", "udp"} & set(given):

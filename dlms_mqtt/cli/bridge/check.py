@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Iterator
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
@@ -16,6 +15,7 @@ from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE, only_speaks, polls
 from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
+from dlms_mqtt.cli.configuration import add_config, needed_config
 from dlms_mqtt.cli.output import note, print_json, say, table
 from dlms_mqtt.meter.presets.preset import preset_connection
 
@@ -30,13 +30,13 @@ EXAMPLE = "--config config.yaml"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``check``."""
-    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the configuration")
+    add_config(parser)
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load the configuration and print the plan. ConfigError names every mistake."""
-    loaded = load_config(args.config, preset_connection, os.environ)
+    loaded = load_config(needed_config(args.config), preset_connection, os.environ)
     document = plan_json(loaded)
     for warning in (*loaded.warnings, *doubts(loaded)):
         note(f"warning: {warning}")

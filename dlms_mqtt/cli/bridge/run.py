@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from dlms_mqtt.bridge.run import run_bridge
+from dlms_mqtt.cli.configuration import add_config, needed_config
 
 EXAMPLE = "--config config.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``run``."""
-    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the configuration")
+    add_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal; ends cleanly: associations released, ``offline`` published."""
-    run_bridge(args.config, args.verbose)
+    run_bridge(needed_config(args.config), args.verbose)
     return 0

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.options import add_connection, option, target
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.client.association.ciphering import Ciphering
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> list[dict[str, Any]]:
-    path: Path = target(args).state if args.config else args.state or default_path()
+    configured = args.config or (args.state is None and usual_config())
+    path: Path = target(args).state if configured else args.state or default_path()
     if not path.exists():
         return []
     with Store(path) as store:
