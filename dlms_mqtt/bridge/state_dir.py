@@ -55,7 +55,7 @@ def locked(folder: Path, bridge: str) -> Iterator[None]:
     """Have the state directory alone; StoreError where another bridge has it (a killed one leaves no lock)."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+")
+        file = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+")
     except OSError:  # opening the state tells why
         yield
         return

@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
-from dlms_mqtt.meter.json_text import dumps
 
 
 def plain(value: Any) -> Any:
@@ -38,6 +37,8 @@ def _number(value: Decimal | float) -> int | float | None:
 def print_json(document: Any, indent: int | None = 2) -> None:
     """One document on standard output."""
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    from dlms_mqtt.meter.json_text import dumps  # the protocol comes with it, which --help does not need
+
     sys.stdout.write(dumps(document, indent=indent, ascii_only=ascii_only) + "\n")
 
 

@@ -24,6 +24,7 @@ import pytest
 
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.meters import poller as bridge_meter
+from dlms_mqtt.bridge.meters import status as meter_status
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.reading import latest_values as bridge_values
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -238,7 +239,7 @@ class Cell:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge_values, "SHORTEST", LIFETIME)
-    monkeypatch.setattr(bridge_meter, "_FAILING_FOR", 1.0)
+    monkeypatch.setattr(meter_status, "_FAILING_FOR", 1.0)
     monkeypatch.setattr(bridge_meter, "_RETRY", (0.2,))
     monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.1)
 

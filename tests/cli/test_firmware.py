@@ -80,7 +80,7 @@ def test_an_interrupted_transfer_is_resumed(meter: Meter, image: Path, capsys: p
         (["nothing-here.bin"], "cannot be read"),
         (["--identifier", "hex:xyz"], "pairs of hexadecimal digits"),
         (["--block-size", "0"], "--block-size is at least 1"),
-        (["--object", "1.2.3"], "OBIS"),
+        (["--object", "1.2.x"], "OBIS"),
     ],
 )
 def test_wrong_usage(

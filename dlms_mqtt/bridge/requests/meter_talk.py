@@ -12,11 +12,11 @@ from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.requests import written_values
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import resolve
+from dlms_mqtt.client.procedures.objects import resolve, resolve_again
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.meter import json_shapes
-from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 
@@ -51,8 +51,13 @@ class MeterTalk:
             )
 
     async def class_of(self, client: DlmsClient, obis: Obis, class_id: int | None) -> int:
-        """The class of an object: as given, else as the meter or nearly every meter has it."""
-        return (await resolve(client, [ObjectRef(class_id, obis)], self._meter.store))[0]
+        """The class of an object: as given, else as the meter has it; a guess is proved by its logical name."""
+        ref, store = ObjectRef(class_id, obis), self._meter.store
+        (found,) = await resolve(client, [ref], store)
+        if class_id is not None:
+            return found
+        proof = await client.get_many([AttributeDescriptor(found, obis, 1)])
+        return (await resolve_again(client, [ref], proof, store)).get(0, found)
 
     async def pause(self, seconds: float) -> Any:
         """Free the line for so many seconds; 0 ends it. The data of the reply."""

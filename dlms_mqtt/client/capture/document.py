@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dlms_mqtt.client.capture.anonymiser import Anonymiser
-from dlms_mqtt.client.capture.recorder import RECEIVED, SENT, Recorder
+from dlms_mqtt.client.capture.marks import FORMAT, RECEIVED, SENT
+from dlms_mqtt.client.capture.recorder import Recorder
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
@@ -19,7 +20,6 @@ from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.framing.seven_bit import add_parity, has_parity, strip_parity
 from dlms_mqtt.protocol.framing.stream.decoder import Message, StreamDecoder
 
-FORMAT = "dlms-mqtt-capture-1"
 _ASSOCIATING, _AARQ = range(0x60, 0x64), 0x60
 _NUMBER = re.compile(rb"\d{6,}")
 _OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlms_mqtt.client.capture.marks import RECEIVED, SENT
 from dlms_mqtt.transport.base import SerialFormat, Transport
 
-SENT, RECEIVED = ">", "<"
 Log = list[tuple[float, str, bytes]]
 """Seconds since the start, direction, octets."""
 

@@ -13,10 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import yaml
-
-from dlms_mqtt.client.capture.document import FORMAT
-from dlms_mqtt.client.capture.recorder import RECEIVED, SENT
+from dlms_mqtt.client.capture.marks import FORMAT, RECEIVED, SENT
 from dlms_mqtt.errors import ConfigError
 
 _LONG = 8  # octets of a run that is believed wherever it stands; the shortest HDLC frame has nine
@@ -79,6 +76,8 @@ def _own_capture(text: str) -> list[Piece]:
     """A file of ``dlms-mqtt dump``: its frames, or its messages in plain where the session was ciphered."""
     if FORMAT not in text[:200]:
         return []
+    import yaml  # only here: it takes its time on a small machine
+
     try:
         document: Any = yaml.safe_load(text)
         frames = [Piece(bytes.fromhex(octets), direction) for _, direction, octets in document.get("frames") or ()]

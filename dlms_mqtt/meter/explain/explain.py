@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from dlms_mqtt.client.capture.recorder import RECEIVED, SENT
+from dlms_mqtt.client.capture.marks import RECEIVED, SENT
 from dlms_mqtt.client.push import what_failed
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain.capture_text import Piece
