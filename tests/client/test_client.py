@@ -574,6 +574,7 @@ async def test_command_line_and_bridge_on_one_store_at_the_same_time(tmp_path: P
         with Store(tmp_path / "s") as first, Store(tmp_path / "s") as second:
             bridge, command = meter.client(first, **way), second_line.client(second, **way)
             async with bridge:
+                await bridge.get(NAME)  # a dedicated key is first used, and its numbers reserved, with a question
                 for _ in range(3):
                     async with command:
                         await command.get(NAME)

@@ -143,7 +143,7 @@ class BridgeRequests:
         _, settings, _ = self._wanted(request)
 
         async def work(client: DlmsClient) -> Any:
-            return json_shapes.meter_json(await identify(client))
+            return json_shapes.meter_json(await identify(client, proof=True))
 
         return {"valid": True, "meter": await self._once(request, settings, work)}
 

@@ -447,7 +447,7 @@ class Exchange:
             told = f"{len(received)} octets came from {name}, but no valid answer"
             return self._timeout(told + spent, "garbled", self._garbled_hint(broken))
         if self._answered:
-            return self._timeout(f"no answer from {name}{spent}", "unanswered", _QUIET)
+            return self._timeout(f"no answer from {name}{spent}", "", _QUIET)
         return self._timeout(f"no answer from {name}{spent}", "", _NOTHING)
 
     def _garbled_hint(self, broken: set[str]) -> str:

@@ -15,7 +15,7 @@ from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.cosem.reference import ObjectRef
-from dlms_mqtt.errors import AccessRefused, ConfigError, MeterRefused, RemoteProtocolError
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, ConfigError, MeterRefused, RemoteProtocolError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -46,9 +46,11 @@ class Identity:
         return self.logical_device_name or self.system_title
 
 
-async def identify(client: DlmsClient) -> Identity:
-    """Ask the meter who it is (one round trip)."""
+async def identify(client: DlmsClient, *, proof: bool = False) -> Identity:
+    """Ask the meter who it is (one round trip). ``proof``: DlmsMqttError where neither question brings an answer."""
     name, firmware = await client.get_many([LOGICAL_DEVICE_NAME, FIRMWARE])
+    if proof and isinstance(name, AttributeFailed) and isinstance(firmware, AttributeFailed):
+        raise name.error
     return Identity(client.association.system_title.hex(), text_of(name), text_of(firmware))
 
 

@@ -137,9 +137,9 @@ class ManyReader:
         """Nothing of this list is believed: in parts it shows whether a list or one of its attributes is to blame."""
         log.debug("%s: a list of %d was spoiled (%s)", self._client.transport.name, len(group), error)
         failed = self._failed
-        await self._recover(error)
         if isinstance(error, WrongList):
             self._memory.max_list = 1
+        await self._recover(error, lists=isinstance(error, ResponseTimeout))
         singly = [[index] for index in group]
         await self._parts(halves(group) if isinstance(error, DecodeError) else singly)
         if self._failed == failed:  # each of them is well, so the list was not
@@ -200,8 +200,13 @@ class ManyReader:
         if isinstance(error, SecurityError):
             raise error
 
-    async def _recover(self, error: DlmsMqttError) -> None:
+    async def _recover(self, error: DlmsMqttError, *, lists: bool = False) -> None:
+        """A new association. ``lists``: one of them may be what drove the meter away, so the next time singly."""
         try:
             await self._client.recover(error)
-        except DlmsMqttError as lost:
-            raise Gone(lost) from lost
+        except TransportError as lost:  # how the meter was lost tells more than that it is not back
+            if lists:
+                self._memory.max_list = 1
+            raise Gone(error) from lost
+        except DlmsMqttError as refused:
+            raise Gone(refused) from refused
