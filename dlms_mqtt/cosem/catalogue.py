@@ -147,7 +147,15 @@ _ROWS: tuple[tuple[str, int], ...] = (
 )
 _TABLE = PatternTable(_ROWS)
 
+# Where makers differ: counters and constants that are Data in one meter and Register in another.
+_VARYING = PatternTable([(pattern, True) for pattern in ("1.*.0.3-5.*.*", "1.*.0.8-9.*.*", "0.*.96.2,6,8,240.*.*")])
+
 DEFAULT_ATTRIBUTE = 2
+
+
+def varies(obis: bytes) -> bool:
+    """Does the class differ from maker to maker, so that the meter's own list should be asked?"""
+    return _VARYING.find(obis) is not None
 
 
 def default_class(obis: bytes) -> int | None:

@@ -23,7 +23,6 @@ import aiomqtt
 import pytest
 
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.meters import poller as bridge_meter
 from dlms_mqtt.bridge.meters import status as meter_status
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.reading import latest_values as bridge_values
@@ -240,7 +239,7 @@ class Cell:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge_values, "SHORTEST", LIFETIME)
     monkeypatch.setattr(meter_status, "_FAILING_FOR", 1.0)
-    monkeypatch.setattr(bridge_meter, "_RETRY", (0.2,))
+    monkeypatch.setattr(meter_status, "_RETRY", (0.2,))
     monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.1)
 
 

@@ -9,7 +9,7 @@ from datetime import tzinfo
 
 from dlms_mqtt.bridge.config import sections
 from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
-from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.catalogue import default_class, varies
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
 from dlms_mqtt.errors import ConfigError
@@ -74,7 +74,13 @@ WELL_KNOWN: tuple[ObjectInfo, ...] = (
 
 def needs_object_list(meter: sections.Meter) -> bool:
     """Can the plan be made without asking the meter what it has?"""
-    return meter.read.set != "none" or any(_class_of(said, {}) is None for said in meter.read.also)
+    return meter.read.set != "none" or any(_is_open(said) for said in meter.read.also)
+
+
+def _is_open(said: sections.Item) -> bool:
+    """Is its class not sure without the meter's list?"""
+    guessed = said.class_ is None and said.obis is not None and varies(said.obis)
+    return guessed or _class_of(said, {}) is None
 
 
 def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
