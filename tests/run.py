@@ -99,8 +99,9 @@ def check_packages(failed: dict[str, str], environment: Path) -> None:
     if _create(tools, sys.executable) and not _install(tools, *PUBLISHING):
         say("not all tools for publishing could be installed")
     os.environ["PATH"] = f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    command = [str(environment / "bin/python"), "-m", "pytest", "tests/packaging", "-m", "packages", "-n", "0"]
-    step(failed, "packages", [*command, "--durations=8"])
+    command = [str(environment / "bin/python"), "-m", "pytest", "tests/packaging", "-m", "packages"]
+    # Image and Debian package, the two long ones, side by side.
+    step(failed, "packages", [*command, "-n", "2", "--dist", "loadfile", "--durations=8"])
 
 
 def step(failed: dict[str, str], name: str, command: Sequence[str], accepted: Sequence[int] = (0,)) -> None:

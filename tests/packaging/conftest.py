@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -84,14 +85,20 @@ def debian_archive() -> Path:
         if line.startswith("VERSION_CODENAME=")
     ]
     archive = CACHE / f"debian-{suite}.tar"
-    if not archive.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        fresh = archive.with_suffix(".new.tar")
-        include = "--include=ca-certificates,python3,python3-venv"
-        slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-        run("mmdebstrap", "--quiet", "--variant=minbase", include, *slim, suite, fresh)
-        fresh.rename(archive)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".debian.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run side by side: one makes it, the other waits
+        if not archive.exists():
+            make_debian(suite, archive)
     return archive
+
+
+def make_debian(suite: str, archive: Path) -> None:
+    fresh = archive.with_suffix(".new.tar")
+    include = "--include=ca-certificates,python3,python3-venv"
+    slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
+    run("mmdebstrap", "--quiet", "--variant=minbase", include, *slim, suite, fresh)
+    fresh.rename(archive)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def debs(debian: Path, wheels: Path) -> tuple[str, str]:
     (init.parent / "cli/bridge/alive.py").unlink()
     for compiled in (*init.parent.glob("__pycache__/__init__.*"), *init.parent.glob("cli/bridge/__pycache__/alive.*")):
         compiled.unlink()
-    inside(debian, "dpkg-deb", "--root-owner-group", "--build", "/later", "/later.deb")
+    inside(debian, "dpkg-deb", "--root-owner-group", "-Znone", "--build", "/later", "/later.deb")
     return this, "/later.deb"
 
 
