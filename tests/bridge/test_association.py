@@ -227,17 +227,22 @@ async def test_trying_settings_out_is_not_locked_by_silence_but_by_one_refusal(c
         await session.run(Priority.COMMAND, nothing, keep=False)
 
 
-async def test_a_dump_uses_only_secrets_that_have_worked(clock, store):
-    meter = Meter([ACCEPTED])
-    session = session_for(meter, settings_for("low"), store, clock)
+@pytest.mark.parametrize("let_in", [True, False])
+async def test_a_dump_with_a_secret_that_has_not_worked_counts_before_it_is_sent(clock, store, let_in):
+    session = session_for(Meter([ACCEPTED]), settings_for("low"), store, clock)
+    refusals = []
 
     async def dump(_settings):
+        refusals.append(session_for(Meter([]), settings_for("low"), store, clock).lockout.refusals)  # as after a kill
         return "dumped"
 
-    with pytest.raises(RequestError, match="not worked yet"):
-        await session.alone(dump)
-    await session.run(Priority.POLL, nothing, keep=False)
-    assert await session.alone(dump) == "dumped"
+    assert await session.alone(dump, lambda _: let_in) == "dumped"
+    assert refusals == [1]
+    if let_in:
+        assert await session.alone(dump, lambda _: True) == "dumped"
+    else:
+        with pytest.raises(RequestError, match="not sent again"):
+            await session.alone(dump, lambda _: True)
 
 
 @pytest.mark.expect_log("m: ")

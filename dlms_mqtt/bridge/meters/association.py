@@ -203,7 +203,9 @@ class Session:
 
     def judge(self, error: DlmsMqttError) -> None:
         """Count a refused password or key that has worked before, whoever sent it for this meter."""
-        if about_secrets(error) and not isinstance(error, SecurityError):  # which may come of a damaged answer
+        if (
+            self.proved and about_secrets(error) and not isinstance(error, SecurityError)
+        ):  # which may come of a damaged answer
             self._keep_lockout(self.lockout.refused(self._clock.time(), self._attempts))
 
     @property
@@ -242,14 +244,19 @@ class Session:
         if len(known) != len(self.scalers):
             self.scalers = {attribute.obis: scaler for attribute, scaler in known.items() if scaler is not None}
 
-    async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]]) -> T:
-        """The line without any association of ours, for something that opens its own."""
+    async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]], worked: Callable[[T], bool]) -> T:
+        """The line without any association of ours, for something that opens its own; ``worked``: was it let in?"""
         self._check()
-        if self.lockout.refusals or not self.proved:
+        if self.lockout.refusals:
             raise RequestError("locked-out", "The password or key has not worked yet; it is not sent again now")
         async with self.line.turn(self.meter, Priority.PROFILE, self.close):
             await self.close()
-            return await work(self.settings)
+            self._before = None
+            self._count_first()
+            result = await work(self.settings)
+            if self._before is not None and worked(result):
+                self._keep_lockout(self.lockout.succeeded(self._access))
+            return result
 
     async def pause(self, seconds: float) -> None:
         """Free the line for another program."""

@@ -234,7 +234,7 @@ class MeterRequests:
                 failed=self._meter.session.judge,
             )
 
-        return await self._meter.session.alone(work)
+        return await self._meter.session.alone(work, lambda capture: "error" not in capture["facts"])
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
