@@ -71,7 +71,7 @@ async def test_an_edge_that_comes_near_while_the_line_is_busy(clock, store):
     async with rig.run():
         await asyncio.sleep(61)
         rig.simulated.jump(100)
-        busy = asyncio.create_task(rig.task.session.alone(lambda _settings: asyncio.sleep(9 * 60)))
+        busy = asyncio.create_task(rig.task.session.alone(lambda _settings: asyncio.sleep(9 * 60), lambda _: True))
         await asyncio.sleep(1)
         rig.task.status.clock_drift = 100.0
         await asyncio.gather(rig.task.clock.care(), busy)
