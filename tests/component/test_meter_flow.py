@@ -19,6 +19,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.dlms_mqtt import meter_flow
 from custom_components.dlms_mqtt.const import DOMAIN
 from custom_components.dlms_mqtt.errors import LINE_FAULTS
 from custom_components.dlms_mqtt.meter_flow import MeterFlow
@@ -423,8 +424,18 @@ async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, e
 
 async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House", "server": 17})
-    hass.loop.call_later(0.02, add_mqtt_device, hass, "house-2")  # discovery comes a little later
-    with patch.object(bridge, "publish_discovery", return_value=Message("x", "")):
+    find = meter_flow.find_device
+
+    def find_a_little_later(hass: HomeAssistant, meter: str) -> object:
+        """Discovery comes while the flow waits for it."""
+        if (device := find(hass, meter)) is None:
+            hass.loop.call_soon(add_mqtt_device, hass, meter)
+        return device
+
+    with (
+        patch.object(bridge, "publish_discovery", return_value=Message("x", "")),
+        patch.object(meter_flow, "find_device", find_a_little_later),
+    ):
         result = await go(hass, result, {"items": ALL})
     assert result["description"] == "device"
     assert set(bridge.stored) == {"house", "house-2"}
