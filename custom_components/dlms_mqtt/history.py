@@ -38,7 +38,7 @@ from .history_plan import (
 )
 from .problems import Problem
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pragma: no cover
     from .coordinator import BridgeCoordinator
     from .recorder_rows import Statistic
 
