@@ -68,7 +68,7 @@ def ours() -> Works:
     from dlms_mqtt.cosem.object_list import decode_object_list
     from dlms_mqtt.meter.push.layouts import push_values
     from dlms_mqtt.protocol.apdu import decode_apdu, strip_llc
-    from dlms_mqtt.protocol.axdr.data import decode, decode_rows
+    from dlms_mqtt.protocol.axdr.data import decode_rows
     from dlms_mqtt.protocol.framing.hdlc.frame import FrameParser
     from dlms_mqtt.protocol.framing.link import Statistics
     from dlms_mqtt.protocol.security import PeerCounters
@@ -81,15 +81,15 @@ def ours() -> Works:
         parser.feed(frame)
         return decode_apdu(strip_llc(parser.next().information)).value.value
 
-    def body() -> Any:
+    def message() -> Any:
         cipher.peer_counters = PeerCounters()
-        return decode_apdu(cipher.open(ciphered).plaintext).data
+        return decode_apdu(cipher.open(ciphered).plaintext)
 
     return [
         answer,
         lambda: decode_rows(buffer, times=[0]).rows,
-        lambda: decode(body())[0].value[1].value,
-        lambda: push_values(body())[0].data.value,
+        lambda: message().value.value[1].value,
+        lambda: push_values(message())[0].data.value,
         lambda: decode_object_list(view),
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, RemoteProtocolError, SecurityError
-from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
+from dlms_mqtt.protocol.apdu import Part, decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest
@@ -142,14 +142,14 @@ class PushOpener:
         self._plain = tuple(source.name for source in sources if source.keys is None)
         self._ciphers = [(source, cipher) for source in sources if (cipher := source.cipher())]
 
-    def open(self, octets: bytes, origin: str, message: Message) -> Push | None:
+    def open(self, part: Part, origin: str, message: Message) -> Push | None:
         """The push in an APDU; None where it is a message of another kind. SecurityError, DecodeError."""
         names: tuple[str, ...]
-        if octets[0] in _CIPHERED:
-            names, opened, found = self._open(octets)
+        if part.octets[0] in _CIPHERED:
+            names, opened, found = self._open(part.octets)
         else:
-            names, opened = self._plain, Unprotected(octets, None, None, Security.NONE, None, b"")
-            found = decode_apdu(octets)
+            names, opened = self._plain, Unprotected(part.octets, None, None, Security.NONE, None, b"")
+            found = part.decoded()
         if not isinstance(found, _KINDS):
             log.debug("%s: a %s, which is no push", origin, found.NAME)
             return None
@@ -236,9 +236,9 @@ class PushReader:
 
     def _message(self, message: Message) -> list[Push | Refused]:
         found: list[Push | Refused] = []
-        for octets in split_apdus(message.apdu):
+        for part in split_apdus(message.apdu):
             try:
-                push = self._opener.open(octets, self.origin, message)
+                push = self._opener.open(part, self.origin, message)
             except DlmsMqttError as error:
                 found.append(Refused(self.origin, error))
             else:

@@ -316,12 +316,13 @@ class _Pushes:
         return Push(event.origin, time, readings, title, verified)
 
     def _readings(self, notification: Notification) -> tuple[datetime, list[Reading]]:
-        from dlms_mqtt.meter.push.readings import measured, taken_at
+        from dlms_mqtt.meter.push.readings import PushedValues
 
+        values = PushedValues(notification)
         told = getattr(notification, "time", None) if self._captured else None
         moment = told.to_datetime(self._zone) if isinstance(told, DateTime) else None
-        time = moment or taken_at(notification, datetime.now(UTC), zone=self._zone)
-        return time, [reading(row, time, self._zone) for row in measured(notification)]
+        time = moment or values.taken_at(datetime.now(UTC), self._zone)
+        return time, [reading(row, time, self._zone) for row in values.measured()]
 
 
 def _now() -> float:

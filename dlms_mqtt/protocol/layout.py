@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -98,21 +99,38 @@ class Apdu:
 
 
 class LazyValue:
-    """For messages that end in one value: it stays raw in ``data`` until somebody asks for it."""
+    """For messages that end in one value: it stays raw in ``data`` until somebody asks, and is then decoded once."""
 
-    __slots__ = ()
+    __slots__ = ("_decoded",)
     data: Any
+    _decoded: tuple[Data, int]
+
+    def _whole(self) -> tuple[Data, int]:
+        """The value and where it ends; DecodeError."""
+        try:
+            return self._decoded
+        except AttributeError:
+            found = decode_data(self.data or b"")
+            object.__setattr__(self, "_decoded", found)
+            return found
 
     @property
     def value(self) -> Data:
-        """The value, decoded anew at each call; DecodeError."""
-        return decode_data(self.data or b"")[0]
+        """The value; DecodeError."""
+        return self._whole()[0]
 
     @property
     def trailing(self) -> bytes:
         """What the peer put after the value (some meters do), or b""."""
         raw: bytes = self.data or b""
-        return raw[decode_data(raw)[1] :] if raw else b""
+        return raw[self._whole()[1] :] if raw else b""
+
+    def trimmed(self) -> Self:
+        """The same message without ``trailing``; DecodeError."""
+        whole = self._whole()
+        made = replace(self, data=self.data[: whole[1]])  # type: ignore[type-var]
+        object.__setattr__(made, "_decoded", whole)
+        return made
 
 
 def _encode_flag(value: bool) -> bytes:

@@ -43,7 +43,7 @@ class Receiver(PushReceiver):
         super().__init__(SimpleNamespace(id="m", config=Meter(), store=store, session=session))
         self.taken = 0
 
-    def take(self, notification):
+    def _publish(self, values):
         self.taken += 1
 
 

@@ -31,7 +31,7 @@ from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.path_faults import changed_echo, path_fault
-from dlms_mqtt.meter.push.readings import identity, push_readings
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import read
 from dlms_mqtt.protocol.acse.messages import Aarq, ApplicationContext
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal
@@ -74,9 +74,10 @@ def pushes(data: bytes) -> None:
     events = [event for piece in in_pieces(data) for event in readers.feed("line", piece, float(next(clock)))]
     for event in [*events, *readers.feed("line", b"", 1e6, whole=True), *readers.tick(2e6)]:
         if isinstance(event, Push):
-            identity(event.notification, event.system_title)
             push_json(event)
-            push_readings(event.notification, NOW)
+            values = PushedValues(event.notification)
+            values.identity(event.system_title)
+            values.readings(NOW)
 
 
 def shown(data: bytes) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.meter.push.current_transformers import behind_transformers
-from dlms_mqtt.meter.push.readings import push_readings
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -30,7 +30,7 @@ BODY = bytes.fromhex(
 def test_a_published_push():
     """The simple meters of the same list have the currents ten times as large."""
     apdu = DataNotification(1, None, BODY)
-    found = {row.key: row.value for row in push_readings(apdu, datetime(2022, 2, 1, tzinfo=UTC))}
+    found = {row.key: row.value for row in PushedValues(apdu).readings(datetime(2022, 2, 1, tzinfo=UTC))}
     assert [found[f"current_l{phase}"] for phase in (1, 2, 3)] == [
         Decimal(text) for text in ("90.999", "93.955", "92.645")
     ]

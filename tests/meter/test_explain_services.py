@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.meter.explain.explain import Explainer, explain
+from dlms_mqtt.protocol.apdu import Part
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessOutcome, AccessRequest, AccessResponse, AccessSpecification
 from dlms_mqtt.protocol.apdu.action import ActionRequestFirstPblock, ActionRequestPblock, ActionResponsePblock
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -43,7 +44,7 @@ OTHER_NAMES = {"last_block": "last", "return_error": "error"}
 def parts(*messages: Apdu) -> list[dict[str, Any]]:
     """A dialogue through one explainer."""
     explainer = Explainer()
-    shown = [explainer.apdu(message.encode()) for message in messages]
+    shown = [explainer.apdu(Part(message.encode())) for message in messages]
     json.dumps(shown)
     return shown
 
@@ -168,11 +169,11 @@ def test_blocks_that_are_missing_or_come_twice_are_not_joined(numbers: tuple[int
 
 def test_a_joined_value_that_is_damaged_leaves_its_block() -> None:
     explainer = Explainer()
-    part = explainer.apdu(GetResponseBlock(0xC1, True, 1, None, encode(TEXT)[:-1]).encode())
+    part = explainer.apdu(Part(GetResponseBlock(0xC1, True, 1, None, encode(TEXT)[:-1]).encode()))
     assert part["apdu"]["name"] == "get-response-with-datablock"
     assert "tree" not in part
     assert [error["code"] for error in explainer.errors] == ["decode"]
-    refused = explainer.apdu(GetResponseBlock(0xC1, True, 1, 14, b"").encode())
+    refused = explainer.apdu(Part(GetResponseBlock(0xC1, True, 1, 14, b"").encode()))
     assert refused["apdu"]["error"] == "data-block-unavailable"
 
 

@@ -10,6 +10,7 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.meter.push.layouts import PushValue, plain_tree, push_values
 from dlms_mqtt.meter.push.vendor_lists import listed_scaler, unnamed
+from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 
@@ -32,8 +33,12 @@ def structure(*items: Data) -> Data:
 UNIT = structure(Data(DataType.INTEGER, -3), Data(DataType.ENUM, 30))
 
 
+def notification(body: bytes) -> DataNotification:
+    return DataNotification(0, None, body)
+
+
 def values(*items: Data) -> list[PushValue]:
-    return push_values(encode(structure(*items)))
+    return push_values(notification(encode(structure(*items))))
 
 
 def test_flat_with_and_without_units() -> None:
@@ -85,7 +90,7 @@ def test_a_list_of_no_known_length(count: int) -> None:
 
 
 def test_single_values_have_no_layout() -> None:
-    assert push_values(encode(u32(1))) == []
+    assert push_values(notification(encode(u32(1)))) == []
     assert values() == []
 
 
@@ -128,13 +133,13 @@ def test_cut_off() -> None:
     whole = encode(structure(code(ENERGY), u32(5)))
     for length in range(len(whole)):
         with pytest.raises(DecodeError):
-            push_values(whole[:length])
-        assert plain_tree(whole[:length]) is None
+            push_values(notification(whole[:length]))
+        assert plain_tree(notification(whole[:length])) is None
 
 
 @given(st.binary(max_size=200))
 def test_any_octets(data: bytes) -> None:
     try:
-        push_values(data)
+        push_values(notification(data))
     except DecodeError:
-        assert plain_tree(data) is None
+        assert plain_tree(notification(data)) is None

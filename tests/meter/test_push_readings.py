@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dlms_mqtt.client.push import Notification, Push, PushReader
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.meter.push.readings import identity, measured, push_readings, taken_at
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -49,7 +49,7 @@ def notification_of(item: Entry) -> Notification:
 
 
 def by_key(notification: Notification, **options: object) -> dict[str, Reading]:
-    readings = push_readings(notification, NOW, **options)  # type: ignore[arg-type]
+    readings = PushedValues(notification).readings(NOW, **options)  # type: ignore[arg-type]
     assert len({reading.key for reading in readings}) == len(readings)
     return {reading.key: reading for reading in readings}
 
@@ -61,7 +61,7 @@ def data_notification(body: str, time: bytes | None = None) -> DataNotification:
 @pytest.mark.parametrize("item", READABLE, ids=entry_id)
 def test_every_push(item: Entry) -> None:
     """Each value with code and scaler (of the message or a list) comes out scaled, in the unit of its quantity."""
-    readings = push_readings(notification_of(item), NOW)
+    readings = PushedValues(notification_of(item)).readings(NOW)
     by_obis = {(str(reading.obis), reading.attribute): reading for reading in readings}
     for value in item["expected"].get("values") or ():
         if "obis" not in value or value["type"] in ("array", "structure") or value.get("attribute") == 1:
@@ -217,24 +217,24 @@ def test_a_register_without_unit_needs_a_scaler_too() -> None:
 def test_times(late: int, zone: ZoneInfo | None, expected: int) -> None:
     clock = DateTime.from_datetime(NOW - timedelta(seconds=late), deviation=False)
     told = data_notification("0202090601000107 00ff0600000001".replace(" ", ""), clock.raw)
-    assert taken_at(told, NOW, zone=zone) == NOW - timedelta(seconds=expected)
+    assert PushedValues(told).taken_at(NOW, zone=zone) == NOW - timedelta(seconds=expected)
     inside = data_notification(
         "0204 0906 0000010000ff 090c".replace(" ", "") + clock.raw.hex() + "09060100010700ff0600000001"
     )
-    assert taken_at(inside, NOW, zone=zone) == NOW - timedelta(seconds=expected)
-    assert {reading.time for reading in push_readings(inside, NOW, zone=zone)} == {NOW - timedelta(seconds=expected)}
+    assert PushedValues(inside).taken_at(NOW, zone=zone) == NOW - timedelta(seconds=expected)
+    assert {reading.time for reading in PushedValues(inside).readings(NOW, zone)} == {NOW - timedelta(seconds=expected)}
 
 
 def test_a_deviation_needs_no_zone() -> None:
     clock = DateTime.from_datetime((NOW - timedelta(seconds=5)).astimezone(ZoneInfo("Europe/Vienna")))
     told = data_notification("0600000001", clock.raw)
-    assert taken_at(told, NOW) == NOW - timedelta(seconds=5)
-    assert taken_at(told, NOW, sense=1) == NOW
+    assert PushedValues(told).taken_at(NOW) == NOW - timedelta(seconds=5)
+    assert PushedValues(told).taken_at(NOW, sense=1) == NOW
 
 
 def test_without_a_time() -> None:
-    assert taken_at(data_notification("0600000001"), NOW) == NOW
-    assert push_readings(data_notification("0600000001"), NOW) == []
+    assert PushedValues(data_notification("0600000001")).taken_at(NOW) == NOW
+    assert PushedValues(data_notification("0600000001")).readings(NOW) == []
 
 
 # -- other kinds -------------------------------------------------------------------------------------------------------
@@ -251,24 +251,24 @@ def test_information_report() -> None:
         None, (VariableName(0x1008), VariableName(0x2000)), (Data(DataType.UNSIGNED, 12), Data(DataType.UNSIGNED, 1))
     )
     names = {0x1008: AttributeDescriptor(3, IMPORT, 2)}
-    (reading,) = push_readings(report, NOW, short_names=names, scalers={IMPORT: ScalerUnit(3, 30)})
+    (reading,) = PushedValues(report, names).readings(NOW, scalers={IMPORT: ScalerUnit(3, 30)})
     assert (reading.key, reading.value) == ("energy_import", Decimal(12))
-    assert push_readings(report, NOW) == []
+    assert PushedValues(report).readings(NOW) == []
 
 
 def test_a_broken_body() -> None:
     with pytest.raises(DecodeError):
-        push_readings(data_notification("02050906"), NOW)
+        PushedValues(data_notification("02050906"))
 
 
 def test_an_attribute_that_comes_twice() -> None:
     body = "0204 0906 0100010700ff 0600000001 0906 0100010700ff 0600000002".replace(" ", "")
-    assert [row.data.value for row in measured(data_notification(body))] == [1]
+    assert [row.data.value for row in PushedValues(data_notification(body)).measured()] == [1]
 
 
 def test_two_channels_of_one_quantity_keep_their_keys_apart() -> None:
     body = "0204 0906 0100010700ff 0600000001 0906 0101010700ff 0600000002".replace(" ", "")
-    assert {reading.key: reading.raw for reading in push_readings(data_notification(body), NOW)} == {
+    assert {reading.key: reading.raw for reading in PushedValues(data_notification(body)).readings(NOW)} == {
         "power_import": 1,
         "ch1_power_import": 2,
     }
@@ -290,7 +290,7 @@ def test_two_channels_of_one_quantity_keep_their_keys_apart() -> None:
     ],
 )
 def test_identity(file: str, name: str, devices: tuple[str, ...]) -> None:
-    found = identity(notification_of(entry(file, name)), b"title")
+    found = PushedValues(notification_of(entry(file, name))).identity(b"title")
     assert found.system_title == b"title"
     assert all(found.is_device(device) for device in devices)
     assert not found.is_device("")
@@ -298,10 +298,10 @@ def test_identity(file: str, name: str, devices: tuple[str, ...]) -> None:
 
 
 def test_identity_of_a_telegram() -> None:
-    found = identity(Telegram.decode(LUXEMBOURG))
+    found = PushedValues(Telegram.decode(LUXEMBOURG)).identity()
     assert found.logical_device_name == "SAG1030700012701"
     assert not found.is_device("FLO182370120350")  # the gas meter on its channel is another one
-    assert identity(Telegram.decode(FLUVIUS)).is_device("1SAG3101021605")
+    assert PushedValues(Telegram.decode(FLUVIUS)).identity().is_device("1SAG3101021605")
 
 
 def test_units_are_the_blue_books() -> None:
@@ -310,9 +310,9 @@ def test_units_are_the_blue_books() -> None:
 
 @given(st.binary(min_size=1, max_size=120), st.one_of(st.none(), st.binary(min_size=12, max_size=12)))
 def test_any_body(body: bytes, time: bytes | None) -> None:
-    notification = DataNotification(1, time, body)
-    for function in (lambda: push_readings(notification, NOW, zone=UTC), lambda: identity(notification)):
-        try:
-            function()
-        except DecodeError:
-            continue
+    try:
+        values = PushedValues(DataNotification(1, time, body))
+    except DecodeError:
+        return
+    values.readings(NOW, UTC)
+    values.identity()

@@ -12,15 +12,15 @@ from dlms_mqtt.bridge.config.sections import Push as PushConfig
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
-from dlms_mqtt.client.push import Push, PushReader, Refused
+from dlms_mqtt.client.push import Notification, Push, PushReader, Refused
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import PEER_COUNTERS
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, ResponseTimeout, StoreError
-from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
+from dlms_mqtt.meter.catalogue.lookup import unique
 from dlms_mqtt.meter.catalogue.quantity import Quantity
-from dlms_mqtt.meter.push.readings import identity, measured, taken_at
+from dlms_mqtt.meter.push.readings import PushedValues, catalogued
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.obis import Obis
@@ -131,28 +131,41 @@ class PushReceiver:
                 refused.append(event)
                 if isinstance(event.error, FramingError):
                     self.meter.failed(event.error)
-            elif self._is_ours(event):
-                self._keep_ahead()
-                self.take(event.notification)
+            elif self._may_be_ours(event):
+                self._take_push(event)
         return refused
 
-    def _is_ours(self, push: Push) -> bool:
+    def _may_be_ours(self, push: Push) -> bool:
         match = self._config.match
         if match.system_title and push.system_title.hex() != match.system_title.lower():
             return False
-        if match.host and push.origin.rpartition(":")[0].strip("[]") != match.host:
-            return False
-        return not match.device or _says_device(push, match.device)
+        return not match.host or push.origin.rpartition(":")[0].strip("[]") == match.host
+
+    def _take_push(self, push: Push) -> None:
+        """Its values are worked out once: they say whose it is, and go to the topics."""
+        values, device = self._understood(push.notification), self._config.match.device
+        if device and not (values and values.identity(push.system_title).is_device(device)):
+            return
+        self._keep_ahead()
+        if values:
+            self._publish(values)
 
     def take(self, notification: Any) -> None:
-        """A notification of this meter, however it came."""
-        meter, now = self.meter, self.meter.now()
+        """A notification that came within the meter's own association."""
+        if values := self._understood(notification):
+            self._publish(values)
+
+    def _understood(self, notification: Notification) -> PushedValues | None:
         try:
-            rows = measured(notification, scalers={**self._scalers, **meter.session.scalers})
-            moment = Moment(taken_at(notification, now, zone=meter.zone, sense=meter.sense), meter.zone, meter.sense)
+            return PushedValues(notification)
         except DecodeError as error:
-            _LOG.info("%s: a push could not be understood: %s", meter.id, error.message)
-            return
+            _LOG.info("%s: a push could not be understood: %s", self.meter.id, error.message)
+            return None
+
+    def _publish(self, values: PushedValues) -> None:
+        meter, notification = self.meter, values.notification
+        rows = values.measured({**self._scalers, **meter.session.scalers})
+        moment = Moment(values.taken_at(meter.now(), meter.zone, meter.sense), meter.zone, meter.sense)
         meter.take_pushed(list(zip(self._items(rows), rows, strict=True)), moment)
         if isinstance(notification, EventNotification):
             meter.output.event("notification", moment.time, {"obis": str(notification.attribute.obis)})
@@ -161,7 +174,7 @@ class PushReceiver:
 
     def _items(self, rows: list[Measured]) -> list[PlanItem]:
         """The plan's items where it has them, so that pushes and polls end in the same entities."""
-        found = {(item.obis, item.attribute): item.quantity for item in unique(map(_catalogued, rows))}
+        found = {(item.obis, item.attribute): item.quantity for item in unique(map(catalogued, rows))}
         planned = self.meter.plan.by_key if self.meter.plan else {}
         items = [self._item(row.attribute, found[row.attribute.obis, row.attribute.attribute]) for row in rows]
         return [planned.get(item.key, item) for item in items]
@@ -169,18 +182,6 @@ class PushReceiver:
     def _item(self, attribute: AttributeDescriptor, found: Quantity) -> PlanItem:
         said = self._said.get((attribute.obis, attribute.attribute))
         return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
-
-
-def _says_device(push: Push, device: str) -> bool:
-    try:
-        return identity(push.notification, push.system_title).is_device(device)
-    except DecodeError:
-        return False
-
-
-def _catalogued(row: Measured) -> Item:
-    class_id, obis, number = row.attribute
-    return Item(class_id, obis, number, quantity(obis, class_id or None, number))
 
 
 class PushHub:

@@ -21,8 +21,9 @@ from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.json_text import number_text
-from dlms_mqtt.meter.push.readings import push_readings
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading
+from dlms_mqtt.protocol.apdu import Part
 from dlms_mqtt.transport import Transport, make_transport, transport_for
 from dlms_mqtt.transport.listen import listen
 
@@ -145,10 +146,11 @@ class Printer:
 
     def _shown(self, push: Push) -> bool:
         try:
-            document, readings = push_json(push), push_readings(push.notification, datetime.now(UTC), zone=self._zone)
+            document, values = push_json(push), PushedValues(push.notification)
         except DecodeError as error:
             _refused(Refused(push.origin, error))
             return False
+        readings = values.readings(datetime.now(UTC), self._zone)
         if self._json:
             document["readings"] = [_reading_json(reading, self._zone) for reading in readings]
             print_json(document, indent=None)
@@ -169,7 +171,7 @@ def _refused(event: Refused) -> None:
 
 def push_json(push: Push) -> dict[str, Any]:
     """A message in the shape of ``decode --json``, with its ``origin``. DecodeError."""
-    explained = Explainer().apdu(push.opened.plaintext)
+    explained = Explainer().apdu(Part(push.opened.plaintext, push.notification))
     opened = push.opened
     document: dict[str, Any] = {
         "origin": push.origin,

@@ -18,7 +18,7 @@ from dlms_mqtt.meter.explain.json_shapes import apdu_json
 from dlms_mqtt.meter.explain.services import Dialogue, whole_value
 from dlms_mqtt.meter.explain.telegram import telegram_json
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
-from dlms_mqtt.protocol.apdu import decode_apdu, split_apdus
+from dlms_mqtt.protocol.apdu import Part, decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, read_frame
@@ -112,9 +112,9 @@ class Explainer:
         """Each APDU of a message; the frames are named with the first. What cannot be read is no message."""
         frames = [frame_json(frame) for frame in message.frames]
         parts: list[dict[str, Any]] = []
-        for octets in split_apdus(message.apdu):
+        for part in split_apdus(message.apdu):
             try:
-                parts.append({"framing": message.framing, "frames": []} | self.apdu(octets))
+                parts.append({"framing": message.framing, "frames": []} | self.apdu(part))
             except DlmsMqttError as error:
                 self._error(error)
         if not parts:
@@ -135,11 +135,11 @@ class Explainer:
         )
         self.errors.append({"code": code, "message": error.message, "hint": error.hint})
 
-    def apdu(self, octets: bytes) -> dict[str, Any]:
+    def apdu(self, part: Part) -> dict[str, Any]:
         """One APDU; DecodeError."""
-        message = decode_apdu(octets)
+        message = part.decoded()
         if isinstance(message, _CIPHERED):
-            return self._ciphered(octets, message)
+            return self._ciphered(part.octets, message)
         return self._plain(message)
 
     # -- ciphering ----------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class Explainer:
         if not octets or (octets[0] not in PLAIN_TAGS and not getattr(message, "trailing", b"")):
             return {}
         try:
-            part = self.apdu(octets)
+            part = self.apdu(Part(octets))
         except DlmsMqttError:
             return {}
         if part["apdu"].get("dedicated_key"):

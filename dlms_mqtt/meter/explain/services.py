@@ -133,7 +133,7 @@ def _got_list(dialogue: Dialogue, message: GetResponseWithList) -> Contents:
 
 
 def _pushed(_dialogue: Dialogue, message: DataNotification) -> Contents:
-    return Contents([value_json(value) for value in push_values(message.data)], plain_tree(message.data))
+    return Contents([value_json(value) for value in push_values(message)], plain_tree(message))
 
 
 def _reported(_dialogue: Dialogue, message: EventNotification | SetRequestNormal) -> Contents:
@@ -220,10 +220,11 @@ _CONTENTS: dict[type, Callable[[Dialogue, Any], Contents | None]] = {
 
 def whole_value(data: bytes) -> Contents | None:
     """Octets that are exactly one encoded value (a profile buffer, a list without its message); None: they are not."""
-    value = plain_tree(data) if len(data) > 1 else None
+    message = DataNotification(0, None, data)
+    value = plain_tree(message) if len(data) > 1 else None
     if value is None:
         return None
     try:
-        return Contents([value_json(found) for found in push_values(data)], value)
+        return Contents([value_json(found) for found in push_values(message)], value)
     except DlmsMqttError:
         return Contents((), value)

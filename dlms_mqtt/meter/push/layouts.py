@@ -17,7 +17,8 @@ from typing import NamedTuple
 from dlms_mqtt.cosem.structures import ScalerUnit, signed_scaler
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.meter.push.vendor_lists import POSITIONAL
-from dlms_mqtt.protocol.axdr.data import Data, DataType, decode, decode_whole
+from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.obis import Obis
 
 _CONTAINERS = (DataType.ARRAY, DataType.STRUCTURE)
@@ -38,12 +39,12 @@ class PushValue(NamedTuple):
     from_list: str | None = None
 
 
-def push_values(body: bytes) -> list[PushValue]:
-    """The values of a notification's body, in order; [] where it is a single value. DecodeError."""
-    untagged = _untagged(body)
+def push_values(message: DataNotification) -> list[PushValue]:
+    """The values of a notification, in order; [] where it is a single value. DecodeError."""
+    untagged = _untagged(message.data)
     if untagged is not None:
         return untagged
-    data, _ = decode(body)
+    data = message.value
     if data.type not in _CONTAINERS:
         return []
     items: tuple[Data, ...] = data.value
@@ -168,9 +169,9 @@ def _untagged(body: bytes) -> list[PushValue] | None:
     return values if at == len(body) else None
 
 
-def plain_tree(body: bytes) -> Data | None:
+def plain_tree(message: DataNotification) -> Data | None:
     """The body as one value, None where it is not plain A-XDR."""
     try:
-        return None if _untagged(body) is not None else decode_whole(body)
+        return None if message.trailing or _untagged(message.data) is not None else message.value
     except DecodeError:
         return None

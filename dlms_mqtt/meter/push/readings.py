@@ -77,40 +77,89 @@ class _Value(NamedTuple):
     time: DateTime | None = None
 
 
-def push_readings(
-    notification: Notification,
-    arrival: datetime,
-    *,
-    zone: tzinfo | None = None,
-    sense: int = -1,
-    scalers: Scalers | None = None,
-    short_names: ShortNames | None = None,
-) -> list[Reading]:
-    """The readings of a push that came at ``arrival`` (aware). DecodeError.
+class PushedValues:
+    """What one notification says: its values are worked out once, when it is made. DecodeError.
 
-    ``scalers``: scaler and unit by attribute or OBIS, configured or remembered; ``short_names``: what the variables of
-    an InformationReport are; ``zone``, ``sense``: of the meter's clock, see ``DateTime.to_datetime``.
+    ``short_names``: what the variables of an InformationReport are.
     """
-    rows = measured(notification, scalers=scalers, short_names=short_names)
-    time = taken_at(notification, arrival, zone=zone, sense=sense)
-    quantities = {(item.obis, item.attribute): item.quantity for item in unique(map(_item, rows))}
-    readings = [
-        make_reading(
-            quantities[row.attribute.obis, row.attribute.attribute],
-            row.data,
-            time,
-            obis=row.attribute.obis,
-            class_id=row.attribute.class_id or None,
-            attribute=row.attribute.attribute,
-            scaler_unit=row.scaler_unit,
-            zone=zone,
-            sense=sense,
-        )
-        for row in rows
-    ]
-    if isinstance(notification, Telegram):
-        return readings  # its numbers are written as they are meant
-    return [judged(reading, row.attribute) for reading, row in zip(readings, rows, strict=True)]
+
+    def __init__(self, notification: Notification, short_names: ShortNames | None = None) -> None:
+        self.notification = notification
+        self._values = _values(notification, short_names or {})
+
+    def measured(self, scalers: Scalers | None = None) -> list[Measured]:
+        """The values as a poll would have read them: attribute, data, scaler and unit.
+
+        Without values that have no code, lists and logical names; each attribute once. ``scalers``: scaler and unit by
+        attribute or OBIS, configured or remembered.
+        """
+        name = _list_name(self._values)
+        rows: dict[AttributeDescriptor, Measured] = {}
+        for attribute, value in _attributes(self._values):
+            known = (
+                _sensible(value.scaler_unit)
+                or listed_scaler(name, attribute.obis, value.data.value)
+                or _known(attribute, scalers or {})
+            )
+            rows.setdefault(attribute, Measured(attribute, value.data, known))
+        return behind_transformers(name, list(rows.values()))
+
+    def taken_at(self, arrival: datetime, zone: tzinfo | None = None, sense: int = -1) -> datetime:
+        """When they were taken: what the push says, unless its clock is far off or without a zone.
+
+        ``arrival``: when it came (aware); ``zone``, ``sense``: of the meter's clock, see ``DateTime.to_datetime``.
+        """
+        told = self._told_time()
+        moment = told.to_datetime(zone, sense) if told else None
+        if moment is None or moment.tzinfo is None or abs(moment - arrival) > BELIEVED:
+            return arrival
+        return min(moment, arrival)  # nothing is from the future
+
+    def readings(
+        self, arrival: datetime, zone: tzinfo | None = None, sense: int = -1, scalers: Scalers | None = None
+    ) -> list[Reading]:
+        """The values in the units that are published; see ``measured`` and ``taken_at``."""
+        rows, time = self.measured(scalers), self.taken_at(arrival, zone, sense)
+        quantities = {(item.obis, item.attribute): item.quantity for item in unique(map(catalogued, rows))}
+        readings = [
+            make_reading(
+                quantities[row.attribute.obis, row.attribute.attribute],
+                row.data,
+                time,
+                obis=row.attribute.obis,
+                class_id=row.attribute.class_id or None,
+                attribute=row.attribute.attribute,
+                scaler_unit=row.scaler_unit,
+                zone=zone,
+                sense=sense,
+            )
+            for row in rows
+        ]
+        if isinstance(self.notification, Telegram):
+            return readings  # its numbers are written as they are meant
+        return [judged(reading, row.attribute) for reading, row in zip(readings, rows, strict=True)]
+
+    def identity(self, system_title: bytes = b"") -> Identity:
+        """Which meter it is from."""
+        found: dict[str, str] = {}
+        names: list[str] = []
+        for value, _ in self._values:
+            kind = _IDENTITIES.find(value.obis) if value.obis else None
+            text = text_of(value.data)
+            if not text or (kind is None and not _may_be_number(value)):
+                continue
+            names.append(text.strip())
+            found.setdefault(kind or "", text.strip())
+        found.pop("", None)
+        return Identity(system_title, **found, names=frozenset(names))
+
+    def _told_time(self) -> DateTime | None:
+        """Of the notification itself, else of the clock among its values."""
+        told = getattr(self.notification, "time", None)
+        if told is not None:
+            return told  # type: ignore[no-any-return]
+        clocks = (value.data for value, _ in self._values if value.obis and _CLOCK.find(value.obis))
+        return next(filter(None, map(date_time_of, clocks)), None)
 
 
 def judged(reading: Reading, attribute: AttributeDescriptor) -> Reading:
@@ -121,57 +170,14 @@ def judged(reading: Reading, attribute: AttributeDescriptor) -> Reading:
     return replace(reading, quality=Quality.UNSCALED)
 
 
-def _item(row: Measured) -> Item:
+def catalogued(row: Measured) -> Item:
+    """What the catalogue knows about it."""
     class_id, obis, number = row.attribute
     return Item(class_id, obis, number, quantity(obis, class_id or None, number))
 
 
-def measured(
-    notification: Notification, *, scalers: Scalers | None = None, short_names: ShortNames | None = None
-) -> list[Measured]:
-    """The values of a push as a poll would have read them: attribute, data, scaler and unit. DecodeError.
-
-    Without values that have no code, lists and logical names; each attribute once.
-    """
-    values = _values(notification, short_names or {})
-    name = _list_name(values)
-    rows: dict[AttributeDescriptor, Measured] = {}
-    for attribute, value in _attributes(values):
-        known = (
-            _sensible(value.scaler_unit)
-            or listed_scaler(name, attribute.obis, value.data.value)
-            or _known(attribute, scalers or {})
-        )
-        rows.setdefault(attribute, Measured(attribute, value.data, known))
-    return behind_transformers(name, list(rows.values()))
-
-
 def _sensible(scaler_unit: ScalerUnit | None) -> ScalerUnit | None:
     return scaler_unit if scaler_unit and scaler_unit.is_sensible else None
-
-
-def taken_at(notification: Notification, arrival: datetime, *, zone: tzinfo | None = None, sense: int = -1) -> datetime:
-    """When the values were taken: what the push says, unless its clock is far off or without a zone. DecodeError."""
-    told = _told_time(notification)
-    moment = told.to_datetime(zone, sense) if told else None
-    if moment is None or moment.tzinfo is None or abs(moment - arrival) > BELIEVED:
-        return arrival
-    return min(moment, arrival)  # nothing is from the future
-
-
-def identity(notification: Notification, system_title: bytes = b"") -> Identity:
-    """Which meter it is from. DecodeError."""
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for value, _ in _values(notification, {}):
-        kind = _IDENTITIES.find(value.obis) if value.obis else None
-        text = text_of(value.data)
-        if not text or (kind is None and not _may_be_number(value)):
-            continue
-        names.append(text.strip())
-        found.setdefault(kind or "", text.strip())
-    found.pop("", None)
-    return Identity(system_title, **found, names=frozenset(names))
 
 
 def _may_be_number(value: PushValue) -> bool:
@@ -188,7 +194,7 @@ def _values(notification: Notification, short_names: ShortNames) -> list[_Value]
     if isinstance(notification, Telegram):
         return [_Value(*found) for found in telegram_values(notification)]
     if isinstance(notification, DataNotification):
-        return [_Value(value) for value in _with_places(push_values(notification.data))]
+        return [_Value(value) for value in _with_places(push_values(notification))]
     if isinstance(notification, EventNotification):
         return [_labelled(notification.attribute, notification.value)]
     return list(_reported(notification, short_names))
@@ -245,14 +251,3 @@ def _list_name(values: list[_Value]) -> str:
         if value.place == 0 or (value.obis and _LIST_NAME.find(value.obis)):
             return text_of(value.data) or ""
     return ""
-
-
-def _told_time(notification: Notification) -> DateTime | None:
-    """Of the notification itself, else of the clock among its values."""
-    told = None
-    if isinstance(notification, DataNotification | EventNotification):
-        told = notification.time
-    if told is not None:
-        return told
-    clocks = (value.data for value, _ in _values(notification, {}) if value.obis and _CLOCK.find(value.obis))
-    return next(filter(None, map(date_time_of, clocks)), None)

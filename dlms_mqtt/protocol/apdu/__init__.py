@@ -10,6 +10,7 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.acse import messages as acse
@@ -73,22 +74,47 @@ def strip_llc(data: bytes) -> bytes:
     return data[3:] if data[:3] in _LLC else data
 
 
-def split_apdus(data: bytes) -> list[bytes]:
+class Part(NamedTuple):
+    """One of the APDUs that share a buffer; ``message`` None: it cannot be read, or has not been yet."""
+
+    octets: bytes
+    message: Apdu | None = None
+
+    def decoded(self) -> Apdu:
+        """The message; DecodeError."""
+        return self.message or decode_apdu(self.octets)
+
+
+def split_apdus(data: bytes) -> list[Part]:
     """The APDUs that share a buffer (several pushes in one HDLC frame), each by its own length and without LLC octets.
 
-    Octets that begin no APDU stay with the one before them, so that nothing is lost; never raises.
+    Octets that begin no APDU stay with the one before them, so that nothing is lost; never raises. What had to be
+    decoded to find an end comes along, so that nobody decodes it again.
     """
-    parts: list[bytes] = []
+    parts: list[Part] = []
     offset = 0
     while offset < len(data):
         start = offset + 3 if data[offset : offset + 3] in _LLC else offset
-        try:
-            end = decode_prefix(data, start)[1] if len(parts) < _MOST_APDUS else start
-        except DecodeError:
-            end = start
+        message, end = _first(data, start) if len(parts) < _MOST_APDUS else (None, start)
         if end == start and parts:
-            parts[-1] += data[offset:]
+            parts[-1] = parts[-1]._replace(octets=parts[-1].octets + data[offset:])
             break
+        if parts:
+            parts[-1] = Part(parts[-1].octets, _without_next(parts[-1].message))
         offset = end if end > start else len(data)
-        parts.append(data[start:offset])
+        parts.append(Part(data[start:offset], message))
     return parts
+
+
+def _first(data: bytes, start: int) -> tuple[Apdu | None, int]:
+    try:
+        return decode_prefix(data, start)
+    except DecodeError:
+        return None, start
+
+
+def _without_next(message: Apdu | None) -> Apdu | None:
+    """A message that took the octets of its successor for its own end; None: it must be read anew."""
+    if not getattr(message, "trailing", b""):
+        return message
+    return message.trimmed() if isinstance(message, LazyValue) else None

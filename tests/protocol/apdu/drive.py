@@ -28,7 +28,9 @@ def drive(data: bytes) -> Apdu:
         with pytest.raises(DecodeError):
             decode_prefix(data[:length])
     assert decode_prefix(b"\xaa" + data + b"\xff\xff", 1)[1] == len(data) + 1
-    assert split_apdus(data + data) == [data, data]
+    parts = split_apdus(data + data)
+    assert [part.octets for part in parts] == [data, data]
+    assert [part.decoded() for part in parts] == [message, message]
     return message
 
 
