@@ -42,7 +42,7 @@ def _short_waits() -> Iterator[None]:
     with (
         patch("homeassistant.components.mqtt.client.INITIAL_SUBSCRIBE_COOLDOWN", 0.0),
         patch("homeassistant.components.mqtt.client.SUBSCRIBE_COOLDOWN", 0.0),
-        patch(f"{module}.config_flow.DISCOVERY_WAIT", 1.0),
+        patch(f"{module}.config_flow.DISCOVERY_WAIT", 5.0),
         patch(f"{module}.config_flow.SETTLE", 0.05),
         patch(f"{module}.config_flow.PING_TIMEOUT", 0.3),
         patch(f"{module}.api.REPLY_GRACE", 0.2),

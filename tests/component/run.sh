@@ -34,7 +34,7 @@ unit() { # NAME TIERS EXTRA, then pytest's arguments
     shift 3
     ran=1
     say "Home Assistant $("$python" -c 'import homeassistant.const as c; print(c.__version__)')"
-    (cd "$HERE" && "$python" -m pytest -c pytest.ini --rootdir . --show-capture=no --cov=custom_components.dlms_mqtt \
+    (cd "$HERE" && "$python" -m pytest -c pytest.ini --rootdir . -n 2 --show-capture=no --cov=custom_components.dlms_mqtt \
         --cov-branch --cov-fail-under="${COVERAGE:-100}" --cov-report=term-missing:skip-covered "$@") || failed=1
     if "$python" -c 'import mypy, probatio' 2>/dev/null; then
         (cd "$ROOT" && "$python" -m mypy --config-file "$HERE/mypy.ini" --cache-dir "$CACHE/mypy-component") || failed=1
