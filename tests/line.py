@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from serial import rfc2217
 
-from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
+from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer, Wait
 from dlms_mqtt.transport.base import SerialFormat, Transport
 from dlms_mqtt.transport.memory import LineCount, MemoryTransport
 
@@ -211,6 +211,8 @@ async def carry_out(end: Transport, action: Action) -> None:
     if isinstance(action, Send):
         end.write(action.data)
         await end.drain()
+    elif isinstance(action, Wait):
+        await asyncio.sleep(action.seconds)
     elif isinstance(action, SetSpeed):
         await end.configure(baud=action.baud, data_bits=action.data_bits, parity=action.parity)
 

@@ -41,7 +41,7 @@ SHELVES = {
         "connection",
     ),
     "transport": ("base clock holder network ports", "listen memory serial_wire tcp udp", "serial", "registry"),
-    "cosem": ("access pattern rows structures", "catalogue classes object_list", "reference"),
+    "cosem": ("access pattern rows structures", "catalogue classes data_lines object_list", "reference"),
     "client": (
         "option_values quality refusals state",
         "settings",

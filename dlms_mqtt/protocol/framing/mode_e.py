@@ -1,7 +1,7 @@
-"""The sign-on of optical ports, from the request at 300 baud to HDLC at full speed (IEC 62056-21 mode E), both sides.
+"""The sign-on of optical ports (IEC 62056-21), from the request at 300 baud to HDLC or clear text at full speed.
 
-Nothing here waits or touches a port: the machine says what to do next, and is told what came. The reader's loop is
-``while True: action = sign_on.next_action()``, carry it out, and after Listen call ``receive`` or ``timeout``.
+Both sides. Nothing here waits or touches a port: the machine says what to do next, and is told what came. The reader's
+loop is ``while True: action = sign_on.next_action()``, carry it out, and after Listen call ``receive`` or ``timeout``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from dlms_mqtt.protocol.framing.sign_on import (
     BAUD_RATES,
     BREAK,
     HDLC_PROTOCOL,
+    NORMAL_PROTOCOL,
+    PROGRAMMING_MODE,
+    READOUT_MODE,
     Identification,
     OptionSelect,
     baud_character,
@@ -68,14 +71,16 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The port is ready for HDLC. ``identification`` None (meter side): not known there.
+    """The port is ready for what was wanted. ``identification`` None (meter side): not known there.
 
-    ``notes``: what was odd on the way: noise-before-identification, unconfirmed, confirmation-cut.
+    ``notes``: what was odd on the way: noise-before-identification, unconfirmed, confirmation-cut. ``rest``: octets
+    behind the identification, which may be the beginning of the data.
     """
 
     identification: Identification | None
     baud: int
     notes: frozenset[str] = field(default=frozenset(), compare=False)
+    rest: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,21 @@ class Failed:
 Action = Send | SetSpeed | Wait | Discard | Listen | Done | Failed
 
 
+class Goal(Enum):
+    """What a reader signs on for."""
+
+    HDLC = "mode E"
+    READOUT = "the data block of modes A, B and C"
+    PROGRAMMING = "single registers in programming mode (mode C)"
+
+
 @dataclass(frozen=True, slots=True)
 class SignOnSettings:
     """How to sign on; times in seconds.
 
     ``opening_delay``: after the port was opened, for heads that take their power from it. ``switch_delay``: between the
     acknowledgement and the new speed. ``settle_delay``: after it. ``software_parity``: the port can do 8N1 only.
+    ``goal``: what follows the sign-on.
     """
 
     address: str = ""
@@ -110,6 +124,7 @@ class SignOnSettings:
     retry_delay: float = 1.5
     software_parity: bool = False
     echo: bool = True
+    goal: Goal = Goal.HDLC
 
 
 class Phase(Enum):
@@ -165,8 +180,10 @@ class SignOn:
         return Send(octets)
 
     def _port(self) -> SetSpeed:
-        form = (8, "none") if self.settings.software_parity else (7, "even")
-        return SetSpeed(self.settings.initial_baud, *form)
+        return self._clear_text(self.settings.initial_baud)
+
+    def _clear_text(self, baud: int) -> SetSpeed:
+        return SetSpeed(baud, 8, "none") if self.settings.software_parity else SetSpeed(baud, 7, "even")
 
     def _begin(self) -> None:
         wake_up = (Send(self.settings.wake_up), Wait(self.settings.retry_delay)) if self.settings.wake_up else ()
@@ -193,7 +210,27 @@ class SignOn:
             self._notes.add("noise-before-identification")
         self._received = self._received[end:]
         self._parity = self._parity or self.identification.parity_seen
-        self._acknowledge(self.identification)
+        self._identified(self.identification)
+
+    def _identified(self, identification: Identification) -> None:
+        if self.settings.goal is Goal.HDLC:
+            self._acknowledge(identification)
+        else:
+            self._await_clear_text(identification)
+
+    def _await_clear_text(self, identification: Identification) -> None:
+        """In mode C we choose speed and mode; in mode B the meter changes its speed, in mode A nothing does."""
+        self._phase = Phase.OVER
+        baud = identification.readout_rate or self.settings.initial_baud
+        select: tuple[Action, ...] = ()
+        if identification.mode == "C":
+            mode = READOUT_MODE if self.settings.goal is Goal.READOUT else PROGRAMMING_MODE
+            character = baud_character(identification.baud_character, self.settings.max_baud)
+            baud = BAUD_RATES[character]
+            choice = OptionSelect(NORMAL_PROTOCOL, character, mode)
+            select = (Wait(identification.reaction_time), self._line(choice.encode()))
+        done = Done(identification, baud, frozenset(self._notes), rest=self._received)
+        self._do(*select, self._clear_text(baud), done)
 
     def _acknowledge(self, identification: Identification) -> None:
         self._phase = Phase.CONFIRMING
@@ -235,8 +272,8 @@ class SignOn:
         # What came without its line end may still be one, for meters that leave it out.
         found = find_identification(self._received + b"\r\n")
         if found:
-            self.identification = found[0]
-            self._acknowledge(found[0])
+            self.identification, self._received = found[0], b""
+            self._identified(found[0])
         elif strip_parity(self._received).strip(b"\0"):
             self._try_again("garbled", "something answers the sign-on, but not with an identification")
         else:
@@ -267,7 +304,8 @@ _ON_TIMEOUT = {
 class SignOnServer:
     """The meter's side: ``receive`` gives the actions that answer; Done means that HDLC follows.
 
-    ``confirm``: whether the acknowledgement is sent back; ``readout``: lines of the clear-text readout.
+    ``confirm``: whether the acknowledgement is sent back; ``readout``: lines of the clear-text readout; ``hdlc``: it
+    knows mode E, else it reads out in its place.
     """
 
     identification: Identification
@@ -276,6 +314,7 @@ class SignOnServer:
     confirm: bool = True
     software_parity: bool = False
     initial_baud: int = 300
+    hdlc: bool = True
     _received: bytes = field(default=b"", repr=False)
 
     def reset(self) -> None:
@@ -292,20 +331,31 @@ class SignOnServer:
         request = find_request(self._received)
         if request:
             self._received = self._received[request[1] :]
-            return [self._line(self.identification.encode())] if request[0] in ("", self.address) else []
+            return self._introduced() if request[0] in ("", self.address) else []
         choice = find_option_select(self._received)
         if choice:
             self.reset()
             return self._follow(choice[0])
         return []
 
+    def _introduced(self) -> list[Action]:
+        """The identification; in modes A and B the readout follows by itself."""
+        line = self._line(self.identification.encode())
+        if self.identification.mode == "C":
+            return [line]
+        return [line, *self._read_out(self.identification.readout_rate or self.initial_baud)]
+
+    def _read_out(self, baud: int) -> list[Action]:
+        pause = Wait(self.identification.reaction_time)
+        return [self._speed(baud), pause, self._line(encode_readout(self.readout)), self.start()]
+
     def _follow(self, choice: OptionSelect) -> list[Action]:
         baud = BAUD_RATES.get(choice.baud_character, self.initial_baud)
-        if choice.mode_e:
+        if choice.mode_e and self.hdlc:
             confirmation = [self._line(choice.encode())] if self.confirm else []
             return [*confirmation, SetSpeed(baud, 8, "none"), Done(None, baud)]
-        if choice.mode == "0":
-            return [self._speed(baud), self._line(encode_readout(self.readout)), self.start()]
+        if choice.mode == READOUT_MODE or choice.mode_e:
+            return self._read_out(baud)
         return [self._line(BREAK)]
 
     def _speed(self, baud: int) -> SetSpeed:

@@ -12,6 +12,7 @@ ACK = b"\x06"
 SOH, STX, ETX = b"\x01", b"\x02", b"\x03"
 LINE_END = b"\r\n"
 HDLC_PROTOCOL = "2"  # protocol control and mode control character of mode E
+NORMAL_PROTOCOL, READOUT_MODE, PROGRAMMING_MODE = "0", "0", "1"
 
 # 0 to 6 are the standard's; 7 to 9 are reserved there and used like this by meters.
 BAUD_RATES = {
@@ -26,6 +27,8 @@ BAUD_RATES = {
     "8": 57600,
     "9": 115200,
 }
+# Mode B has letters in the place of the digits of modes C and E, and changes the speed without being told to.
+_MODE_B_RATES = {"A": 600, "B": 1200, "C": 2400, "D": 4800, "E": 9600, "F": 19200}
 _MODE_E_ESCAPE = "2"
 _SLOW, _FAST = 0.2, 0.02  # least reaction time in seconds; a lower-case third letter announces the short one
 _MAX_ADDRESS = 32
@@ -53,6 +56,16 @@ class Identification:
     def baud_rate(self) -> int | None:
         """The speed it proposes; None: the character means none (other protocol modes)."""
         return BAUD_RATES.get(self.baud_character)
+
+    @property
+    def mode(self) -> str:
+        """A, B or C: how the speed of a readout is agreed on (not at all, by the meter alone, by both)."""
+        return "C" if self.baud_character in BAUD_RATES else "B" if self.baud_character in _MODE_B_RATES else "A"
+
+    @property
+    def readout_rate(self) -> int | None:
+        """The speed to which a meter of mode B goes by itself; None in the other modes."""
+        return _MODE_B_RATES.get(self.baud_character)
 
     @property
     def reaction_time(self) -> float:

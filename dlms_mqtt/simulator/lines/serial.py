@@ -5,35 +5,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.errors import ResponseTimeout, TransportError
-from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
-from dlms_mqtt.protocol.framing.sign_on import Identification
-from dlms_mqtt.simulator.lines.virtual_ports import PtyLine, Rfc2217Line
+from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer, Wait
+from dlms_mqtt.protocol.framing.sign_on import Identification, begins_readout
+from dlms_mqtt.simulator.lines.readout import readout_of
+from dlms_mqtt.simulator.lines.virtual_ports import BridgedLine, PtyLine, Rfc2217Line
 from dlms_mqtt.simulator.server.faults import Faults, Piece, rubbish
 from dlms_mqtt.simulator.server.links import make_link
 from dlms_mqtt.simulator.server.meter import Meter
 from dlms_mqtt.simulator.server.session import Dropped, MeterServer
-from dlms_mqtt.transport.base import Transport
+from dlms_mqtt.transport.base import SerialFormat, Transport
 
 log = logging.getLogger("dlms_mqtt.simulator")
 
 _IDENTIFICATION = Identification("DMQ", "5", ("2",), "SIM1.4")
+#: Of a meter that knows clear text only.
+CLEAR_TEXT = Identification("DMQ", "5", (), "SIM1.4")
 
 
 @dataclass(frozen=True, slots=True)
 class SignOnOptions:
-    """How the meter signs on before HDLC. ``inactivity``: seconds of silence after which it wants a new sign-on."""
+    """How the meter signs on. ``readout``: lines of its data block; None: its registers as they are.
+
+    ``hdlc``: it speaks HDLC after a sign-on, else clear text only. ``inactivity``: seconds of silence after which it
+    wants a new sign-on.
+    """
 
     identification: Identification = _IDENTIFICATION
     address: str = ""
     confirm: bool = True
-    readout: bytes = b"0.0.0(12345678)\r\n1.8.0(014864.1*kWh)\r\n"
+    readout: bytes | None = None
     inactivity: float = 10.0
+    hdlc: bool = True
+
+
+#: A meter that is read in clear text.
+READOUT_ONLY = SignOnOptions(identification=CLEAR_TEXT, hdlc=False)
 
 
 async def serve_transport(
@@ -70,11 +82,9 @@ async def serve_transport(
 
 async def serve_signed_on(session: MeterServer, transport: Transport, options: SignOnOptions) -> None:
     """One sign-on and the HDLC link after it, until the link ends or falls silent."""
-    server = SignOnServer(
-        options.identification, address=options.address, confirm=options.confirm, readout=options.readout
-    )
+    server = SignOnServer(options.identification, address=options.address, confirm=options.confirm, hdlc=options.hdlc)
     await _carry_out(session, transport, server.start())
-    while not await _signed_on(session, transport, server):
+    while not await _signed_on(session, transport, server, options.readout):
         pass
     heard = False
     try:
@@ -86,9 +96,10 @@ async def serve_signed_on(session: MeterServer, transport: Transport, options: S
     await transport.drain()
 
 
-async def _signed_on(session: MeterServer, transport: Transport, server: SignOnServer) -> bool:
+async def _signed_on(session: MeterServer, transport: Transport, server: SignOnServer, readout: bytes | None) -> bool:
     data = await transport.read(None)
     _reflect(session, transport, data)
+    server.readout = readout_of(session.meter) if readout is None else readout
     for action in server.receive(data):
         if isinstance(action, Done):
             return True
@@ -99,6 +110,11 @@ async def _signed_on(session: MeterServer, transport: Transport, server: SignOnS
 async def _carry_out(session: MeterServer, transport: Transport, action: Action) -> None:
     if isinstance(action, SetSpeed):
         await transport.configure(baud=action.baud, data_bits=action.data_bits, parity=action.parity)
+    elif isinstance(action, Wait):
+        await asyncio.sleep(action.seconds)
+    elif isinstance(action, Send) and begins_readout(action.data):
+        await _answer(transport, session.faults.shape(action.data))
+        await transport.drain()
     elif isinstance(action, Send):
         noise = session.faults.strike("noise-before-identification") if action.data[:1] == b"/" else None
         silent = session.faults.get("silence") is not None
@@ -166,11 +182,35 @@ async def serve_rfc2217(
     meter: Meter, host: str = "127.0.0.1", port: int = 0, framing: str = "hdlc", *, paced: bool = True, **options: Any
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve a serial port over RFC 2217; yields its address. OSError."""
-    tasks: set[asyncio.Task[None]] = set()
-    lines: list[Rfc2217Line] = []
+    async with _served(lambda: Rfc2217Line(paced=paced), meter, host, port, framing, options) as address:
+        yield address
 
-    def connected() -> Rfc2217Line:
-        line = Rfc2217Line(paced=paced)
+
+@asynccontextmanager
+async def serve_bridged(
+    meter: Meter,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    framing: str = "hdlc",
+    *,
+    kept: SerialFormat = BridgedLine.KEPT,
+    paced: bool = True,
+    **options: Any,
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve a serial port as a converter to plain TCP does, which keeps its speed; yields its address. OSError."""
+    async with _served(lambda: BridgedLine(kept=kept, paced=paced), meter, host, port, framing, options) as address:
+        yield address
+
+
+@asynccontextmanager
+async def _served(
+    make: Callable[[], BridgedLine], meter: Meter, host: str, port: int, framing: str, options: dict[str, Any]
+) -> AsyncIterator[tuple[str, int]]:
+    tasks: set[asyncio.Task[None]] = set()
+    lines: list[BridgedLine] = []
+
+    def connected() -> BridgedLine:
+        line = make()
         lines.append(line)
         task = asyncio.get_running_loop().create_task(serve_transport(meter, line, framing, **options))
         tasks.add(task)

@@ -1,6 +1,6 @@
-"""The meter's end of serial lines that exist in software only: a pseudo-terminal, and a port served over RFC 2217.
+"""The meter's end of serial lines that exist in software only: a pseudo-terminal, ports served over RFC 2217 or TCP.
 
-Both know the speed (over RFC 2217 the parity too) that the client has set: where it differs from the meter's, what
+All know the speed (over RFC 2217 the parity too) that the client has set: where it differs from the meter's, what
 passes is rubbish, as on a wire.
 """
 
@@ -125,26 +125,23 @@ class PtyLine(MeterLine):
                 os.write(self._master, data)
 
 
-class Rfc2217Line(MeterLine, asyncio.Protocol):
-    """One client of a serial port that is served over the network; made by ``serve.serve_rfc2217``."""
+class BridgedLine(MeterLine, asyncio.Protocol):
+    """One client of a converter to plain TCP, which keeps its speed and parity (``kept``) for ever."""
 
-    def __init__(self, *, paced: bool = True) -> None:
-        super().__init__("rfc2217", paced=paced)
-        self._port = ComPort()
+    KEPT = SerialFormat(300, 7, "even")
+
+    def __init__(self, *, kept: SerialFormat = KEPT, paced: bool = True) -> None:
+        super().__init__("converter", paced=paced)
+        self._kept = kept
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._port.greeting)
 
     def data_received(self, data: bytes) -> None:
-        """Commands are answered, the rest is the line's."""
-        plain, answer = self._port.receive(data)
-        if answer and self._transport is not None:
-            self._transport.write(answer)
-        if plain:
-            self.heard(plain)
+        """Everything is the line's."""
+        self.heard(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
@@ -160,9 +157,39 @@ class Rfc2217Line(MeterLine, asyncio.Protocol):
 
     @property
     def client_format(self) -> SerialFormat:
+        """The converter's own."""
+        return self._kept
+
+    def _put(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+class Rfc2217Line(BridgedLine):
+    """One client of a serial port that is served over RFC 2217, who sets its speed."""
+
+    def __init__(self, *, paced: bool = True) -> None:
+        super().__init__(paced=paced)
+        self.name = "rfc2217"
+        self._port = ComPort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        super().connection_made(transport)
+        transport.write(self._port.greeting)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """Commands are answered, the rest is the line's."""
+        plain, answer = self._port.receive(data)
+        if answer and self._transport is not None:
+            self._transport.write(answer)
+        if plain:
+            self.heard(plain)
+
+    @property
+    def client_format(self) -> SerialFormat:
         """As the client has set it."""
         return self._port.format
 
     def _put(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(self._port.escape(data))
+        super()._put(self._port.escape(data))

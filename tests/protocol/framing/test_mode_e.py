@@ -213,6 +213,7 @@ def test_meter_sends_a_readout() -> None:
     lines = b"1.8.0(1)\r\n"
     assert server(readout=lines).receive(b"\x06050\r\n") == [
         SetSpeed(9600, 7, "even"),
+        Wait(0.2),
         Send(encode_readout(lines)),
         SetSpeed(300, 7, "even"),
     ]
