@@ -119,13 +119,13 @@ async def test_a_day_of_reading(clock, store):
     async with Rig(clock, store, config).run() as rig:
         await asyncio.sleep(24 * 3600)
     counts = Counter(reading["key"] for reading in rig.readings)
-    assert counts == {"energy_import": 96, "power": 288, "energy_export": 2} or counts == {
+    assert counts == {"energy_import": 96, "power": 288, "energy_export": 3} or counts == {
         "energy_import": 97,
         "power": 289,
-        "energy_export": 2,
+        "energy_export": 3,
     }
     times = [datetime.fromisoformat(reading["time"]) for reading in rig.readings if reading["key"] == "energy_export"]
-    assert [moment.strftime("%H:%M") for moment in times] in (["00:05", "12:00"], ["12:00", "00:05"])
+    assert [moment.strftime("%H:%M") for moment in times[1:]] in (["00:05", "12:00"], ["12:00", "00:05"])
     energy = [reading["value"] for reading in rig.readings if reading["key"] == "energy_import"]
     assert energy == sorted(energy) and energy[-1] > energy[0]
     assert rig.task.status.reasons == {}
@@ -295,3 +295,49 @@ async def test_a_bridge_killed_in_its_first_minute_still_knows_the_counters(cloc
     other.output.publish([(item, replace(reading, value=Decimal(1)), life)])
     assert "energy_import" not in other.output.last
     await other.stack.aclose()
+
+
+DAILY = {"read": {"set": "none", "also": [{"obis": "1.0.1.8.0.255", "class": 3, "at": ["00:05"]}]}}
+
+
+async def test_what_is_read_at_a_time_of_day_stands_over_a_restart(clock, store):
+    """Read once at the first start; after that the value of before keeps its own time until 00:05."""
+    clock.step(datetime(2026, 6, 1, 12, tzinfo=VIENNA).timestamp() - clock.time())
+    first = Rig(clock, store, DAILY)
+    async with first.run():
+        await asyncio.sleep(60)
+        assert len(first.readings) == 1
+        await asyncio.sleep(13 * 3600)
+        assert len(first.readings) == 2 and first.readings[1]["time"].startswith("2026-06-02T00:05")
+        value = first.publisher.retained["value/energy_import"]
+    second = Rig(clock, store, DAILY)
+    async with second.run():
+        await asyncio.sleep(3600)
+        assert second.readings == [], "it is no new reading"
+        state = json.loads(second.publisher.retained["state"])
+        assert state["_time"]["energy_import"].startswith("2026-06-02T00:05")
+        assert second.publisher.retained["value/energy_import"] == value
+        assert second.publisher.retained["availability"] == "online"
+        await asyncio.sleep(24 * 3600)
+        assert [row["time"][:16] for row in second.readings] == ["2026-06-03T00:05"]
+
+
+async def test_what_is_too_old_is_read_at_once(clock, store):
+    clock.step(datetime(2026, 6, 1, 12, tzinfo=VIENNA).timestamp() - clock.time())
+    first = Rig(clock, store, DAILY)
+    async with first.run():
+        await asyncio.sleep(60)
+    await asyncio.sleep(30 * 3600)
+    second = Rig(clock, store, DAILY)
+    async with second.run():
+        await asyncio.sleep(60)
+        assert len(second.readings) == 1
+
+
+@pytest.mark.parametrize("saved", [[], 5, {"energy_import": 5}, {"energy_import": ["x", True, "kWh", "y", "good"]}])
+async def test_a_damaged_memory_of_times_of_day_is_none(clock, store, saved):
+    store.set("at", "h", saved)
+    rig = Rig(clock, store, DAILY)
+    async with rig.run():
+        await asyncio.sleep(60)
+        assert len(rig.readings) == 1

@@ -22,7 +22,7 @@ from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list
-from dlms_mqtt.bridge.reading.schedule import Every, Timetable, phase
+from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.client.services.memory import Measured
@@ -168,7 +168,12 @@ class MeterTask:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
         self.plan = plan
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
-        self._timetable = Timetable(schedules, self._clock.time())
+        self.output.restore(plan.items, self.now())
+        fresh = self.output.fresh_rows
+        missing = {index for index, item in enumerate(plan.items) if item.key not in fresh}
+        if fresh and all(isinstance(item.schedule, At) for item in plan.items):
+            self.output.set_online(True)  # it is not asked before its time, and nothing speaks against it
+        self._timetable = Timetable(schedules, self._clock.time(), at_once=missing)
         self._start = self._clock.monotonic() - phase(self.id, schedules.values())
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:

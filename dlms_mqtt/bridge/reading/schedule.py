@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Generic, TypeVar
@@ -62,16 +62,16 @@ def phase(meter: str, schedules: Iterable[Schedule]) -> float:
 class Timetable(Generic[T]):
     """Which of many items are due. An item that comes late runs once, not as often as it was missed.
 
-    ``elapsed`` is the monotonic time since the start, ``wall`` the Unix time at that moment.
+    ``elapsed`` is the monotonic time since the start, ``wall`` the Unix time at that moment. Items of times of day
+    wait for these, but those of ``at_once``.
     """
 
-    def __init__(self, schedules: Mapping[T, Schedule], wall: float) -> None:
+    def __init__(self, schedules: Mapping[T, Schedule], wall: float, at_once: Container[T] = ()) -> None:
         self._schedules = schedules
-        self._next = {item: self._first(schedule, wall) for item, schedule in schedules.items()}
-
-    @staticmethod
-    def _first(schedule: Schedule, wall: float) -> float:
-        return schedule.next_moment(wall) if isinstance(schedule, At) else 0.0
+        self._next = {
+            item: schedule.next_moment(wall) if isinstance(schedule, At) and item not in at_once else 0.0
+            for item, schedule in schedules.items()
+        }
 
     def due(self, elapsed: float, wall: float) -> list[T]:
         """The items due now, in the order of the table; each is put off to its next time."""

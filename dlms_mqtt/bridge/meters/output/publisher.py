@@ -15,6 +15,8 @@ from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.meters.output.announcer import Announcer
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
+from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
+from dlms_mqtt.bridge.meters.output.kept_readings import KeptReadings
 from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
 from dlms_mqtt.bridge.meters.output.known_scalers import KnownScalers
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard
@@ -38,6 +40,7 @@ class MeterOutput:
         self.state = MeterState()
         self._watch = CounterWatch(meter_id, config, context.store, context.clock)
         self.scalers = KnownScalers(meter_id, context.store)
+        self._moments = KeptReadings(meter_id, context.store)
         self._announcer = Announcer(meter_id, config, context, features)
         self._shown: dict[str, tuple[PlanItem, Reading]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
@@ -67,6 +70,16 @@ class MeterOutput:
         self._publish_state()
         self._watch.keep()
         self.scalers.keep()
+        self._moments.keep()
+
+    def restore(self, items: Iterable[PlanItem], now: datetime) -> None:
+        """Show again what was read at its time of day before a restart, until that comes again."""
+        rows = [row for row in self._moments.fresh(items, now) if row[0].key not in self._shown]
+        for item, reading, left in rows:
+            self._shown[item.key] = (self._known(item, reading), reading)
+            self._show(item.key, reading.value, reading.time, left)
+        if rows:
+            self._publish_state()
 
     def _known(self, item: PlanItem, reading: Reading) -> PlanItem:
         """The item with what its unit (and what is on its M-Bus channel) tells of it."""
@@ -77,6 +90,7 @@ class MeterOutput:
         change = self._watch.identify(readings)
         if change:
             self.scalers.forget()
+            self._moments.forget()
             details = {"key": change.key, "old": change.old, "new": change.new}
             self.event("meter_changed", readings[0][1].time, details)
 
@@ -97,6 +111,7 @@ class MeterOutput:
         if reading.value is None or reading.quality in UNUSABLE:
             return
         self._tell_alarms(item, reading)
+        self._moments.take(item, reading)
         self._shown[item.key] = (item, reading)
         self._show(item.key, reading.value, reading.time, lifetime)
         for key, is_set in bits_of(item, reading).items():
@@ -221,7 +236,7 @@ def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:
-        for space in ("discovery", "guard", SCALERS, "lockout", PEER_COUNTERS):
+        for space in ("discovery", "guard", SCALERS, MOMENTS, "lockout", PEER_COUNTERS):
             context.store.forget(space, meter_id)
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)
