@@ -159,6 +159,8 @@ def test_what_the_unit_says():
         assert service[name] == "yes"
     assert service["ProtectSystem"] == "strict" and service["CapabilityBoundingSet"] == ""
     assert service["User"] != "root"
+    assert service["LimitCORE"] == "0", "a dump would hold keys"
+    assert service["MemoryMax"] == "512M"
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
