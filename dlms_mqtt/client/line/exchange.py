@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from dlms_mqtt.client.line.masking import masked
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import AssociationRefused, ConnectionLost, RemoteProtocolError, ResponseTimeout
@@ -58,6 +59,8 @@ _KEPT = 512  # octets of an invalid answer, for a diagnosis
 _REPEATABLE = frozenset({GetRequestNormal, GetRequestNext, GetRequestWithList, ReadRequest, Rlrq})
 # Services without an invoke id: on a link that numbers nothing, a late answer looks like the next one.
 _UNPAIRED = frozenset({ReadRequest, WriteRequest})
+
+_SAID = 4  # hidden questions that are known again when they come back
 
 _LOST = {
     "dm": "the meter has dropped the link (DM)",
@@ -110,6 +113,7 @@ class Exchange:
         self._trace = log.isEnabledFor(logging.DEBUG)
         self.hiding = False  # set by the caller while what is said would give a password away
         self._hide = False  # the same for this question, which the line may reflect: trace lengths only
+        self._said: deque[bytes] = deque(maxlen=_SAID)  # what was hidden, as it went out: it may come back late
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._short = False  # this question has had fewer answers than it was sent
@@ -235,7 +239,11 @@ class Exchange:
     def tell_left_over(self, octets: bytes, what: object) -> None:
         """Octets that belong to nothing: told once for each meter, and each time in the trace."""
         log.debug(
-            "%s: %d octets are left over behind %s: %s", self.transport.name, len(octets), what, octets[:64].hex()
+            "%s: %d octets are left over behind %s: %s",
+            self.transport.name,
+            len(octets),
+            what,
+            self._masked(octets[:64]),
         )
         self._warn(f"{len(octets)} octets are left over behind {what} ({octets[:8].hex()}...): they are not used")
 
@@ -399,6 +407,8 @@ class Exchange:
         while data := self.connection.data_to_send():
             sent = True
             if self._trace:
+                if self._hide:
+                    self._said.append(data)
                 self._show(">", data)
             self._last = data
             self.last_used = self._loop.time()
@@ -409,8 +419,14 @@ class Exchange:
         return sent
 
     def _show(self, direction: str, data: bytes) -> None:
-        shown = f"({len(data)} octets, not shown: a password is among them)" if self._hide else data.hex()
+        if self._hide:
+            shown = f"({len(data)} octets, not shown: a password is among them)"
+        else:
+            shown = self._masked(data)
         log.debug("%s %s %s", self.transport.name, direction, shown)
+
+    def _masked(self, data: bytes) -> str:
+        return masked(data, (*map(bytes, self.settings.secrets), *self._said))
 
     def _warn_dropped(self) -> None:
         protected = self.connection.cipher is not None
