@@ -96,7 +96,7 @@ class Bridge:
             self.topics, self.started, self.broker, self.fleet, self.former.clear(), self._give_way, self._refuse_meter
         )
         self.requests = BridgeRequests(self)
-        self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock)
+        self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
         self._router = Router(self.topics, self.presence, self.commands)
         self._notifier = Notifier(process.environment)
 

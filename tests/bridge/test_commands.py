@@ -9,7 +9,11 @@ from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import MAX_REQUEST
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.requests.dispatcher import REMEMBERED, Commands
+from dlms_mqtt.bridge.requests import repeated_ids
+from dlms_mqtt.bridge.requests.dispatcher import _MOST_REPLIES, Commands
+from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import AccessRefused
 
 TOPICS = Topics("dlms_mqtt", "main")
@@ -18,11 +22,11 @@ TOPICS = Topics("dlms_mqtt", "main")
 class Desk:
     """Commands with handlers that count."""
 
-    def __init__(self, clock):
+    def __init__(self, clock, store=None):
         self.clock = clock
         self.sent: list[tuple[str, dict, bytes | None]] = []
         self.calls: list = []
-        self.commands = Commands(TOPICS, self.find, self.send, clock)
+        self.commands = Commands(TOPICS, self.find, self.send, clock, store or Store(MEMORY))
 
     def send(self, topic, payload, correlation):
         self.sent.append((topic, json.loads(payload), correlation))
@@ -248,3 +252,54 @@ async def test_mqtt_5_response_topic_and_correlation_data(desk):
         ("client/7", b"\x01\x02"),
         ("dlms_mqtt/meter/h/response/read", None),
     ]
+
+
+async def test_an_id_runs_nothing_however_many_came_between(desk):
+    await desk.ask("meter/h/set/tariff", {"id": 7, "value": 1})
+    for number in range(_MOST_REPLIES + 50):
+        await desk.ask("meter/h/request/read", {"id": f"other{number}"})
+    calls = len(desk.calls)
+    await desk.ask("meter/h/set/tariff", {"id": 7, "value": 1})
+    assert len(desk.calls) == calls
+    assert desk.replies[-1]["id"] == 7 and desk.replies[-1]["error"]["code"] == "bad-request"
+    assert "not run again" in desk.replies[-1]["error"]["message"]
+    await desk.ask("meter/other/set/tariff", {"id": 7, "value": 1})
+    assert desk.replies[-1]["status"] == "ok", "another meter's ids are others"
+
+
+async def test_an_id_runs_nothing_after_a_restart(clock, tmp_path):
+    """What changes something is on the disk before it runs: a killed bridge does not run it again."""
+    with Store(tmp_path / "state") as store:
+        first = Desk(clock, store)
+        await first.ask("meter/h/do/slow", {"id": "a"})
+        await first.ask("meter/h/request/read", {"id": "b"})
+        assert list(store.items("requests").values()) == [round(clock.time())], "reading is not written down"
+        second = Desk(clock, store)
+        await second.ask("meter/h/do/slow", {"id": "a"})
+        assert second.calls == [] and second.replies[-1]["error"]["code"] == "bad-request"
+        await first.commands.close()
+        await asyncio.sleep(REMEMBERED)
+        third = Desk(clock, store)
+        await third.ask("meter/h/set/tariff", {"id": "a", "value": 1})
+        await third.ask("meter/h/do/tariff", {"id": "c"})
+        assert len(third.calls) == 2 and len(store.items("requests")) == 2, "what is old is forgotten on the disk too"
+
+
+async def test_more_ids_than_can_be_kept_are_refused(desk, monkeypatch):
+    monkeypatch.setattr(repeated_ids, "_MOST", 3)
+    for number in range(4):
+        await desk.ask("meter/h/request/read", {"id": number})
+    assert [reply["status"] for reply in desk.replies] == ["ok"] * 3 + ["error"]
+    assert desk.replies[-1]["error"]["code"] == "busy"
+    await asyncio.sleep(REMEMBERED + 1)
+    await desk.ask("meter/h/request/read", {"id": 9})
+    assert desk.replies[-1]["status"] == "ok"
+
+
+@pytest.mark.parametrize("fact", ["x", None, [], {"a": 1}])
+async def test_a_damaged_memory_of_ids_is_none(clock, fact):
+    store = Store(MEMORY)
+    store.set("requests", "0011", fact)
+    desk = Desk(clock, store)
+    await desk.ask("meter/h/do/tariff", {"id": "a"})
+    assert desk.replies[-1]["status"] == "ok"

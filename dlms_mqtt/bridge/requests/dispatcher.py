@@ -1,7 +1,7 @@
 """Commands: every message on a command topic gets exactly one reply, whatever it was and however it ends.
 
-An ``id`` repeated within ten minutes gets the first reply again and runs nothing. This file knows no verb: a handler
-per verb comes from outside.
+An ``id`` repeated within ten minutes gets the first reply again (while it is kept) and runs nothing. This file knows no
+verb: a handler per verb comes from outside.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, plain_text
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.requests import bounds
+from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED, RepeatedIds
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-REMEMBERED = 600.0  # s
-_MOST_REMEMBERED = 1000
+_MOST_REPLIES = 1000  # that are kept
 _MOST_RUNNING = 32
 _TIMEOUT = 60.0  # s
 _LONG_TIMEOUT = 3600.0
@@ -74,8 +75,9 @@ class _Running:
 class Commands:
     """Takes messages, finds handlers, sends replies. ``find`` raises RequestError for what does not exist."""
 
-    def __init__(self, topics: Topics, find: Find, send: Send, clock: Clock) -> None:
+    def __init__(self, topics: Topics, find: Find, send: Send, clock: Clock, store: Store) -> None:
         self._topics, self._find, self._send, self._clock = topics, find, send, clock
+        self._ids = RepeatedIds(store, clock)
         self._known: dict[tuple[str, str], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -129,6 +131,8 @@ class Commands:
         known = None if naming else self._known.get(key)
         if known:
             return await asyncio.shield(known.reply)
+        if not naming:
+            self._ids.note(request.address, key[1])
         running = _Running(asyncio.get_running_loop().create_future(), self._clock.monotonic(), asyncio.current_task())
         self._known[key] = running
         reply = replies.failed(RequestError("internal", "The request ended without a reply"))
@@ -168,7 +172,7 @@ class Commands:
     def _forget(self) -> None:
         old = self._clock.monotonic() - REMEMBERED
         for key, running in list(self._known.items()):
-            if running.reply.done() and (running.started < old or len(self._known) > _MOST_REMEMBERED):
+            if running.reply.done() and (running.started < old or len(self._known) > _MOST_REPLIES):
                 del self._known[key]
 
 

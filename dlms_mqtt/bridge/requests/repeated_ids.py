@@ -1,0 +1,82 @@
+"""Ids of requests: one that comes again within ten minutes runs nothing, however many came between and after a restart.
+
+Those of requests that change something are on the disk before they run. So that this holds within bounded memory,
+more ids than can be kept are refused until there is room.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import blake2b
+
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.topics import Address
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
+from dlms_mqtt.transport.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+REMEMBERED = 600.0  # s
+_MOST = 100_000  # ids, about 15 MB
+_SPACE = "requests"  # namespace of the store: hash of topic and id -> Unix time
+#: Requests that only look; everything else changes the meter, the configuration, or what is done.
+_LOOKING = frozenset(
+    {"read", "profile", "objects", "poll", "dump", "cancel", "ping", "presets", "ports", "config", "schema"}
+    | {"meter/validate", "meter/objects", "meter/find"}
+)
+
+
+class RepeatedIds:
+    """``store``: what an earlier run left there counts too."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._times: dict[str, float] = {}  # hash -> monotonic, the oldest first
+        self._on_disk: set[str] = set()
+        self._restore()
+
+    def _restore(self) -> None:
+        now, monotonic = self._clock.time(), self._clock.monotonic()
+        try:
+            kept = self._store.items(_SPACE)
+        except StoreError:
+            return
+        rows = [(now - time, name) for name, time in kept.items() if isinstance(time, int | float)]
+        self._times = {name: monotonic - max(age, 0.0) for age, name in sorted(rows, reverse=True) if age < REMEMBERED}
+        self._on_disk = set(kept)
+
+    def note(self, address: Address, key: str) -> None:
+        """Take note of an id that is about to run; RequestError where it has run, or where no more can be kept."""
+        self._forget()
+        name = blake2b(f"{'/'.join(address)} {key}".encode(errors="surrogatepass"), digest_size=12).hexdigest()
+        if name in self._times:
+            raise RequestError(
+                "bad-request",
+                "This id was used within the last ten minutes; the request is not run again",
+                hint="Its reply is not kept any more. Use another id to ask anew.",
+            )
+        if len(self._times) >= _MOST:
+            raise RequestError("busy", "Too many ids within ten minutes", hint="Wait, or send less often.")
+        self._times[name] = self._clock.monotonic()
+        if address.verb != "request" or address.name not in _LOOKING:
+            self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        try:
+            self._store.set(_SPACE, name, round(self._clock.time()))
+            self._on_disk.add(name)
+        except StoreError as error:
+            _LOG.debug("the id of a request is not kept: %s", error.message)
+
+    def _forget(self) -> None:
+        oldest = self._clock.monotonic() - REMEMBERED
+        for name, time in list(self._times.items())[:64]:
+            if time >= oldest:
+                break
+            del self._times[name]
+        for name in [name for name in self._on_disk if name not in self._times][:64]:
+            self._on_disk.discard(name)
+            try:
+                self._store.forget(_SPACE, name)
+            except StoreError as error:
+                _LOG.debug("the id of a request is not forgotten: %s", error.message)
