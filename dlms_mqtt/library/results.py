@@ -7,12 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from dlms_mqtt.client.procedures.clock import ClockReading
-from dlms_mqtt.client.procedures.profile import Column
-from dlms_mqtt.client.procedures.profile import Profile as RawProfile
-from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DlmsMqttError
@@ -20,6 +16,12 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, CaptureObje
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 from dlms_mqtt.protocol.obis import Obis
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.procedures.clock import ClockReading
+    from dlms_mqtt.client.procedures.profile import Column
+    from dlms_mqtt.client.procedures.profile import Profile as RawProfile
+    from dlms_mqtt.client.services.memory import Measured
 
 _OCTETS_OF_A_TIME = 12
 

@@ -179,8 +179,20 @@ def test_versions_belong_together() -> None:
 
 def test_hacs() -> None:
     hacs = json.loads((ROOT / "hacs.json").read_text())
-    assert set(hacs) <= {"name", "homeassistant", "render_readme", "country", "hide_default_branch"}
+    allowed = {"name", "homeassistant", "render_readme", "country", "hide_default_branch", "zip_release", "filename"}
+    assert set(hacs) <= allowed
     assert hacs["homeassistant"] == "2025.4.0"
+
+
+def test_hacs_takes_the_zip_whose_manifest_is_stamped() -> None:
+    hacs = json.loads((ROOT / "hacs.json").read_text())
+    assert hacs["zip_release"]
+    assert hacs["hide_default_branch"]  # a branch has no zip
+    assert f'output / "{hacs["filename"]}"' in (ROOT / "scripts/release").read_text()
+    release = (ROOT / ".github/workflows/release.yml").read_text()
+    assert (
+        release.index("scripts/publish") < release.index("scripts/release extra") < release.index("gh release create")
+    )
 
 
 def test_the_component_imports_nothing_of_the_package() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Link, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 
@@ -12,6 +11,8 @@ def client_link(settings: ConnectionSettings, datagram: bool) -> Link:
     """HDLC or wrapper; ``datagram``: a frame never lies across two packets."""
     if settings.link_framing == "wrapper":
         return WrapperLink(Side.CLIENT, client=settings.client, server=settings.server, datagram=datagram)
+    from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
+
     return HdlcLink(
         Side.CLIENT,
         client=settings.client,
