@@ -39,6 +39,17 @@ class SessionFigures:
         noise = statistics.noise_bytes
         return cls(statistics.frames, statistics.bad_check, statistics.repeats, noise, signed_on, turn_rounds)
 
+    def __add__(self, more: SessionFigures) -> SessionFigures:
+        """Both as one session."""
+        return SessionFigures(
+            self.frames + more.frames,
+            self.bad_check + more.bad_check,
+            self.repeats + more.repeats,
+            self.noise + more.noise,
+            more.signed_on if self.signed_on is None else self.signed_on and more.signed_on is not False,
+            self.turn_rounds + more.turn_rounds,
+        )
+
     @property
     def damaged(self) -> float:
         """Share of the frames that came damaged, or not at all."""

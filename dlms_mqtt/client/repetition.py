@@ -28,7 +28,8 @@ class RepeatingSession(MeterSession):
     async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
-            self._live.settle()
+            if not self.reads_out:
+                self._live.settle()
         except LinkLost as error:  # known before anything was written
             await self._open_again(error)
         try:

@@ -18,7 +18,7 @@ from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.association.counter_inquiry import checked_counter, through_public_client
 from dlms_mqtt.client.line.client_link import client_link
 from dlms_mqtt.client.line.exchange import Exchange, LinkLost
-from dlms_mqtt.client.line.opening import open_line
+from dlms_mqtt.client.line.opening import CLEAR_TEXT, open_line
 from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.client.services.memory import Memory
@@ -33,8 +33,10 @@ from dlms_mqtt.errors import (
     DlmsMqttError,
     LocalProtocolError,
     MeterRefused,
+    RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
+    TransportError,
 )
 from dlms_mqtt.protocol.acse.messages import AssociationResult, Mechanism
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
@@ -42,6 +44,7 @@ from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.framing.link import LinkParameters, Side, Statistics
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.obis import Obis
@@ -49,10 +52,12 @@ from dlms_mqtt.protocol.security import ManufacturerAlgorithm
 from dlms_mqtt.transport import Transport, transport_for
 
 if TYPE_CHECKING:
+    from dlms_mqtt.client.line.readout import Readout
+    from dlms_mqtt.client.services.readouts import Readouts
     from dlms_mqtt.client.services.short_names import ShortNames
     from dlms_mqtt.client.state.store import Store
 
-    Services = LogicalNames | ShortNames
+    Services = LogicalNames | ShortNames | Readouts
 
 log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")
@@ -93,7 +98,9 @@ class MeterSession:
         self._exchange: Exchange | None = None
         self._services: Services | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
-        self._associated = self._signed_on = self._heard = False
+        self._associated = self._heard = False
+        self._identification: Identification | None = None
+        self.reads_out = False  # it is a clear-text readout that answers, not an association
         self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
         self.ready = False  # the association stands and is proved, as far as anybody knows
         self._figures = SessionFigures()
@@ -118,7 +125,7 @@ class MeterSession:
 
     async def open(self) -> None:
         """Open line, link and association. DlmsMqttError of every kind; the line is closed again then."""
-        self._heard = False
+        self._heard = self.reads_out = False
         try:
             await self._open()
         except BaseException:
@@ -126,6 +133,53 @@ class MeterSession:
             raise
 
     async def _open(self) -> None:
+        if self.settings.opening == "readout" or self.memory.reads_out:
+            await self._open_readout()
+            return
+        try:
+            await self._open_association()
+        except ResponseTimeout as error:
+            if not self._may_read_out(error):
+                raise
+            await self._read_out_instead(error)
+
+    def _may_read_out(self, error: ResponseTimeout) -> bool:
+        """With ``opening: auto``: is there a meter that signs on, and says nothing in HDLC?"""
+        return self.settings.opening == "auto" and (error.reason == CLEAR_TEXT or self._identification is not None)
+
+    async def _read_out_instead(self, error: ResponseTimeout) -> None:
+        log.debug("%s: %s; its readout is tried", self.transport.name, error.message)
+        known = self._identification
+        await self.close()
+        try:
+            await self._open_readout()
+        except (TransportError, RemoteProtocolError):
+            raise error from None
+        # One that announces HDLC is asked for it again the next time.
+        self.memory.reads_out = known is None or not known.offers_mode_e
+
+    async def _open_readout(self) -> None:
+        """The readout in the place of an association."""
+        from dlms_mqtt.client.services.readouts import Readouts
+
+        self.reads_out, self._figures = True, SessionFigures()
+        self.association = Association(Conformance.GET | Conformance.MULTIPLE_REFERENCES, 0)
+        self._services = Readouts(await self._read_out(), self.memory, self._read_out)
+
+    async def _read_out(self) -> Readout:
+        from dlms_mqtt.client.line.readout import Tally, read_out
+
+        tally, self.ready = Tally(), False
+        try:
+            await self.transport.close()  # a meter falls back by itself, and the port begins anew at its first speed
+            found = await read_out(self.transport, self.settings, tally)
+            self._heard = self.ready = True
+            return found
+        finally:
+            self._figures = self._figures + tally.figures()
+            await self.transport.close()
+
+    async def _open_association(self) -> None:
         await self._open_line()
         if self.ciphering.counter_unknown:
             await self._ask_counter()
@@ -148,6 +202,9 @@ class MeterSession:
     async def _start_over(self, *, line_lost: bool = False) -> None:
         """Disconnect and associate once more (an association was left open, a counter was learned, a link was lost)."""
         self._associated = self.ready = False
+        if self.reads_out:
+            await self._open_readout()
+            return
         if self._live.has_connection and not line_lost:
             await self._live.disconnect()
             await self._back_to_the_start()
@@ -167,7 +224,8 @@ class MeterSession:
     async def _open_line(self) -> None:
         self._figures = SessionFigures()
         try:
-            self._signed_on = await open_line(self.transport, self.settings)
+            self._identification = None
+            self._identification = await open_line(self.transport, self.settings)
         except ResponseTimeout:
             self._figures = SessionFigures(signed_on=False)
             raise
@@ -179,6 +237,10 @@ class MeterSession:
         if isinstance(error, ServiceRefused):
             return self.settings.authentication == "none" and error.name.startswith("service-not-allowed")
         return self.settings.authentication == "none" or AssociationResult.REJECTED_TRANSIENT.text in error.message
+
+    @property
+    def _signed_on(self) -> bool:
+        return self._identification is not None
 
     @property
     def heard(self) -> bool:

@@ -18,11 +18,11 @@ from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, Date, DateTime, 
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.units import unit_code
 
-_SETS = re.compile(r"(?:[^()\s/!]*(?:\([^()]*\))+\s*)+")
+_SETS = re.compile(r"(?:[^()\s/!]*(?:\([^()]*\))+\s*)+(?=\Z|[^()]*[\x00-\x08])")
 _SET = re.compile(r"([^()\s]*)((?:\([^()]*\))+)")
 _GROUP = re.compile(r"\(([^()]*)\)")
 _ADDRESS = re.compile(r"(?:(\d{1,3})-(\d{1,3}):)?([CFLP]|\d{1,3})\.([CFLP]|\d{1,3})(?:\.(\d{1,3}))?(?:[*&.](\d{1,3}))?")
-_NUMBER = re.compile(r"(-?)(\d+)(?:[.,](\d+))?(?:\s*\*\s*(.+)|\s*([A-Za-z]\S*))?")
+_NUMBER = re.compile(r"([+-]?)(\d+)(?:[.,](\d+))?(?:\s*\*\s*(.*)|\s*([A-Za-z]\S*))?")
 _STAMP = re.compile(r"([012])?(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?([SW])?")
 _DAY = re.compile(r"(?:[012](?=\d{6}\Z))?(\d{2})-?(\d{2})-?(\d{2})")
 _DAY_FIRST = re.compile(r"(\d{2})[./](\d{2})[./](\d{2})")
@@ -40,7 +40,7 @@ _DATE_OF_DAY = Obis((1, 0, 0, 9, 2, 255))
 
 # What lines tell values in, however it is capitalised (kVAr, KWH); the whole Blue Book would mistake A for years.
 _SYMBOLS = ("Wh", "varh", "VAh", "W", "var", "VA", "V", "A", "Hz", "J", "L", "m³", "°C", "s", "min", "h", "%", "m3")
-_CODES = {symbol.casefold(): unit_code(symbol) for symbol in _SYMBOLS}
+_CODES = {symbol.casefold(): unit_code(symbol) for symbol in _SYMBOLS} | {"deg": 8, "secs": 7}
 _PREFIXES = {"k": 3, "m": 6, "g": 9}  # kilo, mega, giga; no unit of a line is told in thousandths
 
 #: Letters in the place of groups C and D (IEC 62056-61): general objects, errors, lists, profiles.
@@ -49,6 +49,8 @@ _ABSTRACT = frozenset({96, 97, 98})  # group C of reduced codes that are of no m
 _IN_HEX = ((96, 1), (96, 13), (42, 0))  # groups C and D of identifications and messages that telegrams tell in hex
 _IDENTIFICATIONS = ((0, 0), (96, 1), (96, 90), (0, 2))  # groups C and D of what is text though it be digits
 _ERRORS = (97, 97)
+# Groups C and D of energy, which displays show in these where they say nothing.
+_DISPLAYED = {(c, 8): "kvarh" if 3 <= c <= 8 else "kWh" for c in (1, 2, 3, 4, 5, 6, 7, 8, 15, 16)}
 _HEAT = 6
 _OF_HEAT = ("m3", "m³", "gj", "mj", "°c", "m3ph", "l/h")  # units that no electricity meter tells a value in
 
@@ -92,11 +94,33 @@ def data_lines(text: str) -> Iterator[DataLine]:
     """The values in the order of the lines; what is no line of codes and values is passed over."""
     found = list(_sets(text))
     medium = _HEAT if any(_is_of_heat(groups) for _, groups in found) else 1
-    for address, groups in found:
+    units: dict[bytes, str] = {}  # stored values may leave out the unit that the running one has
+    codes = [data_code(address, medium) for address, _ in found]
+    for (address, groups), code in zip(found, codes, strict=True):
         if address in _LOCAL:
             yield from _local(address, groups)
-        elif (code := data_code(address, medium)) is not None:
+        elif code is not None:
+            if code[5] == 0 and _running(code) not in codes:  # the running value has the number 0 at Pafal
+                code = _running(code)
+            _complete(code, groups, units)
             yield _line(code, groups, hexadecimal=address[:1].isdigit() and "-" in address)
+
+
+def _running(code: Obis) -> Obis:
+    return Obis(code[:5] + b"\xff")
+
+
+def _complete(code: Obis, groups: list[str], units: dict[bytes, str]) -> None:
+    """Take away what says the same twice, and add the unit that goes without saying."""
+    if len(groups) == 2 and groups[0] == groups[1]:
+        del groups[1]
+    number = _NUMBER.fullmatch(groups[0].strip())
+    if number is None:
+        return
+    if unit := number[4] or number[5]:
+        units[code[:5]] = unit
+    elif (known := units.get(code[:5]) or _DISPLAYED.get((code[2], code[3]))) and (number[3] or code[:5] in units):
+        groups[0] = f"{groups[0].strip().rstrip('* ')}*{known}"
 
 
 def with_clock(lines: list[DataLine]) -> list[DataLine]:
@@ -117,6 +141,7 @@ def data_code(text: str, medium: int = 1) -> Obis | None:
         return None
     a, b, c, d, e, f = found.groups()
     group_c = int(_LETTERS.get(c, c))
+    e = "0" if e == "255" else e  # EasyMeter: 1-0:1.7.255
     own = (int(a), int(b)) if a else (0 if group_c in _ABSTRACT else medium, 0)
     groups = (*own, group_c, int(_LETTERS.get(d, d)), int(e or 0), _CURRENT if f is None else int(f))
     return Obis(groups) if max(groups) <= _CURRENT else None
@@ -126,10 +151,12 @@ def _sets(text: str) -> Iterator[tuple[str, list[str]]]:
     """Address and values of each data set; a line that begins with a value belongs to the address before it."""
     last: tuple[str, list[str]] | None = None
     for line in map(str.strip, text.splitlines()):
-        if line.startswith("/") or _SETS.fullmatch(line) is None:
+        if line.startswith("/") or _SETS.match(line) is None:
             continue
         for address, groups in _SET.findall(line):
-            if not address and last is not None:
+            # Energomera: the value of the next tariff, with or without its name.
+            goes_on = not address or (address in _LOCAL and last is not None and last[0] == address)
+            if goes_on and last is not None:
                 last[1].extend(_GROUP.findall(groups))
                 continue
             if last is not None:
@@ -173,7 +200,7 @@ def _single(code: Obis, text: str, hexadecimal: bool) -> DataLine:
 
 
 def _text(code: Obis, text: str) -> DataLine:
-    return DataLine(code, Data(DataType.VISIBLE_STRING, text))
+    return DataLine(code, Data(DataType.VISIBLE_STRING, text.strip()))
 
 
 def _octets(code: Obis, text: str) -> DataLine:
@@ -194,7 +221,7 @@ def _number(code: Obis, text: str) -> DataLine | None:
     scaler_unit = _scaler_unit(unit or bare_unit)
     if scaler_unit is None:
         return None
-    raw = int(sign + whole + (decimals or ""))
+    raw = int(sign.replace("+", "") + whole + (decimals or ""))
     data = Data(_type_of(raw), raw)
     if not unit and not bare_unit and not decimals:
         return DataLine(code, data)

@@ -7,35 +7,37 @@ import logging
 
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ResponseTimeout
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.transport import Transport
 
 log = logging.getLogger("dlms_mqtt.client")
 
 DIRECT_BAUD = 9600
+CLEAR_TEXT = "clear-text"  # why a sign-on failed: the meter reads out instead of changing to HDLC
 _WAKING = 1.6  # s between a break and the first octet: IEC 62056-21 leaves 1.5 to 1.7 after a wake-up
 
 
-async def open_line(transport: Transport, settings: ConnectionSettings) -> bool:
+async def open_line(transport: Transport, settings: ConnectionSettings) -> Identification | None:
     """Open the transport and bring the line to where HDLC or the wrapper can begin. TransportError.
 
-    True where a sign-on was answered: then there is a meter at the other end.
+    What the meter said it is where a sign-on was answered: then there is one at the other end. SignOnFailed where it
+    answers with clear text, which ``opening: auto`` leaves to the caller.
     """
     await transport.open()
     await make_ready(transport, settings)
     if settings.opening == "direct":
         await _direct(transport, settings)
-        return False
+        return None
     from dlms_mqtt.client.line.sign_on import sign_on
 
     try:
-        await sign_on(transport, settings)
+        return await sign_on(transport, settings)
     except ResponseTimeout as error:
-        if settings.opening != "auto":
+        if settings.opening != "auto" or error.reason == CLEAR_TEXT:
             raise
         log.debug("%s: no answer to the sign-on (%s); trying without one", transport.name, error)
         await _direct(transport, settings)
-        return False
-    return True
+    return None
 
 
 async def make_ready(transport: Transport, settings: ConnectionSettings) -> None:

@@ -1,4 +1,4 @@
-"""Signs on to an optical port: carries out what the state machine of IEC 62056-21 mode E says, over a transport.
+"""Signs on to an optical port: carries out what the state machine of IEC 62056-21 says, over a transport.
 
 The machine (``protocol.framing.mode_e``) knows what to send and when; this file only moves bytes and waits. When it
 fails, what came over the line is turned into the most likely cause and the next step to try.
@@ -17,6 +17,7 @@ from dlms_mqtt.protocol.framing.mode_e import (
     Discard,
     Done,
     Failed,
+    Goal,
     Listen,
     Send,
     SetSpeed,
@@ -52,23 +53,33 @@ _DIAGNOSES: dict[str, tuple[str, str]] = {
     ),
     "clear-text": (
         "the meter sends a clear-text readout instead of changing to HDLC",
-        "This meter may not speak DLMS on this port, or wants no sign-on (opening: direct).",
+        "Read that instead (opening: readout); it may speak DLMS without a sign-on (opening: direct).",
     ),
 }
 
 
 class SignOnFailed(ResponseTimeout):
-    """The sign-on was tried often enough. ``reason``: silent, echo, parity, garbled or clear-text."""
+    """The sign-on was tried often enough. ``reason``: silent, echo, parity, garbled or clear-text.
 
-    def __init__(self, reason: str, received: bytes, name: str) -> None:
+    ``identification``: what the meter said it is, where it did.
+    """
+
+    def __init__(self, reason: str, received: bytes, name: str, identification: Identification | None = None) -> None:
         sentence, hint = _DIAGNOSES[reason]
         super().__init__(f"{name}: {sentence}", received=received, hint=hint)
-        self.reason = reason
+        self.reason, self.identification = reason, identification
 
 
 async def sign_on(transport: Transport, settings: ConnectionSettings) -> Identification | None:
     """Bring an open line to HDLC at full speed; what the meter said it is. SignOnFailed, TransportError."""
-    plan = plan_sign_on(transport, settings)
+    return (await sign_on_for(Goal.HDLC, transport, settings)).identification
+
+
+async def sign_on_for(goal: Goal, transport: Transport, settings: ConnectionSettings) -> Done:
+    """Bring an open line to what is wanted. SignOnFailed, TransportError."""
+    plan = replace(plan_sign_on(transport, settings), goal=goal)
+    if goal is not Goal.HDLC and transport.format is None and not settings.max_baud:
+        plan = replace(plan, max_baud=plan.initial_baud)  # nobody could follow to another speed
     await _set_speed(transport, SetSpeed(plan.initial_baud, *((8, "none") if plan.software_parity else (7, "even"))))
     first, *others = _runs(transport, plan)
     try:
@@ -78,11 +89,9 @@ async def sign_on(transport: Transport, settings: ConnectionSettings) -> Identif
         raise SignOnFailed("garbled", b"", transport.name) from None
 
 
-async def _try_in_turn(
-    transport: Transport, first: SignOnSettings, others: list[SignOnSettings]
-) -> Identification | None:
+async def _try_in_turn(transport: Transport, first: SignOnSettings, others: list[SignOnSettings]) -> Done:
     try:
-        return (await run_sign_on(transport, first)).identification
+        return await run_sign_on(transport, first)
     except SignOnFailed as error:
         if not others or error.reason == "clear-text":
             raise
@@ -125,7 +134,8 @@ async def run_sign_on(transport: Transport, plan: SignOnSettings) -> Done:
         if isinstance(action, Done):
             return replace(action, notes=action.notes | seen.notes)
         if isinstance(action, Failed):
-            raise SignOnFailed(seen.reason(action), action.received or bytes(seen.received), transport.name)
+            heard = action.received or bytes(seen.received)
+            raise SignOnFailed(seen.reason(action), heard, transport.name, machine.identification)
         if isinstance(action, Listen):
             await _listen(transport, machine, action, seen)
         else:

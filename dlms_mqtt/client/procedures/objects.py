@@ -65,6 +65,7 @@ def text_of(answer: Data | MeterRefused) -> str:
 async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh: bool = False) -> Sequence[ObjectInfo]:
     """The object list of this association, from the store where it is the same meter and firmware."""
     settings = client.settings
+    store = None if client.reads_out else store  # a readout shows what there is each time
     key = await _key(client) if store is not None else None
     decoder = _DECODERS[settings.referencing]
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
@@ -89,6 +90,8 @@ async def _at_hand(client: DlmsClient, store: Store | None) -> Iterable[ObjectIn
     """The meter's own list as far as it is known without reading it: it is long."""
     if client.memory.short_names:
         return client.memory.short_names.values()
+    if client.reads_out:
+        return await read_objects(client)
     if store is None or not store.has_object_lists:
         return ()
     kept = store.object_list(*await _key(client))

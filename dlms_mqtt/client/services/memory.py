@@ -69,6 +69,7 @@ class Memory:
     warned: set[str] = field(default_factory=set)
     singly: set[AttributeDescriptor] = field(default_factory=set)
     association: Obis | None = None  # the object that took the proof of the secret
+    reads_out: bool = False  # with opening: auto it was a clear-text readout that came
     refusals: dict[AttributeDescriptor, int] = field(default_factory=dict)
     max_list: int = 0xFF
 

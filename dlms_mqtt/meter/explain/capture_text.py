@@ -39,6 +39,7 @@ _DIRECTIONS = (
 )
 _CONTROLS = bytes(set(range(32)) - set(b"\t\r\n\x1b"))
 _TELEGRAM = re.compile(r"^/[A-Za-z]{3}[0-9A-Za-z]", re.MULTILINE)
+_DATA_LINE = re.compile(r"^\x02?[0-9A-Z:.*&-]+\.[0-9A-Z.*&-]+(?:\([^()]*\))+\s*$", re.MULTILINE)
 
 
 class Piece(NamedTuple):
@@ -51,7 +52,7 @@ class Piece(NamedTuple):
 def pieces_of(data: bytes) -> list[Piece]:
     """What a file or a pipe holds: the octets that its text shows, else its own octets. ConfigError: not sure which."""
     text = _text(data)
-    if text is None or _TELEGRAM.search(text):
+    if text is None or _TELEGRAM.search(text) or len(_DATA_LINE.findall(text)) > 1:
         return [Piece(data)]
     return pieces_in(text) or [Piece(data)]
 

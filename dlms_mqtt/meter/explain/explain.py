@@ -16,7 +16,7 @@ from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain.capture_text import Piece
 from dlms_mqtt.meter.explain.json_shapes import apdu_json
 from dlms_mqtt.meter.explain.services import Dialogue, whole_value
-from dlms_mqtt.meter.explain.telegram import telegram_json
+from dlms_mqtt.meter.explain.telegram import readout_document, telegram_json
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import Part, decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
@@ -46,7 +46,7 @@ def explain(
     events = list(_events(pieces))
     document = Explainer(keys, system_title).directed(_counted(events, progress))
     whole = b"".join(piece.octets for piece in pieces)
-    return document if document["messages"] else _value_document(whole) or document
+    return document if document["messages"] else _value_document(whole) or readout_document(whole) or document
 
 
 def _events(pieces: Sequence[Piece]) -> Iterator[tuple[str, StreamEvent]]:

@@ -20,6 +20,14 @@ _SET = re.compile(rb"\([^()\r\n]*\)")
 _ENCODING = "latin-1"
 
 
+def _sum(data: bytes) -> bytes:
+    return bytes((sum(data) & 0x7F,))
+
+
+#: The standard's check character, and the one that Energomera takes for it.
+_CHECKS = (block_check, _sum)
+
+
 class DataBlock(NamedTuple):
     """``text``: what stood in it; ``end``: the offset after it; ``checked``: a check character proved it;
     ``more``: it is one of several, another follows when it is acknowledged."""
@@ -45,7 +53,8 @@ def find_data_block(data: bytes, *, final: bool = False) -> DataBlock | None:
         return None
     body = text[start.end() : end.start()].decode(_ENCODING)
     checked = end.end() < len(text)
-    wrong = checked and block_check(text[start.end() : end.end()]) != text[end.end() : end.end() + 1]
+    own = text[end.end() : end.end() + 1]
+    wrong = checked and all(check(text[start.end() : end.end()]) != own for check in _CHECKS)
     if wrong or _parity_is_wrong(data[start.end() : end.end()]):
         raise FramingError(
             "the check character of the readout is wrong: it was damaged on the line",
