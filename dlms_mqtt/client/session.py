@@ -62,6 +62,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("dlms_mqtt.client")
 T = TypeVar("T")
 
+_KEEPS_SPEED = (
+    "the meter signs on, but nothing comes through after the change of speed, which a converter cannot follow"
+)
+_TWO_WAYS_OUT = (
+    "Keep the first speed (max_baud: 300), or set the converter to the meter's own speed and 8N1 and leave the sign-on "
+    "out (opening: direct); RFC 2217 (serial: rfc2217://HOST:PORT) follows by itself."
+)
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
 _RELEASING = 4.0  # s: so long an answer to the release is awaited before the link is taken down
 # Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
@@ -253,7 +260,12 @@ class MeterSession:
         return Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
 
     async def _connect_link(self) -> None:
-        parameters = await self._live.connect(signed_on=self._signed_on)
+        try:
+            parameters = await self._live.connect(signed_on=self._signed_on)
+        except ResponseTimeout as error:
+            if self._signed_on and self.transport.format is None and not self.settings.max_baud:
+                raise ResponseTimeout(f"{self.transport.name}: {_KEEPS_SPEED}", hint=_TWO_WAYS_OUT) from error
+            raise
         self.link_parameters = parameters if self._live.has_connection else None
 
     async def _associate(self) -> None:

@@ -51,8 +51,8 @@ class ConnectionSettings:
     )
     opening: str = _option(
         "direct",
-        parse_choice("direct", "sign-on", "auto"),
-        "how the line is opened: directly, by IEC 62056-21 sign-on, or both tried",
+        parse_choice("direct", "sign-on", "readout", "auto"),
+        "how the line is opened: directly, by IEC 62056-21 sign-on, as a clear-text readout, or all tried",
     )
     baud: int | None = _option(None, parse_int(50, 4_000_000), "speed to start with (300 with sign-on, else 9600)", "N")
     parity: str | None = _option(

@@ -27,7 +27,7 @@ class Connection(TypedDict, total=False):
     tcp: str | tuple[str, int] | None
     udp: str | tuple[str, int] | None
     framing: Literal["hdlc", "wrapper"] | None
-    opening: Literal["direct", "sign-on", "auto"]
+    opening: Literal["direct", "sign-on", "readout", "auto"]
     baud: int | None
     parity: Literal["none", "even", "odd"] | None
     max_baud: int | None

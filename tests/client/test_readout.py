@@ -220,6 +220,17 @@ async def test_a_converter_that_keeps_its_speed(clock: FakeClock) -> None:
         assert values(await client.read([IMPORT])) == [Decimal("14864100")]
 
 
+async def test_a_converter_that_keeps_its_speed_spoils_hdlc_and_is_named(clock: FakeClock) -> None:
+    """The two ways out are told, and the first one works."""
+    meter = household(clock=clock)
+    async with serve_bridged(meter, sign_on=SignOnOptions(), kept=SerialFormat(300, 8, "none")) as address:
+        plain = {"tcp": address, "framing": "hdlc", "opening": "sign-on", "retries": 1, "parity": "none"}
+        with pytest.raises(ResponseTimeout, match="change of speed") as caught:
+            await DlmsClient(settings(**plain)).open()
+        assert "max_baud: 300" in caught.value.hint
+        assert "opening: direct" in caught.value.hint
+
+
 async def test_a_converter_that_was_told_another_speed(clock: FakeClock) -> None:
     async with serve_bridged(household(), sign_on=clear()) as (host, port):
         with pytest.raises(ResponseTimeout, match="mean nothing") as caught:

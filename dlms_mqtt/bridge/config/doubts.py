@@ -56,5 +56,6 @@ def _address(settings: ConnectionSettings) -> Hashable:
 
 def _speed(settings: ConnectionSettings) -> str:
     """What the line starts with; ``auto`` tries for itself."""
-    usual = {"direct": (9600, "none"), "sign-on": (300, "even")}.get(settings.opening, ("auto", "auto"))
+    signed_on = dict.fromkeys(("sign-on", "readout"), (300, "even"))
+    usual = ({"direct": (9600, "none")} | signed_on).get(settings.opening, ("auto", "auto"))
     return f"{settings.baud or usual[0]}/{settings.parity or usual[1]}"

@@ -46,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: wrapper on TCP, else hdlc",
     )
     lines.add_argument(
-        "--opening", choices=("direct", "sign-on"), default="direct", metavar="direct|sign-on", help="of serial lines"
+        "--opening",
+        choices=("direct", "sign-on", "readout"),
+        default="direct",
+        metavar="direct|sign-on|readout",
+        help="of serial lines; readout: clear text only, on TCP as behind a converter that keeps 300 baud",
     )
     lines.add_argument("--baud", type=int, default=9600, metavar="N", help="speed of a serial port (default 9600)")
     lines.add_argument("--max-info", type=int, default=128, metavar="N", help="HDLC information field (default 128)")
@@ -158,33 +162,50 @@ class _Tasks:
 
 async def _lines(args: argparse.Namespace, described: Described, stack: AsyncExitStack) -> list[str]:
     """Open every line that was asked for; a sentence about each."""
-    from dlms_mqtt.simulator import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_tcp, serve_udp
+    from dlms_mqtt.simulator import SignOnOptions, serve_memory, serve_pty, serve_rfc2217, serve_udp
+    from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
     from dlms_mqtt.transport import make_transport
+    from dlms_mqtt.transport.base import format_address
+
+    meter, faults = described.meter, described.faults or None
+    said = await _on_tcp(args, described, stack)
+    for text in args.udp:
+        address = await stack.enter_async_context(serve_udp(meter, *_served(text), faults=faults))
+        said.append(f"wrapper on UDP {format_address(*address)}")
+    framing = args.framing or "hdlc"
+    signs_on = {"sign-on": SignOnOptions(), "readout": READOUT_ONLY}.get(args.opening)
+    options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_hdlc(args, framing)}
+    what = f"{framing} on {{}} ({args.opening})" if args.opening != "readout" else "readout on {}"
+    for text in args.rfc2217:
+        address = await stack.enter_async_context(serve_rfc2217(meter, *_served(text), framing, **options))
+        said.append(what.format(f"rfc2217://{format_address(*address)}"))
+    for text in args.serial:
+        await stack.enter_async_context(serve_memory(meter, make_transport(text, baud=args.baud), framing, **options))
+        said.append(what.format(text))
+    if args.pty:
+        line = await stack.enter_async_context(serve_pty(meter, framing, **options))
+        said.append(what.format(line.device))
+    return said
+
+
+async def _on_tcp(args: argparse.Namespace, described: Described, stack: AsyncExitStack) -> list[str]:
+    from dlms_mqtt.simulator import serve_tcp
+    from dlms_mqtt.simulator.lines.serial import READOUT_ONLY, serve_bridged
     from dlms_mqtt.transport.base import format_address
 
     meter, faults, said = described.meter, described.faults or None, []
     anything = args.udp or args.serial or args.pty or args.rfc2217
     framing = args.framing or "wrapper"
     for text in args.tcp or ([] if anything else [_DEFAULT]):
+        if args.opening == "readout":
+            options: dict[str, Any] = {"faults": faults, "sign_on": READOUT_ONLY}
+            address = await stack.enter_async_context(serve_bridged(meter, *_served(text), **options))
+            said.append(f"readout on TCP {format_address(*address)} (300 baud)")
+            continue
         server = await stack.enter_async_context(
             serve_tcp(meter, *_served(text), framing, faults=faults, **_hdlc(args, framing))
         )
         said.append(f"{framing} on TCP {format_address(*server.address)}")
-    for text in args.udp:
-        address = await stack.enter_async_context(serve_udp(meter, *_served(text), faults=faults))
-        said.append(f"wrapper on UDP {format_address(*address)}")
-    framing = args.framing or "hdlc"
-    signs_on = SignOnOptions() if args.opening == "sign-on" else None
-    options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_hdlc(args, framing)}
-    for text in args.rfc2217:
-        address = await stack.enter_async_context(serve_rfc2217(meter, *_served(text), framing, **options))
-        said.append(f"{framing} on rfc2217://{format_address(*address)} ({args.opening})")
-    for text in args.serial:
-        await stack.enter_async_context(serve_memory(meter, make_transport(text, baud=args.baud), framing, **options))
-        said.append(f"{framing} on {text} ({args.opening})")
-    if args.pty:
-        line = await stack.enter_async_context(serve_pty(meter, framing, **options))
-        said.append(f"{framing} on {line.device} ({args.opening})")
     return said
 
 

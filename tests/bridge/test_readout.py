@@ -1,0 +1,101 @@
+"""A meter in clear text in the bridge: the same topics, guard, line quality and status as one that speaks DLMS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.quality import Figures
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.simulator import Faults, serve_memory
+from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
+from dlms_mqtt.transport.memory import memory_pair
+from tests.bridge.test_meter_task import Rig
+from tests.line import SIGN_ON
+
+CONFIG = {"connection": {"serial": "memory", "opening": "readout"}, "every": "60s"}
+
+
+class ReadoutRig(Rig):
+    """The rig with a meter in clear text behind an optical head; ``options``: how it signs on."""
+
+    options = READOUT_ONLY
+
+    def new_client(self, settings):
+        self.connections += 1
+        near, far = memory_pair(line=SIGN_ON, latency=0.03)
+        if not self.dead:
+            server = serve_memory(self.simulated, far, "hdlc", faults=self.faults, sign_on=self.options)
+            self.starting = asyncio.ensure_future(self.stack.enter_async_context(server))
+        return DlmsClient(settings, transport=near, memory=self.memory, random=bytes)
+
+    @property
+    def state(self):
+        return json.loads(self.publisher.retained["state"])
+
+    @property
+    def figures(self) -> Figures:
+        return self.task.session.line_quality.figures()
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as opened:
+        yield opened
+
+
+async def test_values_by_the_keys_that_dlms_has(clock, store):
+    rig = ReadoutRig(clock, store, CONFIG)
+    async with rig.run():
+        await asyncio.sleep(150)
+        state = rig.state
+        assert {"energy_import", "energy_export", "power", "voltage_l1", "clock", "serial_number"} <= set(state)
+        assert rig.publisher.retained["availability"] == "online"
+        assert state["energy_import"] > 0
+        assert rig.output.last["power"].unit == "W"
+        assert rig.figures.quality == 1
+        assert rig.figures.sign_on_success == 1
+        assert rig.task.status.verdict == "ok"
+        assert rig.connections == 1  # the list and the values of all cycles; the port is free between them
+
+
+async def test_damage_lowers_the_quality_and_not_the_values(clock, store):
+    rig = ReadoutRig(clock, store, CONFIG, Faults(["wrong-check,p=0.4"]))
+    async with rig.run():
+        await asyncio.sleep(1200)
+        assert "energy_import" in rig.state
+        assert rig.figures.check_errors > 0
+        assert rig.figures.quality < 1
+
+
+@pytest.mark.expect_log("it fell from")
+async def test_a_falling_register_is_held_back(clock, store):
+    rig = ReadoutRig(clock, store, {**CONFIG, "read": ["energy_import"]})
+    rig.options = replace(READOUT_ONLY, readout=b"1.8.0(014864.1*kWh)\r\n")
+    async with rig.run():
+        await asyncio.sleep(150)
+        assert rig.state["energy_import"] == 14864.1
+        rig.options = replace(READOUT_ONLY, readout=b"1.8.0(000000.1*kWh)\r\n")
+        await rig.stack.aclose()
+        await asyncio.sleep(100)
+        assert rig.publisher.retained["value/energy_import"] == "14864.1"
+        assert not [m for topic, m in rig.publisher.messages if topic == "reading" and m["value"] == 0.1]
+
+
+@pytest.mark.expect_log("nothing answers the sign-on", "reading works again")
+async def test_it_goes_away_and_comes_back(clock, store):
+    rig = ReadoutRig(clock, store, CONFIG)
+    async with rig.run():
+        await asyncio.sleep(150)
+        rig.dead = True
+        await rig.stack.aclose()
+        await asyncio.sleep(900)
+        assert rig.publisher.retained["availability"] == "offline"
+        assert rig.task.status.verdict == "no_answer"
+        rig.dead = False
+        await asyncio.sleep(600)
+        assert rig.publisher.retained["availability"] == "online"
