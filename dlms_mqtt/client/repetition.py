@@ -29,7 +29,7 @@ class RepeatingSession(MeterSession):
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
         try:
             if not self.reads_out:
-                self._live.settle()
+                await self._live.settle()
         except LinkLost as error:  # known before anything was written
             await self._open_again(error)
         try:

@@ -17,7 +17,7 @@ from dlms_mqtt.client.association.association import Association, associate, rel
 from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.association.counter_inquiry import checked_counter, through_public_client
 from dlms_mqtt.client.line.client_link import client_link
-from dlms_mqtt.client.line.exchange import Exchange, LinkLost
+from dlms_mqtt.client.line.exchange import MOST_OCTETS, Exchange, LinkLost
 from dlms_mqtt.client.line.opening import CLEAR_TEXT, open_line
 from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.services.logical_names import LogicalNames
@@ -109,6 +109,7 @@ class MeterSession:
         self._identification: Identification | None = None
         self.reads_out = False  # it is a clear-text readout that answers, not an association
         self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
+        self.most_octets = MOST_OCTETS  # that one answer may have
         self.ready = False  # the association stands and is proved, as far as anybody knows
         self._figures = SessionFigures()
         self.release_answered: bool | None = None  # None: no release was sent
@@ -257,7 +258,9 @@ class MeterSession:
     def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
         self._heard = self.heard
         connection = Connection(Side.CLIENT, client_link(settings, self.transport.datagram))
-        return Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
+        exchange = Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
+        exchange.most_octets = self.most_octets
+        return exchange
 
     async def _connect_link(self) -> None:
         try:

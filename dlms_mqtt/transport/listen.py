@@ -23,6 +23,7 @@ log = logging.getLogger("dlms_mqtt.transport")
 OnData = Callable[[str, bytes, bool], None]
 MOST = 64  # connections
 _BACKLOG = 32  # connections that the system takes at once before any of them is looked at
+_SLICE = 512  # octets that are handed over at once
 _SILENCE = 60.0  # s between two times that the same is told
 IDLE = 2 * 3600.0  # s; twice the longest usual interval of pushes
 
@@ -125,6 +126,7 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self.origin = "?"
+        self._pending, self._lost = b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -137,7 +139,21 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
         self._listener.add(self)
-        self._listener.hand_over(self.origin, data, False)
+        self._pending = data
+        self._hand_over_some()
+
+    def _hand_over_some(self) -> None:
+        """A slice at a time: whoever pours out messages delays nobody else."""
+        slice_, self._pending = self._pending[:_SLICE], self._pending[_SLICE:]
+        if slice_:
+            self._listener.hand_over(self.origin, slice_, False)
+        if self._pending:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._hand_over_some)
+        elif self._lost:
+            self._listener.hand_over(self.origin, b"", True)
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _look(self) -> None:
         """Set the timer again only when it has run out: octets must cost nothing."""
@@ -155,7 +171,9 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._listener.remove(self)
-        self._listener.hand_over(self.origin, b"", True)
+        self._lost = True
+        if not self._pending:
+            self._listener.hand_over(self.origin, b"", True)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

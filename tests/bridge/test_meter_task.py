@@ -157,6 +157,19 @@ async def test_a_meter_that_goes_and_comes_back(clock, store):
         assert bridge_health({"h": meter_health(rig.task)}, [], {})["status"] == "ok"
 
 
+@pytest.mark.expect_log("h: ")
+async def test_a_meter_that_answers_everything_with_an_exception_is_not_ok(clock, store):
+    config = {"every": "10s", "read": ["1.0.1.8.0.255", "1.0.16.7.0.255"]}
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(60)
+        assert rig.task.status.verdict == "ok"
+        rig.faults.add("exception,times=9999")
+        await asyncio.sleep(200)
+        assert rig.task.status.verdict != "ok" and rig.publisher.retained["availability"] == "offline"
+        health = bridge_health({"h": meter_health(rig.task)}, [], {})
+        assert health["status"] == "failing" and "exception" in str(health["reasons"]).lower(), health["reasons"]
+
+
 @pytest.mark.expect_log("refused")
 async def test_wrong_passwords_are_few_whatever_the_line_does(clock, store):
     connection = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}

@@ -23,6 +23,8 @@ from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.local_zone import zone_of
 
+_MOST_OCTETS = 3 << 20  # of one answer: 100,000 rows of a profile, which take 60 MB while they are worked on
+
 Supervise = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
 
 
@@ -77,7 +79,9 @@ class Fleet:
                     "neither invocation counters nor refused passwords can be kept, so no secret is used",
                     hint="Make room in state_dir.",
                 )
-            return DlmsClient(settings, store=store, memory=memory, random=self._random, on_notification=receive)
+            client = DlmsClient(settings, store=store, memory=memory, random=self._random, on_notification=receive)
+            client.most_octets = _MOST_OCTETS
+            return client
 
         return make
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dlms_mqtt.client.services.memory import Measured
-from dlms_mqtt.errors import AttributeFailed, DlmsMqttError, MeterRefused
+from dlms_mqtt.errors import AttributeFailed, DlmsMqttError, MeterRefused, ServiceRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 # s until the next try after so many failures in a row; a single one says nothing yet
@@ -38,6 +38,9 @@ class FailingAttributes:
         ``planned``: attributes that are read of this meter. Where at least half of them were asked and none was
         answered, the meter is not well, however it acknowledges.
         """
+        refused = [answer for answer in answers.values() if isinstance(answer, ServiceRefused)]
+        if refused and len(refused) == len(answers):
+            return refused[0]  # it answers everything with an exception: no value is refused, the meter is not well
         failed = [answer for answer in answers.values() if isinstance(answer, AttributeFailed)]
         if failed and len(failed) == len(answers) and 2 * len(failed) >= planned:
             return failed[0].error

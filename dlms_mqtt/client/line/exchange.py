@@ -60,6 +60,8 @@ _REPEATABLE = frozenset({GetRequestNormal, GetRequestNext, GetRequestWithList, R
 # Services without an invoke id: on a link that numbers nothing, a late answer looks like the next one.
 _UNPAIRED = frozenset({ReadRequest, WriteRequest})
 
+MOST_OCTETS = 64 << 20  # of one answer in blocks: a meter must not fill our memory
+_AT_ONCE = 16  # pushes and other events that are worked on before others have their turn
 _SAID = 4  # hidden questions that are known again when they come back
 
 _LOST = {
@@ -111,6 +113,7 @@ class Exchange:
         self.on_notification = on_notification or _ignore
         self._warn = warn or (lambda sentence: log.warning("%s: %s", transport.name, sentence))
         self._trace = log.isEnabledFor(logging.DEBUG)
+        self.most_octets = MOST_OCTETS
         self.hiding = False  # set by the caller while what is said would give a password away
         self._hide = False  # the same for this question, which the line may reflect: trace lengths only
         self._said: deque[bytes] = deque(maxlen=_SAID)  # what was hidden, as it went out: it may come back late
@@ -184,13 +187,13 @@ class Exchange:
         ``patient``: the answer may take as long as the whole question (rows of a profile, an object list).
         TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
         """
-        self.settle()
+        await self.settle()
         self._question = self._ask_anew(patient or type(message) not in _REPEATABLE)
         return await self._answer(message, expected)
 
     async def go_on(self, message: Apdu, *expected: type[Apdu]) -> Any:
         """Send what belongs to the question before (its next block): both have the time of one question."""
-        self.settle()
+        await self.settle()
         return await self._answer(message, expected)
 
     async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...]) -> Any:
@@ -247,17 +250,21 @@ class Exchange:
         )
         self._warn(f"{len(octets)} octets are left over behind {what} ({octets[:8].hex()}...): they are not used")
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
         unpaired = self.settings.referencing == "sn" and not self.connection.link.numbered
         if unpaired and not self.transport.datagram and (late := self.transport.discard()):
             self.connection.receive(late)
+        count = 0
         while (event := self.connection.next_event()) is not None:
             if type(event) is LinkDown:
                 raise LinkLost(_lost(event))
             self._is_answer(event)
+            count += 1
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         if unpaired and self._question.strays:
             raise LinkLost("the meter sent an answer that nobody awaited, and nothing would tell the next one from it")
 
@@ -270,7 +277,7 @@ class Exchange:
 
     async def tell(self, message: Apdu) -> None:
         """Send a message that has no answer."""
-        self.settle()
+        await self.settle()
         self.connection.send(message)
         self.connection.abandon()
         self._flush()
@@ -300,6 +307,7 @@ class Exchange:
             if self._flush():
                 due = self._loop.time() + self.transport.lag + timeout
             if (event := self.connection.next_event()) is not None:
+                await asyncio.sleep(0)  # a meter that pours out pushes delays no other one
                 continue
             if data := self.transport.at_once() or await self._read(due, in_frame):
                 self._note(data)
@@ -317,10 +325,12 @@ class Exchange:
         """The answer among what has come; did whole messages come, and was one of them a sign of life?"""
         question = self._question
         signs, others = question.signs, question.pushes + question.strays
+        left = _AT_ONCE
         while event is not None:
             if self._is_answer(event):
                 return event, True, True
-            event = self.connection.next_event()
+            left -= 1
+            event = self.connection.next_event() if left else None
         alive = question.signs != signs
         held = self.connection.take_held() if alive and question.strays else None
         return held, alive or question.pushes + question.strays != others, alive

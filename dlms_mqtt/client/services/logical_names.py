@@ -63,7 +63,6 @@ NULL = Data(DataType.NULL_DATA, None)
 _CONFIRMED = 0x40  # service class, bit of invoke-id-and-priority
 _CONFIRMED_HIGH = 0x80 | _CONFIRMED  # priority high
 _BLOCK_OVERHEAD = 12  # octets around the raw data of one SET or ACTION block
-MAX_JOINED = 64 << 20  # octets of one answer in blocks: a meter must not fill our memory
 
 
 # Attributes that are as long as the meter has objects or rows: the first octet may take as long as all of them.
@@ -234,7 +233,7 @@ class LogicalNames:
         while True:
             if block.error is not None:
                 raise access_refused(block.error, target)
-            check_block(block, number, len(joined))
+            check_block(block, number, len(joined), self._exchange.most_octets)
             joined += block.data
             if block.last:
                 return bytes(joined)
@@ -246,7 +245,7 @@ class LogicalNames:
     async def _join_action(self, block: Any, target: object, invoke: int) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            check_block(block, number, len(joined))
+            check_block(block, number, len(joined), self._exchange.most_octets)
             joined += block.data
             if block.last:
                 return bytes(joined)
@@ -293,8 +292,8 @@ def _check(code: int, target: object) -> None:
         raise access_refused(code, target, "write")
 
 
-def check_block(block: Any, expected: int, size: int) -> None:
-    """The next block of an answer of which ``size`` octets are there. RemoteProtocolError."""
+def check_block(block: Any, expected: int, size: int, most: int) -> None:
+    """The next block of an answer of which ``size`` octets are there, and ``most`` may be. RemoteProtocolError."""
     if block.block_number != expected:
         raise OutOfTurn(f"the meter sent block {block.block_number} where block {expected} was due")
     if not block.data and not block.last:
@@ -302,8 +301,10 @@ def check_block(block: Any, expected: int, size: int) -> None:
             f"the meter sent an empty block ({expected}) and says that more will come",
             hint="It may not be able to cut its answer so small: a larger --max-pdu may help.",
         )
-    if size > MAX_JOINED:
-        raise RemoteProtocolError(f"the meter sends more than {MAX_JOINED} octets in one answer")
+    if size > most:
+        raise RemoteProtocolError(
+            f"the meter sends more than {most} octets in one answer", hint="Ask for less at once, such as fewer days."
+        )
 
 
 def _returned(value: Data | int | None, method: MethodDescriptor) -> Data | None:

@@ -220,7 +220,7 @@ class ShortNames:
     async def _join(self, block: DataBlockResult) -> bytes:
         joined, number = bytearray(), 1
         while True:
-            check_block(block, number, len(joined))
+            check_block(block, number, len(joined), self._exchange.most_octets)
             joined += block.data
             if block.last:
                 return bytes(joined)
