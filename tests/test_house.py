@@ -16,17 +16,18 @@ PACKAGE = ROOT / "dlms_mqtt"
 #: room -> the rooms that it may import besides itself
 BELOW = {
     "errors": set(),
+    "times": {"errors"},
     "lazy": set(),
     "languages": set(),
     "protocol": {"errors"},
     "transport": {"errors"},
     "cosem": {"errors", "protocol", "transport"},
-    "client": {"errors", "protocol", "transport", "cosem"},
+    "client": {"errors", "times", "protocol", "transport", "cosem"},
     "simulator": {"errors", "protocol", "transport", "cosem"},
     "meter": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator"},
-    "bridge": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter"},
+    "bridge": {"errors", "times", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter"},
     "library": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
-    "cli": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
+    "cli": {"errors", "times", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},
 }
 #: room -> its sub-rooms and files, lowest shelf first: each may import from the shelves below its own
 SHELVES = {
@@ -71,7 +72,7 @@ SHELVES = {
         "app",
         "demo run supervisor",
     ),
-    "cli": ("configuration files output process", "options parse print_values", "bridge meter tools"),
+    "cli": ("configuration files output process", "options print_values", "bridge meter tools"),
     "library": ("connection results values", "gurux meter pushes", "search sync", "pytest_plugin"),
 }
 SIDE_BY_SIDE = 14  # modules in one folder

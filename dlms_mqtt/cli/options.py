@@ -16,6 +16,7 @@ from dlms_mqtt.cli.output import Progress
 from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
+from dlms_mqtt.times import parse_duration
 
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated"}
 
@@ -54,6 +55,11 @@ def option(args: argparse.Namespace, name: str, flag: str, parse: Callable[[Any]
         return None if text is None else parse(text)
     except ConfigError as error:
         raise ConfigError(f"{flag}: {error.message}", hint=error.hint) from None
+
+
+def seconds_option(args: argparse.Namespace, name: str = "seconds") -> float | None:
+    """A duration that was given, with a unit or in seconds; None where it was not. ConfigError."""
+    return option(args, name, f"--{name}", lambda text: parse_duration(text, bare=True))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

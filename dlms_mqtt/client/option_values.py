@@ -11,6 +11,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.times import parse_duration
 
 Parse = Callable[[Any], Any]
 
@@ -84,13 +85,10 @@ def parse_int(low: int, high: int) -> Parse:
 
 
 def parse_seconds(value: Any) -> float:
-    """Seconds, with or without a unit: ``5``, ``0.2``, ``500ms``, ``5s``, ``1m``."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0}
-    text = str(value).strip()
-    unit = next((name for name in units if text.endswith(name)), "")
+    """Seconds below a day, with or without a unit: ``5``, ``0.2``, ``500ms``, ``5s``, ``1m30s``."""
     try:
-        seconds = float(text.removesuffix(unit)) * units.get(unit, 1.0)
-    except ValueError:
+        seconds = parse_duration(str(value).strip(), bare=True)
+    except ConfigError:
         seconds = -1.0
     if not 0 <= seconds < 86400:
         raise ConfigError(f"expected seconds such as 5 or 0.5, not {value!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from dlms_mqtt.bridge.api.replies import RequestError
-from dlms_mqtt.bridge.requests.arguments import reference_in
+from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.protocol.obis import Obis
 
@@ -51,3 +53,19 @@ def test_nonsense(row: object, code: str) -> None:
     with pytest.raises(RequestError) as caught:
         reference_in(row, "attribute")
     assert caught.value.code == code
+
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"), [("24h", timedelta(days=1)), ("now", timedelta(0)), ("2026-11-22T10:30", timedelta(minutes=90))]
+)
+def test_ends_of_a_range(text: str, ago: timedelta) -> None:
+    assert moment_in(text, NOW, "from") == NOW - ago
+
+
+@pytest.mark.parametrize(("text", "name"), [("24h", "set"), ("now", "set"), ("soon", "to"), (7, "from"), ("w", "to")])
+def test_what_is_no_time(text: object, name: str) -> None:
+    with pytest.raises(RequestError, match=f"'{name}': '{text}' is no time"):
+        moment_in(text, NOW, name)

@@ -14,7 +14,6 @@ from typing import Any
 from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.config.seal import PREFIX, SealKey
 from dlms_mqtt.bridge.requests.dispatcher import parse
-from dlms_mqtt.cli.parse import parse_time
 from dlms_mqtt.cli.tools.decode import print_message
 from dlms_mqtt.cli.tools.listen import push_json
 from dlms_mqtt.client.association.association import PROPOSALS
@@ -50,6 +49,7 @@ from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.lines.telnet import ComPort
 from dlms_mqtt.simulator.replay.capture_file import Capture
 from dlms_mqtt.simulator.replay.replay import ReplayServer, replay_link
+from dlms_mqtt.times import parse_moment
 from dlms_mqtt.transport.base import Transport
 from tests.client.scripted import accepted
 from tests.fake_clock import FakeClock
@@ -322,7 +322,7 @@ def texts(data: bytes) -> None:
         _tried(lambda kind=kind: parse_value(text, kind))  # type: ignore[misc]
     _tried(lambda: object_of(text))
     _tried(lambda: Obis.parse(text))
-    _tried(lambda: parse_time(text, UTC, NOW))
+    _tried(lambda: parse_moment(text, UTC, NOW))
 
 
 def _tried(call: Callable[[], Any]) -> None:

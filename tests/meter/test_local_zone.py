@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.cli.options import configured
-from dlms_mqtt.cli.parse import parse_time
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
+from dlms_mqtt.times import parse_moment
 
 VIENNA = {"TZ": "Europe/Vienna"}
 #: local time -> hours before UTC: both sides of the change in spring and of that in autumn
@@ -61,4 +61,4 @@ def test_the_command_line_with_a_configuration(
     file.write_text(line + "meters: {house: {connection: {tcp: meter.example}}}\n")
     where = configured(Namespace(config=file, meter=None, state=None), {})
     expected = datetime.fromisoformat(text).replace(tzinfo=UTC) - timedelta(hours=hours)
-    assert parse_time(text, where.zone, datetime.now(UTC)) == expected
+    assert parse_moment(text, where.zone, datetime.now(UTC)) == expected

@@ -20,6 +20,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.reference import of_key
 from dlms_mqtt.meter.catalogue.unit_names import unit_named
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.times import DURATION_PATTERN, parse_duration
 
 Convert = Callable[[Any], Any]
 
@@ -133,23 +134,7 @@ def choice(*words: str) -> Kind:
     return Kind(option_values.parse_choice(*words), {"enum": list(words)})
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST = 3660 * 86400.0  # s
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
-
-
-def parse_duration(value: Any) -> float:
-    """Seconds out of ``10s``, ``5m``, ``1h``, ``30d`` or ``1h30m``."""
-    if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        raise ConfigError(f"expected a time with a unit such as 10s, 5m, 1h or 30d, not {value!r}")
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
-    seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    if seconds > _LONGEST:
-        raise ConfigError(f"expected at most 3660d (ten years), not {value!r}")
-    return seconds
-
-
-DURATION = Kind(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m"]})
+DURATION = Kind(parse_duration, {"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["30s", "5m"]})
 
 
 def duration(low: str, high: str) -> Kind:

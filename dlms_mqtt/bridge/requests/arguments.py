@@ -14,6 +14,7 @@ from dlms_mqtt.client.procedures.profile import Selection
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.reference import method_of, object_of
+from dlms_mqtt.times import parse_moment
 
 _DAY = timedelta(days=1)
 _ENTRIES = 100  # rows of a profile that are asked for together
@@ -45,13 +46,15 @@ def _small(row: Mapping[str, Any], name: str, most: int) -> int | None:
 
 
 def moment_in(text: Any, now: datetime, name: str = "set") -> datetime:
-    """A time in ISO 8601; without an offset it is in the zone of ``now``. ``name``: the field, for an error."""
+    """A time in ISO 8601; without an offset it is in the zone of ``now``. ``name``: the field, for an error.
+
+    ``from`` and ``to`` may also say ``now`` or how long ago: ``24h``, ``7d``; a clock is not set so.
+    """
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        moment = parse_moment(str(text), now.tzinfo, None if name == "set" else now)
+    except ConfigError:
         raise RequestError("invalid-value", f"'{name}': '{text}' is no time in ISO 8601") from None
-    bounds.check_moment(name, moment)
-    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    return bounds.check_moment(name, moment)
 
 
 @dataclass(frozen=True, slots=True)

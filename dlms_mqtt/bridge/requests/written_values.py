@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, tzinfo
+from datetime import date, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import convert, date_time_of
 from dlms_mqtt.protocol.axdr.data import Data, DataType, parse_value, to_data
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.times import parse_moment
 
 _TEXTS = (DataType.OCTET_STRING, DataType.VISIBLE_STRING, DataType.UTF8_STRING)
 _FLOATS = (DataType.FLOAT32, DataType.FLOAT64)
@@ -60,19 +61,22 @@ def moment_data(text: str, moment: DataType, held: Data | None, zone: tzinfo, se
     """
     try:
         data = _plain_moment(text.strip(), moment, held, zone, sense)
-    except (ValueError, OverflowError):  # perhaps with parts that are not specified
+    except (ConfigError, ValueError, OverflowError):  # perhaps with parts that are not specified
         data = free_data(text, moment)
     return Data(held.type, data.value.raw) if held and held.type is DataType.OCTET_STRING else data
 
 
 def _plain_moment(text: str, moment: DataType, held: Data | None, zone: tzinfo, sense: int) -> Data:
-    """A complete date-time on the meter's own clock, a complete date or time of day; else ValueError."""
+    """A complete date-time on the meter's own clock, a complete date or time of day.
+
+    Else ValueError or ConfigError.
+    """
     if moment is DataType.DATE:
         return to_data(date.fromisoformat(text), moment)
     if moment is DataType.TIME:
         return to_data(time.fromisoformat(text), moment)
-    told, known = datetime.fromisoformat(text), date_time_of(held) if held else None
-    local = told.astimezone(zone) if told.tzinfo else told.replace(tzinfo=zone)
+    known = date_time_of(held) if held else None
+    local = parse_moment(text, zone).astimezone(zone)
     stated = known is None or known.deviation is not None
     return Data(moment, DateTime.from_datetime(local, deviation=stated, sense=sense))
 

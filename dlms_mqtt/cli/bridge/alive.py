@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from dlms_mqtt.bridge.alive import EVERY, VARIABLE, alive_file, seconds_since
+from dlms_mqtt.cli.options import seconds_option
 from dlms_mqtt.cli.output import note, say
 from dlms_mqtt.errors import ConfigError
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``alive``."""
     parser.add_argument("--file", metavar="FILE", type=Path, help=f"the bridge's sign of life (default ${VARIABLE})")
     parser.add_argument(
-        "--within", metavar="S", type=float, default=6 * EVERY, help="seconds that it may be old (default %(default)g)"
+        "--within", metavar="S", default=f"{6 * EVERY:g}", help="seconds that it may be old (default %(default)s)"
     )
 
 
@@ -28,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "there is no file to look at", hint=f"Give --file, or set {VARIABLE} for the bridge and for this command."
         )
-    age = seconds_since(file)
-    if age is not None and age <= args.within:
+    age, within = seconds_since(file), seconds_option(args, "within")
+    if age is not None and within is not None and age <= within:
         say(f"alive, {age:.0f} s ago")
         return 0
     note(f"dlms-mqtt: no sign of life in {file}" + (f" for {age:.0f} s." if age is not None else "."))

@@ -11,7 +11,6 @@ from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
-from dlms_mqtt.cli.parse import parse_time
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify
@@ -21,6 +20,7 @@ from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.json_shapes import cell_value, cells_json, meter_json
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.times import parse_moment
 
 _FORMATS = ("table", "csv", "json")
 _EVERY = 0.3  # s between two looks at what has come
@@ -68,8 +68,8 @@ def _selection(args: argparse.Namespace, where: Target) -> Selection:
     if (args.first is not None and args.first < 1) or (args.count is not None and args.count < 1):
         raise ConfigError("--first and --count start at 1")
     now = datetime.now(UTC)
-    start = parse_time(args.start, where.zone, now) if args.start else None
-    end = parse_time(args.end, where.zone, now) if args.end else None
+    start = parse_moment(args.start, where.zone, now) if args.start else None
+    end = parse_moment(args.end, where.zone, now) if args.end else None
     if start is None and end is not None:
         raise ConfigError("--to needs --from")
     return Selection(start, end, args.first, args.count)

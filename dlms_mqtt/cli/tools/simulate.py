@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlms_mqtt.cli.options import seconds_option
 from dlms_mqtt.cli.output import say, table
-from dlms_mqtt.errors import ConfigError, ConnectFailed
+from dlms_mqtt.errors import ConnectFailed
+from dlms_mqtt.times import parse_moment
 
 if TYPE_CHECKING:
     from dlms_mqtt.simulator.description import Described
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     meter.add_argument("--push", action="append", default=[], metavar="URL[,every=S]", help="push to tcp://HOST:PORT")
     parser.add_argument("--list-faults", action="store_true", help="print the faults and end")
-    parser.add_argument("--seconds", type=float, metavar="S", help="end after so many seconds")
+    parser.add_argument("--seconds", metavar="S", help="end after so many seconds")
     parser.epilog = _EPILOG
 
 
@@ -94,15 +95,9 @@ def _list_faults() -> int:
 def _described(args: argparse.Namespace) -> Described:
     from dlms_mqtt.simulator.description import describe, load_meter
 
-    options: dict[str, Any] = {"seed": args.seed, "faults": tuple(args.fault), "start": _time(args.time)}
+    start = parse_moment(args.time, None) if args.time else None
+    options: dict[str, Any] = {"seed": args.seed, "faults": tuple(args.fault), "start": start}
     return describe({}, **options) if args.meter is None else load_meter(args.meter, **options)
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"'{text}' is no time", hint="Write 2026-07-01T12:00:00.") from None
 
 
 async def _serve(args: argparse.Namespace, described: Described) -> None:
@@ -116,7 +111,12 @@ async def _serve(args: argparse.Namespace, described: Described) -> None:
         tasks = stack.enter_context(_Tasks())
         for row in (*described.pushes, *map(parse_push, args.push)):
             tasks.start(Pusher(described.meter, row).run())
-        await asyncio.sleep(args.seconds if args.seconds is not None else float("inf"))
+        await asyncio.sleep(_lifetime(args))
+
+
+def _lifetime(args: argparse.Namespace) -> float:
+    seconds = seconds_option(args)
+    return float("inf") if seconds is None else seconds
 
 
 async def _replay(args: argparse.Namespace) -> None:
@@ -139,7 +139,7 @@ async def _replay(args: argparse.Namespace) -> None:
             say(f"replay on {line.name}")
             tasks.start(replay_on(capture, line, args.framing))
         sys.stdout.flush()
-        await asyncio.sleep(args.seconds if args.seconds is not None else float("inf"))
+        await asyncio.sleep(_lifetime(args))
 
 
 class _Tasks:
