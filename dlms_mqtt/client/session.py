@@ -435,6 +435,13 @@ class MeterSession:
         """Seconds since the meter was last asked something; 0 while the session is closed."""
         return asyncio.get_running_loop().time() - self._exchange.last_used if self._exchange else 0.0
 
+    async def overhear(self, timeout: float) -> None:
+        """Take what the meter pushes in the open association while nobody asks it anything.
+
+        ResponseTimeout where nothing comes within ``timeout`` seconds, ConnectionLost.
+        """
+        await self._live.overhear(timeout)
+
     async def _open_again(self, error: DlmsMqttError) -> None:
         log.debug("%s: %s; the association is opened again", self.transport.name, error)
         await self._start_over(line_lost=isinstance(error, ConnectionLost) and not isinstance(error, LinkLost))

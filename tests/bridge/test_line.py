@@ -92,3 +92,53 @@ async def test_an_error_inside_frees_the_line(clock, told):
         await fail()
     await _job(line, told, "a", Priority.POLL)
     assert told == ["a POLL"]
+
+
+async def test_spare_time_ends_when_somebody_wants_the_line(clock, told):
+    line = Line("/dev/x")
+
+    async def listen():
+        told.append("listen")
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            told.append("heard")
+
+    async def listen_for_ever():
+        while True:
+            await line.spare("a", _nothing, listen)
+
+    listening = asyncio.create_task(listen_for_ever())
+    await asyncio.sleep(1)
+    await asyncio.gather(_job(line, told, "a", Priority.POLL), _job(line, told, "a", Priority.COMMAND))
+    await asyncio.sleep(1)
+    assert told == ["listen", "heard", "a COMMAND", "a POLL", "listen"]
+    assert clock.monotonic() == 22
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert told[-1] == "heard" and line.waiting == 0
+    await _job(line, told, "a", Priority.POLL)
+
+
+async def test_two_that_listen_do_not_chase_each_other_away(clock, told):
+    line = Line("/dev/x")
+
+    async def listen():
+        told.append("listen")
+        await asyncio.sleep(50)
+
+    await asyncio.gather(*(line.spare(meter, _nothing, listen) for meter in "ab"))
+    assert told == ["listen", "listen"] and clock.monotonic() == 100
+
+
+async def test_a_line_that_fails_in_spare_time_says_so(clock, told):
+    async def fail():
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await Line("/dev/x").spare("a", _nothing, fail)
+
+
+async def _nothing():
+    """No session is open."""

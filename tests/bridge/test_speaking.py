@@ -23,6 +23,7 @@ def _meter(data: dict[str, Any]) -> Any:
         {},
         {"connection": {"tcp": "a:1", "baud": 2400, "encryption_key": "hex:" + "00" * 16, "security": "encryption"}},
         {"push": {"every": "10s"}},
+        {"push": {"ask": False}},
         {"read": {"also": [{"obis": "1.0.1.7.0.255", "name": "Power"}]}},
     ],
 )
@@ -30,7 +31,7 @@ def test_the_preset_is_enough(more: dict[str, Any]) -> None:
     meter = _meter(HAN | more)
     assert meter.push.listen == "connection"
     assert only_speaks(meter) and not polls(meter, "/dev/x")
-    assert meter.push.every == (10 if "push" in more else 3600)
+    assert meter.push.every == (10 if "every" in more.get("push", {}) else 3600)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,12 @@ def test_a_meter_that_is_to_be_asked_is_asked(more: dict[str, Any]) -> None:
     meter = _meter(HAN | more)
     assert meter.push is None
     assert polls(meter, "/dev/x") and not only_speaks(meter)
+
+
+@pytest.mark.parametrize("read", [{"set": "core"}, {"set": "none", "also": ["1.0.1.7.0.255"]}])
+def test_a_meter_that_does_both(read: dict[str, Any]) -> None:
+    meter = _meter({"connection": {"tcp": "a:1"}, "push": {"listen": "connection", "ask": True}, "read": read})
+    assert meter.push.listen == "connection" and polls(meter, "tcp://a:1") and not only_speaks(meter)
 
 
 def test_a_port_of_ours_stays_the_only_one() -> None:

@@ -449,6 +449,7 @@ class Push:
     match: Match = row(
         Match, section(Match), "How this meter's pushes are known; without it all of that address are its."
     )
+    ask: bool = row(False, FLAG, "Ask the meter too, beside what it pushes on its own line (listen: connection).")
     every: float = row("1h", INTERVAL, "Longest time between two pushes; values expire after three of them.")
 
 

@@ -28,7 +28,7 @@ _OF_LISTENING = {
 
 
 def only_speaks(meter: Meter) -> bool:
-    """Is its line only listened to: ``listen: connection``, and neither a set to read nor profiles asked for?
+    """Is its line only listened to: ``listen: connection`` without ``ask``, and neither a set nor profiles to read?
 
     ``read.also`` describes what is pushed (name, unit, scaler, transform) and asks nothing.
     """
@@ -53,7 +53,7 @@ def listening(meter: Meter) -> Meter:
 
 def _asks(meter: Meter) -> bool:
     read = replace(meter.read, also=())
-    return (read != Read() and read.set != "none") or bool(meter.profiles)
+    return (meter.push is not None and meter.push.ask) or (read != Read() and read.set != "none") or bool(meter.profiles)
 
 
 def _addressed(meter: Meter) -> bool:

@@ -10,11 +10,13 @@ from datetime import tzinfo
 
 from dlms_mqtt.bridge.config.load import Scalers
 from dlms_mqtt.bridge.config.sections import Bridge, Meter
+from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.own_line import listen_between, read_connection
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver, read_connection
+from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver
 from dlms_mqtt.bridge.meters.shared_line import Line
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory
@@ -22,6 +24,8 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.local_zone import zone_of
+from dlms_mqtt.transport import transport_for
+from dlms_mqtt.transport.overheard import Heard, OverheardTransport
 
 _MOST_OCTETS = 3 << 20  # of one answer: 100,000 rows of a profile, which take 60 MB while they are worked on
 
@@ -70,7 +74,9 @@ class Fleet:
         context, line = self._context, self.line(settings)
         return Session(name, settings, line, self._clients(None), context.store, context.clock, 1, trial=True)
 
-    def _clients(self, receive: Callable[[object], None] | None) -> Callable[[ConnectionSettings], DlmsClient]:
+    def _clients(
+        self, receive: Callable[[object], None] | None, heard: Heard | None = None
+    ) -> Callable[[ConnectionSettings], DlmsClient]:
         memory, store = Memory(), self._context.store
 
         def make(settings: ConnectionSettings) -> DlmsClient:
@@ -79,7 +85,15 @@ class Fleet:
                     "neither invocation counters nor refused passwords can be kept, so no secret is used",
                     hint="Make room in state_dir.",
                 )
-            client = DlmsClient(settings, store=store, memory=memory, random=self._random, on_notification=receive)
+            line = transport_for(settings)
+            client = DlmsClient(
+                settings,
+                transport=OverheardTransport(line, heard) if heard else line,
+                store=store,
+                memory=memory,
+                random=self._random,
+                on_notification=receive,
+            )
             client.most_octets = _MOST_OCTETS
             return client
 
@@ -96,7 +110,9 @@ class Fleet:
         context = self._context
         output = MeterOutput(name, config, context, _features(config, settings))
         holder: list[PushReceiver] = []
-        clients = self._clients(lambda apdu: holder[0].take(apdu))
+        listens = config.push is not None and config.push.listen == OWN_LINE
+        heard = (lambda *data: holder[0].receive(*data)) if listens else None
+        clients = self._clients(lambda apdu: holder[0].take(apdu), heard)
         line = self.line(settings)
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)
@@ -109,13 +125,19 @@ class Fleet:
 
     async def _listen(self, running: Running, config: Meter) -> None:
         url = config.push.listen if config.push else ""
-        if url == "connection":
-            if running.meter.only_speaks:
-                name = f"{running.meter.id} line"
-                running.tasks.append(self._supervise(name, lambda: read_connection(running.receiver)))
+        if url == OWN_LINE:
+            running.tasks.append(self._supervise(f"{running.meter.id} line", lambda: self._hear_line(running)))
         elif url:
             running.url = url
             await self.pushes.add(url, running.receiver)
+
+    @staticmethod
+    async def _hear_line(running: Running) -> None:
+        if running.meter.only_speaks:
+            await read_connection(running.receiver)
+        else:
+            running.receiver.overhear()
+            await listen_between(running.receiver)
 
     async def stop(self, name: str) -> None:
         """End a meter; its topics stay."""

@@ -75,7 +75,7 @@ class MeterTask:
         self.profiles = ProfileReader(self, store)
         self._intake = Intake(config, output, self.clock, self.status, zone)
         self._wake = asyncio.Event()
-        self._last_push = 0.0  # monotonic
+        self._last_push = -math.inf  # monotonic
         self._failing = FailingAttributes()
         self._list_tries = 0
         self._list_again = math.inf  # monotonic
@@ -304,13 +304,17 @@ class MeterTask:
             return
         self._intake.pushed(rows, moment, self.plan, self.plan if self.polls else Plan(()))
         self._last_push = self._clock.monotonic()
-        self._succeeded(None)
+        if self.polls and self.status.failures:  # what is asked fails still, and that is what the verdict tells
+            self.status.last_success = self.now()
+            self.output.set_online(True)
+        else:
+            self._succeeded(None)
 
     async def watch_pushes(self) -> None:
         """A meter that only pushes is offline when it has been silent for three of its intervals."""
         while True:
             await asyncio.sleep(1)
-            if self.output.online and self._clock.monotonic() - self._last_push > self._intake.push_lifetime:
+            if self.output.online and not self._pushes_come:
                 self.status.verdict = "no_answer"
                 self.output.set_online(False)
 
@@ -318,9 +322,14 @@ class MeterTask:
         """Note it; seconds until the next try."""
         unix = self._clock.time()
         wait = self.status.wait_after(error, unix, self.session.pause_left, self.config.every)
-        if self.status.failed(error, self._clock.monotonic(), self._local(unix + wait)):
+        gone = self.status.failed(error, self._clock.monotonic(), self._local(unix + wait))
+        if gone and not (self.polls and self._pushes_come):
             self.output.set_online(False)
         return wait
+
+    @property
+    def _pushes_come(self) -> bool:
+        return self._clock.monotonic() - self._last_push <= self._intake.push_lifetime
 
     def _local(self, unix: float) -> datetime:
         return datetime.fromtimestamp(unix, self.zone)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from dlms_mqtt.bridge.config.sections import Push as PushConfig
 from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.twins import Twins
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
 from dlms_mqtt.client.push import Notification, Push, PushReader, Refused
@@ -17,7 +17,7 @@ from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import PEER_COUNTERS
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, ResponseTimeout, StoreError
+from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, StoreError
 from dlms_mqtt.meter.catalogue.lookup import unique
 from dlms_mqtt.meter.catalogue.quantity import Quantity
 from dlms_mqtt.meter.push.readings import PushedValues, catalogued
@@ -25,12 +25,10 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Keys, PeerCounters
-from dlms_mqtt.transport import Transport, transport_for
 from dlms_mqtt.transport.listen import Listener, listen
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # s between looks at messages that will not be completed
-_AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 _EVERY = 3600.0
 _KEEP_EVERY = 60.0  # s between writings of the counters of a meter that pushes more often
 _MOST_READERS = 256  # connections and senders that a meter's messages are put together for
@@ -59,12 +57,20 @@ class PushReceiver:
         self._counters = self._stored_counters()
         self._marks = self._counters.keep()  # what the disk holds: at or ahead of what was taken
         self._kept, self._taken = float("-inf"), 0  # when it was written last, and how many were taken since
+        self._twins: Twins | None = None
 
     def _stored_counters(self) -> PeerCounters:
         try:
             return self.meter.store.peer_counters(self.meter.id)
         except StoreError:
             return PeerCounters()
+
+    def overhear(self) -> None:
+        """From now on the line hands over what is read while the meter is asked: the client may tell the same again."""
+        self._twins = Twins()
+
+    def _is_new(self, ear: str, notification: Notification) -> bool:
+        return self._twins is None or self._twins.is_new(ear, notification)
 
     def close(self) -> None:
         """Remember which messages were taken, so that none is taken twice."""
@@ -129,9 +135,9 @@ class PushReceiver:
         for event in events:
             if isinstance(event, Refused):
                 refused.append(event)
-                if isinstance(event.error, FramingError):
+                if isinstance(event.error, FramingError) and self._twins is None:
                     self.meter.failed(event.error)
-            elif self._may_be_ours(event):
+            elif self._may_be_ours(event) and self._is_new("line", event.notification):
                 self._take_push(event)
         return refused
 
@@ -152,7 +158,7 @@ class PushReceiver:
 
     def take(self, notification: Any) -> None:
         """A notification that came within the meter's own association."""
-        if values := self._understood(notification):
+        if self._is_new("client", notification) and (values := self._understood(notification)):
             self._publish(values)
 
     def _understood(self, notification: Notification) -> PushedValues | None:
@@ -245,24 +251,3 @@ class PushHub:
             for receivers in self._receivers.values():
                 for receiver in receivers.values():
                     receiver.tick()
-
-
-async def read_connection(receiver: PushReceiver) -> None:
-    """Listen on the meter's own line, for ever (``listen: connection``)."""
-    failures, meter = 0, receiver.meter
-    while True:
-        try:
-            async with transport_for(meter.session.settings) as transport:
-                failures = 0
-                await _read_line(receiver, transport)
-        except DlmsMqttError as error:
-            meter.failed(error)
-            await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
-            failures += 1
-
-
-async def _read_line(receiver: PushReceiver, transport: Transport) -> None:
-    while True:
-        with suppress(ResponseTimeout):
-            receiver.receive(transport.name, await transport.read(_TICK), transport.datagram)
-        receiver.tick()

@@ -22,6 +22,7 @@ class Priority(IntEnum):
     COMMAND = 0
     POLL = 1
     PROFILE = 2
+    SPARE = 3  # nobody wants the line
 
 
 class Line:
@@ -34,6 +35,7 @@ class Line:
         self._numbers = count()
         self._owner = ""
         self._close: Close | None = None
+        self._spare: asyncio.Future[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -50,10 +52,26 @@ class Line:
         finally:
             self._release()
 
+    async def spare(self, meter: str, close: Close, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work`` while nobody wants the line: it is cancelled when somebody else's turn is due."""
+        async with self.turn(meter, Priority.SPARE, close):
+            if self._waiting and self._waiting[0][0] < Priority.SPARE:
+                return
+            self._spare = asyncio.ensure_future(work())
+            try:
+                await self._spare
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+            finally:
+                self._spare = None
+
     async def _acquire(self, priority: Priority) -> None:
         if not self._busy:
             self._busy = True
             return
+        if self._spare is not None and priority < Priority.SPARE:
+            self._spare.cancel()
         ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._numbers), ticket))
         try:

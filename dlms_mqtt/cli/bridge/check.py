@@ -12,7 +12,7 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import Loaded, load_config
 from dlms_mqtt.bridge.config.sections import Meter
-from dlms_mqtt.bridge.config.speaking import OWN_LINE, only_speaks, polls
+from dlms_mqtt.bridge.config.speaking import OWN_LINE, polls
 from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
 from dlms_mqtt.cli.configuration import add_config, needed_config
@@ -100,7 +100,7 @@ def _listens(meter: Meter, line: str) -> str:
     """Where its pushes are taken: an address of ours, its own line, or nowhere."""
     url = meter.push.listen if meter.push else ""
     if url == OWN_LINE:
-        return line if only_speaks(meter) else ""
+        return line
     return url
 
 

@@ -268,6 +268,12 @@ class Exchange:
         if unpaired and self._question.strays:
             raise LinkLost("the meter sent an answer that nobody awaited, and nothing would tell the next one from it")
 
+    async def overhear(self, timeout: float) -> None:
+        """Take what the meter says while nobody asks it anything. ResponseTimeout where it says nothing, LinkLost."""
+        self._question = self._ask_anew()
+        self.connection.receive(await self.transport.read(timeout))
+        self.settle()
+
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
         harmless = type(message) in _REPEATABLE or (isinstance(message, Aarq) and not message.authentication_value)

@@ -1,0 +1,71 @@
+"""A meter's own line is listened to: all the time where the meter only speaks, else while nobody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.push import PushReceiver
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.errors import DlmsMqttError, ResponseTimeout
+from dlms_mqtt.transport import Transport, transport_for
+
+_TICK = 1.0  # s between looks at messages that will not be completed
+_AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
+
+
+async def read_connection(receiver: PushReceiver) -> None:
+    """Listen on the meter's own line, for ever (``listen: connection``)."""
+    failures, meter = 0, receiver.meter
+    while True:
+        try:
+            async with transport_for(meter.session.settings) as transport:
+                failures = 0
+                await _read_line(receiver, transport)
+        except DlmsMqttError as error:
+            meter.failed(error)
+            await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
+            failures += 1
+
+
+async def _read_line(receiver: PushReceiver, transport: Transport) -> None:
+    while True:
+        with suppress(ResponseTimeout):
+            receiver.receive(transport.name, await transport.read(_TICK), transport.datagram)
+        receiver.tick()
+
+
+async def listen_between(receiver: PushReceiver) -> None:
+    """The same where the meter is asked too: whenever nobody wants the line, with an association open or none."""
+    session = receiver.meter.session
+    while True:
+        if session.pause_left:
+            await asyncio.sleep(min(session.pause_left, _TICK))
+            continue
+        try:
+            await session.line.spare(session.meter, session.close, lambda: _hear(receiver, session))
+        except DlmsMqttError:  # which a poll meets too, and tells
+            await asyncio.sleep(_AGAIN[1])
+
+
+async def _hear(receiver: PushReceiver, session: Session) -> None:
+    client = session.client
+    if session.pause_left:  # said while this waited for its turn
+        return
+    if client is None:
+        async with transport_for(session.settings) as transport:
+            await _read_line(receiver, transport)
+        return
+    try:
+        await _hear_client(receiver, client)
+    except DlmsMqttError:
+        await session.close()
+
+
+async def _hear_client(receiver: PushReceiver, client: DlmsClient) -> None:
+    """What is read, the client's transport hands to the receiver."""
+    while True:
+        with suppress(ResponseTimeout):
+            await client.overhear(_TICK)
+        receiver.tick()

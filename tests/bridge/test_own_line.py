@@ -1,0 +1,119 @@
+"""A meter that is asked and speaks by itself on one line: nothing it says is lost, nothing is told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from dlms_mqtt.protocol.apdu.notification import DataNotification
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.house import house
+from tests.cases.scripted_meter import at_work, frame
+from tests.meter.p1_telegrams import FLUVIUS
+
+ASKED = "{set: none, also: [{obis: 1.0.32.7.0.255}]}"
+
+
+def pushed(power):
+    unit = Data(DataType.STRUCTURE, (Data(DataType.INTEGER, 0), Data(DataType.ENUM, 27)))
+    row = (
+        Data(DataType.OCTET_STRING, bytes(Obis.parse("1.0.1.7.0.255"))),
+        Data(DataType.DOUBLE_LONG_UNSIGNED, power),
+        unit,
+    )
+    return DataNotification(1, None, encode(Data(DataType.ARRAY, (Data(DataType.STRUCTURE, row),)))).encode()
+
+
+def in_wrapper(apdu):
+    return bytes.fromhex("0001 0001 0010") + len(apdu).to_bytes(2, "big") + apdu
+
+
+def in_hdlc(apdu):
+    return frame(b"\x21", b"\x03", 0x13, b"\xe6\xe7\x00" + apdu)
+
+
+def config(port, *, framing="wrapper", session="auto", every="1s", more="timeout: 20s, retries: 0"):
+    return f"""
+  house:
+    connection: {{tcp: '127.0.0.1:{port}', framing: {framing}, {more}}}
+    session: {session}
+    every: {every}
+    push: {{listen: connection, ask: true, every: 10s}}
+    read: {ASKED}
+"""
+
+
+@pytest.mark.parametrize("session", ["keep", "close"])
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_what_comes_between_polls_is_published(mosquitto, tmp_path, framing, session):
+    """The next poll is an hour away: nothing but listening brings it."""
+    octets = {"wrapper": in_wrapper, "hdlc": in_hdlc}[framing](pushed(750)).hex()
+    case = {"framing": framing, "push": {"hex": [octets], "every": 0.5}}
+    with at_work(case) as lines:
+        text = config(lines.port, framing=framing, session=session, every="1h")
+        async with house(mosquitto, tmp_path, text) as home:
+            await home.until(lambda: home.meter("value/voltage_l1") == "230.1")
+            before = len(_powers(home))
+            await home.until(lambda: len(_powers(home)) >= before + 3)
+            assert home.meter("value/power_import") == "750"
+
+
+async def test_polls_go_on_beside_pushes(mosquitto, tmp_path):
+    """And a push that the client hears and the line hears is one reading."""
+    case = {"framing": "hdlc", "push": {"hex": [in_hdlc(pushed(n)).hex() for n in range(700, 740)], "every": 60}}
+    with at_work(case) as lines:
+        async with house(mosquitto, tmp_path, config(lines.port, framing="hdlc", session="keep")) as home:
+            await home.until(lambda: home.meter("value/voltage_l1") == "230.1")
+            await home.until(lambda: home.meter("value/power_import") == "739")
+            await home.until(lambda: len(_of(home, "voltage_l1")) >= 3)
+            powers = _powers(home)
+            assert powers[: powers.index(739) + 1][-40:] == list(range(700, 740))
+
+
+@pytest.mark.expect_log("999 A is held back")
+async def test_a_telegram_is_published_while_a_question_waits(mosquitto, tmp_path):
+    """A P1 port among whose telegrams nobody answers the question, which has its 60 s."""
+    case = {"framing": "hdlc", "dead": True, "push": {"hex": [FLUVIUS.hex()], "every": 1}}
+    with at_work(case) as lines:
+        text = config(lines.port, framing="hdlc", more="timeout: 60s, retries: 0")
+        async with house(mosquitto, tmp_path, text) as home:
+            await home.until(lambda: home.meter("value/voltage_l1") == "234.7")
+            await home.until(lambda: home.meter("availability") == "online")
+
+
+@pytest.mark.expect_log("no answer")
+async def test_another_program_can_have_the_line(mosquitto, tmp_path):
+    """While reading is paused nobody listens either: the port is free."""
+    connections = set()
+
+    async def speak(reader, writer):
+        connections.add(writer)
+        writer.write(in_wrapper(pushed(750)))
+        with contextlib.suppress(OSError):
+            while await reader.read(100):
+                pass
+        connections.discard(writer)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    text = config(server.sockets[0].getsockname()[1], every="1h", more="timeout: 1s, retries: 0")
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.meter("value/power_import") == "750")
+        assert (await home.ask("meter/house/request/pause", {"minutes": 5}))["status"] == "ok"
+        await home.until(lambda: not connections)
+        assert (await home.ask("meter/house/request/resume"))["status"] == "ok"
+        await home.until(lambda: connections)
+    server.close()
+
+
+def _of(home, key):
+    rows = map(json.loads, home.seen.of("dlms_mqtt/meter/house/reading"))
+    return [row["value"] for row in rows if row["key"] == key]
+
+
+def _powers(home):
+    return _of(home, "power_import")
