@@ -53,7 +53,9 @@ def listening(meter: Meter) -> Meter:
 
 def _asks(meter: Meter) -> bool:
     read = replace(meter.read, also=())
-    return (meter.push is not None and meter.push.ask) or (read != Read() and read.set != "none") or bool(meter.profiles)
+    return (
+        (meter.push is not None and meter.push.ask) or (read != Read() and read.set != "none") or bool(meter.profiles)
+    )
 
 
 def _addressed(meter: Meter) -> bool:
