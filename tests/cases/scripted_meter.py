@@ -196,7 +196,7 @@ class Lines:
 
     def __init__(self, meter: ScriptedMeter, *, udp: bool = False) -> None:
         self.meter, self._udp = meter, udp
-        self.port = 0
+        self.port = self.connections = 0
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -210,6 +210,7 @@ class Lines:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         case, pushing = self.meter.case, None
+        self.connections += 1
         try:
             if "greeting" in case:
                 writer.write(unhex(case["greeting"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 
-_MOST = 8  # that one ear is ahead of the other
+_MOST = 64  # that one ear is ahead of the other
 
 
 class Twins:
