@@ -41,7 +41,12 @@ SHELVES = {
         "framing security states general_block_transfer",
         "connection",
     ),
-    "transport": ("base clock holder network ports", "listen memory serial_wire tcp udp", "serial", "registry"),
+    "transport": (
+        "base clock holder network ports",
+        "listen memory overheard serial_wire tcp udp",
+        "serial",
+        "registry",
+    ),
     "cosem": ("access pattern rows structures", "catalogue classes data_lines object_list", "reference"),
     "client": (
         "option_values quality refusals state",
