@@ -272,7 +272,7 @@ class Exchange:
         """Take what the meter says while nobody asks it anything. ResponseTimeout where it says nothing, LinkLost."""
         self._question = self._ask_anew()
         self.connection.receive(await self.transport.read(timeout))
-        self.settle()
+        await self.settle()
 
     def _repeats(self, message: Apdu) -> int:
         """Datagrams have no numbers: there a second copy would write twice, or cost a second try of the password."""
