@@ -44,6 +44,7 @@ _LOG = logging.getLogger(__name__)
 _LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
 _FLUSH = 2.0  # s for the last words
 _ALIVE = 120.0  # s: the shortest life of "online"
+_CLAIM_AGAIN = 30.0  # s between looks whether a meter that another bridge holds is free; free is what is so twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,16 @@ class Bridge:
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
         self.former = Former(config, self._context, self.broker)
+        base = self.former.base
         self.presence = Presence(
-            self.topics, self.started, self.broker, self.fleet, self.former.clear(), self._give_way, self._refuse_meter
+            self.topics,
+            self.started,
+            self.broker,
+            self.fleet,
+            self.former.clear(),
+            self._give_way,
+            self._refuse_meter,
+            base,
         )
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
@@ -124,6 +133,7 @@ class Bridge:
             self._supervised("expiry", self.fleet.expire),
             self._supervised("health", self._tell_health),
             self._supervised("pushes", self.fleet.pushes.run),
+            self._supervised("claims", self._claim_again),
             self._supervised("watchdog", self._notifier.watchdog),
         ]
         try:
@@ -221,6 +231,21 @@ class Bridge:
         self.broker.forget_below(self.topics.meter(name).root, self.topics.discovery(self.topics.device(name)))
         self._publish_bridge()
 
+    async def _claim_again(self) -> None:
+        """A bridge that holds a meter of ours may go: the meter is started when it was seen free twice."""
+        free: set[str] = set()
+        while True:
+            await asyncio.sleep(_CLAIM_AGAIN)
+            before, free = free, {name for name in list(self._refused) if await self._is_free(name)}
+            for name in before & free & self._refused.keys():
+                _LOG.warning("%s: no other bridge holds the meter id any more; it is started", name)
+                del self._refused[name]
+                await self._start_meter(name)
+                self._publish_bridge()
+
+    async def _is_free(self, name: str) -> bool:
+        return self.broker.connected and not await self.presence.claims.holder(name)
+
     def _find(self, address: Address) -> Handler:
         if not address.meter:
             return self.requests.find(address.name)
@@ -245,7 +270,12 @@ class Bridge:
 
     def _info(self) -> dict[str, Any]:
         rows = [
-            {"id": name, "name": meter.name or name, "managed": name in self.loaded.managed}
+            {
+                "id": name,
+                "name": meter.name or name,
+                "managed": name in self.loaded.managed,
+                "device": self.topics.device(name),
+            }
             for name, meter in self.config.meters.items()
             if name not in self._refused
         ]

@@ -30,7 +30,9 @@ async def test_the_first_reading(mosquitto, tmp_path, meter):
         assert {"meter", "seq", "time", "key", "obis", "class", "attribute", "unit", "raw", "quality"} <= set(reading)
         assert isinstance(reading["raw"], str)
         info = home.seen.json("dlms_mqtt/bridge/main/info")
-        assert info["api"] == 1 and info["meters"] == [{"id": "house", "name": "House meter", "managed": False}]
+        assert info["api"] == 1 and info["meters"] == [
+            {"id": "house", "name": "House meter", "managed": False, "device": "dlms_mqtt_house"}
+        ]
         device = home.seen.json("homeassistant/device/dlms_mqtt_house/config")
         assert "sensor_energy_import" in device["components"] and "sensor_status" in device["components"]
         assert home.seen.latest["dlms_mqtt/bridge/main/state"] == "online"

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from dlms_mqtt.bridge import bridge as bridge_bridge
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
@@ -57,18 +58,23 @@ async def _other_bridge(port, *meters):
             await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.expect_log("held by the bridge 'other'")
-async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosquitto, tmp_path, meter):
+@pytest.mark.expect_log("held by the bridge 'other'", "no other bridge holds the meter id any more")
+async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosquitto, tmp_path, meter, monkeypatch):
+    """And takes it again when the other bridge is gone."""
+    monkeypatch.setattr(bridge_bridge, "_CLAIM_AGAIN", 0.5)
     text = _meters(meter) + _meters(meter, name="flat")
     async with house(mosquitto, tmp_path, text) as home:
         await home.until(lambda: home.meter("availability") == "online" == home.meter("availability", "flat"))
         async with _other_bridge(mosquitto.port, "house"):
-            rows = [{"id": "flat", "name": "flat", "managed": False}]
+            rows = [{"id": "flat", "name": "flat", "managed": False, "device": "dlms_mqtt_flat"}]
             await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == rows)
             await _publish_retained(home, f"{ROOT}/availability", "theirs")
             await asyncio.sleep(0.5)
             assert home.meter("availability") == "theirs"
             assert home.meter("availability", "flat") == "online"
+            await home.seen.publish("dlms_mqtt/bridge/other/state", "offline", retain=True)
+            await home.until(lambda: len(home.seen.json("dlms_mqtt/bridge/main/info")["meters"]) == 2)
+            await home.until(lambda: home.meter("availability") == "online")
 
 
 @pytest.mark.expect_log("held by the bridge 'other'")
@@ -228,3 +234,17 @@ async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path
             assert not [topic for topic in fresh.latest if topic.startswith(tuple(gone))]
             assert fresh.latest["dlms_mqtt/bridge/main/state"] == "online"
             assert '"dlms_mqtt/bridge/main/state"' in fresh.latest[device]
+
+
+async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_path, meter):
+    """What the run before announced stands at the broker still; nothing of it is told as a collision."""
+    device = "homeassistant/device/dlms_mqtt_house/config"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: '"dlms_mqtt/' in home.seen.latest.get(device, ""))
+        path = write_config(tmp_path, mosquitto.port, _meters(meter), mqtt="base_topic: elsewhere")
+    async with watching(mosquitto.port) as seen:
+        app = App(path, environment={})
+        async with running(app):
+            await seen.until(lambda: '"elsewhere/' in seen.latest.get(device, ""))
+            await seen.until(lambda: seen.latest.get("elsewhere/meter/house/availability") == "online")
+            assert not app.bridge.presence.collisions

@@ -13,13 +13,14 @@ from zlib import crc32
 
 from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
 from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
 from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _SPACE, _FACT = "bridge", "devices"
-_MEMORY = ("guard", SCALERS)  # what a meter keeps under its new id
+_MEMORY = ("guard", SCALERS, MOMENTS)  # what a meter keeps under its new id
 
 
 def tag_of(base: str) -> str:

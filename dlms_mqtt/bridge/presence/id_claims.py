@@ -6,15 +6,26 @@ A retained ``online`` may be a leftover of a broker that died with its bridge, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from dlms_mqtt.bridge.api.payload import dumps, loads
 from dlms_mqtt.bridge.api.topics import Topics
 
 _ANSWER = 3.0  # s that another bridge has to answer
+_MOST = 1000  # bridges on one base topic, and meters of one, that are taken note of: whoever invents more costs nothing
 Send = Callable[[str, str], Awaitable[None]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    """What is kept of a bridge's ``info``; ``started`` is None where it does not say."""
+
+    started: str | None = None
+    meters: frozenset[str] = frozenset()
 
 
 class Claims:
@@ -22,7 +33,7 @@ class Claims:
 
     def __init__(self, topics: Topics, started: str, send: Send) -> None:
         self._topics, self._started, self._send = topics, started, send
-        self._infos: dict[str, dict[str, Any]] = {}
+        self._infos: dict[str, _Info] = {}
         self._online: dict[str, bool] = {}
         self._pings: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
@@ -31,21 +42,27 @@ class Claims:
         """What to subscribe to."""
         return (*self._topics.all_bridges, f"{self._topics.base}/bridge/+/response/ping")
 
-    def seen(self, topic: str, payload: bytes) -> bool:
-        """Take a message; False when it is none of ours."""
-        parts = topic.removeprefix(f"{self._topics.base}/bridge/").split("/")
-        if len(parts) < 2 or not topic.startswith(f"{self._topics.base}/bridge/"):
-            return False
-        bridge, kind = parts[0], "/".join(parts[1:])
+    def seen(self, topic: str, payload: bytes) -> str:
+        """Take a message; the bridge that it is about, or an empty text when it is none of ours."""
+        root = f"{self._topics.base}/bridge/"
+        bridge, separator, kind = topic.removeprefix(root).partition("/")
+        if not topic.startswith(root) or not separator:
+            return ""
         if kind == "state":
-            self._online[bridge] = payload == b"online"
+            self._note(self._online, bridge, payload == b"online", gone=not payload)
         elif kind == "info":
-            self._infos[bridge] = _object(payload)
+            self._note(self._infos, bridge, _info(payload), gone=not payload)
         elif kind == "response/ping":
             self._answered(_object(payload))
         else:
-            return False
-        return True
+            return ""
+        return bridge
+
+    def _note(self, rows: dict[str, T], bridge: str, row: T, *, gone: bool) -> None:
+        if gone:
+            rows.pop(bridge, None)
+        elif bridge in rows or len(rows) < _MOST or bridge == self._topics.bridge:
+            rows[bridge] = row
 
     def _answered(self, reply: dict[str, Any]) -> None:
         waiting = self._pings.get(str(reply.get("id")))
@@ -55,27 +72,30 @@ class Claims:
 
     def rival_started(self) -> str | None:
         """When another instance with our own id was started, if one has spoken."""
-        started = self._infos.get(self._topics.bridge, {}).get("started")
-        return started if isinstance(started, str) and started != self._started else None
+        started = self._infos.get(self._topics.bridge, _Info()).started
+        return started if started != self._started else None
 
     async def bridge_is_taken(self) -> bool:
         """Does another live instance have our id?"""
         known = self._online.get(self._topics.bridge) and self.rival_started() is not None
         return bool(known) and await self._is_alive(self._topics.bridge)
 
-    def contested(self, meters: Iterable[str]) -> list[str]:
-        """Those that another bridge says it has, and has had for longer than we."""
-        mine, started = self._topics.bridge, self._started
-        older = [info for bridge, info in self._infos.items() if bridge != mine and _started(info) < started]
-        theirs = {name for info in older for name in _meters(info)}
-        return [name for name in meters if name in theirs]
+    def contested(self, meters: Iterable[str], bridge: str = "") -> list[str]:
+        """Those that another bridge (or this one) says it has, and has had for longer than we."""
+        rows = {bridge: self._infos.get(bridge, _Info())} if bridge else self._infos
+        older = [info for name, info in rows.items() if name != self._topics.bridge and self._is_older(info)]
+        return [name for name in meters if any(name in info.meters for info in older)]
+
+    def _is_older(self, info: _Info) -> bool:
+        """One that does not say when it started is younger than all."""
+        return info.started is not None and info.started < self._started
 
     async def holder(self, meter: str) -> str:
         """The live bridge that has this meter, or an empty text."""
         for bridge, info in list(self._infos.items()):
             if (
                 bridge != self._topics.bridge
-                and meter in _meters(info)
+                and meter in info.meters
                 and self._online.get(bridge)
                 and await self._is_alive(bridge)
             ):
@@ -96,16 +116,12 @@ class Claims:
         return True
 
 
-def _started(info: Mapping[str, Any]) -> str:
-    """When that bridge started; one that does not say is younger than all."""
-    started = info.get("started")
-    return started if isinstance(started, str) else "~"
-
-
-def _meters(info: Mapping[str, Any]) -> set[str]:
-    rows = info.get("meters")
-    found = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return {name for name in found if isinstance(name, str)}
+def _info(payload: bytes) -> _Info:
+    told = _object(payload)
+    started, rows = told.get("started"), told.get("meters")
+    found = [row.get("id") for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
+    meters = frozenset(name for name in found if isinstance(name, str))
+    return _Info(started if isinstance(started, str) else None, meters)
 
 
 def _object(payload: bytes) -> dict[str, Any]:

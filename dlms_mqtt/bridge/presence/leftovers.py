@@ -23,19 +23,27 @@ _SPACE = "bridge"  # namespace of the store
 class Former:
     """The names of an earlier run, as the store has them: its meters, discovery prefix, base topic and id."""
 
-    def __init__(self, config: Config, context: Context, broker: Broker) -> None:
+    def __init__(self, config: Config, context: Context, broker: Broker, broken: Iterable[str] = ()) -> None:
+        """``broken``: meters that are ours and cannot be read now."""
+        self._broken = frozenset(broken)
         self._config, self._context, self._broker = config, context, broker
         topics, discovery = context.topics, config.mqtt.discovery
         self._name = [topics.base, topics.bridge]
         self._prefix = discovery.prefix if discovery.enabled else ""
         self._owed = True  # something may have to be forgotten
 
+    @property
+    def base(self) -> str:
+        """The base topic of the earlier run."""
+        name = self._remembered("name", None)
+        return str(name[0]) if isinstance(name, list) and name else self._name[0]
+
     def clear(self) -> set[str]:
         """Clear what is no more; the meters that were ours in an earlier run and are not any more."""
         before = set(self._remembered("meters", []))
         self._clear_announcements(before)
         self._clear_name()
-        ghosts = before - set(self._config.meters)
+        ghosts = before - self._broken - set(self._config.meters)
         for name in ghosts:
             clear_meter(name, self._context, ())
         return ghosts
@@ -74,7 +82,7 @@ class Former:
         """Forget the rest, if the broker has confirmed that it is cleared."""
         if self._owed and not self._broker.clearing:
             self._owed = False
-            self._remember("meters", sorted(meters))
+            self._remember("meters", sorted({*meters, *self._broken & {*self._remembered("meters", [])}}))
             self._remember("announced", self._prefix)
             self._remember("name", self._name)
 

@@ -31,7 +31,10 @@ class Presence:
         ghosts: set[str],
         give_way: Callable[[str], None],
         refuse: Callable[[str, str], Awaitable[None]],
+        former_base: str = "",
     ) -> None:
+        """``former_base``: of an earlier run of ours, which may have announced the same devices."""
+        self._bases = {topics.base, former_base or topics.base}
         self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
         self._ghosts, self._give_way, self._refuse = ghosts, give_way, refuse
         self.claims = Claims(topics, started, broker.send_now)
@@ -81,8 +84,8 @@ class Presence:
 
     def bridge_spoke(self, message: Message) -> None:
         """A bridge said something of itself: another one, or one with our own id."""
-        if self.claims.seen(message.topic, message.payload):
-            self._check_rival()
+        if bridge := self.claims.seen(message.topic, message.payload):
+            self._check_rival(bridge)
         self.retained_came(message)
 
     def retained_came(self, message: Message) -> None:
@@ -90,10 +93,11 @@ class Presence:
         if not self._is_overwritten(message):
             self._clear_leftover(message)
 
-    def _check_rival(self) -> None:
+    def _check_rival(self, bridge: str) -> None:
         """Two that started at the same time, or while the broker was away: the younger one gives way."""
         rival = self.claims.rival_started()
-        older = (rival is not None and rival < self._started) or self.claims.contested(self._fleet.running)
+        is_older = rival is not None and rival < self._started
+        older = is_older or self.claims.contested(self._fleet.running, bridge)
         if older and self.ready and self._asking is None:
             self._asking = asyncio.create_task(self._ask_rival(), name="rival")
 
@@ -118,7 +122,8 @@ class Presence:
     def _is_another_base(self, topic: str, payload: str) -> bool:
         """Does a bridge of another base topic announce a device under our identifier? Neither is in the wrong."""
         discovered = topic.startswith(f"{self._topics.prefix}/device/")
-        if not discovered or f'"{ORIGIN_NAME}"' not in payload or f'"{self._topics.base}/' in payload:
+        ours = any(f'"{base}/' in payload for base in self._bases)
+        if not discovered or f'"{ORIGIN_NAME}"' not in payload or ours:
             return False
         name = topic.removeprefix(f"{self._topics.prefix}/device/").removesuffix("/config")
         if name not in self.collisions:
