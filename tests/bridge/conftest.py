@@ -19,14 +19,14 @@ import pytest
 
 from tests.free_port import free_port
 
-PATIENCE = 60.0  # s for what happens at once, unless the machine has much else to do
+PATIENCE = 240.0  # s for what happens at once, unless the machine has much else to do
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 @pytest.fixture(autouse=True)
 def _time_for_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer than the bridge waits; only tests that are about it shorten this again."""
-    monkeypatch.setattr("dlms_mqtt.bridge.bridge._FLUSH", 20.0)
+    monkeypatch.setattr("dlms_mqtt.bridge.bridge._FLUSH", 120.0)
 
 
 class Mosquitto:

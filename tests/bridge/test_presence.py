@@ -217,7 +217,6 @@ async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp
             ("", "base_topic: other"),
             ["other/bridge/main"],
             "homeassistant/device/dlms_mqtt-other_bridge_main/config",
-            marks=pytest.mark.expect_log("is announced by another program too"),  # the device of the former run
         ),
     ],
     ids=["id", "base topic"],
