@@ -71,11 +71,11 @@ SHELVES = {
         "mqtt reading state_dir",
         "homeassistant",
         "meters",
-        "presence requests",
+        "http presence requests",
         "router",
         "bridge",
         "app",
-        "demo run supervisor",
+        "demo remote_status run supervisor",
     ),
     "cli": ("configuration files output process", "options print_values", "bridge meter tools"),
     "library": ("connection results values", "gurux meter pushes", "search sync", "pytest_plugin"),
@@ -83,7 +83,7 @@ SHELVES = {
 SIDE_BY_SIDE = 14  # modules in one folder
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
 #: Modules that only one room may know: whoever needs them elsewhere needs that room.
-HOME = {"serial": "transport", "paho": "bridge", "aiomqtt": "bridge", "amqtt": "bridge"}
+HOME = {"serial": "transport", "paho": "bridge", "aiomqtt": "bridge", "amqtt": "bridge", "h11": "bridge"}
 
 
 def modules() -> list[Path]:

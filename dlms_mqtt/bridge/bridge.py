@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt import __version__
 from dlms_mqtt.bridge.api.errors import RequestError
@@ -39,6 +39,9 @@ from dlms_mqtt.bridge.router import Router
 from dlms_mqtt.bridge.state_dir import State
 from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.transport.clock import Clock
+
+if TYPE_CHECKING:
+    from dlms_mqtt.bridge.http.server import Server
 
 _LOG = logging.getLogger(__name__)
 _LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
@@ -108,6 +111,8 @@ class Bridge:
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
         self._router = Router(self.topics, self.presence, self.commands)
         self._notifier = Notifier(process.environment)
+        self.http: Server | None = None
+        self._http_task: asyncio.Task[None] | None = None
 
     @property
     def config(self) -> Config:
@@ -118,6 +123,11 @@ class Bridge:
     def meters(self) -> dict[str, MeterTask]:
         """The meters at work."""
         return self.fleet.meters
+
+    @property
+    def broker_trouble(self) -> str | None:
+        """Why there is no line to the broker, perhaps empty; None: there is one."""
+        return None if self.broker.connected else self.broker.trouble
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -136,6 +146,7 @@ class Bridge:
             self._supervised("claims", self._claim_again),
             self._supervised("watchdog", self._notifier.watchdog),
         ]
+        await self._serve_http()
         try:
             for name in self.config.meters:
                 await self._start_meter(name)
@@ -159,7 +170,14 @@ class Bridge:
         self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)
         self._settle_former()
-        await end_all(background)
+        await end_all([*background, *([self._http_task] if self._http_task else [])])
+
+    async def _serve_http(self) -> None:
+        """Listen where the configuration says now."""
+        if self._http_task:
+            await end_all([self._http_task])
+        self.http = _http_server(self, self.config.http.listen, self._clock)
+        self._http_task = self._supervised("http", self.http.run) if self.http else None
 
     def _settle_former(self) -> None:
         if self.broker.connected and not self.taken:
@@ -184,6 +202,8 @@ class Bridge:
         changed = [name for name in {**old.config.meters, **fresh.config.meters} if _differs(name, old, fresh)]
         for name in changed:
             await self._replace_meter(name)
+        if old.config.http != fresh.config.http:
+            await self._serve_http()
         self._publish_bridge()
         self.former.remember(self.config.meters)
         return changed
@@ -311,6 +331,7 @@ class Bridge:
             self._trouble,
             self.outbox.trouble,
             self.broker.too_large,
+            self.http.trouble if self.http else "",
             *self.broker.refusals,
             *self._refused.values(),
             *self.presence.collisions.values(),
@@ -318,6 +339,17 @@ class Bridge:
         ]
         counters = {"unsent": len(self.outbox), "dropped": self.outbox.dropped, "meters": len(meters)}
         return bridge_health(meters, troubles, counters)
+
+
+def _http_server(bridge: Bridge, listen: str, clock: Clock) -> Server | None:
+    """Imported where it is wanted alone: it costs memory."""
+    if not listen:
+        return None
+    from dlms_mqtt.bridge.http.pages import routes
+    from dlms_mqtt.bridge.http.server import Server
+    from dlms_mqtt.bridge.http.snapshot import Snapshot
+
+    return Server(listen, routes(Snapshot(bridge, clock)))
 
 
 def _differs(name: str, old: Loaded, fresh: Loaded) -> bool:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "run": "the bridge: meters into MQTT and Home Assistant",
     "demo": "bridge, simulated meter and broker in one process",
     "check": "validate a configuration; no meter is touched",
+    "status": "how a running bridge does; exit status for Nagios and HEALTHCHECK",
     "alive": "is the bridge of this container alive (for HEALTHCHECK)",
     "service": "print the systemd unit, or a minimal configuration",
     "find": "find out how to talk to an unknown meter",
@@ -42,7 +43,7 @@ COMMANDS: dict[str, str] = {
 _WHAT = "Reads home electricity meters over DLMS/COSEM and puts them into MQTT and Home Assistant."
 _STATUS = "Exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."
 _ROOMS = {
-    "bridge": ("run", "demo", "check", "alive", "service"),
+    "bridge": ("run", "demo", "check", "status", "alive", "service"),
     "tools": ("listen", "decode", "simulate", "presets"),
 }  # the others: "meter"
 _UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done

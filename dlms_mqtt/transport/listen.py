@@ -206,11 +206,12 @@ async def listen(url: str, on_data: OnData, *, most: int = MOST, idle: float = I
     try:
         await listener.open(scheme, host, port)
     except OSError as error:
-        raise _failed(url, error) from error
+        raise cannot_listen(url, error) from error
     return listener
 
 
-def _failed(url: str, error: OSError) -> ConnectFailed:
+def cannot_listen(url: str, error: OSError) -> ConnectFailed:
+    """Why a port of ours could not be opened, in plain words."""
     if isinstance(error, socket.gaierror):
         return ConnectFailed(
             f"cannot listen on {url}: the name is unknown", hint="Write an IP address of this machine."

@@ -23,6 +23,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "run": (),
     "demo": ("--seconds", "--broker"),
     "check": (),
+    "status": ("--config", "--url", "--timeout", "--json"),
     "alive": ("--file", "--within"),
     "service": ("--config",),
     "find": (),

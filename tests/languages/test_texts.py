@@ -11,6 +11,7 @@ import pytest
 
 from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE
 from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN
+from dlms_mqtt.bridge.http.snapshot import TEXTS
 from dlms_mqtt.languages import texts
 from dlms_mqtt.languages.texts import Phrase, Title, Word, languages, shorter, titled, translated
 from dlms_mqtt.meter.catalogue import electricity, names
@@ -25,6 +26,7 @@ def used() -> Iterator[str]:
     """Every text that the code may ask for."""
     yield from (row.entity.name for row in BUILT_IN)
     yield from (entity.name for entity, _ in BRIDGE)
+    yield from TEXTS
     yield from (row.en for row in (*ROWS, *FACETS.values()))
     yield from (text for _, text in names.OBJECTS)
     yield from names.MEDIA.values()

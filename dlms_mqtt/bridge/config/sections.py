@@ -94,6 +94,15 @@ def _listen(value: Any) -> str:
     return text
 
 
+def _address(value: Any) -> str:
+    from dlms_mqtt.transport.base import parse_address
+
+    text: str = TEXT.convert(value)
+    if text:
+        parse_address(text, 9780, least_port=0)
+    return text
+
+
 def _label(value: Any) -> str:
     if isinstance(value, bool | float) or not str(value):
         raise ConfigError(f"expected a word, not {value!r}; put it in quotes")
@@ -220,6 +229,19 @@ class Mqtt:
     def broker_port(self) -> int:
         """The port in force."""
         return self.port or (8883 if self.tls else 1883)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """``http:``"""
+
+    listen: str = row(
+        "",
+        parsed(_address),
+        "HOST:PORT of a page that shows the meters, /metrics, /health and /state.json, all read only; without it none. "
+        "There is no password: beyond this machine put a reverse proxy before it.",
+        "127.0.0.1:9780",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -541,6 +563,7 @@ class Config:
 
     bridge: Bridge = row(Bridge, section(Bridge), "This bridge.")
     mqtt: Mqtt = row(Mqtt, section(Mqtt, prepare=broker_of), "The broker.")
+    http: Http = row(Http, section(Http), "A page and figures for a browser, Prometheus and monitors.")
     meters: Mapping[str, Meter] = row(dict, mapping_of(ID, section(Meter), "<id>"), "The meters.")
 
     def problems(self) -> Problems:

@@ -244,7 +244,7 @@ def new_client(
     config: Mqtt,
     version: aiomqtt.ProtocolVersion,
     identifier: str,
-    will: Will,
+    will: Will | None,
     context: ssl.SSLContext | None,
     skipped: dict[str, int],
 ) -> Client:
@@ -258,7 +258,7 @@ def new_client(
         password=config.password.decode() if config.password else None,
         identifier=identifier,
         protocol=version,
-        will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+        will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
         keepalive=max(5, round(config.keepalive)),
         timeout=_ANSWER,
         tls_context=context,

@@ -15,6 +15,8 @@ from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.meters.output.announcer import Announcer
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
+from dlms_mqtt.bridge.meters.output.curve import SPACE as CURVE
+from dlms_mqtt.bridge.meters.output.curve import Curve
 from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
 from dlms_mqtt.bridge.meters.output.kept_readings import KeptReadings
 from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
@@ -40,6 +42,7 @@ class MeterOutput:
         self.state = MeterState()
         self._watch = CounterWatch(meter_id, config, context.store, context.clock)
         self.scalers = KnownScalers(meter_id, context.store)
+        self.curve = Curve(meter_id, context.store)
         self._moments = KeptReadings(meter_id, context.store)
         self._announcer = Announcer(meter_id, config, context, features)
         self._shown: dict[str, tuple[PlanItem, Reading]] = {}
@@ -191,6 +194,7 @@ class MeterOutput:
 
     def profile(self, key: str, message: Mapping[str, Any]) -> None:
         """Publish rows of a profile, stored and forwarded."""
+        self.curve.take(key, message)
         self._context.publisher.store_and_forward(self.topics.profile(key), {"meter": self.id, **message})
 
     def flush_readings(self) -> None:
@@ -236,7 +240,7 @@ def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:
-        for space in ("discovery", "guard", SCALERS, MOMENTS, "lockout", PEER_COUNTERS):
+        for space in ("discovery", "guard", SCALERS, MOMENTS, "lockout", PEER_COUNTERS, CURVE):
             context.store.forget(space, meter_id)
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)

@@ -1,0 +1,1 @@
+"""The bridge over HTTP, read only: metrics, health, everything as JSON, and a page for people."""

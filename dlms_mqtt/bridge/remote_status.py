@@ -1,0 +1,139 @@
+"""How a running bridge does, asked from outside: of its HTTP listener, or of what it keeps at the broker.
+
+Both give the object of ``/state.json``; what the broker does not know (names, units, the load curve) is missing there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from dlms_mqtt.bridge.api.payload import loads
+from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
+from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.mqtt.client import V5, V311, Client, message_of, new_client, tls_context
+from dlms_mqtt.errors import ConfigError, ConnectFailed
+from dlms_mqtt.transport.base import format_address, parse_address
+
+_LONGEST = 64 * 1024 * 1024  # octets of an answer
+_SILENCE = 3.0  # s without a message: the broker keeps no more
+_PORT = 9780
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all, one address is asked
+Document = dict[str, Any]
+
+
+def listener_url(listen: str) -> str:
+    """Where the listener of a configuration is asked."""
+    host, port = parse_address(listen, _PORT)
+    return f"http://{format_address(_ANY.get(host, host), port)}"
+
+
+def from_listener(url: str, timeout: float) -> Document:
+    """``/state.json`` of a listener; ConfigError, ConnectFailed."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    if parts.scheme not in kinds or not parts.hostname:
+        raise ConfigError(f"'{url}' is no address of a bridge", hint="Write http://127.0.0.1:9780.")
+    try:
+        connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=timeout)
+        connection.request("GET", f"{parts.path.rstrip('/')}/state.json")
+        document = json.loads(connection.getresponse().read(_LONGEST))
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ConnectFailed(
+            f"the bridge at {parts.scheme}://{parts.netloc} does not answer: {error or type(error).__name__}",
+            hint="Does it run, and has its configuration http: {listen: ...}?",
+        ) from None
+    if not isinstance(document, dict) or not {"status", "reasons", "bridge", "meters"} <= set(document):
+        raise ConnectFailed(f"what answers at {parts.scheme}://{parts.netloc} is no dlms-mqtt")
+    return document
+
+
+def from_broker(config: Config, timeout: float) -> Document:
+    """What the bridge of this configuration keeps at its broker; ConfigError, ConnectFailed."""
+    topics = Topics(config.mqtt.base_topic, config.bridge.id)
+    return document_of(topics, asyncio.run(_retained(config, topics, timeout)))
+
+
+async def _retained(config: Config, topics: Topics, timeout: float) -> dict[str, str]:
+    versions = {"5": [V5], "3.1.1": [V311]}.get(config.mqtt.protocol, [V5, V311])
+    tls = tls_context(config.mqtt.tls) if config.mqtt.tls else None
+    why = ""
+    for version in versions:
+        client = new_client(config.mqtt, version, "", None, tls, {})
+        try:
+            async with asyncio.timeout(timeout), client:
+                return await _everything_of(client, topics)
+        except (aiomqtt.MqttError, OSError, TimeoutError, ValueError) as error:
+            why = client.why(error)
+        finally:
+            client.ask()
+    place = f"{config.mqtt.host}:{config.mqtt.broker_port}"
+    raise ConnectFailed(
+        f"the broker {place} cannot be asked: {why}", hint="Check mqtt: in the configuration, or give --url."
+    )
+
+
+async def _everything_of(client: Client, topics: Topics) -> dict[str, str]:
+    kept = await _collect(client, [topics.state, topics.info, topics.health])
+    own = [topics.meter(row["id"]) for row in _json(kept.get(topics.info)).get("meters", ())]
+    wanted = [topic for meter in own for topic in (meter.availability, meter.state)]
+    return kept | (await _collect(client, wanted) if wanted else {})
+
+
+async def _collect(client: Client, wanted: list[str]) -> dict[str, str]:
+    """The retained messages of these topics; where there is none nothing comes, so a silence ends it."""
+    kept: dict[str, str] = {}
+    await client.subscribe_to(wanted)
+    messages = aiter(client.messages)
+    with contextlib.suppress(TimeoutError):
+        while not set(wanted) <= set(kept):
+            async with asyncio.timeout(_SILENCE):
+                message = message_of(await anext(messages))
+            kept[message.topic] = message.payload.decode(errors="replace")
+    return kept
+
+
+def document_of(topics: Topics, kept: Mapping[str, str]) -> Document:
+    """The document, of what is retained by topic."""
+    info, health = _json(kept.get(topics.info)), _json(kept.get(topics.health))
+    word = kept.get(topics.state) or "nothing"
+    if word != "online":
+        sentence = f"the bridge is not there: {topics.state} says {word}"
+        health = {"status": "failing", "reasons": [sentence], "counters": {}, "meters": {}}
+    elif not health:
+        health = {"status": "degraded", "reasons": ["the bridge has not told yet how it is"], "meters": {}}
+    return {
+        "bridge": {"id": topics.bridge, "version": info.get("version"), "started": info.get("started")},
+        **{name: health.get(name, {}) for name in ("status", "reasons", "counters")},
+        "meters": {
+            row["id"]: _meter(row, topics.meter(row["id"]), kept, health.get("meters", {}))
+            for row in info.get("meters", ())
+        },
+    }
+
+
+def _meter(row: Mapping[str, Any], topics: MeterTopics, kept: Mapping[str, str], health: Mapping[str, Any]) -> Document:
+    state = _json(kept.get(topics.state))
+    times = state.pop("_time", {})
+    return {
+        "name": row.get("name", row["id"]),
+        "online": kept.get(topics.availability) == "online",
+        "values": {key: {"value": value, "unit": "", "time": times.get(key)} for key, value in state.items()},
+        "health": health.get(row["id"], {}),
+    }
+
+
+def _json(text: str | None) -> Document:
+    """The object; an empty one for nothing, or for what is none."""
+    try:
+        found = loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

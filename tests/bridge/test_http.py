@@ -1,0 +1,137 @@
+"""The listener of a running bridge, with a real broker and a simulated meter: figures, health, the page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from tests.bridge.house import METER, house
+
+HTTP = 'http: {listen: "127.0.0.1:0"}\n'
+PROFILE = "    profiles:\n      - {obis: 1.0.99.1.0.255, key: load, every: 1h, backfill: 1d}\n"
+SECRET = "87654321"
+MANAGER = f'client: 33, authentication: low, password: "text:{SECRET}"'
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def _get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+async def get(home, path: str) -> tuple[int, str]:
+    return await asyncio.to_thread(_get, f"http://127.0.0.1:{home.app.bridge.http.port}{path}")
+
+
+async def until(condition, seconds=60.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def _meters(server, more: str = "") -> str:
+    return METER.replace("PORT", str(server.port)).replace("client: 17", MANAGER) + more + HTTP
+
+
+async def test_what_mqtt_says_stands_there_too(mosquitto, tmp_path):
+    async with serve_tcp(household(1)) as server, house(mosquitto, tmp_path, _meters(server, PROFILE)) as home:
+        await home.until(lambda: "power" in json.loads(home.meter("state") or "{}"))
+        await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/profile/load"))
+        status, text = await get(home, "/state.json")
+        state = json.loads(text)
+        assert status == 200 and state["status"] in ("ok", "degraded") and state["bridge"]["connected"] is True
+        house_ = state["meters"]["house"]
+        assert house_["online"] is True and house_["name"] == "House meter"
+        assert set(house_["values"]) == set(json.loads(home.meter("state"))) - {"_time"}
+        assert house_["values"]["energy_import"]["unit"] == "kWh"
+        assert house_["values"]["power"]["topic"] == "dlms_mqtt/meter/house/value/power"
+        assert house_["health"]["status"] == "ok"
+        assert house_["curve"]["import"] or datetime.now(UTC).hour == 23  # the meter's zone is an hour ahead
+        german = json.loads((await get(home, "/state.json?language=de"))[1])
+        assert german["meters"]["house"]["values"]["power"]["name"] == "Leistung"
+        assert german["texts"]["Voltages"] == "Spannungen"
+
+        status, text = await get(home, "/metrics")
+        found = {family.name: family for family in text_string_to_metric_families(text)}
+        assert status == 200
+        assert found["dlms_energy_import_joules"].type == "counter"
+        assert found["dlms_mqtt_meter_up"].samples[0].value == 1
+        assert SECRET not in text + json.dumps(state) + (await get(home, "/"))[1]
+
+        status, text = await get(home, "/health")
+        assert status == 200 and set(json.loads(text)) == {"status", "reasons"}
+
+
+@pytest.mark.expect_log("No line to the broker", "The line to the broker is there again")
+async def test_without_a_broker_health_is_503_and_says_why(mosquitto, tmp_path, caplog):
+    caplog.set_level(logging.CRITICAL, "mqtt")  # aiomqtt tells the broken line too, where it notices it first
+    async with serve_tcp(household(1)) as server, house(mosquitto, tmp_path, _meters(server)) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        mosquitto.stop()
+        await until(lambda: not home.app.bridge.broker.connected and home.app.bridge.broker.trouble)
+        status, text = await get(home, "/health")
+        assert status == 503 and json.loads(text)["status"] == "failing"
+        assert "no line to the broker: " in json.loads(text)["reasons"][0]
+        status, text = await get(home, "/metrics")  # the meter is read all the same
+        assert 'dlms_mqtt_connected{bridge="main"} 0' in text and "dlms_power_watts" in text
+        mosquitto.start()
+        await until(lambda: home.app.bridge.broker.connected)
+        assert (await get(home, "/health"))[0] == 200
+
+
+@pytest.mark.expect_log("nobody listens")
+async def test_a_meter_that_does_not_answer_is_503_with_the_reason(mosquitto, tmp_path):
+    meters = '  house:\n    connection: {tcp: "127.0.0.1:1", timeout: 1s}\n    every: 1s\n' + HTTP
+    async with house(mosquitto, tmp_path, meters) as home:
+        await home.until(lambda: '"failing"' in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
+        status, text = await get(home, "/health")
+        assert status == 503 and "house: nobody listens at 127.0.0.1:1" in json.loads(text)["reasons"][0]
+
+
+async def test_off_by_default_and_a_change_is_taken_over(mosquitto, tmp_path):
+    async with (
+        serve_tcp(household(1)) as server,
+        house(mosquitto, tmp_path, METER.replace("PORT", str(server.port))) as home,
+    ):
+        assert home.app.bridge.http is None
+        home.path.write_text(home.path.read_text() + HTTP)
+        await until(lambda: home.app.bridge.http and home.app.bridge.http.port)
+        assert (await get(home, "/page.js"))[0] == 200
+
+
+async def _seen_by_a_browser(home, *words: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", *words,
+        f"http://127.0.0.1:{home.app.bridge.http.port}/",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return out.decode()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+async def test_the_page_in_a_browser(mosquitto, tmp_path):
+    name = "<img src=x onerror=document.title=1> Haus"
+    async with serve_tcp(household(1)) as server:
+        meters = _meters(server, PROFILE).replace("House meter", f'"{name}"')
+        async with house(mosquitto, tmp_path, meters) as home:
+            await home.until(lambda: "power" in json.loads(home.meter("state") or "{}"))
+            await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/profile/load"))
+            dom = await _seen_by_a_browser(home, "--dump-dom", "--lang=de", "--accept-lang=de", "--window-size=390,844")
+    assert "<h2>&lt;img src=x onerror=document.title=1&gt; Haus</h2>" in dom  # text, never markup
+    assert 'class="power"' in dom and " W</p>" in dom
+    assert "Voltage" in dom or "Spannung" in dom
+    assert "<polyline" in dom and "DLMS bridge</h1>" in dom
