@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,32 @@ async def test_lists_of_short_names_are_read_once_and_methods_written(clock: obj
         assert len((await read_profile(client, PROFILE, Selection(first=1, count=4))).rows) == 4
         assert await client.invoke(CUT_OFF, Data(DataType.INTEGER, 0)) is None
         assert (await client.get(attribute(70, str(CUT_OFF.obis), 3))).value == 0, "disconnected"
+
+
+async def test_the_trace_shows_a_line_for_each_message(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    """However few octets of a slow line are read at a time."""
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    async with OurMeter() as meter:
+        client = meter.client()
+        client.transport.read = _octet_by_octet(client.transport)  # type: ignore[method-assign]
+        async with client:
+            await client.get(NAME)
+    came = [message for message in caplog.messages if " < " in message]
+    assert len(came) == 4, came  # UA, AARE, the answer, UA
+    assert all(re.fullmatch("7e[0-9a-f]+7e", message.split(" < ")[1]) for message in came)
+
+
+def _octet_by_octet(transport: Any) -> Any:
+    read, left = transport.read, bytearray()
+
+    async def one(timeout: float | None) -> bytes:
+        if not left:
+            left.extend(await read(timeout))
+        octet = bytes(left[:1])
+        del left[:1]
+        return octet
+
+    return one
 
 
 async def test_the_trace_hides_what_gives_a_password_away(clock: object, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 from pydlms.cosem.types import DlmsData
 from pydlms.simulator import ImageTransferTarget, example_meter
 
+from dlms_mqtt.client.association.association import Association
 from dlms_mqtt.client.procedures.image import IMAGE_OBIS, ImageReport, ImageTransfer
+from dlms_mqtt.client.refusals import action_refused
 from dlms_mqtt.errors import ActionRefused, ConfigError, DecodeError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
+from dlms_mqtt.protocol.apdu.results import ActionResult
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.conformance import Conformance
 from tests.client.our_meter import CIPHERED, OurMeter
 from tests.client.pydlms_meter import PydlmsMeter
 
@@ -122,6 +129,48 @@ async def test_verification_takes_its_time(clock: Any) -> None:
     report = await bench.transfer(activate=True)
     assert (report.activated, bench.target.activated) == (True, True)
     assert 10 <= clock.monotonic() < 60, "asked again with pauses, not at once"
+
+
+@pytest.mark.parametrize("refusal", ["temporary-failure", "other-reason"])
+async def test_a_meter_that_must_be_asked_to_verify_again(clock: Any, refusal: str) -> None:
+    told: list[float] = []
+    transfer = ImageTransfer(Verifier(clock, told, refusal), IMAGE, NAME)  # type: ignore[arg-type]
+    await transfer.run(begun=True)
+    assert len(told) == 3 and all(10 <= later - sooner <= 30 for sooner, later in itertools.pairwise(told))
+
+
+async def test_a_refusal_to_verify_at_once_is_one(clock: Any) -> None:
+    with pytest.raises(ActionRefused, match="other-reason"):
+        await ImageTransfer(Verifier(clock, [], "other-reason", at_once=True), IMAGE, NAME).run(begun=True)  # type: ignore[arg-type]
+
+
+class Verifier:
+    """A client of a meter that has all blocks, and is at work until it was asked to verify for the third time."""
+
+    association = Association(Conformance.BLOCK_TRANSFER_WITH_ACTION, 0)
+
+    def __init__(self, clock: Any, told: list[float], later: str, *, at_once: bool = False) -> None:
+        self._clock, self._told, self._later, self._at_once = clock, told, later, at_once
+
+    async def invoke(self, method: MethodDescriptor, argument: Data) -> None:
+        assert method.method == 3
+        self._told.append(self._clock.monotonic())
+        if len(self._told) < 3:
+            code = ActionResult.TEMPORARY_FAILURE if self._first_is_patient else ActionResult.OTHER_REASON
+            raise action_refused(code, method)
+
+    @property
+    def _first_is_patient(self) -> bool:
+        return (len(self._told) == 1 and not self._at_once) or self._later == "temporary-failure"
+
+    async def get(self, attribute: AttributeDescriptor) -> Data:
+        return {
+            2: Data(DataType.DOUBLE_LONG_UNSIGNED, 64),
+            3: Data(DataType.BIT_STRING, "1" * BLOCKS),
+            5: Data(DataType.BOOLEAN, True),
+            6: Data(DataType.ENUM, 2 if self._told else 1),
+            7: Data(DataType.ARRAY, ()),
+        }[attribute.attribute]
 
 
 async def test_an_image_that_is_not_valid(clock: object) -> None:

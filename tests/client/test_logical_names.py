@@ -290,6 +290,13 @@ async def test_an_unconfirmed_write() -> None:
             assert await meter.client.get(SERIAL) == NUMBER
 
 
+async def test_an_exception_under_a_tag_of_its_own_is_named() -> None:
+    for octets, told in ((b"\x98\x01\x02", "service-not-allowed, service-not-supported"), (b"\x98\x07\x02", "")):
+        async with script((None, octets)) as meter:
+            with pytest.raises(RemoteProtocolError, match="tag 98 is not known" + (".*" + told if told else "$")):
+                await meter.client.get(SERIAL)
+
+
 async def test_a_wrong_kind_of_answer() -> None:
     async with script((None, ActionResponseNormal(0xC1, 0))) as meter:
         with pytest.raises(RemoteProtocolError, match="not allowed now"):

@@ -75,6 +75,17 @@ async def test_from_300_to_9600(clock: FakeClock) -> None:
     assert await proven(client, meter)
 
 
+async def test_the_trace_shows_the_sign_on(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each thing said, though 300 baud bring an octet at a time."""
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    client, meter = await line_pair()
+    async with meter_on(meter):
+        await sign_on(client, settings())
+    said = [(way, bytes.fromhex(octets)) for _, way, octets in (line.split(" ") for line in caplog.messages)]
+    assert said[:3] == [(">", b"/?!\r\n"), ("<", ISKRA.encode()), (">", b"\x06252\r\n")]
+    assert len(said) <= 4
+
+
 async def test_it_takes_the_bits_the_standard_and_the_set_delays(clock: FakeClock) -> None:
     """Request, identification, acknowledgement and confirmation at 300 baud, two turn-rounds, reaction, settling."""
     client, meter = await line_pair()

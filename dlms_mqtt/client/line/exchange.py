@@ -53,6 +53,7 @@ _BUSY = "It may be busy with something else (a longer --timeout), or not know wh
 _QUIET = "It has answered other questions: leave this one out, or give it more time (--timeout)."
 _NOTHING = "Check wiring, speed, opening, addresses (client, server, physical); `dlms-mqtt find` tries them all."
 _TURNS = 32  # turn-rounds of a session that are remembered
+_TOLD = 2048  # octets in a line of the trace, at most a chunk more
 _KEPT = 512  # octets of an invalid answer, for a diagnosis
 
 # What may reach the meter twice without harm.
@@ -114,6 +115,7 @@ class Exchange:
         self._warn = warn or (lambda sentence: log.warning("%s: %s", transport.name, sentence))
         self._trace = log.isEnabledFor(logging.DEBUG)
         self.most_octets = MOST_OCTETS
+        self._untold = b""  # of what came, the trace; a slow line gives an octet at a time
         self.hiding = False  # set by the caller while what is said would give a password away
         self._hide = False  # the same for this question, which the line may reflect: trace lengths only
         self._said: deque[bytes] = deque(maxlen=_SAID)  # what was hidden, as it went out: it may come back late
@@ -271,7 +273,10 @@ class Exchange:
     async def overhear(self, timeout: float) -> None:
         """Take what the meter says while nobody asks it anything. ResponseTimeout where it says nothing, LinkLost."""
         self._question = self._ask_anew()
-        self.connection.receive(await self.transport.read(timeout))
+        data = await self.transport.read(timeout)
+        self._note(data)
+        self._tell_heard()
+        self.connection.receive(data)
         await self.settle()
 
     def _repeats(self, message: Apdu) -> int:
@@ -302,6 +307,12 @@ class Exchange:
 
         RemoteProtocolError: too many answers to other questions; ResponseTimeout: the question has had its time.
         """
+        try:
+            return await self._next_answer(repeats, timeout, event)
+        finally:
+            self._tell_heard()
+
+    async def _next_answer(self, repeats: int, timeout: float, event: Event | None) -> Event:
         in_frame, left, due = False, repeats, self._loop.time() + timeout
         while True:
             answer, heard, alive = self._sort_out(event)
@@ -344,7 +355,9 @@ class Exchange:
     def _note(self, data: bytes) -> None:
         self.heard = True
         if self._trace:
-            self._show("<", data)
+            self._untold += data
+            if len(self._untold) > _TOLD:
+                self._tell_heard()
         if len(self._question.received) < _KEPT:
             self._question.received += data
 
@@ -423,6 +436,7 @@ class Exchange:
         while data := self.connection.data_to_send():
             sent = True
             if self._trace:
+                self._tell_heard()
                 if self._hide:
                     self._said.append(data)
                 self._show(">", data)
@@ -433,6 +447,12 @@ class Exchange:
             if not self.transport.datagram:
                 break
         return sent
+
+    def _tell_heard(self) -> None:
+        """What has come since the last line of the trace."""
+        if self._untold:
+            self._show("<", self._untold)
+            self._untold = b""
 
     def _show(self, direction: str, data: bytes) -> None:
         if self._hide:

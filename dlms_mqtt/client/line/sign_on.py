@@ -7,6 +7,7 @@ fails, what came over the line is turned into the most likely cause and the next
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from dlms_mqtt.protocol.framing.mode_e import (
 from dlms_mqtt.protocol.framing.seven_bit import has_parity
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.transport.base import SerialFormat, Transport
+
+log = logging.getLogger("dlms_mqtt.client")
 
 _ANSWER_TIME = 2.0  # s: the standard gives the meter 1.5 s to begin
 _PAUSE = 0.1  # s between two octets: three characters at 300 baud
@@ -131,6 +134,8 @@ async def run_sign_on(transport: Transport, plan: SignOnSettings) -> Done:
     seen = _Seen()
     while True:
         action = machine.next_action()
+        if not isinstance(action, Listen):
+            seen.tell(transport.name, action)
         if isinstance(action, Done):
             return replace(action, notes=action.notes | seen.notes)
         if isinstance(action, Failed):
@@ -150,6 +155,20 @@ class _Seen:
         self.sent = b""
         self.received = bytearray()
         self.notes: set[str] = set()
+        self._untold = b""
+
+    def heard(self, data: bytes) -> None:
+        """Keep what came."""
+        self.received = (self.received + data)[-_KEPT:]
+        self._untold += data
+
+    def tell(self, name: str, action: object) -> None:
+        """The trace, a line for what came in a row and one for what goes."""
+        if self._untold:
+            log.debug("%s < %s", name, self._untold.hex())
+            self._untold = b""
+        if isinstance(action, Send):
+            log.debug("%s > %s", name, action.data.hex())
 
     def note(self, action: object) -> None:
         if isinstance(action, Discard):
@@ -174,7 +193,7 @@ async def _listen(transport: Transport, machine: SignOn, action: Listen, seen: _
     else:
         if within and loop.time() - began > _PAUSE:
             seen.notes.add("confirmation-in-pieces")
-        seen.received = (seen.received + data)[-_KEPT:]
+        seen.heard(data)
         machine.receive(data)
 
 

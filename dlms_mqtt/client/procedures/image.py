@@ -42,6 +42,7 @@ _ROUNDS = 5  # times that missing blocks are sent without the meter getting any 
 _TRIES = 10  # of one block that the meter cannot take yet
 _PAUSE = 2.0  # s between questions while the meter works
 _PATIENCE = 3600.0  # s that verification or activation may take
+_VERIFY_AGAIN = 20.0  # s: some meters go on, or tell how it ended, only when they are asked to verify once more
 _ZERO = Data(DataType.INTEGER, 0)
 _BUSY = "temporary-failure"
 
@@ -209,7 +210,10 @@ class ImageTransfer:
     async def _verify(self) -> None:
         self._progress("verify", self._count, self._count)
         status = await self._work(
-            _VERIFY, Status.VERIFICATION_INITIATED, {Status.VERIFICATION_SUCCESSFUL, Status.VERIFICATION_FAILED}
+            _VERIFY,
+            Status.VERIFICATION_INITIATED,
+            {Status.VERIFICATION_SUCCESSFUL, Status.VERIFICATION_FAILED},
+            _VERIFY_AGAIN,
         )
         if status is Status.VERIFICATION_FAILED:
             raise ActionRefused(
@@ -244,25 +248,29 @@ class ImageTransfer:
             )
         return True, False
 
-    async def _work(self, method: int, working: Status, ends: set[Status]) -> Status | int:
-        """Run a method that takes long: while the meter says temporary-failure its status is watched."""
-        deadline = self._now() + _PATIENCE
+    async def _work(self, method: int, working: Status, ends: set[Status], again: float = _PATIENCE) -> Status | int:
+        """Run a method that takes long: while the meter says temporary-failure its status is watched.
+
+        ``again``: seconds after which the method is run once more though the meter is still working.
+        """
+        deadline, status = self._now() + _PATIENCE, None
         while True:
             try:
                 await self._invoke(method, _ZERO)
                 return min(ends)
             except ActionRefused as error:
-                if error.name != _BUSY or self._now() > deadline:
+                at_work = error.name == _BUSY or status == working  # where it is, any refusal of another run is "wait"
+                if not at_work or self._now() > deadline:
                     raise
-            status = await self._watch(working, deadline)
+            status = await self._watch(working, min(deadline, self._now() + again))
             if status in ends:
                 return status
 
-    async def _watch(self, working: Status, deadline: float) -> Status | int:
+    async def _watch(self, working: Status, until: float) -> Status | int:
         while True:
             await asyncio.sleep(_PAUSE)
             status = await self._status()
-            if status != working or self._now() > deadline:
+            if status != working or self._now() > until:
                 return status
 
     # -- the object ---------------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.acse import messages as acse
 from dlms_mqtt.protocol.apdu import access, action, errors, general, get, initiate, notification, short_name
 from dlms_mqtt.protocol.apdu import set as set_
+from dlms_mqtt.protocol.apdu.errors import ServiceError, StateError
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu
 from dlms_mqtt.protocol.buffer import Reader
-from dlms_mqtt.protocol.layout import Apdu, LazyValue
+from dlms_mqtt.protocol.layout import Apdu, LazyValue, code_text
 from dlms_mqtt.protocol.p1_telegram import Telegram
 
 ROOMS = (acse, get, set_, action, short_name, access, general, notification, errors, initiate)
@@ -66,7 +67,16 @@ def _unknown(data: bytes) -> DecodeError:
         return DecodeError("an empty APDU", offset=0)
     if data[0] in _SERVICES:
         return DecodeError(f"{data[:2].hex(' ')} begins no known form of its service", offset=1)
-    return DecodeError(f"APDU tag {data[0]:02x} is not known", offset=0)
+    return DecodeError(f"APDU tag {data[0]:02x} is not known{_perhaps_exception(data)}", offset=0)
+
+
+def _perhaps_exception(data: bytes) -> str:
+    """Some meters say exception-response under a tag of their own: state-error and service-error tell."""
+    if len(data) not in (3, 7):
+        return ""
+    state, service = StateError.of(data[1]), ServiceError.of(data[2])
+    known = isinstance(state, StateError) and isinstance(service, ServiceError)
+    return f"; it has the form of an exception-response ({code_text(state)}, {code_text(service)})" if known else ""
 
 
 def strip_llc(data: bytes) -> bytes:
