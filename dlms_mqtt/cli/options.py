@@ -18,7 +18,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 
-_FLAGS = {"pre_established", "no_release", "accept_unauthenticated"}
+_FLAGS = {"pre_established", "no_release", "accept_unauthenticated", "omit_system_title"}
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:

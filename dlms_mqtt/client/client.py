@@ -16,7 +16,14 @@ from dlms_mqtt.client.services.memory import Measured, scaler_of
 from dlms_mqtt.client.services.planner import QUESTION, plan
 from dlms_mqtt.client.session import REPLY_TO_HLS
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import AccessRefused, DecodeError, MeterRefused, RemoteProtocolError, TransportError
+from dlms_mqtt.errors import (
+    AccessRefused,
+    DecodeError,
+    LocalProtocolError,
+    MeterRefused,
+    RemoteProtocolError,
+    TransportError,
+)
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, decode, encode
@@ -27,6 +34,8 @@ log = logging.getLogger("dlms_mqtt.client")
 _SHOWN = 16  # octets of an answer that means nothing
 # Octets of one more attribute in a list.
 _QUESTION = {"ln": QUESTION, "sn": 3}
+# What must have been agreed to write without an answer.
+_UNCONFIRMED = {"ln": Conformance.SET, "sn": Conformance.UNCONFIRMED_WRITE}
 
 
 class DlmsClient(RepeatingSession):
@@ -119,8 +128,17 @@ class DlmsClient(RepeatingSession):
         return list(await self.once(lambda services: services.set_list(items, values)))
 
     async def tell(self, attribute: AttributeDescriptor, value: Data) -> None:
-        """Write one attribute without waiting for an answer (unconfirmed): whether it worked, only reading shows."""
-        await self._live_services.tell((attribute, None), value)
+        """Write one attribute without waiting for an answer (unconfirmed): whether it worked, only reading shows.
+
+        LocalProtocolError where the meter has not agreed to such writes: it may answer, and nobody would await that.
+        """
+        services, service = self._live_services, _UNCONFIRMED[self.settings.referencing]
+        if not (self.settings.pre_established or self.association.conformance & service):
+            raise LocalProtocolError(
+                f"the meter has not agreed to unconfirmed writes ({service.names()[0]})",
+                hint="Write with an answer instead.",
+            )
+        await services.tell((attribute, None), value)
 
     async def invoke(self, method: MethodDescriptor, argument: Data | None = None) -> Data | None:
         """Run a method; its return parameters, if any. Never repeated by itself. ActionRefused, ServiceRefused."""

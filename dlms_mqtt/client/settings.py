@@ -106,6 +106,9 @@ class ConnectionSettings:
         False, parse_bool, "accept messages without a tag, or without a key to check it (one warning)", "true|false"
     )
     system_title: bytes | None = _option(None, parse_hex(8), "our system title (default: made once and kept)", "HEX")
+    omit_system_title: bool = _option(
+        False, parse_bool, "leave our system title out of general messages (some meters want it empty)", "true|false"
+    )
     meter_system_title: bytes | None = _option(
         None, parse_hex(8), "the meter's system title: another is refused (default: the one it tells)", "HEX"
     )

@@ -120,6 +120,17 @@ async def test_lists_of_short_names_are_read_once_and_methods_written(clock: obj
         assert (await client.get(attribute(70, str(CUT_OFF.obis), 3))).value == 0, "disconnected"
 
 
+@pytest.mark.parametrize("omit", [False, True])
+async def test_our_title_is_left_out_on_request(clock: object, omit: bool) -> None:
+    """The meter knows it from the AARQ."""
+    form = {"ciphering": "general-global", "omit_system_title": omit}
+    async with OurMeter(framing="wrapper") as meter, meter.client(**CIPHERED, **form) as client:
+        await client.get(NAME)
+    general = [write[8:] for write in meter.line.sent if write[8:9] == b"\xdb"]
+    told = b"\xdb\x00" if omit else b"\xdb\x08" + TITLE
+    assert len(general) >= 2 and all(apdu.startswith(told) for apdu in general)
+
+
 async def test_the_trace_shows_a_line_for_each_message(clock: object, caplog: pytest.LogCaptureFixture) -> None:
     """However few octets of a slow line are read at a time."""
     caplog.set_level("DEBUG", "dlms_mqtt.client")

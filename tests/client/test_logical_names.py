@@ -38,6 +38,7 @@ from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.apdu.results import DataAccessResult, encode_results
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.conformance import Conformance as OurConformance
 from tests.client.pydlms_meter import PydlmsMeter
 from tests.client.scripted import Scripted
 from tests.client.some_objects import CUT_OFF, ENERGY, MISSING, SERIAL, VOLTAGE
@@ -288,6 +289,12 @@ async def test_an_unconfirmed_write() -> None:
         async with script((told, None), (get.GetRequestNormal(0xC2, SERIAL), answer), hdlc=hdlc) as meter:
             await meter.client.tell(SERIAL, NUMBER)
             assert await meter.client.get(SERIAL) == NUMBER
+
+
+async def test_an_unconfirmed_write_is_sent_only_where_writes_were_agreed() -> None:
+    async with script(conformance=OurConformance.GET) as meter:
+        with pytest.raises(LocalProtocolError, match="not agreed to unconfirmed writes"):
+            await meter.client.tell(SERIAL, NUMBER)
 
 
 async def test_an_exception_under_a_tag_of_its_own_is_named() -> None:

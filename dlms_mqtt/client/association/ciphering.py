@@ -157,6 +157,7 @@ class Ciphering:
             next_counter=counter.next,
             next_dedicated=self._traffic.next,
             form=settings.ciphering,
+            tells_title=not settings.omit_system_title,
             accept_unauthenticated=settings.accept_unauthenticated,
             peer_counters=self._memory(),
             warn=self._warn,

@@ -76,6 +76,7 @@ class Cipher:
 
     ``next_counter`` gives the numbers for the key in use (the broadcast key when ``broadcast``); the dedicated key has
     its own with ``next_dedicated``, else it shares them, which is safe too. ``suite`` None takes any on receive.
+    ``tells_title`` False leaves our title out of general messages, for peers that know it and want that field empty.
     ``minimum`` is the least protection a peer's message must have (default: what we send). A listener sends nothing:
     NONE, with AUTHENTICATION as the minimum.
     """
@@ -94,6 +95,7 @@ class Cipher:
         minimum: Security | None = None,
         broadcast: bool = False,
         next_dedicated: Callable[[], int] | None = None,
+        tells_title: bool = True,
         peer_counters: PeerCounters | None = None,
         warn: Callable[[str], None],
     ) -> None:
@@ -106,6 +108,7 @@ class Cipher:
         self.accept_unauthenticated = accept_unauthenticated
         self.minimum = security if minimum is None else minimum
         self.broadcast = broadcast
+        self._told_title = self.system_title if tells_title else b""
         self.next_counter = next_counter
         self.next_dedicated = next_dedicated or next_counter
         self.peer_counters = PeerCounters() if peer_counters is None else peer_counters
@@ -172,7 +175,8 @@ class Cipher:
         if tag not in GLO_TAGS and tag not in _WITHOUT_OWN_TAG:
             raise LocalProtocolError(f"an APDU with tag {tag:02x} can't be ciphered")
         content = self._seal(apdu, row.dedicated)
-        return bytes((row.general, 8)) + self.system_title + encode_length(len(content)) + content
+        title = self._told_title
+        return bytes((row.general, len(title))) + title + encode_length(len(content)) + content
 
     def protect_initiate(self, apdu: bytes) -> bytes:
         """The InitiateRequest or -Response for user-information: always glo-initiate, with the global key."""
