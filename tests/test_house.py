@@ -44,7 +44,7 @@ SHELVES = {
     "transport": (
         "base clock holder network ports",
         "listen memory overheard serial_wire tcp udp",
-        "serial",
+        "incoming serial",
         "registry",
     ),
     "cosem": ("access pattern rows structures", "catalogue classes data_lines object_list", "reference"),

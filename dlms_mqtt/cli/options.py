@@ -18,6 +18,7 @@ from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 
+_LINES = {"serial", "tcp", "udp", "bind"}
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated", "omit_system_title"}
 
 
@@ -82,11 +83,11 @@ def given_options(args: argparse.Namespace) -> dict[str, str]:
 def target(args: argparse.Namespace) -> Target:
     """The connection out of the options, over those of the configuration. ConfigError."""
     given = given_options(args)
-    if args.config is None and not {"serial", "tcp", "udp"} & set(given):
+    if args.config is None and not _LINES & set(given):
         args.config = usual_config()
     if args.config is not None:
         return configured(args, given)
-    if not {"serial", "tcp", "udp"} & set(given):
+    if not _LINES & set(given):
         raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
     if args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
@@ -103,7 +104,7 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     meter = loaded.config.meters[name]
     settings = loaded.connections[name]
     if given:  # a line on the command line replaces the one of the file
-        kept = {"serial": None, "tcp": None, "udp": None} if {"serial", "tcp", "udp"} & set(given) else {}
+        kept = {"serial": None, "tcp": None, "udp": None, "bind": ""} if _LINES & set(given) else {}
         said = implied(parse_options(given), {"authentication": settings.authentication})
         settings = replace(settings, **(kept | said))
     bridge = loaded.config.bridge
@@ -136,6 +137,6 @@ async def open_meter(where: Target) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store(where.state))
         with Progress(where.settings.line) as bar:  # a sign-on at 300 baud takes seconds
-            bar.update(0, 0, "connecting")
+            bar.update(0, 0, "waiting for the meter to connect" if where.settings.bind else "connecting")
             client = await stack.enter_async_context(DlmsClient(where.settings, store=store))
         yield client, store

@@ -139,6 +139,15 @@ def parse_host(value: Any) -> tuple[str, int]:
     return parse_address(str(value))
 
 
+def parse_bind(value: Any) -> str:
+    """``tcp://ADDR:PORT`` of ours."""
+    from dlms_mqtt.transport.listen import listen_address
+
+    if value and listen_address(str(value))[0] != "tcp":
+        raise ConfigError(f"'{value}' is no address where meters connect", hint="Write tcp://0.0.0.0:4059.")
+    return str(value or "")
+
+
 def parse_counter(value: Any) -> int | Obis | None:
     """``auto``, a number, or the OBIS code of the meter's counter object. None is auto."""
     if value is None or value == "auto":

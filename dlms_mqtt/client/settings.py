@@ -13,6 +13,7 @@ from typing import Any
 
 from dlms_mqtt.client.option_values import (
     Parse,
+    parse_bind,
     parse_bool,
     parse_choice,
     parse_counter,
@@ -39,13 +40,16 @@ SECURITIES = ("none", "authentication", "encryption", "both")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """How to reach one meter. Exactly one of ``serial``, ``tcp`` and ``udp`` names the line."""
+    """How to reach one meter. Exactly one of ``serial``, ``tcp``, ``udp`` and ``bind`` names the line."""
 
     serial: str | None = _option(None, str, "serial port: a device or any pyserial URL (rfc2217://, socket://)", "PORT")
     tcp: tuple[str, int] | None = _option(
         None, parse_host, "TCP address of the meter or of a serial converter", "HOST:PORT"
     )
     udp: tuple[str, int] | None = _option(None, parse_host, "UDP address of the meter", "HOST:PORT")
+    bind: str = _option(
+        "", parse_bind, "address of ours where the meter connects by itself, to be asked there", "tcp://ADDR:PORT"
+    )
     framing: str | None = _option(
         None, parse_choice("hdlc", "wrapper"), "hdlc (default on serial lines) or wrapper (default on TCP and UDP)"
     )
@@ -153,6 +157,8 @@ class ConnectionSettings:
         """The physical line in words: meters with the same line share it."""
         if self.serial is not None:
             return self.serial
+        if self.bind:
+            return self.bind
         kind, address = ("tcp", self.tcp) if self.tcp else ("udp", self.udp)
         return f"{kind}://{address[0]}:{address[1]}" if address else ""
 
@@ -190,9 +196,9 @@ def _key_length(settings: ConnectionSettings) -> bool:
 
 _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
     (
-        lambda s: sum(line is not None for line in (s.serial, s.tcp, s.udp)) > 1,
+        lambda s: sum(line is not None for line in (s.serial, s.tcp, s.udp, s.bind or None)) > 1,
         "serial",
-        "name one line only: serial, tcp or udp",
+        "name one line only: serial, tcp, udp or bind",
     ),
     (_key_length, "encryption_key", "keys of this suite are 16 octets (suites 0 and 1) or 32 octets (suite 2)"),
     (

@@ -26,6 +26,7 @@ class Connection(TypedDict, total=False):
     serial: str | None
     tcp: str | tuple[str, int] | None
     udp: str | tuple[str, int] | None
+    bind: str
     framing: Literal["hdlc", "wrapper"] | None
     opening: Literal["direct", "sign-on", "readout", "auto"]
     baud: int | None
@@ -53,6 +54,7 @@ class Connection(TypedDict, total=False):
     ciphering: Literal["global", "dedicated", "general-global", "general-dedicated"]
     accept_unauthenticated: bool
     system_title: bytes | str | None
+    omit_system_title: bool
     meter_system_title: bytes | str | None
     authentication_key: bytes | str | None
     encryption_key: bytes | str | None
@@ -72,7 +74,7 @@ class Connection(TypedDict, total=False):
     window: int
 
 
-_LINES = ("serial", "tcp", "udp")
+_LINES = ("serial", "tcp", "udp", "bind")
 _KEYWORDS = frozenset(row.name for row in fields(ConnectionSettings))
 _WRITTEN = ("text:", "hex:", "env:", "file:")
 

@@ -1,7 +1,8 @@
 """Waiting for meters that connect by themselves: a TCP or UDP port that hands every chunk of bytes to a callback.
 
 Nobody can use it up: past ``most`` connections the one that was silent longest is closed, and so is one that has been
-silent for ``idle`` seconds (meters behind a modem vanish without a word). Nothing is ever sent.
+silent for ``idle`` seconds (meters behind a modem vanish without a word). Nothing is sent unless whoever was told of
+a connection writes to it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ log = logging.getLogger("dlms_mqtt.transport")
 
 #: ``origin`` (host:port), the bytes, whether they are a whole datagram; b"" says that the connection ended.
 OnData = Callable[[str, bytes, bool], None]
+#: A connection was made, before anything is read of it.
+OnCall = Callable[["_Connection"], None]
 MOST = 64  # connections
 _BACKLOG = 32  # connections that the system takes at once before any of them is looked at
 _SLICE = 512  # octets that are handed over at once
@@ -37,11 +40,11 @@ _WORDS: dict[int, tuple[str, str]] = {
 class Listener:
     """An open port; ``close`` ends it and every connection to it, after which nothing is handed over any more."""
 
-    def __init__(self, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> None:
+    def __init__(self, on_data: OnData, *, on_call: OnCall | None = None, most: int = MOST, idle: float = IDLE) -> None:
         self.name = ""  # tcp://127.0.0.1:4059
         self.port = 0
         self.idle = idle
-        self._on_data, self._most = on_data, most
+        self._on_data, self._on_call, self._most = on_data, on_call, most
         self._server: asyncio.Server | None = None
         self._datagrams: asyncio.DatagramTransport | None = None
         self._connections: dict[_Connection, None] = {}  # the longest silent first
@@ -72,6 +75,14 @@ class Listener:
         for connection in list(self._connections):
             connection.drop()
 
+    def finish(self) -> None:
+        """The same, but what was written to the connections still goes out."""
+        for connection in list(self._connections):
+            connection.finish()
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+
     async def wait_closed(self) -> None:
         """Until every connection is gone."""
         await self._empty.wait()
@@ -100,6 +111,11 @@ class Listener:
         if now - self._told >= _SILENCE:
             self._told = now
             log.info("%s: closed, %d other connections to %s are open", origin, self._most, self.name)
+
+    def called(self, connection: _Connection) -> None:
+        """Somebody has connected."""
+        if self._on_call is not None and not self._closed:
+            self._on_call(connection)
 
     def remove(self, connection: _Connection) -> None:
         """That one is gone."""
@@ -135,6 +151,12 @@ class _Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         self._timer = self._loop.call_at(self._heard + self._listener.idle, self._look)
         self._listener.add(self)
+        self._listener.called(self)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; nothing happens where the connection has ended."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -168,6 +190,10 @@ class _Connection(asyncio.Protocol):
         """Close it from our side, now: nothing is owed to it."""
         self._transport.abort()
 
+    def finish(self) -> None:
+        """Close it when what was written has left."""
+        self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._listener.remove(self)
@@ -199,10 +225,12 @@ def listen_address(url: str) -> tuple[str, str, int]:
     return scheme, host, 0 if any_port else port
 
 
-async def listen(url: str, on_data: OnData, *, most: int = MOST, idle: float = IDLE) -> Listener:
+async def listen(
+    url: str, on_data: OnData, *, on_call: OnCall | None = None, most: int = MOST, idle: float = IDLE
+) -> Listener:
     """Listen on ``tcp://ADDR:PORT`` or ``udp://ADDR:PORT`` (port 0: any free one). ConfigError, ConnectFailed."""
     scheme, host, port = listen_address(url)
-    listener = Listener(on_data, most=most, idle=idle)
+    listener = Listener(on_data, on_call=on_call, most=most, idle=idle)
     try:
         await listener.open(scheme, host, port)
     except OSError as error:

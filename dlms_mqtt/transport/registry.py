@@ -23,6 +23,8 @@ class LineSettings(Protocol):
     @property
     def udp(self) -> tuple[str, int] | None: ...  # noqa: D102
     @property
+    def bind(self) -> str: ...  # noqa: D102
+    @property
     def baud(self) -> int | None: ...  # noqa: D102
     @property
     def parity(self) -> str | None: ...  # noqa: D102
@@ -32,6 +34,9 @@ class LineSettings(Protocol):
     def rts(self) -> bool | None: ...  # noqa: D102
     @property
     def timeout(self) -> float: ...  # noqa: D102
+
+
+_DIALS_WITHIN = 600.0  # s: how long a command waits for the meter to connect
 
 
 def make_transport(line: str, **options: Any) -> Transport:
@@ -54,6 +59,10 @@ def transport_for(settings: LineSettings) -> Transport:
     for scheme, address in (("tcp", settings.tcp), ("udp", settings.udp)):
         if address is not None:
             return _ROWS[scheme]("", "", {"address": address, "connect_timeout": settings.timeout})
+    if settings.bind:
+        from dlms_mqtt.transport.incoming import PortTransport
+
+        return PortTransport(settings.bind, _DIALS_WITHIN)
     raise ConfigError("no line to the meter is named", hint="Give --serial PORT, --tcp HOST:PORT or --udp HOST:PORT.")
 
 

@@ -17,7 +17,9 @@ def doubts(loaded: Loaded) -> Iterator[str]:
     asked = {
         name: settings
         for name, settings in loaded.connections.items()
-        if loaded.config.meters[name].enabled and polls(loaded.config.meters[name], settings.line)
+        if not settings.bind  # there the meter's connection is the line
+        and loaded.config.meters[name].enabled
+        and polls(loaded.config.meters[name], settings.line)
     }
     for names in _together((name, _address(settings)) for name, settings in asked.items()):
         yield (

@@ -13,7 +13,7 @@ import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
-from dlms_mqtt.bridge.config.speaking import listening
+from dlms_mqtt.bridge.config.speaking import asked_where_it_calls, listening
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied
 from dlms_mqtt.client.state.state_file import default_path
@@ -246,11 +246,12 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     except ConfigError as error:
         _note(document, (*at[:-1], "preset"), error.told)
         return None
-    lines = {"serial", "tcp", "udp"}
-    own = {key for key in meter.connection if key in lines}
+    lines = {"serial", "tcp", "udp", "bind"}
+    said = {**meter.connection, **asked_where_it_calls(meter)}
+    own = {key for key in said if key in lines}
     base = {key: value for key, value in preset.items() if not (own and key in lines)}
     try:
-        return ConnectionSettings(**implied(meter.connection, base))
+        return ConnectionSettings(**implied(said, base))
     except ConfigError as error:
         _note(document, (*at, error.key) if error.key else at, error.told)
     return None

@@ -471,7 +471,11 @@ class Push:
     match: Match = row(
         Match, section(Match), "How this meter's pushes are known; without it all of that address are its."
     )
-    ask: bool = row(False, FLAG, "Ask the meter too, beside what it pushes on its own line (listen: connection).")
+    ask: bool = row(
+        False,
+        FLAG,
+        "Ask the meter too: on its own line (connection), or on the connection that it makes (tcp).",
+    )
     every: float = row("1h", INTERVAL, "Longest time between two pushes; values expire after three of them.")
 
 
@@ -541,10 +545,12 @@ class Meter:
 
     def problems(self) -> Problems:
         """Mistakes that need more than one key."""
-        if not any(self.connection.get(line) for line in ("serial", "tcp", "udp")) and not (
+        if not any(self.connection.get(line) for line in ("serial", "tcp", "udp", "bind")) and not (
             self.push and self.push.listen
         ):
             yield "connection", "expected serial, tcp or udp (or push.listen for a meter that only pushes)"
+        if self.push and self.push.ask and not self.push.listen.startswith(("tcp:", "connection")):
+            yield "push", "ask: true needs listen: connection or listen: tcp://ADDRESS:PORT"
         if twice := _twice(item.key or f"of {item.obis}:{item.attribute}" for item in self.read.also):
             yield "read", f"two items have the key {', '.join(twice)}"
         keys = {item.key for item in self.read.also} | RESERVED_KEYS

@@ -8,7 +8,7 @@ from itertools import chain
 from dlms_mqtt.bridge.config.sections import Meter, Push, Read
 
 OWN_LINE = "connection"
-_LINES = ("serial", "tcp", "udp")
+_LINES = ("serial", "tcp", "udp", "bind")
 #: What a connection may say of a line that is only listened to; anything else is there to ask a meter.
 _OF_LISTENING = {
     *_LINES,
@@ -49,6 +49,13 @@ def listening(meter: Meter) -> Meter:
     if said.listen or not line or _asks(meter) or _addressed(meter):
         return meter
     return replace(meter, push=replace(said, listen=OWN_LINE))
+
+
+def asked_where_it_calls(meter: Meter) -> dict[str, str]:
+    """The line of a meter that connects by itself and is asked there; nothing where it has a line of its own."""
+    push = meter.push
+    calls = push is not None and push.ask and push.listen != OWN_LINE
+    return {"bind": push.listen} if push and calls and not any(meter.connection.get(name) for name in _LINES) else {}
 
 
 def _asks(meter: Meter) -> bool:

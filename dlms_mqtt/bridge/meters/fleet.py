@@ -25,9 +25,11 @@ from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.local_zone import zone_of
 from dlms_mqtt.transport import transport_for
+from dlms_mqtt.transport.incoming import Incoming, IncomingTransport
 from dlms_mqtt.transport.overheard import Heard, OverheardTransport
 
 _MOST_OCTETS = 3 << 20  # of one answer: 100,000 rows of a profile, which take 60 MB while they are worked on
+_CALLED_WITHIN = 1.0  # s: a poll does not wait for a meter that has not connected, which wakes it
 
 Supervise = Callable[[str, Callable[[], Awaitable[None]]], asyncio.Task[None]]
 
@@ -38,7 +40,7 @@ class Running:
 
     meter: MeterTask
     receiver: PushReceiver
-    url: str = ""
+    urls: set[str] = field(default_factory=set)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -75,7 +77,10 @@ class Fleet:
         return Session(name, settings, line, self._clients(None), context.store, context.clock, 1, trial=True)
 
     def _clients(
-        self, receive: Callable[[object], None] | None, heard: Heard | None = None
+        self,
+        receive: Callable[[object], None] | None,
+        heard: Heard | None = None,
+        incoming: Incoming | None = None,
     ) -> Callable[[ConnectionSettings], DlmsClient]:
         memory, store = Memory(), self._context.store
 
@@ -85,7 +90,8 @@ class Fleet:
                     "neither invocation counters nor refused passwords can be kept, so no secret is used",
                     hint="Make room in state_dir.",
                 )
-            line = transport_for(settings)
+            at_port = incoming and IncomingTransport(incoming, settings.bind, _CALLED_WITHIN)
+            line = at_port or transport_for(settings)
             client = DlmsClient(
                 settings,
                 transport=OverheardTransport(line, heard) if heard else line,
@@ -110,14 +116,16 @@ class Fleet:
         context = self._context
         output = MeterOutput(name, config, context, _features(config, settings))
         holder: list[PushReceiver] = []
-        listens = config.push is not None and config.push.listen == OWN_LINE
+        incoming = Incoming() if settings.bind else None
+        listens = config.push is not None and config.push.listen == OWN_LINE and not incoming
         heard = (lambda *data: holder[0].receive(*data)) if listens else None
-        clients = self._clients(lambda apdu: holder[0].take(apdu), heard)
-        line = self.line(settings)
+        clients = self._clients(lambda apdu: holder[0].take(apdu), heard, incoming)
+        line = self.line(settings) if not incoming else Line(f"{settings.bind} {name}")
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)
         meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config), told)
         holder.append(PushReceiver(meter, scalers))
+        holder[0].incoming = incoming
         return Running(meter, holder[0])
 
     def _zone(self, config: Meter) -> tzinfo:
@@ -125,11 +133,12 @@ class Fleet:
 
     async def _listen(self, running: Running, config: Meter) -> None:
         url = config.push.listen if config.push else ""
-        if url == OWN_LINE:
+        bound = running.meter.session.settings.bind
+        if bound or url == OWN_LINE:
             running.tasks.append(self._supervise(f"{running.meter.id} line", lambda: self._hear_line(running)))
-        elif url:
-            running.url = url
-            await self.pushes.add(url, running.receiver)
+        running.urls = {bound, url} - {"", OWN_LINE}
+        for each in running.urls:
+            await self.pushes.add(each, running.receiver)
 
     @staticmethod
     async def _hear_line(running: Running) -> None:
@@ -147,8 +156,8 @@ class Fleet:
         try:
             await asyncio.gather(*running.tasks, return_exceptions=True)
         finally:
-            if running.url:
-                self.pushes.remove(running.url, name)
+            for url in running.urls:
+                self.pushes.remove(url, name)
             running.receiver.close()
             running.meter.output.set_online(False)
         await running.meter.close()

@@ -53,6 +53,8 @@ async def _hear(receiver: PushReceiver, session: Session) -> None:
     client = session.client
     if session.pause_left:  # said while this waited for its turn
         return
+    if client is None and session.settings.bind:
+        await asyncio.Event().wait()  # the port hands over what comes; a turn of the meter's ends this
     if client is None:
         async with transport_for(session.settings) as transport:
             await _read_line(receiver, transport)

@@ -25,6 +25,7 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Keys, PeerCounters
+from dlms_mqtt.transport.incoming import Call, Incoming
 from dlms_mqtt.transport.listen import Listener, listen
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class PushReceiver:
         self._marks = self._counters.keep()  # what the disk holds: at or ahead of what was taken
         self._kept, self._taken = float("-inf"), 0  # when it was written last, and how many were taken since
         self._twins: Twins | None = None
+        self.incoming: Incoming | None = None  # where the meter is asked, if it connects by itself
+        self._heard_from = ""
 
     def _stored_counters(self) -> PeerCounters:
         try:
@@ -115,10 +118,33 @@ class PushReceiver:
     def forget(self, origin: str) -> None:
         """That connection ended."""
         self._readers.pop(origin, None)
+        if self.incoming is not None:
+            self.incoming.received(origin, b"")
+
+    def recognise(self, call: Call) -> None:
+        """Something has come over this connection: it may have said whose it is."""
+        if call.origin == self._heard_from:
+            self.take_call(call)
+
+    def take_call(self, call: Call) -> bool:
+        """Is this connection the meter's, as far as is known? Then it is asked there.
+
+        Where its pushes are known by what they say, one must have come first.
+        """
+        match = self._config.match
+        known = call.origin == self._heard_from or not (match.device or match.system_title)
+        if self.incoming is None or not known or (match.host and match.host != _host(call.origin)):
+            return False
+        if self.incoming.call is not call:
+            self.incoming.connected(call)
+            self.meter.wake()
+        return True
 
     def receive(self, origin: str, data: bytes, whole: bool) -> list[Refused]:
         """Take the meter's own messages; what was refused."""
         reader = self._reader(origin)
+        if self.incoming is not None:
+            self.incoming.received(origin, data)
         events = reader.feed(data, asyncio.get_running_loop().time(), whole=whole)
         if whole and not reader.unfinished:  # a datagram that was a message of its own leaves nothing behind
             self.forget(origin)
@@ -145,7 +171,7 @@ class PushReceiver:
         match = self._config.match
         if match.system_title and push.system_title.hex() != match.system_title.lower():
             return False
-        return not match.host or push.origin.rpartition(":")[0].strip("[]") == match.host
+        return not match.host or _host(push.origin) == match.host
 
     def _take_push(self, push: Push) -> None:
         """Its values are worked out once: they say whose it is, and go to the topics."""
@@ -153,6 +179,7 @@ class PushReceiver:
         if device and not (values and values.identity(push.system_title).is_device(device)):
             return
         self._keep_ahead()
+        self._heard_from = push.origin
         if values:
             self._publish(values)
 
@@ -190,12 +217,17 @@ class PushReceiver:
         return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
 
 
+def _host(origin: str) -> str:
+    return origin.rpartition(":")[0].strip("[]")
+
+
 class PushHub:
     """The ports on which meters push. One port may serve many meters."""
 
     def __init__(self) -> None:
         self._receivers: dict[str, dict[str, PushReceiver]] = {}
         self._listeners: dict[str, Listener] = {}
+        self._calls: dict[str, Call] = {}  # by who has connected
         self.trouble: dict[str, str] = {}
         self._refused: dict[str, tuple[str, float]] = {}  # by reason: of whom it was last told, and when
 
@@ -206,7 +238,9 @@ class PushHub:
             return
         try:
             self._listeners[url] = await listen(
-                url, lambda origin, data, whole: self._received(url, origin, data, whole)
+                url,
+                lambda origin, data, whole: self._received(url, origin, data, whole),
+                on_call=lambda call: self._called(url, call),
             )
             self.trouble.pop(url, None)
         except DlmsMqttError as error:
@@ -226,13 +260,21 @@ class PushHub:
         """The port that was opened for ``url``."""
         return self._listeners[url].port
 
+    def _called(self, url: str, call: Call) -> None:
+        self._calls[call.origin] = call
+        any(receiver.take_call(call) for receiver in self._receivers.get(url, {}).values())
+
     def _received(self, url: str, origin: str, data: bytes, whole: bool) -> None:
         receivers = list(self._receivers.get(url, {}).values())
         if not data:
+            self._calls.pop(origin, None)
             for receiver in receivers:
                 receiver.forget(origin)
             return
         refused = [receiver.receive(origin, data, whole) for receiver in receivers]
+        if call := self._calls.get(origin):
+            for receiver in receivers:
+                receiver.recognise(call)
         if refused and all(refused):  # nobody could open it
             self._tell_refused(origin.rpartition(":")[0], refused[0][0].error)
 
