@@ -230,13 +230,7 @@ class _Readout(SignOnServer):
     """A meter that answers the acknowledgement with its readout, whatever it says."""
 
     def __init__(self, bench: Bench) -> None:
-        super().__init__(bench.identification, readout=bench.readout, initial_baud=bench.initial_baud)
-
-    def _follow(self, choice: Any) -> list[Any]:
-        from dlms_mqtt.protocol.framing.mode_e import Send
-        from dlms_mqtt.protocol.framing.sign_on import encode_readout
-
-        return [Send(encode_readout(self.readout))]
+        super().__init__(bench.identification, readout=bench.readout, initial_baud=bench.initial_baud, hdlc=False)
 
 
 Change = Callable[[bytes], bytes]

@@ -129,3 +129,24 @@ ODDITIES = {
         _asleep,
     ),
 }
+
+READOUT = (
+    b"0.0.0(62810711)\r\nF.F(00000000)\r\n0.9.1(194858)\r\n0.9.2(250901)\r\nC.1.0(62810711)\r\n1.8.0(0080241.444*kWh)\r\n"
+    b"1.8.1(0041605.295*kWh)\r\n1.8.2(0038636.149*kWh)\r\n2.8.0(0000000.004*kWh)\r\n3.8.0(0002580.099*kVArh)\r\n"
+)
+
+
+def readout_mixture(seed: int) -> Mixture:
+    """A meter in clear text: modes A, B and C, with and without the announcement of HDLC."""
+    random = Random(seed)
+    letter = random.choice("55543200BDF ")
+    escapes = ("2",) if letter.isdigit() and random.random() < 0.3 else ()
+    said = Identification(random.choice(FLAGS), letter, escapes, f"METER{seed}")
+    bench = Bench(opening="sign-on", seed=seed, identification=said, readout=READOUT, readout_always=True)
+    made = Mixture(seed, bench)
+    bench.echo = random.random() < 0.3
+    bench.latency = random.choice((0.02, 0.05, 0.1, 0.2))
+    oddity = random.choice((_nothing, _eight_bits, _noise_first, _first_request_lost, _asleep))
+    oddity(random, made)
+    made.words = f"readout {said.encode()!r}{' echo' if bench.echo else ''} {oddity.__name__.strip('_')}"
+    return made

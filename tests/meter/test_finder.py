@@ -22,7 +22,7 @@ from dlms_mqtt.transport.memory import memory_pair
 from tests.fake_clock import FakeClock
 from tests.line import PacedPty, Rfc2217Server
 from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
-from tests.meter.finder_mixtures import mixture
+from tests.meter.finder_mixtures import mixture, readout_mixture
 
 #: The last ones were lost once: late answers cut in two or taken for another speed's, frames lost where it hurts.
 SEEDS = (*range(48), 165, 183, 1022, 1031, 1044, 1075, 1119, 2219, 2236, 5201, 6109)
@@ -49,6 +49,21 @@ async def test_mixtures(clock: FakeClock, seed: int) -> None:
     assert connection.get("opening", "direct") == made.bench.opening
     assert not made.bench.passwords
     assert found.seconds < PATIENT.seconds
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_mixtures_in_clear_text(clock: FakeClock, seed: int) -> None:
+    """They are proposed to be read as they are; a password that somebody gives is not sent."""
+    made = readout_mixture(seed)
+    print(f"seed {seed}: {made.words}")
+    given = {"password": Secret(PASSWORD)} if seed % 2 else {}
+    found = await found_on(made.bench, clock, path=made.path, given=given)
+    assert found.complete, found
+    assert found.connection["opening"] == "readout"
+    assert found.learned["energy"]
+    assert not made.bench.passwords
+    assert PASSWORD not in bytes(made.bench.heard)
+    assert found.seconds < 120
 
 
 async def test_the_block_works_as_it_stands(clock: FakeClock) -> None:

@@ -20,6 +20,7 @@ from dlms_mqtt.protocol.framing.hdlc.frame import encode_frame
 from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
 from dlms_mqtt.protocol.framing.link import LinkParameters
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Security
 from dlms_mqtt.simulator import KEYS, Faults, make, serve_memory, serve_tcp
@@ -73,9 +74,29 @@ async def test_2_parity_is_read_as_data(clock: FakeClock) -> None:
 
 
 async def test_3_a_clear_text_readout_instead_of_hdlc(clock: FakeClock) -> None:
+    """It is proposed to be read as it is; a meter that announces HDLC is asked for it first."""
     found = await search(sign_on_meter(readout=READOUT, readout_always=True), clock)
-    assert not found.complete
-    assert found.names[0] == "clear-text"
+    assert found.complete
+    assert found.connection["opening"] == "readout"
+    assert "client" not in found.connection
+    assert found.learned["energy"]
+    assert "clear text" in found.diagnosis
+    assert "broken off" not in found.diagnosis
+
+
+@pytest.mark.parametrize("letter", ["5", "0", "D", " "], ids=["C", "C-300", "B", "A"])
+async def test_3_a_meter_that_only_knows_clear_text_is_found_soon(clock: FakeClock, letter: str) -> None:
+    said = Identification("ISk", letter, (), "MT174-0001")
+    found = await search(sign_on_meter(identification=said, readout=READOUT, readout_always=True), clock)
+    assert found.connection["opening"] == "readout"
+    assert found.learned["identification"] == said.encode().decode().strip()
+    assert found.seconds < 90
+
+
+async def test_3_a_readout_without_energy(clock: FakeClock) -> None:
+    found = await search(sign_on_meter(readout=b"0.0.0(12345678)\r\nF.F(00)\r\n", readout_always=True), clock)
+    assert found.complete
+    assert "no energy" in found.diagnosis
 
 
 @pytest.mark.parametrize("form", [SerialFormat(300, 7, "even"), SerialFormat(300, 8, "none")])

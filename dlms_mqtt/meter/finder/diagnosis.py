@@ -71,8 +71,8 @@ CAUSES: tuple[Case, ...] = (
         "clear-text",
         lambda f: not f.linked and ("readout" in f.oddities or f.sign_on["clear-text"] > 0),
         "the meter sends a clear-text readout instead of changing to HDLC",
-        "It offers no DLMS on this port, or not after a sign-on: try opening: direct, another port of the meter, or "
-        "ask the grid operator to enable DLMS.",
+        "The readout could not be read whole: seat the head again and shade it, or try --opening readout with "
+        "--max-baud 300.",
     ),
     Case(
         "push",

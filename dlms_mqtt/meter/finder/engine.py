@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from dlms_mqtt.client.line.readout import Readout
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
+from dlms_mqtt.client.services.readouts import objects_of
 from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
@@ -22,6 +25,8 @@ Options = dict[str, Any]
 Progress = Callable[[float, float, str], None]
 
 NAMESPACE = "finder"
+_IN_CLEAR_TEXT = "The meter tells its values in clear text after a sign-on (opening: readout)."
+_ENERGY = 8  # group D
 _SURVEY = 20.0  # s for the other clients
 _LINE = ("serial", "tcp", "udp")
 #: Options that say who we are: used only when the link is proved.
@@ -120,6 +125,8 @@ class _Search:
         self._link = await self._probing.run()
         if self._link is None:
             return None
+        if self._probing.told is not None:
+            return Attempt(self._link, learned=_told(self._probing.told))
         attempt = await self._enter().run(self._link)
         if not attempt.reason and self._link.get("opening") != "sign-on" and self.limits.clients:
             self._clients = await self._survey(attempt)
@@ -210,13 +217,14 @@ class _Search:
         if any(device["server"] != here for device in attempt.learned.get("logical_devices", ())):
             self.facts.oddities.add("logical-devices")
         hidden = attempt.learned.get("energy") is False
-        asking = (
-            [client for client in self.facts.wants_password if client != attempt.options["client"]] if hidden else []
-        )
+        wanting, here = self.facts.wants_password, attempt.options.get("client")
+        asking = [client for client in wanting if client != here] if hidden else []
         self.facts.oddities |= {"no-energy"} if hidden else set()
+        clear_text = attempt.options.get("opening") == "readout"
+        self.facts.oddities -= {"readout"} if clear_text else set()
         notes = diagnosis.remarks(self.facts)
         connection = self._connection(attempt.options)
-        words = f"The meter answers{_where(connection)}."
+        words = _IN_CLEAR_TEXT if clear_text else f"The meter answers{_where(connection)}."
         told = " ".join(_sentence(case.sentence) for case in notes)
         told = f"{_without_energy(attempt, asking)} {told}" if hidden else told
         return Found(
@@ -232,6 +240,8 @@ class _Search:
     def _connection(self, options: Options) -> Options:
         """The block: the line, what the user gave, what was found; defaults and throw-away options left out."""
         merged = self.given | options
+        if merged.get("opening") == "readout":
+            merged.pop("client", None)
         defaults = {row.name: row.default for row in fields(ConnectionSettings)}
         return {key: value for key, value in merged.items() if value != defaults.get(key) or key in ("baud", "client")}
 
@@ -263,12 +273,23 @@ def _fields(found: Found) -> Options:
     return {row.name: getattr(found, row.name) for row in fields(Found)}
 
 
+def _told(readout: Readout) -> dict[str, Any]:
+    """What the readout shows: who the meter is, how many values, and whether there is energy among them."""
+    objects = objects_of(readout)
+    name = objects[LOGICAL_DEVICE_NAME.obis].values[2].value
+    energy = any(obis[0] == 1 and obis[3] == _ENERGY for obis in objects)
+    return {"logical_device_name": name, "objects": len(objects) - 2, "energy": energy}
+
+
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
 def _without_energy(attempt: Attempt, asking: list[int]) -> str:
-    client, number = attempt.options["client"], attempt.learned.get("objects", 0)
+    number = attempt.learned.get("objects", 0)
+    if attempt.options.get("opening") == "readout":
+        return f"It holds {number} values and no energy: the grid operator sets what it tells."
+    client = attempt.options["client"]
     shown = f"Client {client} shows {number} objects and no energy"
     if not asking:
         return f"{shown}: ask the grid operator which client may read it (--client)."

@@ -7,15 +7,18 @@ that proves speed, parity and address.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlms_mqtt.client.association.ciphering import PUBLIC_CLIENT
-from dlms_mqtt.client.line.opening import make_ready, wake_by_break
+from dlms_mqtt.client.line.opening import CLEAR_TEXT, make_ready, wake_by_break
+from dlms_mqtt.client.line.readout import Readout, Tally, read_out
 from dlms_mqtt.client.line.sign_on import SignOnFailed, plan_sign_on, run_sign_on
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import ConnectFailed, ConnectionLost
+from dlms_mqtt.cosem.data_lines import data_lines
+from dlms_mqtt.errors import ConnectFailed, ConnectionLost, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.meter.finder import plan
 from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station, hints_of
 from dlms_mqtt.meter.finder.evidence import Evidence, Seen, answers, judge, odd_parameters, station
@@ -31,12 +34,14 @@ from dlms_mqtt.transport.base import Transport
 Options = dict[str, Any]
 Stage = Callable[[float, float, str], None]
 
+_HOLDS_OF_HDLC = 3  # sign-ons with which a meter that announces HDLC is asked for it before its clear text
 _HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
 _CONFUSED = frozenset({Evidence.DAMAGED, Evidence.GARBLED, Evidence.OTHER_STATION})
 _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _SETTLE = 1.0
+_PAUSE, _LONGEST_READOUT = 1.5, 120.0
 _LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
@@ -54,6 +59,8 @@ class Probing:
     line: Line | None = None
     pushed: Options | None = None
     spent: float = 0.0
+    told: Readout | None = None
+    _clear_text: Options | None = None
     _lines: tuple[bool, ...] = ()
     _history: list[tuple[float, Options]] = field(default_factory=list)
 
@@ -65,9 +72,12 @@ class Probing:
         return self.settings.dtr is not False, self.settings.rts is not False
 
     async def run(self) -> Options | None:
-        """The connection options that reach a station; None: nothing answered."""
+        """The connection options that reach a station or a readout (``told``); None: nothing answered."""
         try:
-            return await self._run()
+            found = await self._run()
+            if found is None and self._clear_text is not None:
+                return await self._read_out(self._clear_text)
+            return found
         finally:
             await self.close()
 
@@ -256,6 +266,8 @@ class Probing:
     def _learn(self, seen: Seen) -> None:
         if seen.evidence is Evidence.READOUT and self.line is not None:
             self.line.unasked = seen.received  # no meter answers SNRM with text
+            if self.facts.identification is not None:  # it is what our sign-on has brought
+                self._clear_text = {}
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
             self.facts.path_faults.add(str(seen.evidence))
         if seen.evidence is Evidence.PUSH and self.line is not None and self.pushed is None:
@@ -265,23 +277,52 @@ class Probing:
     # -- sign-on ------------------------------------------------------------------------------------------------------
 
     async def _sign_on(self, probe: Probe) -> Options | None:
+        if self.fixed.opening == "readout":
+            return await self._read_out(probe.options)
         found = await self._sign_on_once(probe.options)
+        said = self.facts.identification
+        if found is None and self._clear_text is not None and said is not None and said.offers_mode_e:
+            await _silence((await self._open()).transport)
+            found = await self._sign_on_once(probe.options)  # damage may have made a choice of it that was none
         if found is None:
-            return None
+            return await self._read_out(probe.options) if self._clear_text == probe.options else None
+        self._clear_text = None
         if self.facts.sign_on["silent"] and set(probe.options) <= {"opening", "framing"}:
             self.facts.oddities.add("request-lost")
         self.facts.identification = found
         asked = _behind_sign_on(found, self.fixed)
         total = sum(candidate.cost for candidate in asked)
+        holds = _HOLDS_OF_HDLC if found.offers_mode_e else 1
         while asked:
+            holds -= 1
             left = sum(candidate.cost for candidate in asked)
             self.stage(self.spent + total - left, self.spent + total, "looking for the address behind the sign-on")
             frame = await self._while_it_waits(asked, _speed(found).baud)
             if frame is not None:
                 return await self._signed_on(probe, frame)
+            if (holds == 0 or self._clear_text is not None) and (options := await self._read_out(probe.options)):
+                return options
             if asked:  # silent: it has not yet fallen back, so HDLC goes on
                 await self._sign_on_once(probe.options)
         return None
+
+    async def _read_out(self, options: Mapping[str, Any]) -> Options | None:
+        """Does the meter tell its values in clear text?"""
+        line = await self._open()
+        values = {key: value for key, value in options.items() if key in ("baud", "parity", *_WAKE_UPS)}
+        self.stage(self.spent, self.spent, "reading out in clear text")
+        await _silence(line.transport)
+        try:
+            told = await read_out(line.transport, self._with(opening="readout", retries=1, **values), Tally())
+        except (ResponseTimeout, RemoteProtocolError):
+            return None
+        finally:
+            self._clear_text = None
+        if next(data_lines(told.text), None) is None:
+            return None
+        self.told = told
+        self.facts.linked, self.facts.identification = True, told.identification or self.facts.identification
+        return {"opening": "readout", **values}
 
     async def _signed_on(self, probe: Probe, frame: Frame) -> Options:
         said = self.facts.identification
@@ -303,6 +344,8 @@ class Probing:
         while asked and loop.time() < until:
             probe = asked.pop(0)
             frame = await self._asked(line, probe)
+            if self._clear_text is not None:
+                return None
             if frame is not None:
                 late = self.facts.answered_late
                 if not late and probe is not first and any(_sent_by(frame, where) for where in first.stations):
@@ -324,8 +367,9 @@ class Probing:
         except SignOnFailed as error:
             self.facts.sign_on[error.reason] += 1
             line.seen[Evidence.ECHO if error.reason == "echo" else judge(b"", error.received).evidence] += 1
-            if error.reason == "clear-text":
+            if error.reason == CLEAR_TEXT:
                 self.facts.oddities.add("readout")
+                self.facts.identification, self._clear_text = error.identification, dict(options)
             return None
         self.facts.oddities |= done.notes
         return done.identification
@@ -353,6 +397,14 @@ class Probing:
         answered = await self.wrapper_answers(dict(probe.options))
         self.facts.answered_late = self.facts.answered_late or (answered and "timeout" in probe.options)
         return dict(probe.options) if answered else None
+
+
+async def _silence(transport: Transport) -> None:
+    """Wait until a meter that is in the middle of its readout has come to the end of it."""
+    with contextlib.suppress(ResponseTimeout, TimeoutError):
+        async with asyncio.timeout(_LONGEST_READOUT):
+            while await transport.read(_PAUSE):
+                pass
 
 
 def _once(machine: Any, options: Mapping[str, Any]) -> Any:

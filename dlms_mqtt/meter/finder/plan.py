@@ -64,6 +64,7 @@ _SIGN_ONS: tuple[tuple[dict[str, Any], float, float, float], ...] = (
 #: Heads that take their power from one modem line, or from the two with opposite signs: asked directly, at
 #: the likeliest speed: (options, weight).
 _POWERED: tuple[tuple[dict[str, Any], float], ...] = (({"rts": False}, 0.01), ({"dtr": False}, 0.002))
+_SIGNED_ON = frozenset({"sign-on", "readout"})  # openings with which nothing is asked directly
 WARM_UP = 0.5  # s after a change of the modem lines
 
 #: Customer interfaces push: (speed, weight, seconds to wait for one).
@@ -82,14 +83,15 @@ _SLOW_ONES = 0.1  # of them there are few
 def serial_plan(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
     """For a port whose speed we set."""
     speeds = [Speed(fixed.baud, fixed.parity or "none", 1.0)] if fixed.baud else _speeds(fixed)
-    found = list(direct(speeds, fixed, numbers)) if fixed.opening != "sign-on" else []
+    asks = fixed.opening not in _SIGNED_ON
+    found = list(direct(speeds, fixed, numbers)) if asks else []
     if fixed.opening != "direct":
         found += [
             Probe("sign-on", {"opening": "sign-on", **options}, weight, cost)
             for options, weight, _, cost in _SIGN_ONS
             if (fixed.baud in (None, options.get("baud")) or "baud" not in options) and not set(options) & fixed.lines
         ]
-    if fixed.opening != "sign-on":
+    if asks:
         found += _powered(speeds[0], fixed, numbers)
     found += [
         Probe("listen", {"baud": speed.baud, "parity": speed.parity}, weight, seconds, wait=seconds)
@@ -117,7 +119,7 @@ def stream_plan(fixed: Fixed, framing: str | None, numbers: Iterable[str] = ()) 
     if framing != "hdlc":
         found += wrapped(fixed, 0.5)
     if framing != "wrapper":
-        found += direct([Speed(0, "none", 0.3)], fixed, numbers)
+        found += direct([Speed(0, "none", 0.3)], fixed, numbers) if fixed.opening not in _SIGNED_ON else []
         found += [
             Probe("sign-on", {"opening": "sign-on", "framing": "hdlc", **options}, weight, cost)
             for options, _, weight, cost in _SIGN_ONS
