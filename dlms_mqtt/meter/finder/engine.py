@@ -27,6 +27,7 @@ Progress = Callable[[float, float, str], None]
 NAMESPACE = "finder"
 _IN_CLEAR_TEXT = "The meter tells its values in clear text after a sign-on (opening: readout)."
 _ENERGY = 8  # group D
+_OF_THE_LINE = frozenset({"echo", "parity", "noise-before-identification", "modem-lines", "asleep", "no-energy"})
 _SURVEY = 20.0  # s for the other clients
 _LINE = ("serial", "tcp", "udp")
 #: Options that say who we are: used only when the link is proved.
@@ -221,8 +222,9 @@ class _Search:
         asking = [client for client in wanting if client != here] if hidden else []
         self.facts.oddities |= {"no-energy"} if hidden else set()
         clear_text = attempt.options.get("opening") == "readout"
-        self.facts.oddities -= {"readout"} if clear_text else set()
         notes = diagnosis.remarks(self.facts)
+        if clear_text:  # what was odd on the way to HDLC says nothing of a meter that does not speak it
+            notes = [case for case in notes if case.name in _OF_THE_LINE]
         connection = self._connection(attempt.options)
         words = _IN_CLEAR_TEXT if clear_text else f"The meter answers{_where(connection)}."
         told = " ".join(_sentence(case.sentence) for case in notes)
