@@ -171,8 +171,9 @@ class MeterSession:
         from dlms_mqtt.client.services.readouts import Readouts
 
         self.reads_out, self._figures = True, SessionFigures()
-        self.association = Association(Conformance.GET | Conformance.MULTIPLE_REFERENCES, 0)
-        self._services = Readouts(await self._read_out(), self.memory, self._read_out)
+        services = Conformance.GET | Conformance.MULTIPLE_REFERENCES | Conformance.SELECTIVE_ACCESS
+        self.association = Association(services, 0)
+        self._services = Readouts(await self._read_out(), self.memory, self._read_out, self._read_table)
 
     async def _read_out(self) -> Readout:
         from dlms_mqtt.client.line.readout import Tally, read_out
@@ -185,6 +186,16 @@ class MeterSession:
             return found
         finally:
             self._figures = self._figures + tally.figures()
+            await self.transport.close()
+
+    async def _read_table(self, request: str) -> str:
+        """One table in programming mode (a load profile)."""
+        from dlms_mqtt.client.line.programming import read_table
+
+        await self.transport.close()
+        try:
+            return await read_table(self.transport, self.settings, request, self.before_secret)
+        finally:
             await self.transport.close()
 
     async def _open_association(self) -> None:

@@ -34,6 +34,8 @@ _CURRENT = 255  # group F
 _MOST_DIGITS = 18
 _MOST_HEX = 8  # digits of an error register
 
+_SHOWN_DATE = re.compile(r"0\.9\.2(?:\*255)?\((\d+)\)")
+
 CLOCK = Obis((0, 0, 1, 0, 0, 255))
 _TIME_OF_DAY = Obis((1, 0, 0, 9, 1, 255))
 _DATE_OF_DAY = Obis((1, 0, 0, 9, 2, 255))
@@ -134,6 +136,12 @@ def with_clock(lines: list[DataLine]) -> list[DataLine]:
     return [*lines, DataLine(CLOCK, Data(DataType.DATE_TIME, stated))]
 
 
+def tells_season(text: str) -> bool:
+    """Does the meter write a digit for the season before its dates? Where it shows no date, as most do."""
+    found = _SHOWN_DATE.search(text)
+    return found is None or len(found[1]) > len("YYMMDD")
+
+
 def data_code(text: str, medium: int = 1) -> Obis | None:
     """The code that an address means, whole or reduced; None: it is none. ``medium``: group A of reduced ones."""
     found = _ADDRESS.fullmatch(text)
@@ -182,7 +190,7 @@ def _line(code: Obis, groups: list[str], hexadecimal: bool) -> DataLine:
         return _single(code, groups[0], hexadecimal)
     if len(groups) == 2 and (moment := _time(groups[0])) is not None:
         return _single(code, groups[1], hexadecimal)._replace(time=moment)
-    moment = _stamp("".join(groups[1:])) if len(groups) <= 3 and _NUMBER.fullmatch(groups[0]) else None
+    moment = stamp_of("".join(groups[1:])) if len(groups) <= 3 and _NUMBER.fullmatch(groups[0]) else None
     if moment is not None:
         return _single(code, groups[0], hexadecimal)._replace(time=moment)
     return DataLine(code, Data(DataType.STRUCTURE, tuple(Data(DataType.VISIBLE_STRING, group) for group in groups)))
@@ -218,7 +226,7 @@ def _number(code: Obis, text: str) -> DataLine | None:
     if found is None or len(found[2]) + len(found[3] or "") > _MOST_DIGITS:
         return None
     sign, whole, decimals, unit, bare_unit = found.groups()
-    scaler_unit = _scaler_unit(unit or bare_unit)
+    scaler_unit = unit_of(unit or bare_unit)
     if scaler_unit is None:
         return None
     raw = int(sign.replace("+", "") + whole + (decimals or ""))
@@ -234,7 +242,7 @@ def _type_of(raw: int) -> DataType:
     return DataType.DOUBLE_LONG if raw >= -(1 << 31) else DataType.LONG64
 
 
-def _scaler_unit(unit: str | None) -> ScalerUnit | None:
+def unit_of(unit: str | None) -> ScalerUnit | None:
     """``kWh`` is three places more than Wh; a unit that nobody knows gives None."""
     if not unit:
         return ScalerUnit(0, _COUNT)
@@ -254,16 +262,16 @@ def _moment(code: Obis, text: str) -> DataLine | None:
     if code == _DATE_OF_DAY and (day := _day(text)):
         return DataLine(code, Data(DataType.DATE, day))
     is_time = text[-1:] in ("S", "W") or code[2:4] == b"\x01\x00"
-    found = _time(text) if is_time else _stamp(text) if code[2:5] == b"\x00\x01\x02" else None
+    found = _time(text) if is_time else stamp_of(text) if code[2:5] == b"\x00\x01\x02" else None
     return DataLine(code, Data(DataType.DATE_TIME, found)) if found is not None else None
 
 
 def _time(text: str) -> DateTime | None:
     """``YYMMDDhhmmssX``; some meters fill it with digits that no calendar has, others leave X out."""
-    return _stamp(text) if re.fullmatch(r"\d{12}[SW]?", text) else None
+    return stamp_of(text) if re.fullmatch(r"\d{12}[SW]?", text) else None
 
 
-def _stamp(text: str) -> DateTime | None:
+def stamp_of(text: str) -> DateTime | None:
     """``YYMMDDhhmm`` with or without seconds, separators, and a digit before it that tells the season."""
     found = _STAMP.fullmatch(_BETWEEN.sub("", text.strip()))
     if found is None:

@@ -15,6 +15,7 @@ from dlms_mqtt.simulator import Faults, serve_memory
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import memory_pair
 from tests.bridge.test_meter_task import Rig
+from tests.client.test_programming import EMH, Meter
 from tests.line import SIGN_ON
 
 CONFIG = {"connection": {"serial": "memory", "opening": "readout"}, "every": "60s"}
@@ -99,3 +100,50 @@ async def test_it_goes_away_and_comes_back(clock, store):
         rig.dead = False
         await asyncio.sleep(600)
         assert rig.publisher.retained["availability"] == "online"
+
+
+class ProgrammingRig(Rig):
+    """The rig with a meter that keeps a load profile behind a password."""
+
+    simulated_meter = None
+
+    def new_client(self, settings):
+        self.connections += 1
+        near, far = memory_pair(line=SIGN_ON, latency=0.03)
+
+        async def play():
+            await far.open()
+            await self.simulated_meter.play(far)
+
+        self.playing = asyncio.ensure_future(play())
+        self.stack.callback(self.playing.cancel)
+        return DlmsClient(settings, transport=near, memory=self.memory, random=bytes)
+
+
+PROFILE = {
+    "connection": {"serial": "memory", "opening": "readout", "password": "text:00000000"},
+    "every": "1h",
+    "profiles": [{"obis": "1.0.99.1.0.255", "key": "load_profile", "every": "1h"}],
+}
+
+
+async def test_a_load_profile_behind_a_password(clock, store):
+    rig = ProgrammingRig(clock, store, PROFILE)
+    rig.simulated_meter = Meter(EMH)
+    async with rig.run():
+        await asyncio.sleep(3 * 3600 + 60)
+        assert rig.task.session.proved
+        assert not rig.task.session.lockout.refusals
+        assert set(rig.simulated_meter.passwords) == {b"00000000"}
+        assert len(rig.simulated_meter.passwords) >= 3
+        assert json.loads(rig.publisher.retained["state"])["energy_import"] == 123.4
+
+
+@pytest.mark.expect_log("The meter refused the password")
+async def test_a_wrong_password_of_the_load_profile_is_not_tried_for_ever(clock, store):
+    rig = ProgrammingRig(clock, store, PROFILE)
+    rig.simulated_meter = Meter(EMH, password=b"12345678")
+    async with rig.run():
+        await asyncio.sleep(6 * 3600)
+        assert len(rig.simulated_meter.passwords) <= rig.task.config.attempts + 6
+        assert rig.task.session.lockout.refusals

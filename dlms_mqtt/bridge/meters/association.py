@@ -155,6 +155,9 @@ class Session:
             self.errors += 1
             await self.close()
             raise
+        if self._before is not None:  # the secret was sent within the work (programming mode), and was taken
+            self._before = None
+            self._keep_lockout(self.lockout.succeeded(self._access))
         self._used = self._clock.monotonic()
         self._learn()
         # An association that stays open would keep frames that are too long for this line.
@@ -174,8 +177,10 @@ class Session:
             self._opening_failed(client, error)
             raise
         self._client, self.opened = client, self.opened + 1
-        if self.lockout.refusals or self._before is not None:
+        # A readout needs no secret, so it proves none.
+        if not client.reads_out and (self.lockout.refusals or self._before is not None):
             self._keep_lockout(self.lockout.succeeded(self._access))
+            self._before = None
         return client
 
     @property

@@ -64,6 +64,7 @@ class Memory:
     sizes: dict[AttributeDescriptor, int] = field(default_factory=dict)
     scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
     profiles: dict[Obis, object] = field(default_factory=dict)
+    tables: dict[Obis, object] = field(default_factory=dict)  # heads of load profiles in clear text
     refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, NamedTuple, NoReturn
 
 from dlms_mqtt.client.line.readout import Readout
 from dlms_mqtt.client.refusals import access_refused
+from dlms_mqtt.client.services.load_profile import LoadProfile, earlier, parse_load_profile, range_request
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.cosem.classes import scaler_attribute
-from dlms_mqtt.cosem.data_lines import CLOCK, DataLine, data_lines, with_clock
+from dlms_mqtt.cosem.data_lines import CLOCK, DataLine, data_lines, tells_season, with_clock
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import AccessRefused
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, AttributeWithSelection
+from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, AttributeWithSelection
 from dlms_mqtt.protocol.apdu.results import DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.obis import Obis
 
+_AN_HOUR = timedelta(hours=1)
+_BY_RANGE, _PROFILE, _PROFILES = 1, 7, 99  # selector, class and group C of load profiles
 _FRESH = 5.0  # s in which one readout answers all questions
 _DATA, _REGISTER, _EXTENDED_REGISTER, _CLOCK, _ASSOCIATION = 1, 3, 4, 8, 15
 _LOGICAL_NAME, _VALUE, _SCALER, _CAPTURE_TIME = 1, 2, 3, 5
@@ -40,15 +46,23 @@ class _Object(NamedTuple):
 class Readouts:
     """Attributes by class, OBIS code and number out of a readout, which is read anew when it has grown old."""
 
-    def __init__(self, first: Readout, memory: Memory, read_again: Callable[[], Awaitable[Readout]]) -> None:
-        self._memory, self._read_again = memory, read_again
+    def __init__(
+        self,
+        first: Readout,
+        memory: Memory,
+        read_again: Callable[[], Awaitable[Readout]],
+        read_table: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
+        """``read_table``: reads a table in programming mode, where the meter has one."""
+        self._memory, self._read_again, self._read_table = memory, read_again, read_table
+        self._columns: dict[tuple[int, Obis], ScalerUnit] = {}
         self._take(first)
 
     def _take(self, readout: Readout) -> None:
-        self._objects = objects_of(readout)
+        self._objects, self._has_season = objects_of(readout), tells_season(readout.text)
         self._read_at = asyncio.get_running_loop().time()
         for scaler in self._memory.scalers:  # a meter may tell a value in W now and in kW the next time
-            if scaler.obis in self._objects:
+            if scaler.obis in self._objects and (scaler.class_id, scaler.obis) not in self._columns:
                 found = self._objects[scaler.obis].values.get(_SCALER)
                 self._memory.scalers[scaler] = ScalerUnit.from_data(found) if found else None
 
@@ -59,15 +73,60 @@ class Readouts:
 
     async def get(self, item: AttributeWithSelection) -> bytes:
         """One attribute, as encoded data. AccessRefused."""
-        found = _find(await self._current(), item[0])
+        attribute, access = item
+        if _is_profile(attribute):
+            return encode(await self._of_profile(attribute, access))
+        found = self._find(await self._current(), attribute)
         if isinstance(found, AccessRefused):
             raise found
         return encode(found)
 
     async def get_list(self, items: Sequence[AttributeWithSelection]) -> list[Data | AccessRefused]:
         """Several attributes: data or refusal for each, in order."""
-        objects = await self._current()
-        return [_find(objects, attribute) for attribute, _ in items]
+        answers = []
+        for attribute, access in items:
+            if not _is_profile(attribute):
+                answers.append(self._find(await self._current(), attribute))
+                continue
+            try:
+                answers.append(await self._of_profile(attribute, access))
+            except AccessRefused as error:
+                answers.append(error)
+        return answers
+
+    async def _of_profile(self, attribute: AttributeDescriptor, access: AccessSelector | None) -> Data:
+        """An attribute of a load profile; its columns are told by its rows, so the last hour is asked for them."""
+        shape = self._memory.tables.get(attribute.obis)
+        if attribute.attribute == _VALUE or not isinstance(shape, LoadProfile):
+            shape = parse_load_profile(await self._table(attribute, access))
+            self._memory.tables[attribute.obis] = replace(shape, rows=())
+            for column, scaler in zip(shape.columns[2:], shape.scalers, strict=True):
+                self._columns[column.class_id, column.obis] = scaler
+        found = shape.attribute(attribute.attribute)
+        if found is None:
+            raise access_refused(DataAccessResult.OBJECT_UNDEFINED, attribute)
+        return found
+
+    async def _table(self, attribute: AttributeDescriptor, access: AccessSelector | None) -> str:
+        if self._read_table is None:
+            raise access_refused(DataAccessResult.OBJECT_UNDEFINED, attribute)
+        table = f"P.{attribute.obis[3]:02d}"
+        if access is not None and access[0] == _BY_RANGE:
+            start, end = (DateTime.decode(access[1].value[at].value) for at in (1, 2))
+            return await self._read_table(range_request(table, start, end, self._has_season))
+        if access is not None:
+            raise access_refused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, attribute)
+        clock = (await self._current()).get(CLOCK)
+        if attribute.attribute == _VALUE or clock is None:
+            return await self._read_table(f"{table}(;)")
+        now = DateTime.decode(clock.values[_VALUE].value)
+        return await self._read_table(range_request(table, earlier(now, _AN_HOUR), now, self._has_season))
+
+    def _find(self, objects: dict[Obis, _Object], attribute: AttributeDescriptor) -> Data | AccessRefused:
+        column = self._columns.get((attribute.class_id, attribute.obis))
+        if column is not None and attribute.attribute in (_SCALER, _SCALER + 1):
+            return column.to_data()
+        return _find(objects, attribute)
 
     async def _refuse(self, item: Any, *_: Any) -> NoReturn:
         error = access_refused(DataAccessResult.READ_WRITE_DENIED, item, "write")
@@ -75,6 +134,10 @@ class Readouts:
         raise error
 
     set = set_list = invoke = invoke_list = access = tell = _refuse
+
+
+def _is_profile(attribute: AttributeDescriptor) -> bool:
+    return attribute.class_id == _PROFILE and attribute.obis[2] == _PROFILES and attribute.attribute > _LOGICAL_NAME
 
 
 def _find(objects: dict[Obis, _Object], attribute: AttributeDescriptor) -> Data | AccessRefused:

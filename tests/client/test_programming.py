@@ -1,0 +1,177 @@
+"""Programming mode: password, load profile P.01 in one block and in several, refusals; profiles of two makers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.load_profile import parse_load_profile
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, DecodeError
+from dlms_mqtt.protocol.framing.seven_bit import strip_parity
+from dlms_mqtt.protocol.framing.sign_on import BREAK, block_check, encode_readout
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.fake_clock import FakeClock
+from tests.line import SIGN_ON
+
+LOAD_PROFILE = Obis.parse("1-0:99.1.0")
+#: Runamook/iec_62056-21, test_parser.py: P01_data_1 (EMH) and P01_data_2 (Metcom)
+EMH = (
+    "P.01(1220823161500)(00000000)(15)(6)(1.5)(kW)(2.5)(kW)(5.5)(kvar)(6.5)(kvar)(7.5)(kvar)(8.5)(kvar)\r\n"
+    "(0.18374)(0.00078)(0.00000)(0.00006)(0.00087)(0.02431)\r\n(0.16832)(0.00000)(0.00000)(0.00000)(0.00000)(0.02686)"
+)
+METCOM = (
+    "P.01(1220823150000)(08)(15)(6)(1-0:1.5.0)(kW)(1-0:2.5.0)(kW)(1-0:5.5.0)(kvar)(1-0:6.5.0)(kvar)(1-0:7.5.0)(kvar)"
+    "(1-0:8.5.0)(kvar)\r\n(0.00000)(0.12683)(0.00000)(0.11411)(0.00000)(0.00000)\r\n"
+    "(0.00028)(0.06188)(0.00059)(0.07409)(0.00000)(0.00000)\r\n"
+)
+READOUT = b"0.0.0(05939068)\r\n0.9.1(1163000)\r\n0.9.2(1220823)\r\n1.8.0(000123.4*kWh)\r\n"
+
+
+def framed(content: bytes, head: bytes = b"\x02", end: bytes = b"\x03") -> bytes:
+    body = content + end
+    return head + body + block_check(body)
+
+
+class Meter:
+    """A meter of mode C with a password: what it was asked, and in what order it answers."""
+
+    def __init__(self, profile: str, *, password: bytes = b"00000000", blocks: int = 1, refuse: str = "") -> None:
+        self.profile, self.password, self.blocks, self.refuse = profile.encode(), password, blocks, refuse
+        self.asked: list[bytes] = []
+        self.passwords: list[bytes] = []
+        self._rest: list[bytes] = []
+
+    async def play(self, end: MemoryTransport) -> None:
+        received = b""
+        while True:
+            received += strip_parity(await end.read(None))
+            alone = rb"|\x06" if self._rest else b""  # an acknowledgement that asks for the next block
+            while message := re.match(
+                rb".*?(/\?!\r\n|\x06...\r\n|\x01[^\x03]*\x03." + alone + rb")", received, re.DOTALL
+            ):
+                received = received[message.end() :]
+                await self._answer(end, message[1])
+
+    async def _answer(self, end: MemoryTransport, message: bytes) -> None:
+        if message.startswith(b"/?"):
+            await end.configure(baud=300, data_bits=7, parity="even")
+            await self._say(end, b"/EMH5LZQJ\r\n")
+        elif message[:1] == b"\x06" and len(message) > 1:
+            await end.configure(baud=9600, data_bits=7, parity="even")
+            await asyncio.sleep(0.2)
+            readout = message[3:4] == b"0"
+            await self._say(end, encode_readout(READOUT) if readout else framed(b"P0\x02(12345678)", b"\x01"))
+            if readout:
+                await end.configure(baud=300, data_bits=7, parity="even")
+        elif message[1:3] == b"P1":
+            self.passwords.append(message[5:-3])
+            await self._say(end, b"\x06" if self.passwords[-1] == self.password else framed(b"(ER04)"))
+        elif message[1:3] == b"R5":
+            self.asked.append(message[4:-2])
+            await self._blocks(end)
+        elif message == b"\x06" and self._rest:
+            await self._say(end, self._rest.pop(0))
+        elif message == BREAK:
+            await end.configure(baud=300, data_bits=7, parity="even")
+
+    async def _blocks(self, end: MemoryTransport) -> None:
+        text = self.refuse.encode() or self.profile
+        size = -(-len(text) // self.blocks)
+        parts = [text[at : at + size] for at in range(0, len(text), size)]
+        ends = [b"\x04"] * (len(parts) - 1) + [b"\x03"]
+        self._rest = [framed(part, end=mark) for part, mark in zip(parts, ends, strict=True)]
+        await self._say(end, self._rest.pop(0))
+
+    async def _say(self, end: MemoryTransport, data: bytes) -> None:
+        end.write(data)
+        await end.drain()
+
+
+@asynccontextmanager
+async def reading(meter: Meter, **values: Any) -> AsyncIterator[DlmsClient]:
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    await far.open()
+    task = asyncio.create_task(meter.play(far))
+    try:
+        async with DlmsClient(ConnectionSettings(opening="readout", retries=0, **values), transport=near) as client:
+            yield client
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+WITH_PASSWORD = {"authentication": "low", "password": Secret(b"00000000")}
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+async def test_the_load_profile_is_a_profile(clock: FakeClock, blocks: int) -> None:
+    meter = Meter(EMH, blocks=blocks)
+    async with reading(meter, **WITH_PASSWORD) as client:
+        start, end = datetime(2022, 8, 23, 16, tzinfo=UTC), datetime(2022, 8, 23, 17, tzinfo=UTC)
+        found = await read_profile(client, LOAD_PROFILE, Selection(start, end), tz=UTC)
+    assert found.period == 900
+    assert [str(column.source.obis) for column in found.columns[2:4]] == ["1.0.1.5.0.255", "1.0.2.5.0.255"]
+    assert [row[0].strftime("%H:%M") for row in found.rows] == ["16:15", "16:30"]
+    scaler = found.columns[2].scaler_unit
+    assert scaler is not None
+    assert scaler.apply(found.rows[0][2]) == Decimal("183.74")
+    assert scaler.unit == "W"
+    assert meter.passwords == [b"00000000"] * 2
+    assert meter.asked[-1].startswith(b"P.01(0220823")
+
+
+async def test_without_a_password_none_is_sent(clock: FakeClock) -> None:
+    meter = Meter(METCOM)
+    async with reading(meter) as client:
+        found = await read_profile(client, LOAD_PROFILE, tz=UTC)
+    assert len(found.rows) == 2
+    assert not meter.passwords
+
+
+async def test_a_wrong_password_is_sent_once(clock: FakeClock) -> None:
+    meter = Meter(EMH, password=b"12345678")
+    async with reading(meter, **WITH_PASSWORD) as client:
+        with pytest.raises(AuthenticationRefused):
+            await read_profile(client, LOAD_PROFILE, tz=UTC)
+    assert len(meter.passwords) == 1
+
+
+async def test_a_meter_without_a_load_profile(clock: FakeClock) -> None:
+    async with reading(Meter(EMH, refuse="(ER01)")) as client:
+        with pytest.raises(AccessRefused, match="has no"):
+            await read_profile(client, LOAD_PROFILE, tz=UTC)
+
+
+async def test_an_ordinary_reading_needs_no_password(clock: FakeClock) -> None:
+    meter = Meter(EMH)
+    async with reading(meter, **WITH_PASSWORD) as client:
+        assert client.reads_out
+    assert not meter.passwords
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "P.01(1)", "P.01(1220823161500)(00)(15)(1)(x)(kW)", "P.01()()(a)(b)"])
+def test_no_profile(text: str) -> None:
+    with pytest.raises(DecodeError):
+        parse_load_profile(text)
+
+
+def test_a_head_after_a_gap() -> None:
+    gap = (
+        EMH
+        + "\r\nP.01(1220823180000)(00000080)(15)(6)(1.5)(kW)(2.5)(kW)(5.5)(kvar)(6.5)(kvar)(7.5)(kvar)(8.5)(kvar)\r\n"
+    )
+    found = parse_load_profile(gap + "(0.1)(0)(0)(0)(0)(0)\r\n")
+    assert len(found.rows) == 3
+    assert found.rows[2].value[1].value == "00000080"
