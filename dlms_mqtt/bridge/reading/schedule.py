@@ -49,14 +49,14 @@ Schedule = Every | At
 T = TypeVar("T", bound=Hashable)
 _TOO_FAR = 3 * 86400.0  # s; a moment further away than this was computed while the wall clock was wrong
 
-_PHASE = 5.0, 0.1  # s, and part of the shortest interval
-
 
 def phase(meter: str, schedules: Iterable[Schedule]) -> float:
-    """How much sooner the second turn comes, s: meters that start together are not due together ever after."""
-    most, part = _PHASE
-    shortest = min((schedule.seconds for schedule in schedules if isinstance(schedule, Every)), default=0.0)
-    return min(most, part * shortest) * crc32(meter.encode()) / 2**32
+    """How much sooner the second turn comes, s: meters that start together are spread over all of their interval.
+
+    Of the longest interval, so that not only the items of a short one are; multiples still fall together.
+    """
+    longest = max((schedule.seconds for schedule in schedules if isinstance(schedule, Every)), default=0.0)
+    return longest * crc32(meter.encode()) / 2**32
 
 
 class Timetable(Generic[T]):
