@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.profiles import profile_json, profile_key
 from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.requests import written_values
 from dlms_mqtt.bridge.requests.arguments import Parts, moment_in, reference_in, selections_in
 from dlms_mqtt.bridge.requests.bounds import MOST_VALUES
 from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
 from dlms_mqtt.bridge.requests.item_verbs import ItemRequests
 from dlms_mqtt.bridge.requests.meter_talk import MeterTalk, Pause, invoked
+from dlms_mqtt.bridge.requests.topic_units import in_topic_unit
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.clock import ClockReading, read_clock
 from dlms_mqtt.client.procedures.objects import (
@@ -104,13 +107,20 @@ class MeterRequests:
             pairs = list(zip(attributes, found, strict=True))
             return {
                 "meter": await self._identity(client),
-                "values": [json_shapes.value_json(answer, now) for _, answer in pairs if isinstance(answer, Measured)],
+                "values": [self._row(answer, now) for _, answer in pairs if isinstance(answer, Measured)],
                 "errors": [
                     json_shapes.error_json(at, answer) for at, answer in pairs if isinstance(answer, MeterRefused)
                 ],
             }
 
         return await self._talk.run(work)
+
+    def _row(self, answer: Measured, now: datetime) -> dict[str, Any]:
+        meter = self._meter
+        items = meter.plan.items if meter.plan else ()
+        item = next((item for item in items if item.attribute == answer.attribute), None)
+        moment = Moment(now, meter.zone, meter.sense)
+        return in_topic_unit(json_shapes.value_json(answer, now), answer, item, moment)
 
     async def write(self, request: Request) -> Any:
         """``write {obis, class?, attribute, value, type?, confirm?}``."""
