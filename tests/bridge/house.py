@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import aiomqtt
 
 from dlms_mqtt.bridge.app import App
 from tests.bridge.conftest import PATIENCE, Mosquitto, Watcher, watching
@@ -29,6 +31,24 @@ def write_config(folder: Path, port: int, meters: str, bridge: str = "", mqtt: s
         + (f"meters:\n{meters}" if meters.strip() else "meters: {}\n")
     )
     return path
+
+
+Kept = Mapping[str, tuple[str, int | None]]  # payload and remaining life (s, MQTT 5) by topic
+
+
+async def kept_by(port: int, *filters: str) -> Kept:
+    """Everything that a broker retains, as one sees it that connects now."""
+    seen: dict[str, tuple[str, int | None]] = {}
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        for name in (*(filters or ("dlms_mqtt/#",)), "end"):
+            await client.subscribe(name, qos=1)
+        await client.publish("end", b"x", qos=1)  # what is retained comes before what is sent later
+        async for message in client.messages:
+            if message.topic.value == "end":
+                break
+            life = getattr(message.properties, "MessageExpiryInterval", None)
+            seen[message.topic.value] = (bytes(message.payload).decode(), life)
+    return seen
 
 
 class House:
