@@ -20,7 +20,7 @@ from dlms_mqtt.bridge.config.sections import Config
 from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
 from dlms_mqtt.bridge.meters.association import CLOCK_SET
 from dlms_mqtt.bridge.meters.fleet import Fleet
-from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, signature
+from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, pause_between_looks, signature
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.publisher import clear_meter, put_to_sleep
 from dlms_mqtt.bridge.meters.poller import MeterTask
@@ -321,7 +321,7 @@ class Bridge:
             if self._clock.monotonic() >= self._renewed:
                 self._publish_alive()
             self._settle_former()
-            await asyncio.sleep(1)
+            await asyncio.sleep(pause_between_looks(len(self.meters)))
 
     def health(self) -> dict[str, Any]:
         """The health message now."""
