@@ -100,7 +100,7 @@ async def test_paused(mosquitto, tmp_path, meter):
         await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/health")["meters"]["house"]["paused"])
         assert (await home.ask("meter/house/request/resume"))["status"] == "ok"
         reply = await home.ask("meter/house/request/read", {"items": ["1.0.1.8.0.255"]})
-        assert reply["status"] == "ok" and reply["data"]["values"][0]["unit"] == "Wh"
+        assert reply["status"] == "ok" and reply["data"]["values"][0]["unit"] == "kWh"
 
 
 @pytest.mark.expect_log("house")

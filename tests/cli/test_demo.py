@@ -69,7 +69,7 @@ async def test_demo_serves_discovery_state_and_replies() -> None:
                 )
                 reply = json.loads((await _wait_for(client, "dlms_mqtt/meter/demo/response/read")).payload)
                 assert (reply["id"], reply["status"]) == (7, "ok")
-                assert reply["data"]["values"][0]["unit"] == "Wh"
+                assert reply["data"]["values"][0]["unit"] == "kWh"
             finally:
                 await client.__aexit__(None, None, None)
             process.send_signal(signal.SIGINT)
