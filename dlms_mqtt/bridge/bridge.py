@@ -17,6 +17,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config.load import Loaded, Presets
 from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.announcement import messages, roots
 from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
 from dlms_mqtt.bridge.meters.association import CLOCK_SET
 from dlms_mqtt.bridge.meters.fleet import Fleet
@@ -248,7 +249,7 @@ class Bridge:
         _LOG.error("%s; it is not started", sentence)
         self._refused[name] = sentence
         await self._stop_meter(name)
-        self.broker.forget_below(self.topics.meter(name).root, self.topics.discovery(self.topics.device(name)))
+        self.broker.forget_below(self.topics.meter(name).root, *roots(self.topics, self.topics.device(name)))
         self._publish_bridge()
 
     async def _claim_again(self) -> None:
@@ -281,7 +282,8 @@ class Bridge:
         discovery = self.config.mqtt.discovery
         if discovery.enabled:
             payload = bridge_payload(self.topics, self.config.bridge.name, __version__, discovery.language)
-            self.broker.retain(self.topics.discovery(self.topics.bridge_device), dumps(payload))
+            for topic, text in messages(self.topics, self.topics.bridge_device, payload, discovery.style).items():
+                self.broker.retain(topic, text)
 
     def _publish_alive(self) -> None:
         """Renewed now and then: a broker with MQTT 5 forgets it when we are gone."""

@@ -182,6 +182,11 @@ class Discovery:
 
     enabled: bool = row(True, FLAG, "Announce meters to Home Assistant.")
     prefix: str = row("homeassistant", TOPIC, "Discovery prefix of Home Assistant.")
+    style: str = row(
+        "device",
+        choice("device", "components"),
+        "One message for a whole device, or one for each of its components: openHAB and others know those alone.",
+    )
     language: str = row("en", choice(*languages()), "Language of entity names.")
     datetime: bool = row(False, FLAG, "Add datetime and time entities (Home Assistant 2026.5 or newer).")
     reactive_energy: bool = row(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
+from dlms_mqtt.bridge.homeassistant.announcement import platform_of
 from dlms_mqtt.bridge.homeassistant.entities import DIAGNOSTIC, Entity
 from dlms_mqtt.languages.texts import translated
 
@@ -61,16 +62,12 @@ def bridge_payload(topics: Topics, name: str, version: str, language: str) -> di
 
 def _removals(removed: Iterable[str], components: Mapping[str, Component]) -> dict[str, Component]:
     gone = [name for name in removed if name not in components]
-    return {name: {"platform": _platform(name)} for name in gone}
+    return {name: {"platform": platform_of(name)} for name in gone}
 
 
 def component_name(entity: Entity) -> str:
     """Its key among the components of a device message."""
     return f"{entity.platform}_{entity.key}"
-
-
-def _platform(name: str) -> str:
-    return next((word for word in ("binary_sensor",) if name.startswith(word)), name.partition("_")[0])
 
 
 def _device(topics: Topics, device: Device) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics
+from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE, component_name
 from dlms_mqtt.bridge.meters.output.context import Context
-from dlms_mqtt.bridge.meters.output.publisher import clear_meter
+from dlms_mqtt.bridge.meters.output.publisher import announced_topics, clear_meter
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.errors import StoreError
 
@@ -30,6 +33,7 @@ class Former:
         topics, discovery = context.topics, config.mqtt.discovery
         self._name = [topics.base, topics.bridge]
         self._prefix = discovery.prefix if discovery.enabled else ""
+        self._style = discovery.style if discovery.enabled else ""
         self._owed = True  # something may have to be forgotten
 
     @property
@@ -52,12 +56,23 @@ class Former:
         """Discovery was switched off, or has another prefix than before: what was announced goes."""
         before = self._remembered("announced", "")
         if before and before != self._prefix:
-            topics = replace(self._context.topics, prefix=before)
-            devices = (topics.bridge_device, *(topics.device(name) for name in meters))
-            for device in devices:
-                self._broker.retain(topics.discovery(device), "")
+            there = replace(self._context, topics=replace(self._context.topics, prefix=before))
+            for topic in (
+                *self._of_bridge(there.topics),
+                *(row for name in meters for row in announced_topics(name, there)),
+            ):
+                self._broker.retain(topic, "")
         elif not before:
             self._remember("announced", self._prefix)
+        if before and self._remembered("style", DEVICE) == COMPONENTS != self._style:
+            for topic in self._of_bridge(replace(self._context.topics, prefix=before))[1:]:
+                self._broker.retain(topic, "")
+
+    def _of_bridge(self, topics: Topics) -> list[str]:
+        """Where the bridge's own device is announced, also by an earlier run in the other style."""
+        device, names = topics.bridge_device, [component_name(entity) for entity, _ in BRIDGE]
+        one_by_one = COMPONENTS in (self._style, self._remembered("style", DEVICE))
+        return [topics.discovery(device), *(component_topics(topics, device, names) if one_by_one else ())]
 
     def _clear_name(self) -> None:
         """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
@@ -71,7 +86,8 @@ class Former:
             for topic in (former.info, former.health, former.state):
                 self._broker.retain(topic, "")
         if bridge != topics.bridge:
-            self._broker.retain(former.discovery(former.bridge_device), "")
+            for topic in self._of_bridge(former):
+                self._broker.retain(topic, "")
 
     def remember(self, meters: Iterable[str]) -> None:
         """These meters are ours from now on, beside those that still have to be cleared."""
@@ -85,6 +101,8 @@ class Former:
             self._remember("meters", sorted({*meters, *self._broken & {*self._remembered("meters", [])}}))
             self._remember("announced", self._prefix)
             self._remember("name", self._name)
+            if self._style == COMPONENTS or self._remembered("style", DEVICE) == COMPONENTS:
+                self._remember("style", self._style or DEVICE)
 
     def _remembered(self, what: str, default: Any) -> Any:
         try:

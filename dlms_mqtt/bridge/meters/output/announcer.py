@@ -16,6 +16,7 @@ from zlib import crc32
 
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics, messages
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.homeassistant.lean import lean
@@ -37,7 +38,7 @@ class Announcer:
     def __init__(self, meter_id: str, config: Meter, context: Context, features: Iterable[str]) -> None:
         self._id, self._config, self._context = meter_id, config, context
         self._features = tuple(features)
-        self._topic = context.topics.discovery(context.topics.device(meter_id))
+        self._device_id = context.topics.device(meter_id)
         self._fingerprint = crc32(repr((config.read, config.push, config.derive)).encode())
         self._announced = ""
         self._facts: Any = None  # what the last announcement was made of
@@ -56,11 +57,21 @@ class Announcer:
         if text == self._announced:
             return
         self._announced = text
-        self._context.publisher.retain(self._topic, text)
+        self._retain(payload, before)
         if plan is None and not before:
             return  # nothing worth a write to the disk
         pushed |= {component_name(entity) for entity in self._pushed(plan, shown, offsets)}
-        self._remember({**payload, "pushed": sorted(pushed), "said": self._fingerprint}, before)
+        style = self._context.discovery.style
+        kept = {**payload, "pushed": sorted(pushed), "said": self._fingerprint}
+        self._remember(kept if style == DEVICE else {**kept, "style": style}, before)
+
+    def _retain(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+        topics, style = self._context.topics, self._context.discovery.style
+        found = messages(topics, self._device_id, payload, style)
+        if style == DEVICE and before.get("style") == COMPONENTS:
+            found |= dict.fromkeys(component_topics(topics, self._device_id, before.get("components", ())), "")
+        for topic, text in found.items():
+            self._context.publisher.retain(topic, text)
 
     def _payload(
         self, plan: Plan | None, shown: Shown, offsets: Offsets, before: Mapping[str, Any], pushed: set[str]

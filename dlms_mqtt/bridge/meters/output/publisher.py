@@ -12,6 +12,7 @@ from typing import Any
 
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
 from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, component_topics
 from dlms_mqtt.bridge.meters.output.announcer import Announcer
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
@@ -231,12 +232,26 @@ def put_to_sleep(meter_id: str, context: Context) -> None:
     context.publisher.retain(topics.state, dumps(MeterState().payload(0)))
 
 
+def announced_topics(meter_id: str, context: Context) -> list[str]:
+    """Where the meter is announced, also by an earlier run in the other style."""
+    device = context.topics.device(meter_id)
+    try:
+        kept = context.store.get("discovery", meter_id) or {}
+    except StoreError:
+        kept = {}
+    one_by_one = COMPONENTS in (context.discovery.style, kept.get("style"))
+    return [
+        context.topics.discovery(device),
+        *(component_topics(context.topics, device, kept.get("components", ())) if one_by_one else ()),
+    ]
+
+
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     """Clear the topics of a meter that is no more."""
     topics = context.topics.meter(meter_id)
     names = [topics.availability, topics.state]
     if meter_id not in context.topics.aliases.values():  # else its device is another meter's now
-        names.append(context.topics.discovery(context.topics.device(meter_id)))
+        names += announced_topics(meter_id, context)
     for topic in (*names, *(topics.value(key) for key in keys)):
         context.publisher.retain(topic, "")
     try:

@@ -1,0 +1,92 @@
+"""Discovery in both styles: which topics, what is cleared, and what becomes of the other style's messages."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.homeassistant.announcement import PLATFORMS, component_topic, messages, platform_of, roots
+from dlms_mqtt.bridge.homeassistant.discovery import _PLATFORMS
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from tests.bridge.house import METER, house, kept_by
+
+TOPICS = Topics("dlms_mqtt", "main")
+DEVICE = {"identifiers": ["dlms_mqtt_house"]}
+PAYLOAD = {
+    "origin": {"name": "dlms-mqtt"},
+    "device": DEVICE,
+    "components": {
+        "binary_sensor_alarm": {"platform": "binary_sensor", "unique_id": "a"},
+        "sensor_power": {"platform": "sensor", "unique_id": "b"},
+        "sensor_gone": {"platform": "sensor"},
+    },
+}
+
+
+def test_every_platform_is_known():
+    assert set(PLATFORMS) == set(_PLATFORMS)
+
+
+def test_one_message_for_all():
+    assert messages(TOPICS, "dlms_mqtt_house", PAYLOAD, "device") == {
+        "homeassistant/device/dlms_mqtt_house/config": json.dumps(PAYLOAD)
+    }
+
+
+def test_one_message_for_each():
+    found = messages(TOPICS, "dlms_mqtt_house", PAYLOAD, "components")
+    assert found == {
+        "homeassistant/device/dlms_mqtt_house/config": "",
+        "homeassistant/binary_sensor/dlms_mqtt_house/alarm/config": json.dumps(
+            {"unique_id": "a", "origin": {"name": "dlms-mqtt"}, "device": DEVICE}
+        ),
+        "homeassistant/sensor/dlms_mqtt_house/power/config": json.dumps(
+            {"unique_id": "b", "origin": {"name": "dlms-mqtt"}, "device": DEVICE}
+        ),
+        "homeassistant/sensor/dlms_mqtt_house/gone/config": "",
+    }
+    below = tuple(roots(TOPICS, "dlms_mqtt_house"))
+    assert all(topic.startswith(below) for topic in found)
+
+
+@pytest.mark.parametrize("name", ["sensor_a", "binary_sensor_a", "select_b_c", "text_x"])
+def test_the_way_back(name):
+    platform = platform_of(name)
+    assert component_topic(TOPICS, "d", name) == f"homeassistant/{platform}/d/{name[len(platform) + 1 :]}/config"
+
+
+def _announced(seen) -> set[str]:
+    return {topic for topic, text in seen.latest.items() if topic.startswith("homeassistant/") and text}
+
+
+async def test_the_style_is_changed_and_back_and_nothing_is_left(mosquitto, tmp_path):
+    """Seen by a client that starts afterwards; a removed meter leaves none of its many messages."""
+    whole = {"homeassistant/device/dlms_mqtt_house/config", "homeassistant/device/dlms_mqtt_bridge_main/config"}
+    async with serve_tcp(household(1)) as server:
+        meters = METER.replace("PORT", str(server.port))
+        power = "homeassistant/sensor/dlms_mqtt_house/power/config"
+        status = "homeassistant/sensor/dlms_mqtt_bridge_main/status/config"
+        for style in ("device", "components", "device"):
+            async with house(mosquitto, tmp_path, meters, mqtt=f"discovery: {{style: {style}}}") as home:
+                await home.until(lambda: '"power"' in home.meter("state"))
+                await home.until(lambda: "power" in "".join(home.seen.latest[name] for name in _announced(home.seen)))
+            kept = await kept_by(mosquitto.port, "homeassistant/#")
+            if style == "device":
+                assert set(kept) == whole
+                continue
+            assert {power, status} <= set(kept) and not whole & set(kept)
+            found = json.loads(kept[power][0])
+            assert found["unique_id"] == "dlms_mqtt_house_power" and "platform" not in found
+            assert found["device"]["identifiers"] == ["dlms_mqtt_house"] and found["origin"]["name"] == "dlms-mqtt"
+            assert all(re.fullmatch(r"homeassistant/[a-z_]+/[\w-]+/[\w-]+/config", name) for name in kept)
+        async with house(mosquitto, tmp_path, meters, mqtt="discovery: {style: components}") as home:
+            await home.until(lambda: home.seen.latest.get(power))
+        async with house(mosquitto, tmp_path, "", mqtt="discovery: {style: components}") as home:
+            await home.until(lambda: not {name for name in _announced(home.seen) if "dlms_mqtt_house" in name})
+            await home.until(lambda: home.seen.latest.get(status))
+        async with house(mosquitto, tmp_path, "", mqtt="discovery: {enabled: false}") as home:
+            await home.until(lambda: not _announced(home.seen))
