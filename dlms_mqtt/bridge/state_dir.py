@@ -1,4 +1,9 @@
-"""The state directory, opened: what the bridge remembers, and its own key. Without a usable file it goes on without."""
+"""The state directory, opened: what the bridge remembers, and its own key. Without a usable file it goes on without.
+
+A damaged file is set aside and a new one begun with what is sound of it. A file that was not closed in order, or was
+closed long ago (a restored backup), may hold counters that were used since: they jump ahead, by as much as that time
+could have used.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,28 @@ import errno
 import fcntl
 import logging
 import os
+import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
-from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.facts import DOUBTFUL, TITLE, UNSENT
+from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, raise_all, rescue
+from dlms_mqtt.client.state.state_file import MEMORY, StateFile, set_aside, write_whole
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.errors import ConfigError, StoreError
+from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
+_CLOSED = "closed"  # file with the time at which the state was closed in order
+_DAMAGED = "is damaged"  # in the words of ``state_file``
+_SOON = 600.0  # s: a file that was closed no longer ago is believed as it is
+_JUMP = 10_000  # numbers that every other one skips, and
+_USED = 5.0  # numbers that a key may have used in each second since, at most
+_LONGEST = 366 * 86400.0  # s
 _PASSING = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))  # faults of a disk that may pass
 
 
@@ -29,10 +45,10 @@ class State(NamedTuple):
     trouble: str = ""
 
 
-def open_state(folder: Path, random: Callable[[int], bytes]) -> State:
-    """Open or make it; ConfigError where only the user can help.
+def open_state(folder: Path, random: Callable[[int], bytes], now: float | None = None) -> State:
+    """Open or make it; ``now`` in Unix time. StoreError where the folder cannot be one.
 
-    A full, read-only or failing disk and a damaged file are waited out: what carries no secret is read meanwhile.
+    A full, read-only or failing disk is waited out: what carries no secret is read meanwhile.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,14 +56,87 @@ def open_state(folder: Path, random: Callable[[int], bytes]) -> State:
     except OSError as error:
         sentence = f"state_dir {folder} cannot be used: {error}"
         if error.errno not in _PASSING:
-            raise ConfigError(sentence, key="bridge.state_dir") from None
+            raise StoreError(sentence, hint="Check bridge.state_dir and its owner.") from None
         _LOG.error("%s; going on without a memory", sentence)
         return State(Store(MEMORY), SealKey(random(32)), sentence)
     try:
-        return State(Store(folder / STATE_FILE), seal)
+        store = _opened(folder / STATE_FILE)
+        _mind_the_gap(store, folder / _CLOSED, time.time() if now is None else now)
     except StoreError as error:
         _LOG.error("%s; going on without a memory", error.message)
         return State(Store(MEMORY), seal, error.message)
+    return State(store, seal)
+
+
+def _opened(path: Path) -> Store:
+    """The store, begun anew where the old one is damaged; StoreError."""
+    try:
+        store = Store(path)
+        try:
+            _check(store)
+        except BaseException:
+            StateFile.close(store)  # nothing is given back into a damaged file
+            raise
+    except StoreError as error:
+        if path.is_dir() or _DAMAGED in error.message:
+            return _begun_anew(path, error)
+        raise
+    with contextlib.suppress(StoreError):  # a full disk: they are in nobody's way but their own
+        drop_unreadable(store)
+        if (title := store.get(*TITLE)) and not (isinstance(title, str) and re.fullmatch("[0-9a-f]{16}", title)):
+            store.forget(*TITLE)
+    return store
+
+
+def _check(store: Store) -> None:
+    """StoreError where the file is not sound, which its words say, or cannot be looked at."""
+    found = store.read("PRAGMA quick_check")
+    if found != [("ok",)]:
+        raise StoreError(f"the state file {store.path} {_DAMAGED} ({found[0][0]})")
+    if odd := [row.next for row in store.counters() if not is_counter(row.next)]:
+        raise StoreError(f"the state file {store.path} {_DAMAGED} (a counter is {str(odd[0])[:20]!r})")
+
+
+def _begun_anew(path: Path, error: StoreError) -> Store:
+    try:
+        aside = set_aside(path)
+        store = Store(path)
+        sound = rescue(aside, store)
+        store.set(*UNSENT, str(aside))
+    except (OSError, sqlite3.Error):
+        raise error from None
+    lost = "" if sound else "; invocation counters are lost: meters with a key are asked for theirs"
+    sentence = f"{path.name} was damaged and is set aside as {aside.name}; what was sound of it goes on{lost}"
+    _LOG.error("%s (%s)", sentence, error.message)
+    return store
+
+
+def _mind_the_gap(store: Store, mark: Path, now: float) -> None:
+    """Counters may have been used that the file does not know of: after a power cut, and in a restored backup.
+
+    ``mark``: a file with the time at which the state was closed in order; it is not there while the state is open.
+    """
+    closed = _closed_at(mark)
+    if not store.counters():
+        return
+    store.set(*DOUBTFUL, False)
+    if 0 <= now - closed <= _SOON:
+        return
+    away = now - closed if 0 < closed <= now else 0.0
+    jump = _JUMP + round(_USED * min(away, _LONGEST))
+    raise_all(store, jump)
+    store.set(*DOUBTFUL, True)
+    _LOG.info("the state may be older than what was sent: invocation counters skip %d numbers", jump)
+
+
+def _closed_at(mark: Path) -> float:
+    """When the state was closed in order (Unix time); 0 where nobody knows. The mark is used up."""
+    try:
+        text = mark.read_text()
+        mark.unlink()
+        return float(text)
+    except (OSError, ValueError):
+        return 0.0
 
 
 @contextlib.contextmanager
@@ -72,6 +161,13 @@ def locked(folder: Path, bridge: str) -> Iterator[None]:
             file.write(f"the bridge '{bridge}' (process {os.getpid()})")
             file.flush()
         yield
+        mark_closed(folder, time.time())
+
+
+def mark_closed(folder: Path, now: float) -> None:
+    """The state was closed in order just now."""
+    with contextlib.suppress(OSError):  # then the counters skip some numbers
+        write_whole(folder / _CLOSED, f"{now:.0f}".encode())
 
 
 def _holder(file: TextIO) -> str:

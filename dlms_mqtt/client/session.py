@@ -24,6 +24,7 @@ from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.services.planner import Limits, limits
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.state.facts import DOUBTFUL, LOST
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
@@ -36,6 +37,7 @@ from dlms_mqtt.errors import (
     RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
+    StoreError,
     TransportError,
 )
 from dlms_mqtt.protocol.acse.messages import AssociationResult, Mechanism
@@ -69,6 +71,7 @@ _TWO_WAYS_OUT = (
     "Keep the first speed (max_baud: 300), or set the converter to the meter's own speed and 8N1 and leave the sign-on "
     "out (opening: direct); RFC 2217 (serial: rfc2217://HOST:PORT) follows by itself."
 )
+_ASKED = "the meter was asked for its counter"  # noted in the memory
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
 _RELEASING = 4.0  # s: so long an answer to the release is awaited before the link is taken down
 # Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
@@ -100,7 +103,7 @@ class MeterSession:
         self.ciphering = Ciphering(settings, store, random, algorithm, self._warn_once)
         self.association = Association(Conformance(0), 0)
         self.link_parameters: LinkParameters | None = None
-        self._random = random
+        self._random, self._store = random, store
         self._on_notification = on_notification
         self._exchange: Exchange | None = None
         self._services: Services | None = None
@@ -200,9 +203,12 @@ class MeterSession:
 
     async def _open_association(self) -> None:
         await self._open_line()
+        self._refuse_lost_counter()
         if self.ciphering.counter_unknown:
             await self._ask_counter()
             await self._back_to_the_start()
+        elif _ASKED not in self.memory.warned and self._is_doubtful():
+            await self._ask_counter_if_it_tells()
         self._exchange = self._new_exchange(self.settings)
         await self._connect_link()
         try:
@@ -372,6 +378,33 @@ class MeterSession:
             await self._release(public)
             self._heard, self._exchange = self.heard, None
         self.ciphering.start(checked_counter(counter) + 1)
+
+    def _refuse_lost_counter(self) -> None:
+        """Under a system title of its own a key has been further than where the user lets it begin."""
+        wanted, store = self.settings.invocation_counter, self._store
+        own = self.ciphering.active and self.settings.system_title and isinstance(wanted, int)
+        if own and store and (lost := store.get(*LOST)):
+            raise StoreError(
+                f"the invocation counters were lost with {lost}",
+                hint="Take invocation_counter out of the configuration, so that the meter is asked for its own.",
+            )
+
+    def _is_doubtful(self) -> bool:
+        """May the meter have seen higher numbers than ours, and is it there to be asked?"""
+        fixed = isinstance(self.settings.invocation_counter, int)
+        return self._store is not None and self.ciphering.active and not fixed and bool(self._store.get(*DOUBTFUL))
+
+    async def _ask_counter_if_it_tells(self) -> None:
+        """Ours may be behind (a restored backup). Once; a meter that does not tell refuses what is too low."""
+        self.memory.warned.add(_ASKED)
+        try:
+            await self._ask_counter()
+        except (MeterRefused, RemoteProtocolError, TransportError) as error:
+            log.info("%s: the meter's own counter was not learned: %s", self.transport.name, error)
+            await self.transport.close()
+            await self._open_line()
+        else:
+            await self._back_to_the_start()
 
     async def close(self) -> None:
         """Release, disconnect, close the line. Never raises for a dead line and never hangs on one."""

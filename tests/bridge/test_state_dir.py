@@ -1,31 +1,171 @@
-"""The state directory in trouble: the bridge goes on without a memory, and with one as soon as it can."""
+"""The state directory in trouble: what is damaged is set aside, the rest goes on, and nothing needs a human."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import sqlite3
 
 import pytest
 
 from dlms_mqtt.bridge import state_dir
-from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, open_state
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, mark_closed, open_state
+from dlms_mqtt.client.state.facts import DOUBTFUL, LOST, TITLE
+from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.errors import StoreError
+
+NOW = 1_800_000_000.0
+KEY, OURS = bytes(range(16)), b"DMQ\x01\x02\x03\x04\x05"
+LOCKED = {"settings": "x", "refusals": 2, "until": NOW, "worked": ""}
+
+
+def _filled(folder):
+    """A state as a bridge leaves it: a counter at 5001, facts of every kind, an unsent reading."""
+    state = open_state(folder, os.urandom, NOW)
+    state.store.set(*TITLE, OURS.hex())
+    state.store.counter(KEY, OURS, 5000).next()
+    state.store.set("lockout", "house", LOCKED)
+    for number in range(3000):
+        state.store.set("profile", f"house/{number}", "x" * 50) if number % 300 == 0 else None
+    outbox = Outbox(state.store, 100)
+    outbox.put("topic", lambda seq: f'{{"seq":{seq}}}')
+    outbox.spill()
+    state.store.close()
+    mark_closed(folder, NOW)
+
+
+def _page(folder, table):
+    """Overwrite the first page of a table."""
+    path = folder / STATE_FILE
+    database = sqlite3.connect(path)
+    (root,) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    (size,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    octets = bytearray(path.read_bytes())
+    octets[(root - 1) * size : root * size] = b"\xa5" * size
+    path.write_bytes(octets)
+
+
+def _damage(folder, kind):
+    path = folder / STATE_FILE
+    whole = path.read_bytes()
+    if kind in ("counters", "facts", "outbox", "object_lists"):
+        _page(folder, kind)
+    else:
+        path.write_bytes({"empty": b"", "rubbish": b"\xa5" * 5000, "half": whole[: len(whole) // 2]}[kind])
+
+
+@pytest.mark.expect_log("is set aside as state.sqlite.damaged-1")
+@pytest.mark.parametrize("kind", ["empty", "rubbish", "half", "counters", "facts", "outbox", "object_lists"])
+def test_a_damaged_file_is_set_aside_and_what_is_sound_goes_on(tmp_path, kind, caplog):
+    _filled(tmp_path)
+    _damage(tmp_path, kind)
+    damaged = (tmp_path / STATE_FILE).read_bytes()
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert state.store.path == str(tmp_path / STATE_FILE) and not state.trouble
+    assert (tmp_path / "state.sqlite.damaged-1").read_bytes() == damaged, "nothing of it is thrown away"
+    counters_sound = kind in ("facts", "outbox", "object_lists")
+    assert ("counters are lost" in caplog.text) is not counters_sound
+    if counters_sound:
+        assert state.store.counter(KEY, OURS).value > 5000 + 1_000_000
+    else:
+        assert not state.store.counters() and state.store.get(*LOST)
+        assert state.store.get(*TITLE) is None, "with another title the numbers of a key are others"
+    if kind in ("counters", "outbox", "object_lists"):
+        assert state.store.get("lockout", "house") == LOCKED, "a wrong password is not repeated"
+    if kind in ("counters", "facts", "object_lists"):
+        assert len(Outbox(state.store, 100)) == 1
+    state.store.close()
+    mark_closed(tmp_path, NOW + 5)
+    assert not open_state(tmp_path, os.urandom, NOW + 6).trouble
 
 
 @pytest.mark.expect_log("going on without a memory")
-@pytest.mark.parametrize("content", [b"", b"\xa5" * 5000, None])
-def test_a_damaged_file_is_told_and_waited_for(tmp_path, content):
-    path = tmp_path / STATE_FILE
-    path.mkdir() if content is None else path.write_bytes(content)
-    state = open_state(tmp_path, os.urandom)
-    assert state.store.path == MEMORY and str(path) in state.trouble
-    assert not is_usable(tmp_path)
-    assert content is None or path.read_bytes() == content, "nothing of it is thrown away: counters may be saved"
-    path.rename(tmp_path / "aside")
-    assert is_usable(tmp_path)
-    assert not open_state(tmp_path, os.urandom).trouble
+def test_where_nothing_can_be_set_aside_it_is_waited_for(tmp_path, monkeypatch):
+    _filled(tmp_path)
+    _damage(tmp_path, "rubbish")
+
+    def refused(_):
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(state_dir, "set_aside", refused)
+    state = open_state(tmp_path, os.urandom, NOW)
+    assert state.store.path == MEMORY and "damaged" in state.trouble
+
+
+@pytest.mark.expect_log("is set aside as state.sqlite.damaged-1")
+@pytest.mark.parametrize("number", ["'abc'", "-5", "4294967296", "1.5"])
+def test_a_counter_that_is_no_number_is_damage(tmp_path, number, caplog):
+    _filled(tmp_path)
+    database = sqlite3.connect(tmp_path / STATE_FILE)
+    database.execute(f"UPDATE counters SET next = {number}")
+    database.commit()
+    database.close()
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert not state.store.counters() and "counters are lost" in caplog.text
+    assert state.store.get("lockout", "house") == LOCKED
+
+
+@pytest.mark.parametrize("text", ["{", "", "NaNa", "\x00"])
+def test_a_fact_that_is_no_json_is_as_good_as_forgotten(tmp_path, text):
+    _filled(tmp_path)
+    with Store(tmp_path / STATE_FILE) as store, store.transaction() as database:
+        database.execute("INSERT OR REPLACE INTO facts VALUES ('bridge', 'sequence', ?)", (text,))
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert not state.trouble and state.store.get("bridge", "sequence", 7) == 7
+    assert state.store.get("lockout", "house") == LOCKED
+
+
+# -- a state that is older than what was sent --------------------------------------------------------------------------
+
+
+def _counter_after(folder, away, *, killed=False):
+    _filled(folder)
+    with Store(folder / STATE_FILE) as store:
+        if killed:
+            (folder / "closed").unlink()
+        before = store.counter(KEY, OURS).value
+    state = open_state(folder, os.urandom, NOW + away)
+    jump = state.store.counter(KEY, OURS).value - before
+    doubtful = state.store.get(*DOUBTFUL)
+    state.store.close()
+    return jump, doubtful
+
+
+def test_a_file_that_was_closed_just_now_is_believed(tmp_path):
+    assert _counter_after(tmp_path, 60) == (0, False)
+
+
+def test_after_a_kill_numbers_are_skipped(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert _counter_after(tmp_path, 60, killed=True) == (10_000, True)
+    assert "skip 10000 numbers" in caplog.text
+
+
+@pytest.mark.parametrize("days", [1, 30, 366, 5000])
+def test_a_restored_backup_skips_what_may_have_been_used_since(tmp_path, days):
+    jump, doubtful = _counter_after(tmp_path, days * 86400)
+    assert doubtful and jump == 10_000 + 5 * 86400 * min(days, 366)
+
+
+def test_a_clock_that_was_set_back_is_a_state_from_the_future(tmp_path):
+    assert _counter_after(tmp_path, -3600) == (10_000, True)
+
+
+def test_no_counter_is_raised_beyond_its_end(tmp_path):
+    with Store(tmp_path / STATE_FILE) as store:
+        store.counter(KEY, OURS, 0xFFFF_FFF0)
+        raise_all(store, 100)
+        assert store.counters()[0].next == 0xFFFF_FFFE
+        raise_all(store, 100)
+        assert store.counters()[0].next == 0xFFFF_FFFE
+
+
+# -- a disk that takes nothing -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.expect_log("going on without a memory")
@@ -35,22 +175,56 @@ def test_the_first_start_on_a_full_disk_waits(tmp_path, monkeypatch, fault):
         raise OSError(fault, os.strerror(fault))
 
     monkeypatch.setattr("dlms_mqtt.bridge.config.seal.write_whole", full)
-    state = open_state(tmp_path, os.urandom)
+    state = open_state(tmp_path, os.urandom, NOW)
     assert state.store.path == MEMORY and os.strerror(fault) in state.trouble
     assert not is_usable(tmp_path)
     monkeypatch.undo()
-    assert is_usable(tmp_path) and not open_state(tmp_path, os.urandom).trouble
+    assert is_usable(tmp_path) and not open_state(tmp_path, os.urandom, NOW).trouble
 
 
-def test_a_folder_that_cannot_be_one_is_a_mistake(tmp_path):
+@pytest.mark.expect_log("going on without a memory")
+@pytest.mark.parametrize("message", ["the disk can't be read or written", "another process holds it"])
+def test_what_cannot_be_looked_at_now_is_not_set_aside(tmp_path, monkeypatch, message):
+    _filled(tmp_path)
+
+    def fails(_):
+        raise StoreError(f"the state file can't be used: {message}")
+
+    monkeypatch.setattr(state_dir, "_check", fails)
+    assert open_state(tmp_path, os.urandom, NOW).store.path == MEMORY
+    assert not list(tmp_path.glob("*.damaged-*"))
+    monkeypatch.undo()
+    assert open_state(tmp_path, os.urandom, NOW).store.counter(KEY, OURS).known
+
+
+def test_a_folder_that_cannot_be_one_is_told_and_systemd_tries_again(tmp_path):
+    """Exit status 1: the unit restarts that, but not 2."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be used"):
-        open_state(tmp_path / "file" / "state", os.urandom)
+    with pytest.raises(StoreError, match="cannot be used"):
+        open_state(tmp_path / "file" / "state", os.urandom, NOW)
     assert errno.EACCES not in state_dir._PASSING
+
+
+@pytest.mark.expect_log("is set aside as state.sqlite.damaged-1")
+def test_a_folder_in_the_place_of_the_file_is_set_aside(tmp_path):
+    (tmp_path / STATE_FILE).mkdir()
+    state = open_state(tmp_path, os.urandom, NOW)
+    assert state.store.path == str(tmp_path / STATE_FILE)
+    assert (tmp_path / "state.sqlite.damaged-1").is_dir()
 
 
 @pytest.mark.expect_log("going on without a memory")
 def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
     with Store(tmp_path / STATE_FILE) as store, store.transaction() as db:
         db.execute("UPDATE components SET version = 99 WHERE name = 'store'")
-    assert "newer" in open_state(tmp_path, os.urandom).trouble
+    before = (tmp_path / STATE_FILE).read_bytes()
+    assert "newer" in open_state(tmp_path, os.urandom, NOW).trouble
+    assert (tmp_path / STATE_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("title", ["zz", 5, "00", {"a": 1}])
+def test_a_system_title_that_is_none_is_made_anew(tmp_path, title):
+    _filled(tmp_path)
+    with Store(tmp_path / STATE_FILE) as store:
+        store.set(*TITLE, title)
+    assert open_state(tmp_path, os.urandom, NOW + 5).store.get(*TITLE) is None

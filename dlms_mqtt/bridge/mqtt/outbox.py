@@ -12,7 +12,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
+from dlms_mqtt.client.state.facts import UNSENT
+from dlms_mqtt.client.state.rescue import rescue_rows
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 
@@ -50,10 +53,20 @@ class Outbox:
     def _start(self) -> None:
         try:
             self._store.migrate("outbox", _MIGRATIONS)
+            self._rescue()
             self._sequence = self._reserved = max(self._kept_sequence(), self._first)
             self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
         except StoreError as error:
             self._failed(error)
+
+    def _rescue(self) -> None:
+        """What can be read of the messages in a damaged state file that was set aside."""
+        if not (damaged := self._store.get(*UNSENT)):
+            return
+        rows = rescue_rows(Path(str(damaged)), "outbox", 3, lambda row: [type(part) for part in row] == [int, str, str])
+        with self._store.transaction() as database:
+            database.executemany("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?)", rows)
+        self._store.forget(*UNSENT)
 
     def _kept_sequence(self) -> int:
         kept = self._store.get(_SPACE, "sequence", 0)

@@ -1,0 +1,6 @@
+"""Facts of the client itself in the state file: namespace and key of each."""
+
+TITLE = ("client", "system_title")  # ours, under which counters are kept
+LOST = ("client", "counters_lost")  # the damaged file in which they were
+DOUBTFUL = ("client", "doubtful")  # may meters have seen higher counters than these? They are asked then
+UNSENT = ("bridge", "unsent in")  # the damaged file that may hold messages that were not sent
