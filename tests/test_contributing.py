@@ -181,13 +181,13 @@ assert "mood" in {entity.key for entity in built_in((), "en")}
 """,
     ),
     "a language": Errand(
-        {"languages/nl.json": '{"language": "Nederlands", "shorter": {}, "texts": {"Last success": "Laatst gelukt"}}'},
+        {"languages/ia.json": '{"language": "Interlingua", "shorter": {}, "texts": {"Last success": "Successo"}}'},
         """
 from dlms_mqtt.bridge.config.sections import Discovery, section
 from dlms_mqtt.bridge.homeassistant.entities import built_in
-names = {entity.key: entity.name for entity in built_in((), "nl")}
-assert (names["last_success"], names["status"]) == ("Laatst gelukt", "Status")
-assert section(Discovery).convert({"language": "nl"}).language == "nl"
+names = {entity.key: entity.name for entity in built_in((), "ia")}
+assert (names["last_success"], names["status"]) == ("Successo", "Status")
+assert section(Discovery).convert({"language": "ia"}).language == "ia"
 """,
     ),
     "a public name": Errand(

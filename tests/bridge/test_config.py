@@ -278,7 +278,7 @@ def test_what_came_from_a_secret_is_not_repeated(tmp_path):
         ),
         ("mqtt: {tls: {key: a}}", "mqtt.tls.key", "certificate beside"),
         ("mqtt: {tls: {ca: /nowhere/ca.pem}}", "mqtt.tls.ca", "/nowhere/ca.pem cannot be read: No such file"),
-        ("mqtt: {discovery: {language: fr}}", "mqtt.discovery.language", "en, de"),
+        ("mqtt: {discovery: {language: tlh}}", "mqtt.discovery.language", "en, cs, da, de"),
         ("mqtt: {host: 5}", "mqtt.host", "quotes"),
         ("[1, 2]", "", "expected keys"),
     ],
@@ -450,7 +450,12 @@ def test_the_schema_is_json():
     schema = json.loads(json.dumps(manual.schema()))
     meter = schema["properties"]["meters"]["additionalProperties"]
     assert meter["properties"]["every"]["default"] == "30s"
-    assert meter["properties"]["connection"]["properties"]["opening"]["enum"] == ["direct", "sign-on", "auto"]
+    assert meter["properties"]["connection"]["properties"]["opening"]["enum"] == [
+        "direct",
+        "sign-on",
+        "readout",
+        "auto",
+    ]
     assert meter["properties"]["connection"]["properties"]["password"]["format"] == "password"
     assert vol.Schema(dict)(schema)
 
