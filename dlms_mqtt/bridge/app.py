@@ -17,22 +17,20 @@ from dlms_mqtt.bridge.config.sections import Config
 from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.state_dir import State, is_usable, locked, open_state
+from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _WATCH = 1.0  # s between looks at the files
+_TAKEN_AGAIN = (30.0, 60.0, 120.0, 300.0)  # s between looks whether another bridge has our id still
 _STORE_AGAIN = 5.0  # s between looks whether the state file can be used
 _LAST_REPLY = 0.5  # s before a restart that was asked for over MQTT: the reply goes out first
 
 
-class BridgeTaken(ConfigError):
-    """Another live bridge on this broker has our id."""
-
-
 class App:
-    """Runs one ``Bridge`` after another. ``run`` returns when ``stop`` is called; ConfigError, BridgeTaken."""
+    """Runs one ``Bridge`` after another. ``run`` returns when ``stop`` is called; ConfigError, StoreError."""
 
     def __init__(
         self,
@@ -47,10 +45,13 @@ class App:
         started = datetime.fromtimestamp(clock.time(), UTC).isoformat()
         environment = os.environ if environment is None else environment
         self._path = path
-        self._process = Process(environment, presets, clock, random, started, self.reload)
+        self._notifier = Notifier(environment)
+        self._process = Process(environment, presets, clock, random, started, self._notifier, self.reload)
         self.loaded: Loaded = load_config(path, presets, environment)
         self.bridge: Bridge | None = None  # the one at work
         self._again = self._stopped = False
+        self._waits = 0  # how often in a row another bridge had our id
+        self._wake = asyncio.Event()
         self._seen: dict[Path, int] = {}  # the files as they were last loaded
 
     @property
@@ -63,20 +64,28 @@ class App:
     def stop(self) -> None:
         """End ``run``; may be called from a signal handler of the loop."""
         self._stopped = True
-        if self.bridge:
-            self.bridge.stop()
+        self._notifier.send("STOPPING=1")
+        self._end_bridge()
 
     def _restart(self) -> None:
         self._again = True
+        self._end_bridge()
+
+    def _end_bridge(self) -> None:
+        self._wake.set()
         if self.bridge:
             self.bridge.stop()
 
     async def run(self) -> None:
         """Serve until ``stop``; starts anew when the broker's or the bridge's own configuration changed."""
-        await self._serve()
-        while self._again and not self._stopped:
-            self._again = False
+        alive = supervised("watchdog", self._notifier.watchdog, self._process.clock)
+        try:
             await self._serve()
+            while self._again and not self._stopped:
+                self._again = False
+                await self._serve()
+        finally:
+            await end_all([alive])
 
     async def _serve(self) -> None:
         for warning in self.loaded.warnings:
@@ -91,6 +100,7 @@ class App:
                 state.store.close()
 
     async def _run_bridge(self, state: State) -> None:
+        self._wake.clear()
         self.bridge = bridge = Bridge(self.loaded, state, self._process)
         if self._stopped:
             return
@@ -99,10 +109,24 @@ class App:
         watching = [supervised(name, watch, self._process.clock) for name, watch in watchers.items()]
         try:
             await bridge.run()
+            if not bridge.taken:
+                self._waits = 0
+            elif not self._stopped:
+                await self._wait_for_id(bridge.taken)
         finally:
             await end_all(watching)
-        if bridge.taken:
-            raise BridgeTaken(bridge.taken, hint="Give this bridge another bridge.id.")
+
+    async def _wait_for_id(self, taken: str) -> None:
+        """Somebody else has our id: say so once, and look again now and then, as long as it takes."""
+        if not self._waits:
+            _LOG.error("%s. Give this bridge another bridge.id, or end the other one; it is tried again", taken)
+        self._again = True
+        self._notifier.send("READY=1", f"STATUS={taken}")
+        pause = _TAKEN_AGAIN[min(self._waits, len(_TAKEN_AGAIN) - 1)]
+        self._waits += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._wake.wait()
 
     # -- reload -------------------------------------------------------------------------------------------------------
 
@@ -131,7 +155,9 @@ class App:
         if (old.config.bridge, old.config.mqtt) != (fresh.config.bridge, fresh.config.mqtt):
             asyncio.get_running_loop().call_later(_LAST_REPLY, self._restart)
             return ["bridge"]
-        return await self.bridge.change_to(fresh) if self.bridge else []
+        if not self.bridge or self.bridge.taken:  # the next one, when our id is free, begins with it
+            return []
+        return await self.bridge.change_to(fresh)
 
     async def _watch_files(self) -> None:
         self._seen = before = self._stamps()

@@ -60,6 +60,7 @@ class Process:
     clock: Clock
     random: Callable[[int], bytes]
     started: str
+    notifier: Notifier
     reload: Callable[[], Awaitable[list[str]]]
 
 
@@ -111,7 +112,7 @@ class Bridge:
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
         self._router = Router(self.topics, self.presence, self.commands)
-        self._notifier = Notifier(process.environment)
+        self._notifier = process.notifier
         self.http: Server | None = None
         self._http_task: asyncio.Task[None] | None = None
 
@@ -145,7 +146,6 @@ class Bridge:
             self._supervised("health", self._tell_health),
             self._supervised("pushes", self.fleet.pushes.run),
             self._supervised("claims", self._claim_again),
-            self._supervised("watchdog", self._notifier.watchdog),
         ]
         await self._serve_http()
         try:
@@ -158,7 +158,6 @@ class Bridge:
             await self._end(background)
 
     async def _end(self, background: list[asyncio.Task[None]]) -> None:
-        self._notifier.send("STOPPING=1")
         outputs = [meter.output for meter in self.meters.values()]
         try:
             async with asyncio.timeout(_LEAVING):
@@ -188,7 +187,6 @@ class Bridge:
         return supervised(name, run, self._clock)
 
     def _give_way(self, sentence: str) -> None:
-        _LOG.error("%s", sentence)
         self.taken = sentence
         self.broker.silence()
         self.stop()

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_bridge(path: Path, verbose: int = 0) -> None:
-    """Serve until a signal; ConfigError (also BridgeTaken), StoreError. ``verbose`` goes before the file's level."""
+    """Serve until a signal; ConfigError, StoreError. ``verbose`` goes before the file's level."""
     app = App(path)
     _set_up_log((app.config.bridge.log_level, "info", "debug")[min(verbose, 2)])
     asyncio.run(_serve(app))

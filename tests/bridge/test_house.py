@@ -14,14 +14,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dlms_mqtt.bridge import app as bridge_app
-from dlms_mqtt.bridge.app import App, BridgeTaken
+from dlms_mqtt.bridge import bridge as bridge_bridge
+from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
-from tests.bridge.conftest import PATIENCE, watching
+from tests.bridge.conftest import watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.test_codes import _config
 from tests.free_port import free_port
@@ -408,15 +409,26 @@ async def test_a_file_that_is_still_being_written_waits(mosquitto, tmp_path, met
         assert home.meter("availability") == "online" and home.meter("value/power")
 
 
-@pytest.mark.expect_log("is held by")
-async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter):
+@pytest.mark.expect_log("is held by", "no other bridge holds")
+async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter, monkeypatch, caplog):
+    """Whoever comes second waits, says so once, and goes on when the other is gone."""
+    monkeypatch.setattr(bridge_app, "_TAKEN_AGAIN", (0.1, 3600.0))
+    monkeypatch.setattr(bridge_bridge, "_CLAIM_AGAIN", 0.3)
     async with house(mosquitto, tmp_path, _meter(meter)) as home:
         await home.until(lambda: home.meter("availability") == "online")
         (tmp_path / "two").mkdir()
         same = write_config(tmp_path / "two", mosquitto.port, _meter(meter))
-        with pytest.raises(BridgeTaken):
-            async with asyncio.timeout(PATIENCE):
-                await App(same, environment={}).run()
+        second = App(same, environment={})
+        async with running(second) as task:
+            await home.until(lambda: second.bridge and second.bridge.taken)
+            first = second.bridge
+            await home.until(lambda: second.bridge is not first and second.bridge.taken)
+            assert not task.done()
+            more = _meter(meter).replace("house:", "flat:")
+            write_config(tmp_path / "two", mosquitto.port, _meter(meter) + more)
+            await second.reload()
+            assert "flat" in second.config.meters and "flat" not in second.bridge.meters, "whoever waits reads none"
+        assert caplog.text.count("it is tried again") == 1
         assert home.seen.latest["dlms_mqtt/bridge/main/state"] == "online"
         other = write_config(tmp_path / "two", mosquitto.port, _meter(meter), "id: other")
         async with running(App(other, environment={})):
@@ -429,7 +441,10 @@ async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter):
             await home.until(
                 lambda: "held by the bridge 'main'" in home.seen.latest.get("dlms_mqtt/bridge/other/health", "")
             )
-        assert home.meter("availability") == "online"
+            assert home.meter("availability") == "online"
+            home.app.stop()
+            await home.until(lambda: home.seen.json("dlms_mqtt/bridge/other/info")["meters"] != [])
+            await home.until(lambda: home.meter("availability") == "online")
 
 
 async def test_own_topics_are_put_right(mosquitto, tmp_path, meter):

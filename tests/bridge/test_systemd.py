@@ -81,6 +81,10 @@ async def test_systemd_hears_of_a_real_bridge(tmp_path, abstract):
             assert await _shortest_pause(server) < 0.75  # twice in each interval
             process.send_signal(signal.SIGHUP)
             await _heard(server, "WATCHDOG=1")
+            path.write_text(path.read_text().replace("mqtt:\n", "mqtt:\n  base_topic: other\n"))
+            process.send_signal(signal.SIGHUP)
+            anew = await _heard(server, "READY=1")
+            assert not [said for said in anew if "STOPPING=1" in said], "it starts anew and does not stop"
             process.terminate()
             await _heard(server, "STOPPING=1")
             _, said = await asyncio.wait_for(process.communicate(), PATIENCE)
