@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.systemd import JournalFormatter, is_journal
 
 _LOG = logging.getLogger(__name__)
+_SILENCE = 60.0  # s
 
 
 def run_bridge(path: Path, verbose: int = 0) -> None:
@@ -25,11 +27,27 @@ def run_bridge(path: Path, verbose: int = 0) -> None:
 
 async def _serve(app: App) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(TellOnce())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop)
     reloads: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(_reload(app))))
     await app.run()
+
+
+class TellOnce:
+    """The exception handler of the loop: that nothing can be accepted comes each second, and is told once a minute."""
+
+    def __init__(self) -> None:
+        self._told = -_SILENCE
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """As the loop's own, for everything else."""
+        if not str(context.get("message", "")).startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._told >= _SILENCE:
+            self._told = loop.time()
+            _LOG.warning("no connection can be accepted now: %s", context.get("exception"))
 
 
 async def _reload(app: App) -> None:
