@@ -47,7 +47,7 @@ class App:
         self._path = path
         self._notifier = Notifier(environment)
         self._process = Process(environment, presets, clock, random, started, self._notifier, self.reload)
-        self.loaded: Loaded = load_config(path, presets, environment)
+        self.loaded: Loaded = load_config(path, presets, environment, strict=False)
         self.bridge: Bridge | None = None  # the one at work
         self._again = self._stopped = False
         self._waits = 0  # how often in a row another bridge had our id
@@ -90,6 +90,8 @@ class App:
     async def _serve(self) -> None:
         for warning in self.loaded.warnings:
             _LOG.warning("%s", warning)
+        for name, mistakes in self.loaded.broken.items():
+            _LOG.error("The managed meter %s is left out: %s", name, mistakes.message)
         if self.config.mqtt.tls:
             tls_context(self.config.mqtt.tls)  # a wrong file is told at once
         with locked(self.config.bridge.state_dir, self.config.bridge.id):
@@ -135,7 +137,8 @@ class App:
         self._seen = self._stamps()
         try:
             self._refuse_empty()
-            fresh = load_config(self._path, self._process.presets, self._process.environment)
+            fresh = load_config(self._path, self._process.presets, self._process.environment, strict=False)
+            self._refuse_broken(fresh)
         except ConfigMistakes as error:
             _LOG.error("The configuration was not reloaded:\n%s", error.message)
             rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
@@ -150,6 +153,11 @@ class App:
         """An editor or a full disk has cut the file: that is no wish to remove everything."""
         if self._path.exists() and not self._path.stat().st_size:
             raise ConfigMistakes([ConfigError("the file is empty", file=str(self._path), line=1)])
+
+    def _refuse_broken(self, fresh: Loaded) -> None:
+        """The file of a meter at work was damaged: it works on as it is. One that was damaged before stays left out."""
+        if now := [mistakes for name, mistakes in fresh.broken.items() if name not in self.loaded.broken]:
+            raise now[0]
 
     async def _apply(self, old: Loaded, fresh: Loaded) -> list[str]:
         if (old.config.bridge, old.config.mqtt) != (fresh.config.bridge, fresh.config.mqtt):

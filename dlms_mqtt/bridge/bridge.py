@@ -97,7 +97,7 @@ class Bridge:
             self.topics, config.mqtt.discovery, self.publisher, self.store, self._clock, __version__
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
-        self.former = Former(config, self._context, self.broker)
+        self.former = Former(config, self._context, self.broker, loaded.broken)
         base = self.former.base
         self.presence = Presence(
             self.topics,
@@ -330,6 +330,7 @@ class Bridge:
             "" if self._clock.time() >= CLOCK_SET else "the system's clock is not set",
             self._trouble,
             self.outbox.trouble,
+            *(f"{name}: its file is damaged: {error.message}" for name, error in self.loaded.broken.items()),
             self.broker.too_large,
             self.http.trouble if self.http else "",
             *self.broker.refusals,

@@ -356,6 +356,31 @@ def test_a_mistake_in_a_managed_meter_names_its_file(tmp_path):
     assert error.mistakes[0].file.endswith("flat.yaml") and error.mistakes[0].line == 2
 
 
+@pytest.mark.parametrize("text", [b"\x00\xff{{{", b"", b"connection: {tcp: a, client: 999999}", b"5", b"every: 1s"])
+def test_a_damaged_managed_meter_is_left_out(tmp_path, text):
+    """``run`` goes on with the others; ``check`` names the mistake."""
+    (tmp_path / "state/meters").mkdir(parents=True)
+    (tmp_path / "state/meters/flat.yaml").write_bytes(text)
+    (tmp_path / "state/meters/shed.yaml").write_text("connection: {tcp: a}\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(f"bridge: {{state_dir: {tmp_path}/state}}\nmeters: {{house: {{connection: {{tcp: b}}}}}}\n")
+    loaded = load_config(path, _presets, {}, strict=False)
+    assert set(loaded.config.meters) == {"house", "shed"} and loaded.managed == {"shed"}
+    assert loaded.broken["flat"].mistakes[0].file.endswith("flat.yaml")
+    with pytest.raises(ConfigMistakes) as caught:
+        load_config(path, _presets, {})
+    assert caught.value.file.endswith("flat.yaml")
+
+
+def test_a_managed_meter_finds_its_own_preset_beside_the_configuration(tmp_path):
+    (tmp_path / "state/meters").mkdir(parents=True)
+    (tmp_path / "own.yaml").write_text("connection: {client: 17}\n")
+    (tmp_path / "state/meters/flat.yaml").write_text("{preset: ./own.yaml, connection: {tcp: a}}\n")
+    (tmp_path / "config.yaml").write_text("bridge: {state_dir: state}\n")
+    loaded = load_config(tmp_path / "config.yaml", preset_connection, {}, strict=False)
+    assert not loaded.broken and loaded.connections["flat"].client == 17
+
+
 def test_the_short_spellings():
     assert item_of_text("3/1-0:1.8.0*255:2") == {"obis": "1-0:1.8.0*255", "class": "3", "attribute": "2"}
     assert item_of_text("1-0:1.8.0") == {"obis": "1-0:1.8.0"}

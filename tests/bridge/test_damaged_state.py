@@ -12,6 +12,7 @@ from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.simulator import KEYS, serve_tcp
 from dlms_mqtt.simulator.household.household import household
+from tests.bridge.conftest import watching
 from tests.bridge.house import house
 
 HEALTH = "dlms_mqtt/bridge/main/health"
@@ -50,6 +51,10 @@ async def _reads(home, *meters):
     )
 
 
+def _reasons(home):
+    return json.loads(home.seen.latest.get(HEALTH, "{}")).get("reasons", [])
+
+
 @pytest.mark.expect_log("is set aside as state.sqlite.damaged-1")
 async def test_a_damaged_file_at_the_start(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, _meters(meter)) as home:
@@ -79,3 +84,28 @@ async def test_a_restored_backup_asks_the_meter_for_its_counter(mosquitto, tmp_p
         await _reads(home, "ciphered")
         assert json.loads(home.seen.latest[HEALTH])["meters"]["ciphered"]["consecutive_failures"] == 0
     assert meter.client_counter() > last > backup + 10_000 + 5 * 3700, "more than is skipped without being asked"
+
+
+@pytest.mark.expect_log("is left out", "was not reloaded")
+async def test_one_bad_managed_file_leaves_the_others_alone(mosquitto, tmp_path, meter):
+    options = "watch_files: false\nmanagement: true"
+    folder = tmp_path / "state" / "meters"
+    folder.mkdir(parents=True)
+    good = f'{{connection: {{tcp: "127.0.0.1:{meter.port}", client: 17}}, every: 1s, read: [1.0.1.7.0.255]}}'
+    (folder / "flat.yaml").write_text(good)
+    async with house(mosquitto, tmp_path, _meters(meter), options) as home:
+        await _reads(home, "plain", "flat")
+        (folder / "flat.yaml").write_bytes(b"\x00\xff{{{")
+        reply = await home.ask("bridge/main/request/reload")
+        assert reply["status"] == "error" and "flat.yaml" in reply["error"]["message"]
+        await _reads(home, "flat")  # it works on as it was
+    async with house(mosquitto, tmp_path, _meters(meter), options) as home:
+        await _reads(home, "plain")
+        await home.until(lambda: any(reason.startswith("flat: its file is damaged") for reason in _reasons(home)))
+        home.numbers = 1  # a repeated id is answered as before
+        assert (await home.ask("bridge/main/request/reload"))["status"] == "ok", "others may change all the same"
+    (folder / "flat.yaml").write_text(good)
+    async with watching(mosquitto.port) as seen:
+        await seen.until(lambda: seen.latest.get("homeassistant/device/dlms_mqtt_flat/config"))
+    async with house(mosquitto, tmp_path, _meters(meter), options) as home:
+        await _reads(home, "flat")

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,14 @@ class Loaded:
     files: frozenset[Path] = frozenset()
     warnings: tuple[str, ...] = ()
     secret_files: frozenset[Path] = frozenset()  # in which passwords and keys stand in plain text
+    broken: Mapping[str, ConfigMistakes] = field(default_factory=dict)  # managed meters that cannot be read
 
 
-def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) -> Loaded:
-    """Read ``path`` and the managed meters of its state directory; ConfigMistakes with everything that is wrong."""
+def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *, strict: bool = True) -> Loaded:
+    """Read ``path`` and the managed meters of its state directory; ConfigMistakes with everything that is wrong.
+
+    Not ``strict``: a managed meter whose file is damaged is ``broken`` and keeps no other one from working.
+    """
     document = yaml_file.load(path, environment)
     config: Config | None = _convert(document, CONFIG.convert, document.data or {}, ())
     if config is None:
@@ -69,7 +74,10 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
     said = document.value(("bridge", "state_dir"))
     place = _state_dir(config.bridge.state_dir, path, document) if said else default_state_dir(environment)
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
-    managed = _managed_meters(config.bridge.state_dir, document, environment, shown)
+    fit = partial(_fits, path.parent, presets)
+    managed, broken = _managed_meters(config.bridge.state_dir, document, environment, shown, fit)
+    if strict:
+        document.mistakes += [mistake for mistakes in broken.values() for mistake in mistakes.mistakes]
     managed = {key: meter for key, meter in managed.items() if key not in config.meters}
     config = replace(config, meters=_with_presets(path.parent, {**config.meters, **managed}))
     connections = _connections(config.meters, presets, document)
@@ -78,9 +86,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str]) ->
         raise _all(document)
     files = frozenset((*document.files, *_own_presets(config)))
     secret_files = frozenset(_secret_files(document))
-    return Loaded(
-        config, connections, scalers, frozenset(managed), shown, files, tuple(document.warnings), secret_files
-    )
+    warnings = tuple(document.warnings)
+    return Loaded(config, connections, scalers, frozenset(managed), shown, files, warnings, secret_files, broken)
 
 
 def _secret_files(document: Document) -> Iterator[Path]:
@@ -166,18 +173,33 @@ def _public(document: Document, at: KeyPath) -> Any:
 
 
 def _managed_meters(
-    state_dir: Path, document: Document, environment: Mapping[str, str], shown: dict[str, Any]
-) -> dict[str, Meter]:
+    state_dir: Path,
+    document: Document,
+    environment: Mapping[str, str],
+    shown: dict[str, Any],
+    fits: Callable[[Meter, Document], bool],
+) -> tuple[dict[str, Meter], dict[str, ConfigMistakes]]:
+    """Those that can be used, and what is wrong with the others."""
     found: dict[str, Meter] = {}
+    broken: dict[str, ConfigMistakes] = {}
     for file in sorted(state_dir.glob("meters/*.yaml")):
         part = yaml_file.load(file, environment)
-        meter = _convert(part, METER.convert, part.data, ())
-        document.mistakes += part.mistakes
+        unread = part.data is None and part.mistakes
+        meter = None if unread else _convert(part, METER.convert, part.data, ())
         document.files |= part.files
-        if meter:
+        if meter and not part.mistakes and fits(meter, part):
             found[file.stem] = meter
             shown.setdefault(file.stem, _public(part, ()))
-    return found
+        else:
+            for mistake in part.mistakes:
+                mistake.file = mistake.file or str(file)  # one without a place in the text
+            broken[file.stem] = _all(part)
+    return found, broken
+
+
+def _fits(folder: Path, presets: Presets, meter: Meter, part: Document) -> bool:
+    """Can the meter's line be made with its preset? What is wrong is noted."""
+    return _connection(_with_presets(folder, {"": meter})[""], presets, part, ("connection",)) is not None
 
 
 def _convert(document: Document, convert: Callable[[Any], Any], data: Any, at: KeyPath) -> Any:

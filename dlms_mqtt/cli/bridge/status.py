@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 def _found(url: str | None, file: Path | None, timeout: float) -> dict[str, Any]:
     if url:
         return from_listener(url, timeout)
-    config = load_config(needed_config(file), preset_connection, os.environ).config
+    config = load_config(needed_config(file), preset_connection, os.environ, strict=False).config
     if config.http.listen:
         return from_listener(listener_url(config.http.listen), timeout)
     return from_broker(config, timeout)
