@@ -24,7 +24,7 @@ from dlms_mqtt.client.procedures.objects import identify, read_objects
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.push import Push, PushReaders, PushSource
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import ConnectionLost, DlmsMqttError, ResponseTimeout
+from dlms_mqtt.errors import ConnectionLost, DlmsMqttError, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.meter.explain.explain import explain
@@ -163,8 +163,9 @@ def _aarq(referencing: str) -> bytes:
 def com_port(data: bytes) -> None:
     """A telnet client with RFC 2217."""
     port = ComPort()
-    for piece in in_pieces(data):
-        port.receive(piece)
+    with contextlib.suppress(RemoteProtocolError):
+        for piece in in_pieces(data):
+            port.receive(piece)
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import ResponseTimeout
+from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
@@ -142,6 +142,23 @@ def test_telnet_commands_may_come_in_pieces(cut: int) -> None:
     assert bytes.fromhex("fffa2c6500002580fff0") in answers
     assert bytes.fromhex("fffc18") in answers
     assert port.escape(b"\xff") == b"\xff\xff"
+
+
+@pytest.mark.parametrize("command", ["fffa2c0309fff0", "fffa2c01fff0", "fff0", "fffa2c0aff"])
+def test_a_telnet_client_that_sends_nonsense_is_left(command: str) -> None:
+    port = ComPort()
+    with pytest.raises(RemoteProtocolError):
+        port.receive(bytes.fromhex(command) + bytes(100))
+
+
+async def test_nonsense_ends_only_its_own_connection() -> None:
+    async with serve_rfc2217(household(clock=FakeClock()), paced=False) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(bytes.fromhex("fff0"))
+        while await reader.read(100):
+            pass
+        writer.close()
+        assert await energy(serial=f"rfc2217://{host}:{port}") > 1_000_000
 
 
 # -- pushes ------------------------------------------------------------------------------------------------------------

@@ -1,103 +1,67 @@
-"""The server's side of RFC 2217 (a serial port over Telnet), without I/O: commands are answered, data is unwrapped."""
+"""The server's side of RFC 2217 (a serial port over Telnet): pyserial's, with a port that only keeps what is set."""
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
+from serial.rfc2217 import PortManager
+
+from dlms_mqtt.errors import RemoteProtocolError
 from dlms_mqtt.transport.base import SerialFormat
 
-IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
-_BINARY, _SGA, _COM_PORT = 0, 3, 44
-_OPTIONS = (_BINARY, _SGA, _COM_PORT)
-_AGREE = {DO: WILL, WILL: DO}
-_REFUSE = {DO: WONT, WILL: DONT}
-_BAUD, _DATA_BITS, _PARITY, _STOP_BITS = 1, 2, 3, 4
-_FIELDS = {_BAUD: ("baud", 4), _DATA_BITS: ("data_bits", 1), _PARITY: ("parity", 1), _STOP_BITS: ("stop_bits", 1)}
-_PARITIES = {1: "none", 2: "odd", 3: "even"}
-_NOTIFY_MODEM = 107
-_CARRIER = 0xB0  # CD, DSR and CTS are on
-_SERVER = 100  # added to a command's number in its answer
+_PARITIES = {"O": "odd", "E": "even"}
+_LONGEST_COMMAND = 64  # octets; the longest that RFC 2217 has are far shorter
+
+
+class _Port:
+    """A serial port as ``PortManager`` sees it: every line is on."""
+
+    baudrate, bytesize, parity, stopbits = 9600, 8, "N", 1.0
+    cts = dsr = cd = True
+    ri = xonxoff = rtscts = False
+
+    def reset_input_buffer(self) -> None:
+        """Nothing is kept here."""
+
+    reset_output_buffer = reset_input_buffer
 
 
 class ComPort:
-    """One client's view of the port: the format that it has set."""
+    """One client's view of the port: the format that it has set. Without I/O."""
 
     def __init__(self) -> None:
-        self.format = SerialFormat()
-        self._agreed: set[tuple[int, int]] = set()
-        self._buffer = b""
+        self._port = _Port()
+        self._answer = bytearray()
+        port: Any = self._port
+        peer: Any = self
+        self._manager: Any = PortManager(port, peer)
+        self.greeting = self._taken()
 
     @property
-    def greeting(self) -> bytes:
-        """What the server says first: it speaks RFC 2217."""
-        self._agreed |= {(DO, _COM_PORT), (WILL, _COM_PORT)}
-        return bytes((IAC, WILL, _COM_PORT, IAC, DO, _COM_PORT))
+    def format(self) -> SerialFormat:
+        """As the client has set it."""
+        port = self._port
+        return SerialFormat(port.baudrate, port.bytesize, _PARITIES.get(port.parity, "none"), int(port.stopbits))
 
-    @staticmethod
-    def escape(data: bytes) -> bytes:
+    def write(self, data: bytes) -> None:
+        """What ``PortManager`` answers."""
+        self._answer += data
+
+    def escape(self, data: bytes) -> bytes:
         """Data for the client."""
-        return data.replace(b"\xff", b"\xff\xff")
+        return b"".join(self._manager.escape(data))
 
     def receive(self, data: bytes) -> tuple[bytes, bytes]:
-        """Data of the line, and what must be answered."""
-        self._buffer += data
-        plain, answer = bytearray(), bytearray()
-        while self._buffer:
-            at = self._buffer.find(IAC)
-            if at != 0:
-                end = len(self._buffer) if at < 0 else at
-                plain += self._buffer[:end]
-                self._buffer = self._buffer[end:]
-                continue
-            size = self._command_size()
-            if not size:
-                break
-            command, self._buffer = self._buffer[:size], self._buffer[size:]
-            if command[1] == IAC:
-                plain.append(IAC)
-            else:
-                answer += self._answer(command)
-        return bytes(plain), bytes(answer)
+        """Data of the line, and what must be answered. RemoteProtocolError: this is no client of a serial port."""
+        try:
+            plain = b"".join(self._manager.filter(data))
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise RemoteProtocolError(f"a Telnet command that RFC 2217 does not have: {error!r}") from error
+        if len(self._manager.suboption or b"") > _LONGEST_COMMAND:
+            raise RemoteProtocolError("a Telnet command has no end")
+        return plain, self._taken()
 
-    def _command_size(self) -> int:
-        """Octets of the command at the beginning; 0: its end is missing."""
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return 0
-        if buffer[1] == SB:
-            return buffer.find(bytes((IAC, SE)), 2) + 2 if bytes((IAC, SE)) in buffer[2:] else 0
-        needed = 3 if buffer[1] in (DO, DONT, WILL, WONT) else 2
-        return needed if len(buffer) >= needed else 0
-
-    def _answer(self, command: bytes) -> bytes:
-        if command[1] == SB:
-            return self._set(command[2:-2].replace(b"\xff\xff", b"\xff"))
-        if command[1] not in _AGREE or (command[1], command[2]) in self._agreed:
-            return b""
-        self._agreed.add((command[1], command[2]))
-        verb = (_AGREE if command[2] in _OPTIONS else _REFUSE)[command[1]]
-        return bytes((IAC, verb, command[2]))
-
-    def _set(self, body: bytes) -> bytes:
-        """A command of the port: carried out, and said back with what is in force now."""
-        if len(body) < 2 or body[0] != _COM_PORT:
-            return b""
-        number, value = body[1], body[2:]
-        if number in _FIELDS:
-            value = self._field(number, int.from_bytes(value, "big"))
-        return self._command(number + _SERVER, value) + (
-            self._command(_NOTIFY_MODEM, bytes((_CARRIER,))) if number == 5 else b""
-        )
-
-    def _field(self, number: int, wanted: int) -> bytes:
-        name, size = _FIELDS[number]
-        if wanted:  # 0 asks what is in force
-            found: Any = _PARITIES.get(wanted, "none") if number == _PARITY else wanted
-            self.format = self.format._replace(**{name: found})
-        now = getattr(self.format, name)
-        code = next(code for code, text in _PARITIES.items() if text == now) if number == _PARITY else int(now)
-        return code.to_bytes(size, "big")
-
-    @staticmethod
-    def _command(number: int, value: bytes) -> bytes:
-        return bytes((IAC, SB, _COM_PORT, number)) + value.replace(b"\xff", b"\xff\xff") + bytes((IAC, SE))
+    def _taken(self) -> bytes:
+        taken, self._answer = bytes(self._answer), bytearray()
+        return taken

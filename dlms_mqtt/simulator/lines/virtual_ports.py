@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import termios
 import tty
 from typing import cast
 
-from dlms_mqtt.errors import ConnectionLost
+from dlms_mqtt.errors import ConnectionLost, RemoteProtocolError
 from dlms_mqtt.simulator.lines.telnet import ComPort
 from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
 from dlms_mqtt.transport.memory import on_the_wire
+
+log = logging.getLogger("dlms_mqtt.simulator")
 
 _CHUNK = 4096
 _BAUDS = {getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()}
@@ -180,9 +183,17 @@ class Rfc2217Line(BridgedLine):
 
     def data_received(self, data: bytes) -> None:
         """Commands are answered, the rest is the line's."""
-        plain, answer = self._port.receive(data)
-        if answer and self._transport is not None:
-            self._transport.write(answer)
+        transport = self._transport
+        if transport is None:
+            return
+        try:
+            plain, answer = self._port.receive(data)
+        except RemoteProtocolError as error:
+            log.debug("rfc2217: %s", error)
+            transport.abort()
+            return
+        if answer:
+            transport.write(answer)
         if plain:
             self.heard(plain)
 
