@@ -67,10 +67,11 @@ def ours() -> Works:
     """dlms-mqtt: the parts that the client and the listener use."""
     from dlms_mqtt.cosem.object_list import decode_object_list
     from dlms_mqtt.meter.push.layouts import push_values
-    from dlms_mqtt.protocol.apdu import decode_apdu, strip_llc
+    from dlms_mqtt.protocol.apdu import decode_apdu
     from dlms_mqtt.protocol.axdr.data import decode_rows
     from dlms_mqtt.protocol.framing.hdlc.frame import FrameParser
-    from dlms_mqtt.protocol.framing.link import Statistics
+    from dlms_mqtt.protocol.framing.hdlc.link import LLC
+    from dlms_mqtt.protocol.framing.link import Side, Statistics
     from dlms_mqtt.protocol.security import PeerCounters
 
     frame, buffer, view = samples.get_frame(), samples.buffer(ROWS), samples.view(OBJECTS)
@@ -79,7 +80,7 @@ def ours() -> Works:
 
     def answer() -> Any:
         parser.feed(frame)
-        return decode_apdu(strip_llc(parser.next().information)).value.value
+        return decode_apdu(parser.next().information[len(LLC[Side.SERVER]) :]).value.value
 
     def message() -> Any:
         cipher.peer_counters = PeerCounters()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dlms_mqtt.protocol.framing.hdlc.fcs import fcs_bytes
+from tests.octets import fcs_bytes
 
 LLC = b"\xe6\xe7\x00"
 ATTRIBUTES = {1: 2, 3: 3, 7: 8, 8: 9}

@@ -24,13 +24,14 @@ from dlms_mqtt.protocol.acse.messages import (
     ServiceProviderDiagnostic,
     ServiceUserDiagnostic,
 )
-from dlms_mqtt.protocol.apdu import decode_apdu, strip_llc
+from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError
 from dlms_mqtt.protocol.apdu.general import CipheredApdu
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.secret import Secret
 from tests.frames_data import entries, entry, entry_id
+from tests.octets import strip_llc
 from tests.protocol.apdu.drive import drive
 
 

@@ -19,7 +19,6 @@ from dlms_mqtt.protocol.apdu.set import SetRequestBlock, SetRequestFirstBlock, S
 from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.framing.bare import BareLink
 from dlms_mqtt.protocol.framing.hdlc import frame as hdlc_frame
-from dlms_mqtt.protocol.framing.hdlc.fcs import fcs_bytes
 from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, FrameParser, Kind
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Activity, LinkDown, LinkUp, Side, Statistics
@@ -29,6 +28,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Cipher, Keys, Security
 from dlms_mqtt.protocol.states import ANY_TIME, RULES, State, next_state
+from tests.octets import fcs_bytes
 
 CLOCK = AttributeDescriptor(8, Obis((0, 0, 1, 0, 0, 255)), 2)
 PUSH = DataNotification(1, None, b"\x00")

@@ -79,11 +79,6 @@ def _perhaps_exception(data: bytes) -> str:
     return f"; it has the form of an exception-response ({code_text(state)}, {code_text(service)})" if known else ""
 
 
-def strip_llc(data: bytes) -> bytes:
-    """Without the LLC octets of HDLC (``e6 e6 00``, ``e6 e7 00``), which some captures and gateways leave in front."""
-    return data[3:] if data[:3] in _LLC else data
-
-
 class Part(NamedTuple):
     """One of the APDUs that share a buffer; ``message`` None: it cannot be read, or has not been yet."""
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
-from dlms_mqtt.protocol.apdu import strip_llc
 from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, GetResponseNormal, GetResponseWithList
 from dlms_mqtt.protocol.layout import Apdu
 from tests.frames_data import entries, entry_id
+from tests.octets import strip_llc
 from tests.protocol.apdu.drive import describe, drive, frames, told
 from tests.protocol.test_acse import describe as describe_association
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError
-from dlms_mqtt.protocol.apdu import TABLE, decode_apdu, decode_prefix, split_apdus, strip_llc
+from dlms_mqtt.protocol.apdu import TABLE, decode_apdu, decode_prefix, split_apdus
 from dlms_mqtt.protocol.apdu.general import CipheredApdu, GeneralBlockTransfer
 from tests.frames_data import entries, entry, entry_id
+from tests.octets import strip_llc
 from tests.protocol.apdu.drive import frames
 
 

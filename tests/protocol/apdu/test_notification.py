@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol.apdu import decode_apdu, decode_prefix, split_apdus, strip_llc
+from dlms_mqtt.protocol.apdu import decode_apdu, decode_prefix, split_apdus
 from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer, GeneralGloCiphering
 from dlms_mqtt.protocol.apdu.notification import (
     TAGGED_DATE_TIME,
@@ -17,6 +17,7 @@ from dlms_mqtt.protocol.apdu.notification import (
 )
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.frames_data import entries, entry, entry_id
+from tests.octets import strip_llc
 from tests.protocol.apdu.drive import drive, frames
 
 # Their link layer is other people's task: M-Bus and wrapper are joined in the framing room.
@@ -142,9 +143,3 @@ def test_event_notification() -> None:
 
 def test_confirmation() -> None:
     assert drive(bytes.fromhex("100000000100")) == DataNotificationConfirm(1, None)
-
-
-def test_strip_llc() -> None:
-    assert strip_llc(b"\xe6\xe7\x00\x0f") == b"\x0f"
-    assert strip_llc(b"\xe6\xe6\x00\xc0") == b"\xc0"
-    assert strip_llc(b"\x0f\xe6\xe7") == b"\x0f\xe6\xe7"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
-from dlms_mqtt.protocol.framing.hdlc.fcs import fcs_bytes
 from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, MAX_INFO, Damaged, Frame, FrameParser, Kind, encode_frame
 from dlms_mqtt.protocol.framing.hdlc.parameters import decode_parameters
 from dlms_mqtt.protocol.framing.link import Statistics
 from tests.frames_data import entries, entry, entry_id
+from tests.octets import fcs_bytes
 
 FRAMES = entries("vectors_hdlc", group="hdlc-frame")
 PUSHED = entries("push", framing="hdlc")
@@ -46,7 +46,7 @@ def check_frame(frame: Frame, expected: dict[str, Any]) -> None:
     assert f"{frame.control:02x}" == expected["control"]
     assert frame.segmented == expected["segmented"]
     assert len(frame.encode()) == expected["length"] + 2
-    numbers = {"ns": frame.send_number, "nr": frame.receive_number, "pf": int(frame.poll)}
+    numbers = {"ns": frame.control >> 1 & 7, "nr": frame.receive_number, "pf": int(frame.poll)}
     assert {key: numbers[key] for key in numbers if key in expected} == {
         key: expected[key] for key in numbers if key in expected
     }

@@ -19,11 +19,6 @@ def turned(register: int) -> bytes:
     return bytes((REVERSED[register >> 8], REVERSED[register & 0xFF]))
 
 
-def fcs_bytes(data: bytes | bytearray) -> bytes:
-    """The check sequence of ``data`` as it goes on the line: low octet first."""
-    return turned(crc_hqx(data.translate(REVERSED), START))
-
-
 def check(data: bytes | bytearray) -> bool:
     """Whether ``data`` ends with its right check sequence."""
     return crc_hqx(data.translate(REVERSED), START) == RESIDUE

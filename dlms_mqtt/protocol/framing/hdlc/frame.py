@@ -77,11 +77,6 @@ class Frame(NamedTuple):
         return bool(self.control & POLL)
 
     @property
-    def send_number(self) -> int:
-        """N(S) of an I frame."""
-        return self.control >> 1 & 7
-
-    @property
     def receive_number(self) -> int:
         """N(R) of an I or S frame."""
         return self.control >> 5
