@@ -18,6 +18,8 @@ from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.state_dir import State, is_usable, locked, open_state
 from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.transport.clock import Clock
@@ -107,7 +109,7 @@ class App:
         if self._stopped:
             return
         watchers = {"files": self._watch_files} if self.config.bridge.watch_files else {}
-        watchers |= {"store": self._watch_store} if state.trouble else {}
+        watchers |= {"store": lambda: self._watch_store(state.store)}
         watching = [supervised(name, watch, self._process.clock) for name, watch in watchers.items()]
         try:
             await bridge.run()
@@ -181,10 +183,13 @@ class App:
         files = {self._path, *self.loaded.files, *self.config.bridge.state_dir.glob("meters/*.yaml")}
         return {file: file.stat().st_mtime_ns for file in files if file.exists()}
 
-    async def _watch_store(self) -> None:
-        """Start anew with a memory as soon as there can be one."""
+    async def _watch_store(self, store: Store) -> None:
+        """Start anew with a memory as soon as there can be one, and where damage of the one that there is was met."""
         while True:
             await asyncio.sleep(_STORE_AGAIN)
-            if is_usable(self.config.bridge.state_dir):
+            if store.damaged:
+                _LOG.warning("The state file was damaged while it was used")
+                return self._restart()
+            if store.path == MEMORY and is_usable(self.config.bridge.state_dir):
                 _LOG.warning("The state file can be used again")
                 return self._restart()

@@ -35,6 +35,7 @@ class StateFile:
 
     def __init__(self, path: Path | str = MEMORY) -> None:
         self.path = str(path)
+        self.damaged = False  # was damage met? Whatever is asked then fails
         with self._errors():
             if self.path != MEMORY:
                 _prepare(Path(self.path))
@@ -93,6 +94,7 @@ class StateFile:
         try:
             yield
         except sqlite3.Error as error:
+            self.damaged = self.damaged or _code(error) in _DAMAGE
             raise _store_error(self.path, error) from error
 
 
@@ -188,8 +190,12 @@ _REASONS: dict[int, tuple[str, str]] = {
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _store_error(path: str, error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code in _DAMAGE:
         return _damaged(path, str(error))
     reason, hint = _REASONS.get(code, (str(error), ""))
