@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import unittest.mock
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.meters import poller
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
 from dlms_mqtt.bridge.meters.output.context import Context
@@ -75,6 +77,13 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def run(self):
+        """Its turns fall on whole intervals; how meters are spread over them is tested by the schedule."""
+        with unittest.mock.patch.object(poller, "phase", lambda *_: 0.0):
+            async with self._run():
+                yield self
+
+    @contextlib.asynccontextmanager
+    async def _run(self):
         running = asyncio.create_task(self.task.run())
         expiring = asyncio.create_task(self.expire())
         try:
