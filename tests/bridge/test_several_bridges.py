@@ -1,0 +1,106 @@
+"""Three bridges on one broker; one is killed and replaced by a fourth with its state folder: no counter twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from dlms_mqtt.protocol.security.counters import PeerCounters
+from dlms_mqtt.simulator import KEYS, serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from tests.bridge.conftest import watching
+
+ROOT = Path(__file__).parents[2]
+BRIDGES, EACH = 3, 4  # ciphered meters; the machine that tests is small
+METER = f"""\
+  {{name}}:
+    connection:
+      tcp: "127.0.0.1:{{port}}"
+      client: 1
+      authentication: gmac
+      security: both
+      invocation_counter: 1
+      encryption_key: "hex:{bytes(KEYS.encryption).hex()}"
+      authentication_key: "hex:{bytes(KEYS.authentication).hex()}"
+      timeout: 60s
+      retries: 0
+    every: 1s
+    read: [1.0.1.7.0.255]
+"""
+
+
+class Noted(PeerCounters):
+    """What a meter remembers of its clients; every counter that came, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came: list[tuple[bytes, int]] = []
+
+    def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
+        self.came.append((title, counter))
+        super().take(key_id, title, counter, verified)
+
+
+def _config(folder: Path, broker: int, bridge: str, meters: dict[str, int]) -> Path:
+    path = folder / f"{bridge}.yaml"
+    rows = "".join(METER.format(name=name, port=port) for name, port in meters.items())
+    path.write_text(
+        f"bridge: {{id: {bridge}, state_dir: {folder}/{bridge}, timezone: UTC}}\n"
+        f"mqtt: {{host: 127.0.0.1, port: {broker}}}\nmeters:\n{rows}"
+    )
+    return path
+
+
+@contextlib.asynccontextmanager
+async def bridge(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "dlms_mqtt", "run", "--config", str(path),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_a_fourth_takes_the_place_of_a_killed_one(mosquitto, tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        seen = await stack.enter_async_context(watching(mosquitto.port))
+
+        def readings() -> list[dict]:
+            found = [row for name in list(seen.latest) if name.endswith("/reading") for row in seen.of(name)]
+            return [json.loads(text) for text in found]
+
+        meters, ports = {}, {}
+        for number in range(BRIDGES * EACH):
+            meters[f"m{number}"] = meter = household(number + 1)
+            meter.peer_counters = Noted()
+            ports[f"m{number}"] = (await stack.enter_async_context(serve_tcp(meter))).port
+        parts = [dict(list(ports.items())[start::BRIDGES]) for start in range(BRIDGES)]
+        paths = [_config(tmp_path, mosquitto.port, f"b{index}", part) for index, part in enumerate(parts)]
+        running = [await stack.enter_async_context(bridge(path)) for path in paths]
+        await seen.until(lambda: min(Counter(row["meter"] for row in readings())[name] for name in ports) >= 2, 240)
+        running[1].kill()
+        await running[1].wait()
+        before = Counter(row["meter"] for row in readings())
+        (tmp_path / "b1").rename(tmp_path / "b3")  # its state folder goes with it
+        await stack.enter_async_context(bridge(_config(tmp_path, mosquitto.port, "b3", parts[1])))
+        await seen.until(
+            lambda: all(Counter(row["meter"] for row in readings())[n] >= before[n] + 2 for n in ports), 240
+        )
+        rows = readings()
+    assert {row["meter"] for row in rows} == set(ports)
+    values = {(row["meter"], row["seq"]): row["raw"] for row in rows}
+    assert all(values[row["meter"], row["seq"]] == row["raw"] for row in rows)  # a duplicate keeps its own number
+    for meter in meters.values():
+        came = meter.peer_counters.came
+        assert len(came) > 4 and len(set(came)) == len(came)
+        assert len({title for title, _ in came}) == 1  # the fourth goes on as who the killed one was
