@@ -21,6 +21,7 @@ INTERRUPTED = 130
 COMMANDS: dict[str, str] = {
     "run": "the bridge: meters into MQTT and Home Assistant",
     "demo": "bridge, simulated meter and broker in one process",
+    "setup": "from nothing to a running bridge, in one conversation",
     "check": "validate a configuration; no meter is touched",
     "status": "how a running bridge does; exit status for Nagios and HEALTHCHECK",
     "alive": "is the bridge of this container alive (for HEALTHCHECK)",
@@ -44,6 +45,7 @@ _WHAT = "Reads home electricity meters over DLMS/COSEM and puts them into MQTT a
 _STATUS = "Exit status: 0 done, 1 the meter or the line said no, 2 wrong usage or configuration."
 _ROOMS = {
     "bridge": ("run", "demo", "check", "status", "alive", "service"),
+    "setup": ("setup",),
     "tools": ("listen", "decode", "simulate", "presets"),
 }  # the others: "meter"
 _UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done

@@ -24,16 +24,17 @@ def languages() -> tuple[str, ...]:
 
 
 @cache
-def _file(language: str) -> Mapping[str, Any]:
-    if language not in languages():
+def _file(language: str, topic: str = "") -> Mapping[str, Any]:
+    file = _FOLDER / topic / f"{language}.json"
+    if language not in languages() or not file.exists():
         return {}
-    found: Mapping[str, Any] = json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
+    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
-def translated(text: str, language: str) -> str:
-    """The text in a language; as it is where that language does not have it."""
-    return str(_file(language).get("texts", {}).get(text, text))
+def translated(text: str, language: str, topic: str = "") -> str:
+    """The text in a language; as it is where that language does not have it. ``topic``: a folder of its own."""
+    return str(_file(language, topic).get("texts", {}).get(text, text))
 
 
 def shorter(name: str, language: str) -> str:

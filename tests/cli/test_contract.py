@@ -22,6 +22,7 @@ from tests.cli.conftest import Cli, served
 TABLE: dict[str, tuple[str, ...]] = {
     "run": (),
     "demo": ("--seconds", "--broker"),
+    "setup": ("--config", "--broker", "--name", "--id", "--every", "--read", "--run", "--service", "--yes"),
     "check": (),
     "status": ("--config", "--url", "--timeout", "--json"),
     "alive": ("--file", "--within"),

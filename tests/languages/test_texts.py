@@ -12,11 +12,13 @@ import pytest
 from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE
 from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN
 from dlms_mqtt.bridge.http.snapshot import TEXTS
+from dlms_mqtt.cli.setup import words
 from dlms_mqtt.languages import texts
 from dlms_mqtt.languages.texts import Phrase, Title, Word, languages, shorter, titled, translated
 from dlms_mqtt.meter.catalogue import electricity, names
 from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, KINDS, LEVELS, MEASURES
 from dlms_mqtt.meter.catalogue.objects import FACETS, ROWS
+from dlms_mqtt.meter.finder.diagnosis import _UNCLEAR, CAUSES, REMARKS
 
 FOLDER = Path(texts.__file__).parent
 OTHERS = [language for language in languages() if language != "en"]
@@ -74,6 +76,16 @@ def test_a_file_says_its_language_and_shortens_what_it_says(language: str) -> No
     assert set(found) == {"language", "shorter", "texts"} and found["language"]
     assert all(len(short) < len(long) for long, short in found["shorter"].items())
     assert language != "en" or not found["texts"]  # the id is the text
+
+
+def test_setup_is_said_in_german_and_in_nothing_that_is_not_asked() -> None:
+    """Its questions all; of what a search finds, as much as the file has."""
+    found = json.loads((FOLDER / "setup" / "de.json").read_text(encoding="utf-8"))["texts"]
+    asked = {text for name, text in vars(words).items() if name.isupper()}
+    told = {text for case in (*CAUSES, *REMARKS, _UNCLEAR) for text in (case.sentence, case.step) if text}
+    assert faults(found, asked | (told & set(found))) == []
+    assert translated(words.WRITE, "de", "setup") != words.WRITE == translated(words.WRITE, "en", "setup")
+    assert len(told & set(found)) > len(told) / 2
 
 
 def test_faults_are_seen() -> None:

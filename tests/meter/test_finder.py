@@ -14,7 +14,7 @@ from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import KEYS, SignOnOptions, serve_memory, serve_tcp, serve_udp
+from dlms_mqtt.simulator import KEYS, Association, SignOnOptions, serve_memory, serve_tcp, serve_udp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import Clock
@@ -86,7 +86,8 @@ async def test_a_meter_that_answers_to_several_addresses_is_left_in_peace(clock:
     async with serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions()):
         found = await find({"serial": "bench"}, open_line=lambda _: near)
     assert found.complete
-    assert found.seconds < 9
+    assert found.seconds < 13  # with two sign-ons for other clients, as the public one is shown no energy
+    assert found.learned["clients_with_password"] == [32]
     await near.close()
 
 
@@ -126,6 +127,38 @@ async def test_a_second_run_remembers(clock: FakeClock) -> None:
             other = await find({"serial": "bench"}, open_line=open_line, store=store)
         assert other.complete
         assert other.connection["opening"] == "sign-on"
+
+
+async def test_an_open_client_that_is_shown_energy_goes_before_one_that_is_not(clock: FakeClock) -> None:
+    """No password is needed for it, so nobody is asked for one."""
+    bench = Bench(clients=(public(16), Association(1, "reader", 1), reader(32)))
+    with Store() as store:
+        async with on_line(bench, clock) as (open_line, _):
+            found = await find({"serial": "bench"}, open_line=open_line, store=store)
+            again = await find({"serial": "bench"}, open_line=open_line, store=store)
+            named = await find({"serial": "bench", "client": 16}, open_line=open_line, store=store)
+    assert (found.connection["client"], found.learned["energy"]) == (1, True)
+    assert "no-energy" not in found.names
+    assert again.connection == found.connection
+    assert (named.connection["client"], "no-energy" in named.names) == (16, True)  # who names a client means it
+
+
+async def test_the_clients_of_a_remembered_meter_are_known_without_asking(clock: FakeClock) -> None:
+    bench = Bench(opening="sign-on")
+    with Store() as store:
+        async with on_line(bench, clock) as (open_line, _):
+            first = await find({"serial": "bench"}, open_line=open_line, store=store)
+            second = await find({"serial": "bench"}, open_line=open_line, store=store)
+    assert "client 32 asks for a password" in first.diagnosis and "client 32 asks for a password" in second.diagnosis
+    assert second.seconds < 8
+
+
+async def test_what_was_found_is_kept_when_the_time_ends_in_the_search_for_more(clock: FakeClock) -> None:
+    bench = Bench(opening="sign-on")
+    async with on_line(bench, clock) as (open_line, _):
+        found = await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=8.0))
+    assert found.complete, found
+    assert "time" not in found.names
 
 
 async def test_a_second_run_with_the_password_goes_straight_there(clock: FakeClock) -> None:

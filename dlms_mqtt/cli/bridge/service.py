@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if args.config:
         say(minimal_config().rstrip("\n"))
         return 0
-    say(unit(_program()).rstrip("\n"))
+    say(unit(program()).rstrip("\n"))
     if sys.stderr.isatty():
         note(_NEXT)
     return 0
@@ -47,7 +47,7 @@ def unit(program: str) -> str:
     return re.sub(r"(?m)^(ExecStart=)\S+", lambda match: match[1] + program, text)
 
 
-def _program() -> str:
+def program() -> str:
     """This very command, or the one beside this interpreter (``python -m dlms_mqtt``)."""
     called = Path(sys.argv[0])
     beside = Path(sys.executable).parent / "dlms-mqtt"

@@ -143,10 +143,10 @@ class Entering:
                 return shorter
         return attempt
 
-    async def survey(self, link: Options) -> list[dict[str, Any]]:
-        """Which other clients this meter lets in, and which want a secret; asked where that costs little."""
+    async def survey(self, link: Options, most: int) -> list[dict[str, Any]]:
+        """Which clients this meter lets in, and which want a secret; the likeliest ``most`` are asked."""
         known = []
-        for client in list(self.clients)[: self.max_clients]:
+        for client in list(self.clients)[:most]:
             made = next((a for a in self.attempts if a.options["client"] == client), None)
             if made is None:
                 self.stage(0.97, 1.0, f"client {client}")
@@ -154,6 +154,16 @@ class Entering:
             if made.reason in _ACCESS:
                 known.append({"client": client, "access": _ACCESS[made.reason]})
         return known
+
+    async def first_with_energy(self, link: Options, known: Iterable[Mapping[str, Any]]) -> Attempt | None:
+        """The first open client that is shown energy."""
+        for row in known:
+            if row["access"] == _ACCESS[""] and row["client"] != link.get("client"):
+                self.stage(0.98, 1.0, f"client {row['client']}")
+                attempt = await self.attempt(link | {"client": row["client"]})
+                if not attempt.reason and attempt.learned.get("energy"):
+                    return attempt
+        return None
 
     async def _other_clients(self, link: Options) -> Attempt | None:
         """Who else may come in? Who was met with silence is asked once more; nobody ever with a password."""
@@ -181,7 +191,7 @@ class Entering:
         client = self.credentials.get("client")
         if client is None:
             if not self.facts.wants_password:
-                await self.survey(link)
+                await self.survey(link, self.max_clients)
             asking = self.facts.wants_password
             client = asking[0] if len(asking) == 1 else None
         if client is None:

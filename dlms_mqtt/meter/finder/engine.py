@@ -29,6 +29,7 @@ _IN_CLEAR_TEXT = "The meter tells its values in clear text after a sign-on (open
 _ENERGY = 8  # group D
 _OF_THE_LINE = frozenset({"echo", "parity", "noise-before-identification", "modem-lines", "asleep", "no-energy"})
 _SURVEY = 20.0  # s for the other clients
+_AFTER_SIGN_ON = 3  # of them (one is known already), where each costs a sign-on
 _LINE = ("serial", "tcp", "udp")
 #: Options that say who we are: used only when the link is proved.
 CREDENTIALS = frozenset(
@@ -96,16 +97,23 @@ class _Search:
         self._entering: Entering | None = None
         self._probing: Probing | None = None
         self._clients: list[dict[str, Any]] = []
-        attempt: Attempt | None = None
+        self._found: Attempt | None = None
         try:
             async with asyncio.timeout(self.limits.seconds):
                 attempt = await self._search()
         except TimeoutError:
-            self.facts.out_of_time = True
+            attempt = self._found
+            self.facts.out_of_time = attempt is None
         found = self._result(attempt)
         if found.found and self.store is not None:
             self.store.set(NAMESPACE, self.settings.line, self._kept(found))
+            self.store.set(NAMESPACE, self._asking_key, list(self.facts.wants_password))
         return Found(**{**_fields(found), "seconds": loop.time() - began})
+
+    @property
+    def _asking_key(self) -> str:
+        """Beside what is kept of a line: the clients of its meter that ask for a secret."""
+        return f"{self.settings.line} asking"
 
     def _stage(self, done: float, total: float, stage: str) -> None:
         """The estimate: all that may be tried, as far as the time limit lets it."""
@@ -114,7 +122,9 @@ class _Search:
     async def _search(self) -> Attempt | None:
         remembered = await self._remembered()
         if remembered is not None:
-            return remembered
+            asking = self.store.get(NAMESPACE, self._asking_key) if self.store is not None else None
+            self.facts.wants_password += [n for n in asking or () if n not in self.facts.wants_password]
+            return await self._with_energy(remembered) if _hidden(remembered) and asking is None else remembered
         self._probing = Probing(
             self.settings,
             self.open_line,
@@ -129,20 +139,28 @@ class _Search:
         if self._probing.told is not None:
             return Attempt(self._link, learned=_told(self._probing.told))
         attempt = await self._enter().run(self._link)
-        if not attempt.reason and self._link.get("opening") != "sign-on" and self.limits.clients:
-            self._clients = await self._survey(attempt)
+        if not attempt.reason:
+            attempt = await self._with_energy(attempt)
         if attempt.reason in LOST:
             self.facts.path_faults |= await check_path(self.open_line, self.settings, self._link)
         return attempt
 
-    async def _survey(self, attempt: Attempt) -> list[dict[str, Any]]:
-        """What more there is must not spoil what was found."""
+    async def _with_energy(self, attempt: Attempt) -> Attempt:
+        """Who else may come in; one of them in the place of a client that is shown no energy, if it is and is open."""
+        self._found, hidden = attempt, _hidden(attempt)
+        if attempt.options.get("opening") == "readout":  # it has no clients
+            return attempt
+        most = self.limits.clients if attempt.options.get("opening") != "sign-on" else _AFTER_SIGN_ON if hidden else 0
         plain = {key: value for key, value in attempt.options.items() if key not in CREDENTIALS}
-        try:
+        better = attempt
+        try:  # what more there is must not spoil what was found
             async with asyncio.timeout(_SURVEY):
-                return await self._enter().survey(plain)
+                self._clients = await self._enter().survey(plain, most)
+                if hidden and self.fixed.client is None:
+                    better = await self._enter().first_with_energy(plain, self._clients) or attempt
         except (DlmsMqttError, TimeoutError):
-            return []
+            pass
+        return better
 
     def _enter(self) -> Entering:
         if self._entering is None:
@@ -217,7 +235,7 @@ class _Search:
         here = attempt.options.get("server", 1)
         if any(device["server"] != here for device in attempt.learned.get("logical_devices", ())):
             self.facts.oddities.add("logical-devices")
-        hidden = attempt.learned.get("energy") is False
+        hidden = _hidden(attempt)
         wanting, here = self.facts.wants_password, attempt.options.get("client")
         asking = [client for client in wanting if client != here] if hidden else []
         self.facts.oddities |= {"no-energy"} if hidden else set()
@@ -281,6 +299,11 @@ def _told(readout: Readout) -> dict[str, Any]:
     name = objects[LOGICAL_DEVICE_NAME.obis].values[2].value
     energy = any(obis[0] == 1 and obis[3] == _ENERGY for obis in objects)
     return {"logical_device_name": name, "objects": len(objects) - 2, "energy": energy}
+
+
+def _hidden(attempt: Attempt) -> bool:
+    """Was it let in, and shown neither energy nor power?"""
+    return not attempt.reason and attempt.learned.get("energy") is False
 
 
 def _sentence(text: str) -> str:

@@ -1,0 +1,34 @@
+"""A broker tried out: one connection, nothing published; and why it failed, in words."""
+
+from __future__ import annotations
+
+import secrets
+
+import aiomqtt
+
+from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.mqtt.client import V5, V311, Client, Will, new_client, tls_context
+
+
+async def try_broker(config: Mqtt) -> str:
+    """Connect once; "" when the broker takes us, else why not. ConfigError: the files of TLS cannot be used."""
+    versions = {"5": (V5,), "3.1.1": (V311,)}.get(config.protocol, (V5, V311))
+    why = ""
+    for version in versions:
+        client = _client(config, version)
+        try:
+            async with client:
+                return ""
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            why = why or client.why(error)
+            if not client.may_be_the_version(error):
+                break
+        finally:
+            client.ask()
+    return why
+
+
+def _client(config: Mqtt, version: aiomqtt.ProtocolVersion) -> Client:
+    """Under an id of its own, as the bridge may be connected; its will says nothing."""
+    identifier, will = f"dlms-mqtt-trial-{secrets.token_hex(4)}", Will(f"{config.base_topic}/trial", "")
+    return new_client(config, version, identifier, will, tls_context(config.tls) if config.tls else None, {})

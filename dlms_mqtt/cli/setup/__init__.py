@@ -1,0 +1,1 @@
+"""``dlms-mqtt setup``: from nothing to a running bridge in one conversation."""

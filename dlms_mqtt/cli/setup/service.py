@@ -1,0 +1,103 @@
+"""The bridge as a service of systemd: the unit for this installation and configuration, and the steps that install it.
+
+A program or configuration in somebody's home is run as that user, who alone can read it; one below /etc as a user of
+its own.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlms_mqtt.bridge.config.load import STATE_FILE
+from dlms_mqtt.cli.bridge.service import program, unit
+from dlms_mqtt.cli.output import say
+from dlms_mqtt.cli.setup import words
+from dlms_mqtt.cli.setup.conversation import Conversation
+from dlms_mqtt.cli.setup.search import NotFound
+
+UNIT = Path("/etc/systemd/system/dlms-mqtt.service")
+USER = "dlms-mqtt"
+STATE = Path("/var/lib/dlms-mqtt")
+_SYSTEMD = Path("/run/systemd/system")  # is there where systemd runs the machine: sd_booted(3)
+
+
+def has_systemd() -> bool:
+    """Does systemd run this machine?"""
+    return _SYSTEMD.is_dir() and shutil.which("systemctl") is not None
+
+
+def install(talk: Conversation, config: Path, state: Path, wanted: bool | None) -> bool:
+    """Print the unit and the steps, and take them if the user agrees; whether it was done. NotFound: a step failed."""
+    user = _user_of(config)
+    text = unit_for(program(), config, user)
+    say(text.rstrip("\n"))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / UNIT.name
+        file.write_text(text, encoding="utf-8")
+        commands = list(steps(file, config, state, user))
+        say("")
+        for command in commands:
+            say(f"  {shlex.join(_as_root(command))}")
+        if os.geteuid():
+            talk.say(words.SERVICE_SUDO)
+        if not talk.confirm(words.SERVICE_INSTALL, wanted, default=True, unattended=False):
+            return False
+        for command in commands:
+            if subprocess.run(_as_root(command), check=False).returncode:  # noqa: S603 - shown, and agreed to
+                raise NotFound(talk.text(words.SERVICE_FAILED, command=shlex.join(_as_root(command))))
+    talk.say(words.SERVICE_RUNS)
+    return True
+
+
+def unit_for(start: str, config: Path, user: str) -> str:
+    """The unit that starts ``start`` with this configuration as ``user``."""
+    text = unit(start).replace("/etc/dlms-mqtt/config.yaml", str(config.absolute()))
+    text = re.sub(r"(?m)^User=.*$", f"User={user}", text)
+    at_home = any(Path(path).is_relative_to(home) for path in (start, config.absolute()) for home in ("/home", "/root"))
+    return text.replace("ProtectHome=yes", "ProtectHome=read-only") if at_home else text
+
+
+def _user_of(config: Path) -> str:
+    """Whose configuration it is; root's is run by a user of its own."""
+    owner = config.stat().st_uid
+    return pwd.getpwuid(owner).pw_name if owner else USER
+
+
+def steps(file: Path, config: Path, state: Path, user: str) -> Sequence[list[str]]:
+    """The commands, each with its words, for somebody who is root."""
+    beside = [path for path in (config, config.with_name("secrets.yaml")) if path.exists()]
+    made: list[list[str]] = []
+    if user == USER:
+        if not _is_user(USER):
+            made.append(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])
+        made += [["chgrp", USER, *map(str, beside)], ["chmod", "0640", *map(str, beside)]]
+    made.append(["install", "-d", "-m", "0700", "-o", user, str(STATE)])
+    if state.exists() and state.parent != STATE and not (STATE / STATE_FILE).exists():
+        # Invocation counters go on where they are: a key must not protect two messages alike.
+        made.append(["install", "-m", "0600", "-o", user, str(state), str(STATE / STATE_FILE)])
+    return [
+        *made,
+        ["install", "-m", "0644", str(file), str(UNIT)],
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "--now", UNIT.stem],
+    ]
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _as_root(command: list[str]) -> list[str]:
+    return command if os.geteuid() == 0 else ["sudo", *command]
