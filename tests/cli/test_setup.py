@@ -193,20 +193,21 @@ def test_from_nothing_to_a_configuration(
 def test_interrupted_at_every_question(
     address: str, mosquitto: brokers.Mosquitto, tmp_path: Path, language: str
 ) -> None:
-    """Nothing is left but the state of the search; the terminal shows what is typed again."""
+    """Nothing is left but the state of the search. The languages take turns: each question is interrupted once."""
     folder = tmp_path / "config"
     folder.mkdir()
     rows = dialogue(address, f"127.0.0.1:{mosquitto.port}", language)
     asked = [question for question, _ in rows].index(translated(words.WRITE, language, "setup").partition("{")[0]) + 1
-    command = [sys.executable, "-c", ROUNDS, str(asked), "setup", "--config", str(folder / "config.yaml")]
+    turns = range(LANGUAGES.index(language), asked, len(LANGUAGES))
+    command = [sys.executable, "-c", ROUNDS, str(len(turns)), "setup", "--config", str(folder / "config.yaml")]
     with Terminal([*command, "--language", language], tmp_path / "state") as terminal:
-        for number in range(asked):
+        for turn, number in enumerate(turns):
             for question, answer in rows[:number]:
                 terminal.until(question)
                 terminal.type(f"{answer}\r")
             terminal.until(rows[number][0])
             terminal.type(CTRL_D if number % 3 == 2 and rows[number][1] != PASSWORD else CTRL_C)
-            terminal.until(f"ROUND {number} ENDED 130")
+            terminal.until(f"ROUND {turn} ENDED 130")
             assert list(folder.iterdir()) == [], rows[number][0]
         assert terminal.end() == 0
     assert "Traceback" not in terminal.seen

@@ -27,7 +27,7 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ResponseTimeout, SecurityError
 from dlms_mqtt.meter.local_zone import zone_of
 from dlms_mqtt.meter.presets.preset import preset_connection, preset_scalers
-from dlms_mqtt.meter.push.readings import push_readings
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
@@ -91,7 +91,7 @@ async def _heard(settings: ConnectionSettings, preset: str, patience: float, zon
                     events = readers.tick(loop.time())
                 for event in events:
                     if isinstance(event, Push):
-                        found = push_readings(event.notification, datetime.now(zone), zone=zone, scalers=scalers)
+                        found = PushedValues(event.notification).readings(datetime.now(zone), zone, scalers=scalers)
                         if found:
                             return found
                     elif isinstance(event.error, SecurityError):
