@@ -360,8 +360,8 @@ def test_a_meter_that_speaks_in_cipher(mosquitto: brokers.Mosquitto, tmp_path: P
     key, file = found["keys"]["encryption"], tmp_path / "config.yaml"
     answers = [
         (words.FAMILY, ""),
-        (words.ENCRYPTION_KEY, "12345"),
-        ("a key has 16 octets", key),
+        (words.ENCRYPTION_KEY, "1234"),
+        (words.ENCRYPTION_KEY, key),  # asked again, after what was wrong
         (words.AUTHENTICATION_KEY, ""),
         (words.VALUES_RIGHT, ""),
         (words.METER_NAME, ""),
@@ -377,5 +377,6 @@ def test_a_meter_that_speaks_in_cipher(mosquitto: brokers.Mosquitto, tmp_path: P
                 terminal.until(question.partition("{")[0])
                 terminal.type(f"{answer}\r")
             assert terminal.end() == 0, terminal.seen
+    assert "a key has 16 octets (32 digits), this has 2" in terminal.seen
     assert key.lower() not in (terminal.seen + file.read_text()).lower()
     assert load_config(file, preset_connection, {}).connections["han"].encryption_key == bytes.fromhex(key)
