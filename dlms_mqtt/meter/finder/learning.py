@@ -17,6 +17,7 @@ from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 
 SERIAL_NUMBER = AttributeDescriptor(1, Obis((0, 0, 96, 1, 0, 255)), 2)
+IMPORTED = AttributeDescriptor(3, Obis((1, 0, 1, 8, 0, 255)), 2)
 SAP_ASSIGNMENT = AttributeDescriptor(17, Obis((0, 0, 41, 0, 0, 255)), 2)
 _MEASURED = (1, 2, 9, 10, 15, 16, 21, 41, 61)  # group C: active, apparent, by phase
 _LONG_TIME = 6.0  # s: enough for a few full frames with one repetition; the rest of the list does not matter
@@ -96,11 +97,13 @@ async def _long_frames(client: DlmsClient) -> dict[str, Any]:
 async def _identity(client: DlmsClient) -> dict[str, Any]:
     wanted = {"logical_device_name": LOGICAL_DEVICE_NAME, "serial_number": SERIAL_NUMBER, "firmware": FIRMWARE}
     try:
-        answers = await client.get_many(list(wanted.values()))
+        *answers, imported = await client.get_many([*wanted.values(), IMPORTED])
     except MeterRefused:
         return {}
     texts = {name: text_of(answer) for name, answer in zip(wanted, answers, strict=True)}
-    facts = {name: text for name, text in texts.items() if text}
+    facts: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    if isinstance(imported, Data):  # known also where the list is too long for the line
+        facts["energy"] = True
     formula = _formula(client, texts["serial_number"]) or _formula(client, texts["logical_device_name"])
     return facts | ({"address_from": formula} if formula else {})
 
