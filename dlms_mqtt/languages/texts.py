@@ -18,9 +18,9 @@ ENGLISH = "en"
 _FOLDER = Path(__file__).parent
 
 
-def languages() -> tuple[str, ...]:
-    """The languages that there are, as two letters; English first."""
-    return ENGLISH, *sorted({file.stem for file in _FOLDER.glob("*.json")} - {ENGLISH})
+def languages(topic: str = "") -> tuple[str, ...]:
+    """The languages that there are, as two letters; English first. ``topic``: of a folder of its own."""
+    return ENGLISH, *sorted({file.stem for file in (_FOLDER / topic).glob("*.json")} - {ENGLISH})
 
 
 @cache

@@ -53,7 +53,7 @@ CONNECTION = """
 """.split()  # noqa: SIM905
 CHOICES = {
     "--framing": "hdlc|wrapper",
-    "--opening": "direct|sign-on|auto",
+    "--opening": "direct|sign-on|readout|auto",
     "--parity": "none|even|odd",
     "--echo": "auto|yes|no",
     "--referencing": "ln|sn",

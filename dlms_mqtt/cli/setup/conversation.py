@@ -22,7 +22,7 @@ def language_of(environment: Mapping[str, str]) -> str:
     """The language of the terminal's locale, where there is one that we speak."""
     names = (environment.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     language = next(filter(None, names), "")[:2].lower()
-    return language if language in languages() else ENGLISH
+    return language if language in languages("setup") else ENGLISH
 
 
 def on_terminal() -> bool:

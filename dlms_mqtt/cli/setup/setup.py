@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     answers.add_argument("--yes", action="store_true", help="ask nothing: options and defaults are the answers")
     parser.add_argument("--service", action="store_true", help="print the unit of systemd and install it, nothing else")
     parser.add_argument(
-        "--language", choices=languages(), metavar="|".join(languages()), help="language of the questions"
+        "--language", choices=languages("setup"), metavar="|".join(languages("setup")), help="language of the questions"
     )
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of a search (default 600)")
     parser.add_argument("--fresh", action="store_true", help="forget what was found last time on this line")
