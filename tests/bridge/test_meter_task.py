@@ -140,6 +140,26 @@ async def test_a_day_of_reading(clock, store):
     assert rig.task.status.reasons == {}
 
 
+@pytest.mark.parametrize(
+    ("client", "read", "told"),
+    [
+        (16, {"set": "core"}, True),
+        (17, {"set": "core"}, False),
+        (16, {"set": "none", "also": ["8/0.0.1.0.0.255"]}, False),
+    ],
+)
+async def test_a_client_that_is_shown_no_energy_is_told(clock, store, client, read, told):
+    """The public client of most meters: everything works, and nothing of it is what people want."""
+    async with Rig(clock, store, {"connection": {"tcp": "memory", "client": client}, "read": read}).run() as rig:
+        await asyncio.sleep(60)
+    assert rig.task.status.verdict == "ok"
+    sentence = rig.task.status.reasons.get("energy", "")
+    assert ("client 16 is shown neither energy nor power" in sentence) is told
+    health = bridge_health({"h": meter_health(rig.task)}, (), {})
+    assert health["status"] == ("degraded" if told else "ok")
+    assert not told or f"h: {sentence}" in health["reasons"]
+
+
 @pytest.mark.expect_log("h: ")
 async def test_a_meter_that_goes_and_comes_back(clock, store):
     config = {"every": "30s", "read": ["1.0.1.8.0.255", "1.0.16.7.0.255"]}

@@ -259,7 +259,8 @@ def test_derived_power() -> None:
     both = {"power_import": Decimal("0.1"), "power_export": Decimal("0.3")}
     assert power.value(both, both) == Decimal("-0.2")
     assert power.value({"power_import": Decimal(5)}, ["power_import"]) == Decimal(5)
-    assert power.value({"power_import": Decimal(5)}, ["power_import", "power_export"]) is None
+    assert power.value({"power_import": Decimal(5)}, ["power_import", "power_export"]) == Decimal(5)  # no export then
+    assert power.value({"power_import": Decimal(0)}, ["power_import", "power_export"]) is None
     assert power.value({"power_export": Decimal(5)}, ["power_import", "power_export"]) is None
     assert [row.quantity.key for row in DERIVED] == ["power", "power_l1", "power_l2", "power_l3"]
 

@@ -133,7 +133,7 @@ class Intake:
             return None
 
     def _derived_of_push(self, readings: Readings, plan: Plan | None) -> list[Derived]:
-        """One list of a meter may have the import alone, so both parts must be in this push."""
+        """One list of a meter may have the import alone, which tells the power only while it is above zero."""
         offered = {*readings, *(plan.by_key if plan else ())}
         return [row for row in derived(offered) if row.plus in readings and row.key not in self._config.read.except_]
 

@@ -29,6 +29,7 @@ from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.meter.catalogue.lookup import is_measured
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.transport.clock import Clock
@@ -167,6 +168,7 @@ class MeterTask:
         for obis in plan.missing:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
         self.plan = plan
+        self.status.judge("energy", self._without_energy(plan))
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
         self.output.restore(plan.items, self.now())
         fresh = self.output.fresh_rows
@@ -175,6 +177,13 @@ class MeterTask:
             self.output.set_online(True)  # it is not asked before its time, and nothing speaks against it
         self._timetable = Timetable(schedules, self._clock.time(), at_once=missing)
         self._start = self._clock.monotonic() - phase(self.id, schedules.values())
+
+    def _without_energy(self, plan: Plan) -> str:
+        """A sentence where electricity was asked for, as a set, and neither energy nor power is offered."""
+        if self.config.read.set == "none" or any(is_measured(item.attribute.obis) for item in plan.items):
+            return ""
+        client = self.session.settings.client
+        return f"client {client} is shown neither energy nor power; `dlms-mqtt find` names clients that may be"
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
         """The meter's list; without one, or with an empty one, what nearly every meter has."""

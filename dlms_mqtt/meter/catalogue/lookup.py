@@ -109,6 +109,19 @@ def _unknown(obis: bytes, class_id: int | None, attribute: int) -> Quantity:
     return Quantity(key, object_title(obis, class_id, attribute), category="diagnostic", catalogued=False)
 
 
+_ENERGY_C = frozenset((1, 2, 9, 10, 15, 16, 21, 41, 61))  # group C: active, apparent, by phase
+
+
+def is_energy(obis: Obis) -> bool:
+    """A register of active or apparent electric energy, or of power: current or total."""
+    return obis[0] == 1 and obis[2] in _ENERGY_C and obis[3] in (7, 8)
+
+
+def is_measured(obis: Obis) -> bool:
+    """What people have a meter for: electric energy or power, or anything of another medium or M-Bus device."""
+    return is_energy(obis) or obis[0] > 1 or (obis[0] == 0 and obis[2] == 24)
+
+
 # --- choosing out of what a meter has -------------------------------------------------------------------------------
 
 
@@ -120,9 +133,16 @@ class Derived(NamedTuple):
     minus: str
 
     def value(self, values: Mapping[str, Decimal], offered: Container[str]) -> Decimal | None:
-        """The difference; None when a part that the meter offers was not read."""
-        minus = values.get(self.minus, None if self.minus in offered else Decimal(0))
-        return values[self.plus] - minus if self.plus in values and minus is not None else None
+        """The difference; None when a part that the meter offers was not read, unless ``plus`` alone tells it.
+
+        A meter's net power is import or export, never both: while there is import, there is no export.
+        """
+        plus = values.get(self.plus)
+        if plus is None:
+            return None
+        unknown = self.minus in offered and plus <= 0
+        minus = values.get(self.minus, None if unknown else Decimal(0))
+        return None if minus is None else plus - minus
 
     @property
     def quantity(self) -> Quantity:

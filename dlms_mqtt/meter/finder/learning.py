@@ -10,6 +10,7 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, text_of
 from dlms_mqtt.cosem.object_list import decode_object_list, decode_object_list_sn
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused
+from dlms_mqtt.meter.catalogue.lookup import is_energy
 from dlms_mqtt.meter.finder.candidates import from_serial
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data
@@ -19,7 +20,6 @@ from dlms_mqtt.protocol.obis import Obis
 SERIAL_NUMBER = AttributeDescriptor(1, Obis((0, 0, 96, 1, 0, 255)), 2)
 IMPORTED = AttributeDescriptor(3, Obis((1, 0, 1, 8, 0, 255)), 2)
 SAP_ASSIGNMENT = AttributeDescriptor(17, Obis((0, 0, 41, 0, 0, 255)), 2)
-_MEASURED = (1, 2, 9, 10, 15, 16, 21, 41, 61)  # group C: active, apparent, by phase
 _LONG_TIME = 6.0  # s: enough for a few full frames with one repetition; the rest of the list does not matter
 _SLOW_LINE = 2400
 _PAUSE = 0.4
@@ -63,12 +63,7 @@ def _shown(client: DlmsClient, octets: bytes) -> dict[str, Any]:
         objects = read(octets)
     except DlmsMqttError:
         return {}
-    return {"energy": any(_is_energy(item.obis) for item in objects), "objects": len(objects)}
-
-
-def _is_energy(obis: Obis) -> bool:
-    """A register of active or apparent energy, or of power: electricity, current or total."""
-    return obis[0] == 1 and obis[2] in _MEASURED and obis[3] in (7, 8)
+    return {"energy": any(is_energy(item.obis) for item in objects), "objects": len(objects)}
 
 
 async def _long_frames(client: DlmsClient) -> dict[str, Any]:
