@@ -21,7 +21,7 @@ from dlms_mqtt.transport.base import format_address, parse_address
 log = logging.getLogger("dlms_mqtt.transport")
 
 #: ``origin`` (host:port), the bytes, whether they are a whole datagram; b"" says that the connection ended.
-OnData = Callable[[str, bytes, bool], None]
+OnData = Callable[[str, bytes, bool], object]
 #: A connection was made, before anything is read of it.
 OnCall = Callable[["_Connection"], None]
 MOST = 64  # connections

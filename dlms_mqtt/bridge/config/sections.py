@@ -372,7 +372,10 @@ class Read:
         "core", choice("core", "all", "none"), "core, all (everything with a known meaning) or none, of what it offers."
     )
     except_: tuple[str, ...] = row(
-        (), list_of(LABEL), "Keys or OBIS codes of the set that are not read.", ["current_l1"]
+        (),
+        list_of(LABEL),
+        "Keys or OBIS codes of the set that are not read, and of pushes that are not published.",
+        ["current_l1"],
     )
     also: tuple[Item, ...] = row(
         (), list_of(section(Item, prepare=item_of_text)), "More items, or other settings for items of the set."

@@ -123,30 +123,37 @@ class Fleet:
         line = self.line(settings) if not incoming else Line(f"{settings.bind} {name}")
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)
-        meter = MeterTask(config, session, output, context.store, context.clock, self._zone(config), told)
+        meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), told)
         holder.append(PushReceiver(meter, scalers))
         holder[0].incoming = incoming
         return Running(meter, holder[0])
 
-    def _zone(self, config: Meter) -> tzinfo:
+    def zone(self, config: Meter) -> tzinfo:
+        """Of the meter's clock."""
         return zone_of((config.timezone, self._bridge.timezone), self._environment)
 
     async def _listen(self, running: Running, config: Meter) -> None:
         url = config.push.listen if config.push else ""
         bound = running.meter.session.settings.bind
-        if bound or url == OWN_LINE:
-            running.tasks.append(self._supervise(f"{running.meter.id} line", lambda: self._hear_line(running)))
         running.urls = {bound, url} - {"", OWN_LINE}
-        for each in running.urls:
+        ports = set(running.urls)
+        if bound or url == OWN_LINE:
+            running.tasks.append(self._supervise(f"{running.meter.id} line", self._line_reader(running)))
+        for each in ports:
             await self.pushes.add(each, running.receiver)
 
-    @staticmethod
-    async def _hear_line(running: Running) -> None:
-        if running.meter.only_speaks:
-            await read_connection(running.receiver)
-        else:
-            running.receiver.overhear()
-            await listen_between(running.receiver)
+    def _line_reader(self, running: Running) -> Callable[[], Awaitable[None]]:
+        meter, receiver = running.meter, running.receiver
+        if not meter.only_speaks:
+            receiver.overhear()
+            return lambda: listen_between(receiver)
+        line = meter.session.line.name
+        if self.pushes.is_read(line):  # by another meter: each opens it for itself
+            line = f"{line} {meter.id}"
+        running.urls.add(line)
+        self.pushes.share(line, meter.id, receiver)
+        take = self.pushes.feed(line)
+        return lambda: read_connection(meter, take)
 
     async def stop(self, name: str) -> None:
         """End a meter; its topics stay."""

@@ -13,7 +13,7 @@ from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.derived import Readings, derive
 from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
-from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
+from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.bridge.reading.virtual import computed, missing_part
 from dlms_mqtt.client.services.memory import Measured
@@ -34,6 +34,7 @@ class Intake:
     ) -> None:
         self._config, self._output, self._clock, self._status = config, output, clock, status
         self._zone = zone
+        self._excepted = exceptions(config.read)
         self._unscaled: set[str] = set()
 
     @property
@@ -69,6 +70,8 @@ class Intake:
         """Values of a push; ``announced``: what is planned to be read beside it."""
         readings: Readings = {}
         for item, measured in rows:
+            if self._excepted(item.key, item.attribute):
+                continue
             if reading := self._reading(item, measured, moment):
                 readings[item.key] = (item, reading, max(lifetime(item.schedule), self.push_lifetime))
         found = derive(readings, self._derived_of_push(readings, plan), {row.minus for row in DERIVED})

@@ -6,34 +6,36 @@ import asyncio
 from contextlib import suppress
 
 from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.push import PushReceiver
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.errors import DlmsMqttError, ResponseTimeout
 from dlms_mqtt.transport import Transport, transport_for
+from dlms_mqtt.transport.listen import OnData
 
 _TICK = 1.0  # s between looks at messages that will not be completed
 _AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 
 
-async def read_connection(receiver: PushReceiver) -> None:
-    """Listen on the meter's own line, for ever (``listen: connection``)."""
-    failures, meter = 0, receiver.meter
+async def read_connection(meter: MeterTask, take: OnData) -> None:
+    """Listen on the meter's own line, for ever (``listen: connection``); ``take`` gets what arrives."""
+    failures = 0
     while True:
         try:
             async with transport_for(meter.session.settings) as transport:
                 failures = 0
-                await _read_line(receiver, transport)
+                while True:
+                    await read_some(transport, take)
         except DlmsMqttError as error:
             meter.failed(error)
             await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
             failures += 1
 
 
-async def _read_line(receiver: PushReceiver, transport: Transport) -> None:
-    while True:
-        with suppress(ResponseTimeout):
-            receiver.receive(transport.name, await transport.read(_TICK), transport.datagram)
-        receiver.tick()
+async def read_some(transport: Transport, take: OnData) -> None:
+    """What comes within a moment."""
+    with suppress(ResponseTimeout):
+        take(transport.name, await transport.read(_TICK), transport.datagram)
 
 
 async def listen_between(receiver: PushReceiver) -> None:
@@ -57,7 +59,9 @@ async def _hear(receiver: PushReceiver, session: Session) -> None:
         await asyncio.Event().wait()  # the port hands over what comes; a turn of the meter's ends this
     if client is None:
         async with transport_for(session.settings) as transport:
-            await _read_line(receiver, transport)
+            while True:
+                await read_some(transport, receiver.receive)
+                receiver.tick()
         return
     try:
         await _hear_client(receiver, client)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dlms_mqtt.bridge.config.sections import Match
 from dlms_mqtt.bridge.config.sections import Push as PushConfig
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.twins import Twins
@@ -26,7 +27,7 @@ from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import Keys, PeerCounters
 from dlms_mqtt.transport.incoming import Call, Incoming
-from dlms_mqtt.transport.listen import Listener, listen
+from dlms_mqtt.transport.listen import Listener, OnData, listen
 
 _LOG = logging.getLogger(__name__)
 _TICK = 1.0  # s between looks at messages that will not be completed
@@ -45,7 +46,31 @@ def keys_of(settings: ConnectionSettings) -> Keys | None:
     return Keys(settings.encryption_key, broadcast=settings.broadcast_key, **extra)
 
 
-class PushReceiver:
+class Receiver:
+    """Whoever takes what arrives on a port or a line: a meter at work, or a trial that keeps nothing."""
+
+    def receive(self, origin: str, data: bytes, whole: bool) -> list[Refused]:
+        """Take octets of a line or port; what was refused of them."""
+        raise NotImplementedError
+
+    def forget(self, origin: str) -> None:
+        """That connection ended."""
+
+    def take_call(self, call: Call) -> bool:
+        """Is this connection that somebody has made to be asked on?"""
+        return False
+
+    def recognise(self, call: Call) -> None:
+        """Something has come over this connection."""
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class PushReceiver(Receiver):
     """The pushes of one meter; ``receive`` takes bytes of any origin and says whether they were its own."""
 
     def __init__(self, meter: MeterTask, scalers: Mapping[Obis, ScalerUnit] | None = None) -> None:
@@ -163,15 +188,9 @@ class PushReceiver:
                 refused.append(event)
                 if isinstance(event.error, FramingError) and self._twins is None:
                     self.meter.failed(event.error)
-            elif self._may_be_ours(event) and self._is_new("line", event.notification):
+            elif may_be_of(self._config.match, event) and self._is_new("line", event.notification):
                 self._take_push(event)
         return refused
-
-    def _may_be_ours(self, push: Push) -> bool:
-        match = self._config.match
-        if match.system_title and push.system_title.hex() != match.system_title.lower():
-            return False
-        return not match.host or _host(push.origin) == match.host
 
     def _take_push(self, push: Push) -> None:
         """Its values are worked out once: they say whose it is, and go to the topics."""
@@ -217,15 +236,22 @@ class PushReceiver:
         return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
 
 
+def may_be_of(match: Match, push: Push) -> bool:
+    """Is its sender the one that a meter is known by? What the values say of the device comes after that."""
+    if match.system_title and push.system_title.hex() != match.system_title.lower():
+        return False
+    return not match.host or _host(push.origin) == match.host
+
+
 def _host(origin: str) -> str:
     return origin.rpartition(":")[0].strip("[]")
 
 
 class PushHub:
-    """The ports on which meters push. One port may serve many meters."""
+    """The ports and lines on which meters push. One port may serve many meters."""
 
     def __init__(self) -> None:
-        self._receivers: dict[str, dict[str, PushReceiver]] = {}
+        self._receivers: dict[str, dict[str, Receiver]] = {}
         self._listeners: dict[str, Listener] = {}
         self._calls: dict[str, Call] = {}  # by who has connected
         self.trouble: dict[str, str] = {}
@@ -233,19 +259,30 @@ class PushHub:
 
     async def add(self, url: str, receiver: PushReceiver) -> None:
         """Let a meter push to ``url``, which is opened when it is not yet."""
-        self._receivers.setdefault(url, {})[receiver.meter.id] = receiver
-        if url in self._listeners:
-            return
         try:
-            self._listeners[url] = await listen(
-                url,
-                lambda origin, data, whole: self._received(url, origin, data, whole),
-                on_call=lambda call: self._called(url, call),
-            )
-            self.trouble.pop(url, None)
+            await self.join(url, receiver.meter.id, receiver)
         except DlmsMqttError as error:
             self.trouble[url] = error.message
             _LOG.warning("%s", error.message)
+
+    async def join(self, url: str, name: str, receiver: Receiver) -> None:
+        """The same for any receiver; ConnectFailed where the port cannot be opened."""
+        self.share(url, name, receiver)
+        if url not in self._listeners:
+            self._listeners[url] = await listen(url, self.feed(url), on_call=lambda call: self._called(url, call))
+            self.trouble.pop(url, None)
+
+    def share(self, line: str, name: str, receiver: Receiver) -> None:
+        """Hand over what ``feed`` is given of a line that somebody reads."""
+        self._receivers.setdefault(line, {})[name] = receiver
+
+    def is_read(self, line: str) -> bool:
+        """Does a meter at work listen there?"""
+        return bool(self._receivers.get(line))
+
+    def feed(self, line: str) -> OnData:
+        """What takes the octets that arrive there."""
+        return lambda origin, data, whole: self._received(line, origin, data, whole)
 
     def remove(self, url: str, meter_id: str) -> None:
         """The meter is gone; the port too, when it was the last."""
@@ -276,7 +313,8 @@ class PushHub:
             for receiver in receivers:
                 receiver.recognise(call)
         if refused and all(refused):  # nobody could open it
-            self._tell_refused(origin.rpartition(":")[0], refused[0][0].error)
+            host = origin.rpartition(":")[0] if url in self._listeners else origin
+            self._tell_refused(host, refused[0][0].error)
 
     def _tell_refused(self, host: str, error: DlmsMqttError) -> None:
         """Once for a sender, and once a minute for each reason, however many send."""

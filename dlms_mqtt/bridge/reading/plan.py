@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -107,13 +107,22 @@ def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo
 def _chosen(read: sections.Read, objects: Sequence[ObjectInfo]) -> list[Item]:
     if read.set == "none":
         return []
-    excepted = _exceptions(read.except_)
+    excepted = exceptions(read)
     return [
         item
         for item in select(objects, everything=read.set == "all")
-        if item.quantity.key not in read.except_
-        and not any(_is_meant(reference, item.class_id, item.obis, item.attribute) for reference in excepted)
+        if not excepted(item.quantity.key, AttributeDescriptor(item.class_id, item.obis, item.attribute))
     ]
+
+
+def exceptions(read: sections.Read) -> Callable[[str, AttributeDescriptor], bool]:
+    """Says of a key and its attribute whether ``read.except`` leaves it out, of what is read and of what is pushed."""
+    references = _exceptions(read.except_)
+
+    def excepted(key: str, attribute: AttributeDescriptor) -> bool:
+        return key in read.except_ or any(_is_meant(reference, *attribute) for reference in references)
+
+    return excepted
 
 
 def _exceptions(texts: Iterable[str]) -> list[ObjectRef]:

@@ -14,6 +14,7 @@ MOST_VALUES = 100_000  # in one reply
 LONGEST_SPAN = timedelta(days=3660)  # of a profile
 FIRST_YEAR, LAST_YEAR = 1990, 2099
 LONGEST_PAUSE = 1440  # minutes
+LONGEST_LISTEN = 3600  # s
 _DEEPEST, _MOST_PARTS = 32, 20_000  # of everything that is in a request
 _LARGEST = 10**300
 
@@ -65,9 +66,10 @@ BOUNDS: dict[str, Bound] = {
     "first": _number(1, 0xFFFF_FFFF),
     "count": _number(1, MOST_VALUES),
     "minutes": _number(1, LONGEST_PAUSE),
+    "listen": Bound((int, Decimal), "a number of seconds from 1 to 3600", 1, LONGEST_LISTEN),
     "set": Bound((bool, str), "true, or a time in ISO 8601", 0, 64),
     "config": Bound((dict,), "a JSON object", 0, 100),
-    "line": Bound((str, dict), "{serial | tcp | udp}", 0, 256),
+    "line": Bound((str, dict), "{serial | tcp | udp}, or {bind} with listen", 0, 256),
 }
 _LONGEST_TEXT = 65_536
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 from dlms_mqtt.bridge.api.errors import RequestError
@@ -12,10 +13,13 @@ from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
 from dlms_mqtt.bridge.config.seal import LINES, SealKey, seal_id
 from dlms_mqtt.bridge.config.sections import Config, Meter
+from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
+from dlms_mqtt.bridge.requests.first_telegrams import Trial, first_telegrams
+from dlms_mqtt.bridge.requests.overheard import who_speaks
 from dlms_mqtt.bridge.requests.trial_connection import try_out
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
@@ -24,7 +28,8 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter import json_shapes
 from dlms_mqtt.meter.catalogue.lookup import select
-from dlms_mqtt.meter.presets.preset import load_preset, preset_names
+from dlms_mqtt.meter.presets.preset import load_preset, preset_names, preset_scalers
+from dlms_mqtt.transport.listen import listen_address
 from dlms_mqtt.transport.ports import list_ports
 
 _NEW = "new"  # a meter that has no id yet
@@ -139,13 +144,30 @@ class BridgeRequests:
     # -- meters -------------------------------------------------------------------------------------------------------
 
     async def validate(self, request: Request) -> Any:
-        """Check a configuration and talk to the meter, once."""
-        _, settings, _ = self._wanted(request)
+        """Check a configuration and talk to the meter, once; with ``listen``: wait for what it sends by itself."""
+        meter_id, settings, config = self._wanted(request)
+        if seconds := request.get("listen", int, Decimal):
+            return {"valid": True, **await self._heard(request, meter_id, settings, config, float(seconds))}
 
         async def work(client: DlmsClient) -> Any:
             return json_shapes.meter_json(await identify(client, proof=True))
 
         return {"valid": True, "meter": await self._once(request, settings, work)}
+
+    async def _heard(
+        self, request: Request, meter_id: str, settings: ConnectionSettings, config: Mapping[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        meter = parse_meter(meter_id, config, self._bridge.presets)[0]
+        if meter.push is None or not meter.push.listen:
+            raise RequestError(
+                "invalid-value",
+                "This meter is not listened to",
+                hint="Say where, with push.listen, or leave listen out.",
+            )
+        fleet, language = self._bridge.fleet, self._bridge.config.mqtt.discovery.language
+        scalers, zone = preset_scalers(meter.preset), fleet.zone(meter)
+        trial = Trial(meter_id, meter.push.listen, meter.push.match, settings, scalers, zone)
+        return await first_telegrams(fleet, trial, seconds, request.progress, language)
 
     async def objects(self, request: Request) -> Any:
         """What may be read of a meter, by id or by configuration."""
@@ -177,13 +199,15 @@ class BridgeRequests:
         return await try_out(self._bridge.fleet, name, settings, work)
 
     async def find_meter(self, request: Request) -> Any:
-        """Find out how to talk to the meter on a line."""
+        """Find out how to talk to the meter on a line; with ``listen``: what speaks on it by itself."""
         from dlms_mqtt.meter.finder import find
 
         line = request.get("line", dict, str)
         line = {"serial": line} if isinstance(line, str) else line
         if not line:
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}")
+        if seconds := request.get("listen", int, Decimal):
+            return await self._overheard(request, line, float(seconds))
         meter_id = managed_meters.meter_id_of({"meter": request.body.get("meter", _NEW)})
         given = managed_meters.remote_connection(line, self._bridge.seal, meter_id)
         name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
@@ -206,6 +230,16 @@ class BridgeRequests:
             "names": list(found.names),
             "learned": dict(found.learned),
         }
+
+    async def _overheard(self, request: Request, line: dict[str, Any], seconds: float) -> dict[str, Any]:
+        bind = line.pop("bind", "")
+        if bind:
+            listen_address(str(bind))  # ConfigError
+        given = managed_meters.remote_connection(line, self._bridge.seal, _NEW)
+        if bool(bind) == any(given.get(name) for name in LINES):
+            raise RequestError("bad-request", "'line' is {serial | tcp | udp}, or {bind} alone")
+        where = str(bind) or OWN_LINE
+        return await who_speaks(self._bridge.fleet, _only_line(given), where, seconds, request.progress)
 
     # -- management ---------------------------------------------------------------------------------------------------
 
@@ -301,6 +335,8 @@ def _preset_row(name: str) -> dict[str, Any]:
         "name": str(preset.get("name") or name),
         "manufacturer": str(preset.get("manufacturer") or ""),
         "push_only": "push" in preset and not preset.get("connection"),  # nothing is known of how to ask it
+        "pushes": "push" in preset,
+        "ciphered": str((preset.get("push") or {}).get("ciphered") or ""),
     }
 
 

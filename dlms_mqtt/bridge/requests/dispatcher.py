@@ -219,5 +219,6 @@ def _id_of(payload: bytes) -> Id:
 
 def _timeout(request: Request) -> float:
     wanted = request.get("timeout", int, Decimal)
-    longest = _LONG_TIMEOUT if request.address.name in LONG else _TIMEOUT
+    long = request.address.name in LONG or "listen" in request.body
+    longest = _LONG_TIMEOUT if long else _TIMEOUT
     return longest if wanted is None else float(wanted)

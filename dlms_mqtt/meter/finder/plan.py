@@ -68,7 +68,7 @@ _SIGNED_ON = frozenset({"sign-on", "readout"})  # openings with which nothing is
 WARM_UP = 0.5  # s after a change of the modem lines
 
 #: Customer interfaces push: (speed, weight, seconds to wait for one).
-_LISTENING: tuple[tuple[Speed, float, float], ...] = (
+LISTENING: tuple[tuple[Speed, float, float], ...] = (
     (Speed(2400, "even", 0), 0.03, 11.0),
     (Speed(2400, "none", 0), 0.02, 11.0),
     (Speed(115200, "none", 0), 0.02, 11.0),
@@ -95,7 +95,7 @@ def serial_plan(fixed: Fixed, numbers: Iterable[str] = ()) -> list[Probe]:
         found += _powered(speeds[0], fixed, numbers)
     found += [
         Probe("listen", {"baud": speed.baud, "parity": speed.parity}, weight, seconds, wait=seconds)
-        for speed, weight, seconds in _LISTENING
+        for speed, weight, seconds in LISTENING
     ]
     return ordered(found)
 

@@ -104,6 +104,11 @@ class PushedValues:
             rows.setdefault(attribute, Measured(attribute, value.data, known))
         return behind_transformers(name, list(rows.values()))
 
+    @property
+    def list_name(self) -> str:
+        """The published list that the message says it follows; "" where it names none."""
+        return _list_name(self._values).strip()
+
     def taken_at(self, arrival: datetime, zone: tzinfo | None = None, sense: int = -1) -> datetime:
         """When they were taken: what the push says, unless its clock is far off or without a zone.
 

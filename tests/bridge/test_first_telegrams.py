@@ -1,0 +1,240 @@
+"""A meter that speaks by itself, heard before it is added: what strangers' meters sent, over ports and lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.bridge.requests import overheard as module
+from dlms_mqtt.client.settings import ConnectionSettings
+from tests.bridge.house import House, house
+from tests.frames_data import entry
+from tests.free_port import free_port
+
+MANAGED = "management: true"
+KAMSTRUP = bytes.fromhex(entry("push_kamstrup", "amsreader-kamstrup-em001-2")["hex"])
+CIPHERED = entry("push_kamstrup", "dlmsparser-hdlc-kamstrup-omnipower")
+KAIFA = entry("push_kaifa", "dlmsparser-mbus-netz-noe-p1")
+LISTEN = 300
+PAUSE = 0.4  # s between two telegrams
+SLOW = 3.0  # where a meter at work publishes each of them
+
+
+@pytest.fixture
+async def home(mosquitto, tmp_path):
+    async with house(mosquitto, tmp_path, "", MANAGED) as home:
+        await home.until(lambda: "dlms_mqtt/bridge/main/info" in home.seen.latest)
+        yield home
+
+
+@contextlib.asynccontextmanager
+async def speaking(data: bytes, pause: float = PAUSE) -> AsyncIterator[int]:
+    """A reader in the network: whoever connects hears the meter again and again."""
+
+    speakers = set()
+
+    async def speak(reader, writer):
+        speakers.add(asyncio.current_task())
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            while True:
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in speakers:
+            task.cancel()
+        await asyncio.gather(*speakers, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def calling(port: int, data: bytes, pause: float = PAUSE) -> AsyncIterator[None]:
+    """A meter that connects to the bridge, as soon as its port is open."""
+
+    async def call():
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                with contextlib.closing(writer):
+                    while True:
+                        writer.write(data)
+                        await writer.drain()
+                        await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
+
+    task = asyncio.create_task(call())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def heard(home: House, config, listen=LISTEN, secrets=None, verb="validate", **more):
+    key = home.seen.json("dlms_mqtt/bridge/main/info")["seal"]
+    line = {name: config.get("connection", {})[name] for name in ("tcp",) if name in config.get("connection", {})}
+    sealed = {name: seal(secret, key, os.urandom, "new", line) for name, secret in (secrets or {}).items()}
+    config = {**config, "connection": {**config.get("connection", {}), **sealed}}
+    body = {"meter": "new", "config": config, "listen": listen, **more}
+    return await home.ask(f"bridge/main/request/meter/{verb}", body, 120)
+
+
+def said(reply):
+    return {row["key"]: (row["value"], row["unit"]) for row in reply["data"]["values"]}
+
+
+async def test_a_meter_that_connects_to_us(home):
+    port = free_port()
+    async with calling(port, KAMSTRUP):
+        reply = await heard(home, {"push": {"listen": f"tcp://127.0.0.1:{port}"}, "preset": "kamstrup-omnipower"})
+    assert reply["data"]["valid"] and reply["data"]["telegrams"] >= 2
+    values = said(reply)
+    assert values["power_import"][1] == "W" and values["voltage_l1"][1] == "V"
+    (row,) = (row for row in reply["data"]["values"] if row["key"] == "power_import")
+    assert (row["obis"], row["class"], row["attribute"], row["quality"]) == ("1.1.1.7.0.255", 3, 2, "good")
+    assert row["name"] == "Active power import"
+    stages = [
+        row["data"]["stage"]
+        for row in map(json.loads, home.seen.of("dlms_mqtt/bridge/main/response/meter/validate"))
+        if row["status"] == "progress"
+    ]
+    assert "telegram 1" in stages
+    assert not any(topic.startswith("dlms_mqtt/meter/new") for topic in home.seen.latest)  # nothing is published
+    with pytest.raises(OSError):  # and the port is closed again
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_line_that_we_open_and_who_it_is(home):
+    async with speaking(bytes.fromhex(CIPHERED["hex"])) as port:
+        config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
+        keys = {f"{name}_key": f"hex:{CIPHERED['keys'][name]}" for name in ("encryption", "authentication")}
+        reply = await heard(home, config, secrets=keys)
+        # the counter of a trial is none of the meter that is added after it, and a replay is no news
+        assert reply["data"]["telegrams"] == 1
+        assert reply["data"]["meter"]["system_title"] == CIPHERED["expected"]["ciphering"]["system_title"].lower()
+        assert "power_import" in said(reply)
+
+
+@pytest.mark.expect_log("nothing proves who sent them")
+async def test_encryption_without_authentication(home):
+    async with speaking(bytes.fromhex(KAIFA["hex"])) as port:
+        config = {"push": {"listen": "connection"}, "preset": "kaifa-ma309"}
+        config["connection"] = {"tcp": f"127.0.0.1:{port}", "security": "encryption"}
+        keys = {"encryption_key": f"hex:{KAIFA['keys']['encryption']}"}
+        refused = await heard(home, config, secrets=keys)
+        assert refused["error"]["code"] == "security-error"
+        assert refused["error"]["detail"]["reason"] in ("unauthenticated", "security")
+        config["connection"]["accept_unauthenticated"] = True
+        assert "energy_import" in said(await heard(home, config, secrets=keys))
+
+
+async def test_a_wrong_key_and_none(home):
+    async with speaking(bytes.fromhex(CIPHERED["hex"])) as port:
+        config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
+        keys = dict.fromkeys(("encryption_key", "authentication_key"), "hex:" + "11" * 16)
+        wrong = await heard(home, config, secrets=keys)
+        assert wrong["error"]["code"] == "security-error"
+        none = await heard(home, config)
+        assert (none["error"]["code"], none["error"]["detail"]["reason"]) == ("security-error", "key")
+
+
+async def test_silence_and_noise(home):
+    quiet = await heard(home, {"push": {"listen": f"udp://127.0.0.1:{free_port()}"}}, 1)
+    assert (quiet["error"]["code"], quiet["error"]["detail"]["reason"]) == ("no-answer", "no-telegram")
+    async with speaking(b"\x55" * 40) as port:
+        config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
+        noise = await heard(home, config, 8)
+    assert (noise["error"]["code"], noise["error"]["detail"]["reason"]) == ("no-answer", "garbled")
+
+
+async def test_a_port_that_is_taken_and_a_line_that_ends(home):
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    taken = await heard(home, {"push": {"listen": f"tcp://127.0.0.1:{port}"}})
+    assert taken["error"]["code"] == "link-down" and "in use" in taken["error"]["message"]
+    config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
+    assert (await heard(home, config, 2))["error"]["code"] == "link-down"
+    server.close()
+
+
+async def test_a_meter_that_does_not_speak(home):
+    reply = await heard(home, {"connection": {"tcp": "127.0.0.1:1"}})
+    assert reply["error"]["code"] == "invalid-value" and "push.listen" in reply["error"]["hint"]
+    reply = await heard(home, {"push": {"listen": "tcp://127.0.0.1:1"}}, 4000)
+    assert reply["error"]["code"] == "bad-request" and "'listen'" in reply["error"]["message"]
+
+
+async def test_beside_meters_at_work(mosquitto, tmp_path):
+    """Their port and their line are shared: nothing of theirs is lost, and no second port is opened."""
+    port = free_port()
+    async with speaking(KAMSTRUP, SLOW) as line:
+        meters = (
+            f"\n  house:\n    push: {{listen: 'tcp://127.0.0.1:{port}'}}\n"
+            f"  flat:\n    preset: norway-han\n    connection: {{tcp: '127.0.0.1:{line}'}}\n"
+        )
+        async with house(mosquitto, tmp_path, meters, MANAGED) as home, calling(port, KAMSTRUP, SLOW):
+            await home.until(lambda: home.meter("value/power_import") and home.meter("value/power_import", "flat"))
+            shared = await heard(home, {"push": {"listen": f"tcp://127.0.0.1:{port}"}})
+            own = await heard(home, {"preset": "norway-han", "connection": {"tcp": f"127.0.0.1:{line}"}})
+            assert "power_import" in said(shared) and said(shared).keys() == said(own).keys()
+            before = len(home.seen.of("dlms_mqtt/meter/house/reading"))
+            await home.until(lambda: len(home.seen.of("dlms_mqtt/meter/house/reading")) > before)
+
+
+async def test_added_with_what_is_chosen(mosquitto, tmp_path):
+    async with speaking(KAMSTRUP, SLOW) as port, house(mosquitto, tmp_path, "", MANAGED) as home:
+        config = {
+            "name": "House",
+            "preset": "norway-han",
+            "connection": {"tcp": f"127.0.0.1:{port}"},
+            "push": {"listen": "connection"},
+            "read": {"set": "none", "except": ["voltage_l1", "1.1.31.7.0.255"]},
+        }
+        body = {"meter": "house", "config": config}
+        reply = await home.ask("bridge/main/request/meter/add", body)
+        assert reply["status"] == "ok"
+        await home.until(lambda: home.meter("value/power_import") and home.meter("value/voltage_l2"))
+        await home.until(lambda: len(home.seen.of("dlms_mqtt/meter/house/value/power_import")) > 2)
+        assert not home.meter("value/voltage_l1") and not home.meter("value/current_l1")
+        device = home.seen.json("homeassistant/device/dlms_mqtt_house/config")["components"]
+        assert "sensor_voltage_l2" in device and "sensor_voltage_l1" not in device
+
+
+async def found(home: House, line, listen=LISTEN):
+    reply = await home.ask("bridge/main/request/meter/find", {"line": line, "listen": listen}, 120)
+    return reply.get("data") or reply["error"]
+
+
+async def test_who_speaks(home):
+    async with speaking(KAMSTRUP) as port:
+        row = await found(home, {"tcp": f"127.0.0.1:{port}"})
+        assert row["found"] and row["learned"]["ciphered"] is False and row["learned"]["framing"] == "hdlc"
+        assert row["learned"]["presets"] == ["kamstrup-omnipower"]
+    port = free_port()
+    async with calling(port, bytes.fromhex(CIPHERED["hex"])):
+        row = await found(home, {"bind": f"tcp://127.0.0.1:{port}"})
+        assert row["found"] and row["learned"]["ciphered"] is True
+        assert row["learned"]["system_title"].startswith("4b414d") and "kamstrup-omnipower" in row["learned"]["presets"]
+    row = await found(home, {"bind": f"tcp://127.0.0.1:{free_port()}"}, 1)
+    assert row["found"] is False and row["names"] == ["no-telegram"]
+    for line in ({"bind": "tcp://127.0.0.1:1", "tcp": "127.0.0.1:1"}, {"client": 1}):
+        assert (await found(home, line))["code"] == "bad-request"
+    assert (await found(home, {"bind": "nonsense"}))["code"] == "invalid-value"
+
+
+def test_speeds_that_are_tried():
+    serial = module._forms(ConnectionSettings(serial="/dev/ttyUSB0"), "connection")
+    assert serial[:3] == [{"baud": 2400, "parity": "even"}, {"baud": 2400, "parity": "none"}, serial[2]]
+    assert module._forms(ConnectionSettings(serial="/dev/ttyUSB0", baud=9600), "connection") == [{}]
+    assert module._forms(ConnectionSettings(serial="socket://h:1"), "connection") == [{}]
+    assert module._forms(ConnectionSettings(tcp="h:1"), "connection") == [{}]
