@@ -24,6 +24,7 @@ REPLY_GRACE = 5.0  # on top of the time that the bridge itself was given
 REQUEST_TIMEOUT = 30.0
 TEST_TIMEOUT = 120.0
 LONG_TIMEOUT = 600.0
+LISTEN = 150  # for the first telegram of a meter that sends by itself; most send every 1 to 60 s
 
 HISTORY_DAYS = 30
 

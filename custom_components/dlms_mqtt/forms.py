@@ -23,13 +23,14 @@ from homeassistant.helpers.selector import (
 
 from .api import Json
 from .const import HISTORY_DAYS
-from .meter_config import CIPHERING, object_label, reference
+from .meter_config import CIPHERING, object_label, pushed_label, reference
 
 AUTHENTICATIONS = ("automatic", "none", "low", "hls", "md5", "sha1", "gmac", "sha256")
 SUITES = ("automatic", "0", "1", "2")
 SECURITIES = ("automatic", "none", "authentication", "encryption", "both")
 PASSWORD_FORMATS = ("text", "hex")
 REMOTE_PROTOCOLS = ("rfc2217", "socket")
+BIND_PROTOCOLS = ("tcp", "udp")
 DLMS_PORT = 4059
 GENERIC = "generic"  # the preset that assumes nothing
 
@@ -99,6 +100,34 @@ REMOTE_SCHEMA = vol.Schema(
 )
 
 
+PUSH_NETWORK_SCHEMA = vol.Schema(
+    {
+        vol.Required("protocol", default="socket"): choice("remote_protocol", REMOTE_PROTOCOLS),
+        vol.Required("host"): TEXT,
+        vol.Required("port"): PORT,
+    }
+)
+
+BIND_SCHEMA = vol.Schema(
+    {
+        vol.Required("protocol", default="tcp"): choice("bind_protocol", BIND_PROTOCOLS),
+        vol.Required("port", default=DLMS_PORT): PORT,
+    }
+)
+
+
+def push_access_schema() -> vol.Schema:
+    """Name and keys of a meter that sends by itself."""
+    return vol.Schema({vol.Required("name"): TEXT, **_KEYS})
+
+
+def pushed_schema(values: Iterable[Mapping[str, Any]]) -> vol.Schema:
+    """The values that came, to tick."""
+    options = [SelectOptionDict(value=str(row["key"]), label=pushed_label(row)) for row in values]
+    several = SelectSelector(SelectSelectorConfig(options=options, multiple=True, mode=SelectSelectorMode.LIST))
+    return vol.Schema({vol.Required("items"): several})
+
+
 def serial_schema(ports: Iterable[Mapping[str, Any]]) -> vol.Schema:
     """The bridge's serial ports; another name may be typed."""
     options = [SelectOptionDict(value=str(row["port"]), label=_port_label(row)) for row in ports if row.get("port")]
@@ -119,8 +148,16 @@ def _port_label(row: Mapping[str, Any]) -> str:
 
 def preset_schema(presets: Iterable[Mapping[str, Any]]) -> vol.Schema:
     """The meter families that the bridge knows and can ask: those that only push cannot be tested from here."""
-    rows = [row for row in presets if row.get("id") and not row.get("push_only")]
-    rows.sort(key=lambda row: row["id"] != GENERIC)
+    return _family_schema(row for row in presets if not row.get("push_only"))
+
+
+def pushing_schema(presets: Iterable[Mapping[str, Any]]) -> vol.Schema:
+    """The families that send by themselves."""
+    return _family_schema(row for row in presets if row.get("pushes", row.get("push_only")) or row.get("id") == GENERIC)
+
+
+def _family_schema(presets: Iterable[Mapping[str, Any]]) -> vol.Schema:
+    rows = sorted((row for row in presets if row.get("id")), key=lambda row: row["id"] != GENERIC) or [{"id": GENERIC}]
     options = [SelectOptionDict(value=str(row["id"]), label=_preset_label(row)) for row in rows]
     selector = SelectSelector(SelectSelectorConfig(options=options, mode=SelectSelectorMode.DROPDOWN))
     return vol.Schema({vol.Required("preset", default=GENERIC): selector})

@@ -194,6 +194,50 @@ def with_access(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: 
     return result
 
 
+# What a meter sends by itself
+
+
+def is_listened_to(config: Mapping[str, Any]) -> bool:
+    """Does the meter only speak, as it was added here?"""
+    return bool(as_object(config.get("push")).get("listen")) and normal_read(config)["set"] == "none"
+
+
+def with_push_keys(connection: Mapping[str, Any], fields: Mapping[str, Any], seal: Seal) -> Json:
+    """The connection with new keys of the form. An encryption key alone: nothing can prove who sends, and none asks."""
+    result = with_access(connection, {key: fields.get(key) for key in KEYS}, seal)
+    given = [key for key in KEYS if fields.get(key)]
+    if not given:
+        return {**connection}
+    lone = given == ["encryption_key"]
+    if lone:
+        result.pop("authentication_key", None)
+    unproved = {"security": "encryption", "accept_unauthenticated": True}
+    kept = {key: value for key, value in result.items() if key not in unproved}
+    return {**kept, **(unproved if lone else {})}
+
+
+def pushed_label(row: Mapping[str, Any]) -> str:
+    """How a value that came is offered: its name and what it was."""
+    unit = row.get("unit") or ("(?)" if row.get("quality") == "unscaled" else "")
+    return f"{row.get('name') or row['key']}: {row.get('value')} {unit}".rstrip()
+
+
+def published(config: Mapping[str, Any], values: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys that are not left out."""
+    left_out = set(normal_read(config)["except"])
+    return [str(row["key"]) for row in values if not {str(row["key"]), str(row["obis"])} & left_out]
+
+
+def without_pushes(config: Mapping[str, Any], values: Iterable[Mapping[str, Any]], wanted: Iterable[str]) -> Json:
+    """A ``read:`` block that asks for nothing and leaves out what was not ticked; what did not come stays as it was."""
+    read = normal_read(config) if "read" in config else {"except": [], "also": []}
+    keys = {str(row["key"]) for row in values}
+    explained = keys | {str(row["obis"]) for row in values}
+    kept = [item for item in read["except"] if item not in explained]
+    unticked = [str(row["key"]) for row in values if str(row["key"]) not in set(wanted)]
+    return {"set": "none", "except": kept + unticked, "also": read["also"]}
+
+
 # What is read, and how often
 
 

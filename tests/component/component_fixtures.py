@@ -47,7 +47,7 @@ def _short_waits() -> Iterator[None]:
         patch(f"{module}.config_flow.PING_TIMEOUT", 0.3),
         patch(f"{module}.api.REPLY_GRACE", 0.2),
         patch(f"{module}.coordinator.SETUP_WAIT", 30.0),  # only a test without a bridge waits it out, with its own
-        patch(f"{module}.meter_flow.DEVICE_WAIT", 0.5),
+        patch(f"{module}.bridge_flow.DEVICE_WAIT", 0.5),
     ):
         yield
 

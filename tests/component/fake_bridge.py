@@ -71,6 +71,8 @@ class FakeBridge:
         self.started = "2026-11-22T20:00:00+00:00"
         self.name = ""
         self.learned: dict[str, Any] = {}  # by a search
+        self.heard: dict[str, Any] = {}  # ``meter/find`` with listen: what speaks
+        self.telegrams: dict[str, Any] = {}  # ``meter/validate`` with listen: meter, values
         self.silent = False
         self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
@@ -185,7 +187,7 @@ class FakeBridge:
     def _on_presets(self, _request: dict[str, Any]) -> Iterator[Any]:
         generic = {"id": "generic", "name": "Generic", "manufacturer": "", "notes": ""}
         acme = {"id": "acme", "name": "Acme", "manufacturer": "Acme", "push_only": False}
-        han = {"id": "han", "name": "Customer interface", "manufacturer": "", "push_only": True}
+        han = {"id": "han", "name": "Customer interface", "manufacturer": "", "push_only": True, "pushes": True}
         omnia = {"id": "omnia", "name": "Omnia", "manufacturer": "Acme"}
         yield _ok({"presets": [acme, generic, han, omnia]})
 
@@ -194,12 +196,19 @@ class FakeBridge:
         yield _ok({"meters": meters, "bridge": {"id": self.bridge}})
 
     def _on_meter_find(self, request: dict[str, Any]) -> Iterator[Any]:
+        if "listen" in request:
+            yield _ok(self.heard or {"found": False, "names": ["no-telegram"], "connection": {}})
+            return
         yield {"status": "progress", "data": {"done": 1, "total": 2, "stage": "direct"}}
         connection = {**request["line"], "framing": "wrapper", "client": 32, "server": 1}
         yield _ok({"connection": connection, "diagnosis": "", "causes": [], "found": True, "learned": self.learned})
 
     def _on_meter_validate(self, request: dict[str, Any]) -> Iterator[Any]:
         self._opened(request)
+        if "listen" in request:
+            yield {"status": "progress", "data": {"done": 1, "total": 150, "stage": "telegram 1"}}
+            yield _ok({"valid": True, "telegrams": 1, **self.telegrams})
+            return
         meter = {"system_title": "4B414D0000000001", "logical_device_name": self.learned.get("logical_device_name")}
         yield _ok({"valid": True, "meter": meter})
 

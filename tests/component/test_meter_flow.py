@@ -19,7 +19,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.dlms_mqtt import meter_flow
+from custom_components.dlms_mqtt import bridge_flow
 from custom_components.dlms_mqtt.const import DOMAIN
 from custom_components.dlms_mqtt.errors import LINE_FAULTS
 from custom_components.dlms_mqtt.meter_flow import MeterFlow
@@ -424,7 +424,7 @@ async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, e
 
 async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House", "server": 17})
-    find = meter_flow.find_device
+    find = bridge_flow.find_device
 
     def find_a_little_later(hass: HomeAssistant, meter: str) -> object:
         """Discovery comes while the flow waits for it."""
@@ -434,7 +434,7 @@ async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, hous
 
     with (
         patch.object(bridge, "publish_discovery", return_value=Message("x", "")),
-        patch.object(meter_flow, "find_device", find_a_little_later),
+        patch.object(bridge_flow, "find_device", find_a_little_later),
     ):
         result = await go(hass, result, {"items": ALL})
     assert result["description"] == "device"

@@ -1,0 +1,224 @@
+"""What all ways of adding and changing a meter share; the bridge does the work.
+
+Secrets are sealed as soon as the form is sent; the flow keeps the sealed text only, and nothing of it is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import voluptuous as vol
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
+from homeassistant.core import Event, callback
+from homeassistant.helpers import device_registry as dr
+
+from .api import ApiError, Json, as_object, as_rows
+from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN
+from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
+from .errors import details, in_sentence, in_words, sentence
+from .meter_config import LINE_KEYS, outgoing, same_place
+
+_LOGGER = logging.getLogger(__name__)
+
+MY_DEVICE = "/config/devices/device/"
+MQTT_DEVICES = "/config/integrations/integration/mqtt"
+
+
+class BridgeFlow(ConfigSubentryFlow):
+    """What every way to a meter shares: the bridge behind the entry, progress, failures, and giving it the meter."""
+
+    def __init__(self) -> None:
+        self._meter = ""
+        self._config: Json = {}
+        self._before: Json = {}  # what is changed, as the bridge had it when the form was opened
+        self._objects: list[Json] = []
+        self._history: Json | None = None  # what the subentry keeps of it; None: not asked
+        self._learned: Json = {}  # by a search
+        self._failure: ApiError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # The bridge behind the entry
+
+    @property
+    def _bridge(self) -> BridgeCoordinator:
+        entry: DlmsMqttConfigEntry = self._get_entry()
+        return entry.runtime_data
+
+    @property
+    def _reconfiguring(self) -> bool:
+        return self.source == SOURCE_RECONFIGURE
+
+    @property
+    def _connection(self) -> Json:
+        return as_object(self._config.get("connection"))
+
+    def _obstacle(self) -> str | None:
+        """Why meters cannot be changed now, as a reason to abort."""
+        if self._get_entry().state is not ConfigEntryState.LOADED:
+            return "not_loaded"
+        reasons = {
+            "incompatible": not self._bridge.compatible,
+            "bridge_offline": not self._bridge.online,
+            "management_off": not self._bridge.management,
+        }
+        return next((reason for reason, applies in reasons.items() if applies), None)
+
+    @callback
+    def async_remove(self) -> None:
+        """The flow ended, one way or another: the bridge's word counts for this meter again."""
+        if self._get_entry().state is ConfigEntryState.LOADED:
+            self._bridge.busy.discard(self._meter)
+            self._bridge.refresh()
+
+    # What went wrong
+
+    async def _causes(self, failure: ApiError) -> str:
+        """Why nothing was found, the likeliest first; else why the search failed."""
+        names, causes = failure.detail.get("names"), failure.detail.get("causes")
+        rows = list(zip(names, causes, strict=False)) if isinstance(names, list) and isinstance(causes, list) else []
+        if not rows:
+            return await in_sentence(self.hass, failure)
+        told = [await in_words(self.hass, f"selector.find_cause.options.{name}", str(cause)) for name, cause in rows]
+        return "\n".join(f"- {text}" for text in told)
+
+    # Which meter
+
+    def _taken_ids(self) -> set[str]:
+        """The ids of every bridge's meters: topics and devices are made of them."""
+        taken: set[str] = set()
+        for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
+            taken |= set(entry.runtime_data.meters)
+            taken |= {str(subentry.unique_id) for subentry in entry.subentries.values()}
+        return taken
+
+    def _check_identity(self, identity: Json) -> None:
+        """The same meter under another client would count twice; ApiError."""
+        names = {
+            facts.get(key) for facts in (identity, self._learned) for key in ("serial_number", "logical_device_name")
+        }
+        for meter, row in self._bridge.meters.items():
+            device = find_device(self.hass, meter)
+            if device is not None and device.serial_number and device.serial_number in names:
+                raise ApiError("same-meter", detail={"name": row.get("name") or meter})
+
+    @property
+    def _request(self) -> Json:
+        return {CONF_METER: self._meter, "config": outgoing(self._config)}
+
+    async def _ports(self) -> list[Json]:
+        try:
+            return as_rows((await self._bridge.api.request("ports")).get("ports"))
+        except ApiError:
+            return []  # the name can be typed as well
+
+    async def _check_new(self) -> None:
+        """One meter added twice would count twice, and be asked twice; ApiError."""
+        if not any(self._connection.get(line) for line in LINE_KEYS):
+            return  # a port of ours is for many
+        for meter, config in (await self._bridge.meter_configs()).items():
+            if same_place(self._connection, as_object(as_object(config).get("connection"))):
+                raise ApiError("already-read", detail={"name": as_object(config).get("name") or meter})
+
+    async def _check_unchanged(self) -> None:
+        """Another Home Assistant, a file or a person may have changed or removed the meter meanwhile; ApiError."""
+        if await self._bridge.meter_config(self._meter) != self._before:
+            raise ApiError("changed-meanwhile")
+
+    # Save
+
+    async def async_step_save(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Give the meter to the bridge; on failure this page says why and tries again."""
+        try:
+            return await (self._update() if self._reconfiguring else self._add())
+        except ApiError as error:
+            return self.async_show_form(
+                step_id="save",
+                data_schema=vol.Schema({}),
+                errors={"base": sentence(error)},
+                description_placeholders=details(error),
+            )
+
+    async def _update(self) -> SubentryFlowResult:
+        await self._check_unchanged()
+        await self._bridge.api.request("meter/update", self._request)
+        self._bridge.remember(self._meter, self._config.get("name") or self._meter)
+        if self._history is not None:
+            self._keep_history()
+        return self.async_abort(reason="reconfigure_successful")  # the subentry follows the bridge
+
+    async def _add(self) -> SubentryFlowResult:
+        self._bridge.busy.add(self._meter)
+        await self._bridge.api.request("meter/add", self._request)
+        self._bridge.remember(self._meter, self._config["name"])
+        device = await self._wait_for_device()
+        return self.async_create_entry(
+            title=self._config["name"],
+            data={CONF_METER: self._meter, **(self._history or {})},
+            unique_id=self._meter,
+            description="device" if device else "mqtt",
+            description_placeholders={
+                "name": self._config["name"],
+                "url": f"{MY_DEVICE}{device.id}" if device else MQTT_DEVICES,
+            },
+        )
+
+    async def _wait_for_device(self) -> dr.DeviceEntry | None:
+        """The device that MQTT discovery makes of the new meter, as soon as it is there."""
+        changed = asyncio.Event()
+
+        @callback
+        def on_change(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
+            changed.set()
+
+        unsubscribe = self.hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, on_change)
+        try:
+            async with asyncio.timeout(DEVICE_WAIT):
+                while (device := find_device(self.hass, self._meter)) is None:
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return None
+        finally:
+            unsubscribe()
+        return device
+
+    def _keep_history(self) -> None:
+        """What the subentry keeps beside the bridge's own configuration."""
+        subentry = self._get_reconfigure_subentry()
+        data = {key: value for key, value in subentry.data.items() if key != CONF_HISTORY}
+        data |= self._history or {}
+        self.hass.config_entries.async_update_subentry(self._get_entry(), subentry, data=data)
+
+    # Progress
+
+    async def _progress(
+        self, step: str, work: Callable[[], Coroutine[Any, Any, None]], *, done: str, failed: str
+    ) -> SubentryFlowResult:
+        if self._task is None:
+            self._task = self.hass.async_create_task(self._run(work), eager_start=False)
+        if not self._task.done():
+            return self.async_show_progress(step_id=step, progress_action=step, progress_task=self._task)
+        self._task = None
+        return self.async_show_progress_done(next_step_id=failed if self._failure else done)
+
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The work, with its failure kept for the next page: an exception here would start it again and again."""
+        self._failure = None
+        try:
+            await work()
+        except ApiError as error:
+            self._failure = error
+        except Exception:
+            _LOGGER.exception("Unexpected error while setting up a meter")
+            self._failure = ApiError("internal")
+
+    @callback
+    def _show_progress(self, data: Json) -> None:
+        done, total = data.get("done"), data.get("total")
+        if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+            update = getattr(self, "async_update_progress", None)  # newer than 2025.4
+            if update:
+                update(min(done / total, 1.0))
