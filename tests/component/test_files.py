@@ -46,6 +46,10 @@ def test_the_languages_that_are_promised() -> None:
     assert {"en", "de", "sv", "nb", "da", "nl", "fr", "es", "cs", "fi", "sk", "pt", "it", "pl", "hu"} <= set(LANGUAGES)
 
 
+def test_the_bridge_names_entities_in_each_of_them() -> None:
+    assert {path.stem for path in (ROOT / "dlms_mqtt" / "languages").glob("*.json")} == set(LANGUAGES)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_translations_are_complete(language: str) -> None:
     translated = texts(language)
