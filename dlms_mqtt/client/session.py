@@ -18,7 +18,7 @@ from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.association.counter_inquiry import checked_counter, through_public_client
 from dlms_mqtt.client.line.client_link import client_link
 from dlms_mqtt.client.line.exchange import MOST_OCTETS, Exchange, LinkLost
-from dlms_mqtt.client.line.opening import CLEAR_TEXT, open_line
+from dlms_mqtt.client.line.opening import CLEAR_TEXT, STEP, open_line
 from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.client.services.memory import Memory
@@ -287,6 +287,8 @@ class MeterSession:
                 raise ResponseTimeout(f"{self.transport.name}: {_KEEPS_SPEED}", hint=_TWO_WAYS_OUT) from error
             raise
         self.link_parameters = parameters if self._live.has_connection else None
+        frames = f"frames of {parameters.max_info_transmit} octets" if self.link_parameters else "needs no frames"
+        log.log(STEP, "%s: the link stands, %s", self.transport.name, frames)
 
     async def _associate(self) -> None:
         exchange, settings = self._live, self.settings
@@ -310,6 +312,8 @@ class MeterSession:
         if self.association.high:
             await self._prove()
         self.ready = True
+        largest = self.association.max_pdu
+        log.log(STEP, "%s: associated as client %d, %d octets a message", self.transport.name, settings.client, largest)
 
     def _negotiated(self) -> None:
         exchange, agreed = self._live, self.association

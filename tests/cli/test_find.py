@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.client.settings import parse_settings
+from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport import ports
@@ -61,7 +63,7 @@ def test_a_block_for_the_configuration(cli: Cli) -> None:
     with meter() as port:
         result = cli("find", "--tcp", f"127.0.0.1:{port}")
         assert result.status == 0, result.err
-        block = result.out[result.out.index("connection:") :]
+        block = result.out[result.out.index("\nconnection:") :]
         settings = parse_settings(yaml.safe_load(block)["connection"])
         assert settings.tcp == ("127.0.0.1", port)
         assert settings.link_framing == "wrapper"
@@ -126,6 +128,11 @@ def test_a_meter_that_pushes_gets_its_listen_command(cli: Cli) -> None:
     assert result.status == 1
     assert "sends by itself" in result.out
     assert f"dlms-mqtt listen --serial {port} --baud 2400" in result.out
+    block = result.out[result.out.index("connection:") : result.out.index("dlms-mqtt listen")]
+    found = yaml.safe_load(block)
+    assert found["push"] == {"listen": "connection"} and found["connection"]["serial"] == port
+    assert parse_meter("han", found, preset_connection)[0].push
+    assert "mean nothing" not in result.out  # the verdict is not contradicted
 
 
 def test_nobody_there(cli: Cli) -> None:

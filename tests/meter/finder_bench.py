@@ -90,6 +90,11 @@ class Bench:
         right = {(item.client, bytes(item.secret)) for item in self.clients}
         return [sent for sent in self.passwords if sent not in right]
 
+    @property
+    def refusals(self) -> dict[int, int]:
+        """How often the meter has refused a secret, by client; a frame that was repeated on the line counts once."""
+        return {client: times for client, times in self._meter.failures.items() if times}
+
     def astray(self, secret: bytes) -> int:
         """How often a secret was on the line outside an AARQ that the meter understood."""
         return self.heard.count(secret) - sum(value == secret for _, value in self.passwords)

@@ -24,6 +24,11 @@ class Mixture:
     path: dict[str, Any] = field(default_factory=dict)
     words: str = ""
 
+    @property
+    def reader(self) -> int:
+        """The client that asks for the password."""
+        return next(client.client for client in self.bench.clients if client.name == "reader")
+
 
 def mixture(seed: int) -> Mixture:
     """The mixture of a seed."""

@@ -66,6 +66,24 @@ async def test_mixtures_in_clear_text(clock: FakeClock, seed: int) -> None:
     assert found.seconds < 120
 
 
+@pytest.mark.parametrize("seed", SEEDS[::2])
+async def test_mixtures_of_users_with_a_password(clock: FakeClock, seed: int) -> None:
+    """It goes to the one client that asks for it, and is called refused only where the meter has refused it."""
+    made = mixture(seed)
+    right = seed % 4 == 0
+    secret = PASSWORD if right else b"wrong-wrong"
+    given = {"password": Secret(secret)} | ({"client": made.reader} if seed % 8 < 4 else {})
+    found = await found_on(made.bench, clock, path=made.path, given=given)
+    assert {client for client, _ in made.bench.passwords} <= {made.reader}, "misplaced"
+    assert made.bench.astray(secret) == 0
+    refused = made.bench.refusals
+    assert sum(refused.values()) <= (0 if right else 1), "meters lock"
+    assert ("password-refused" in found.names) <= bool(refused), found
+    assert found.complete if right else found.complete or refused, found
+    if right and made.bench.passwords:
+        assert found.connection["client"] == made.reader
+
+
 async def test_the_block_works_as_it_stands(clock: FakeClock) -> None:
     """What is printed is parsed again and opens an association."""
     from dlms_mqtt.client.client import DlmsClient

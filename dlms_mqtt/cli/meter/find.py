@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
+from dlms_mqtt.client.line.opening import STEP
 from dlms_mqtt.client.option_values import parse_seconds
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError
@@ -22,8 +24,10 @@ from dlms_mqtt.meter.finder.engine import CREDENTIALS, NAMESPACE
 from dlms_mqtt.meter.presets.preset import matching
 from dlms_mqtt.transport.base import format_address
 
+_LOG = logging.getLogger(__name__)
 _LINES = ("serial", "tcp", "udp")
 _EQUIPMENT = ("dtr", "rts", "opening_delay", "wake_up", "wake_up_break", "iec_address")
+_SPEAKS = {"push", "telegram"}  # cases of meters that are listened to
 #: What a search finds out by itself, so that nobody is asked for it.
 _NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "exchange_timeout", "pre_established"}
 
@@ -101,6 +105,14 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
     from dlms_mqtt.client.state.state_file import default_path
     from dlms_mqtt.client.state.store import Store
 
+    stages: set[str] = set()
+
+    def tell(done: float, total: float, stage: str) -> None:
+        if stage not in stages:
+            stages.add(stage)
+            _LOG.log(STEP, "trying %s", stage)
+        progress.update(int(done), int(total), stage)
+
     with Store(args.state or default_path()) as store, Progress("find") as progress:
         if args.fresh:
             store.forget(NAMESPACE)
@@ -108,7 +120,7 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
         return await find(
             given,
             store=store,
-            progress=lambda done, total, stage: progress.update(int(done), int(total), stage),
+            progress=tell,
             limits=limits,
         )
 
@@ -121,11 +133,14 @@ def _print(found: Found) -> None:
     _print_learned(document["learned"])
     if document["found"]:
         say(yaml.safe_dump({"connection": document["connection"]}, sort_keys=False, allow_unicode=True).rstrip())
-    if {"push", "telegram"} & set(document["cases"]):
+    if _SPEAKS & set(document["cases"]):
+        block = {"connection": document["connection"], "push": {"listen": "connection"}}
+        say(yaml.safe_dump(block, sort_keys=False, allow_unicode=True).rstrip())
+        note("Add `preset: NAME` of its family, if it is one of `dlms-mqtt presets`, and its keys as !secret NAME.")
         say(f"dlms-mqtt listen {_words(document['connection'])}")
     if document["found"] and not document["complete"]:
         note("Secrets are not written into this block: add them as !secret NAME.")
-    if document["found"]:
+    if document["found"] or _SPEAKS & set(document["cases"]):
         note("Put it below a name under `meters:` in config.yaml; then: dlms-mqtt check --config config.yaml")
     note(f"{document['seconds']} s")
 

@@ -12,6 +12,7 @@ from dlms_mqtt.transport import Transport
 
 log = logging.getLogger("dlms_mqtt.client")
 
+STEP = 15  # a level of the log between DEBUG and INFO: the steps of a session, for people at a terminal (-v)
 DIRECT_BAUD = 9600
 CLEAR_TEXT = "clear-text"  # why a sign-on failed: the meter reads out instead of changing to HDLC
 _WAKING = 1.6  # s between a break and the first octet: IEC 62056-21 leaves 1.5 to 1.7 after a wake-up
@@ -24,6 +25,7 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> Ident
     answers with clear text, which ``opening: auto`` leaves to the caller.
     """
     await transport.open()
+    log.log(STEP, "%s: open", transport.name)
     await make_ready(transport, settings)
     if settings.opening == "direct":
         await _direct(transport, settings)
@@ -31,13 +33,15 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> Ident
     from dlms_mqtt.client.line.sign_on import sign_on
 
     try:
-        return await sign_on(transport, settings)
+        said = await sign_on(transport, settings)
     except ResponseTimeout as error:
         if settings.opening != "auto" or error.reason == CLEAR_TEXT:
             raise
         log.debug("%s: no answer to the sign-on (%s); trying without one", transport.name, error)
         await _direct(transport, settings)
-    return None
+        return None
+    log.log(STEP, "%s: signed on, %s", transport.name, transport.format or "at the converter's speed")
+    return said
 
 
 async def make_ready(transport: Transport, settings: ConnectionSettings) -> None:

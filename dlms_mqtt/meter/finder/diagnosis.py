@@ -343,9 +343,16 @@ REMARKS: tuple[Case, ...] = (
 )
 
 
+_VERDICTS = frozenset({"push", "telegram"})
+
+
 def causes(facts: Facts) -> list[Case]:
-    """Every cause that the facts speak for, the surest first; never none."""
-    return [case for case in CAUSES if case.when(facts)] or [_UNCLEAR]
+    """Every cause that the facts speak for, the surest first; never none.
+
+    Where it is known what the meter does, only that is told: guesses about a silent line would contradict it.
+    """
+    found = [case for case in CAUSES if case.when(facts)]
+    return [case for case in found if case.name in _VERDICTS] or found or [_UNCLEAR]
 
 
 def remarks(facts: Facts) -> list[Case]:
