@@ -48,6 +48,8 @@ _ROOMS = {
     "setup": ("setup",),
     "tools": ("listen", "decode", "simulate", "presets"),
 }  # the others: "meter"
+STEPS = 15  # the level at which the client tells its steps (`client.line.opening.STEP`, which is imported late)
+_HELP_ALL = "--help-all"
 _UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done
 
 
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], chosen: str | None) -> int:
-    parser = _parser(chosen)
+    parser = _parser(chosen, everything=_HELP_ALL in arguments)
     if chosen is not None and chosen not in COMMANDS:
         near = difflib.get_close_matches(chosen, COMMANDS, 1)
         parser.error(f"there is no command '{chosen}'" + (f"; did you mean '{near[0]}'?" if near else ""))
@@ -105,8 +107,8 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    """All commands by name, and the arguments of the chosen one."""
+def _parser(chosen: str | None, *, everything: bool = True) -> argparse.ArgumentParser:
+    """All commands by name, and the arguments of the chosen one; without ``everything`` its help is the short one."""
     parser = _Parser(prog="dlms-mqtt", description=_WHAT, epilog=_STATUS)
     parser.add_argument("--version", action="version", version=f"dlms-mqtt {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -116,10 +118,21 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         if name == chosen:
             module = importlib.import_module(module_of(name))
             module.add_arguments(command)
+            _shorten(command, everything)
             command.usage = _usage(command)
             command.epilog = command.epilog or f"Example: dlms-mqtt {name} {module.EXAMPLE}".rstrip()
             command.set_defaults(run=module.run)
     return parser
+
+
+def _shorten(command: argparse.ArgumentParser, everything: bool) -> None:
+    """Of the options of a connection the help shows those that everyone needs; ``--help-all`` shows the rest."""
+    rare = [action for action in command._actions if getattr(action, "rare", False)]
+    if not rare:
+        return
+    command.add_argument(_HELP_ALL, action="help", help=f"this, and {len(rare)} options that few people need")
+    for action in rare if not everything else ():
+        action.help = argparse.SUPPRESS
 
 
 def module_of(command: str) -> str:
@@ -140,5 +153,6 @@ def _argument(action: argparse.Action) -> str:
 
 
 def _start_logging(verbose: int) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.addLevelName(STEPS, "STEP")
+    level = (logging.WARNING, STEPS, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr, force=True)

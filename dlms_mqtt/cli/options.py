@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import tzinfo
@@ -13,19 +13,21 @@ from typing import Any
 
 from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.output import Progress
-from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options, parse_settings
+from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 
 _LINES = {"serial", "tcp", "udp", "bind"}
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated", "omit_system_title"}
+_NEEDED = {"serial", "tcp", "client", "password"}  # what everyone needs, beside --config and --meter
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """``--config FILE --meter ID`` or one option per connection key; the texts are parsed later, by the same rows."""
     group = parser.add_argument_group("which meter")
     add_configuration(group, "take the connection from this configuration")
+    group.add_argument("--preset", metavar="NAME", help="meter family: its connection options, where none are given")
     group.add_argument("--state", metavar="FILE", type=Path, help="state file (invocation counters, object lists)")
     for row in fields(ConnectionSettings):
         add_option(group, row)
@@ -40,13 +42,15 @@ def add_configuration(group: argparse._ArgumentGroup, sentence: str) -> None:
 def add_option(group: argparse._ArgumentGroup, row: Any) -> None:
     """One connection option, from its row."""
     name, sentence, default = f"--{row.name.replace('_', '-')}", row.metadata["help"].replace("%", "%%"), row.default
+    action: Any
     if row.name in _FLAGS:
-        group.add_argument(name, dest=row.name, help=sentence, action="store_const", const="true")
-        return
-    choices = getattr(row.metadata["parse"], "choices", None)
-    shown = "" if default in (None, "", b"", ()) else f" (default {default})"
-    metavar = row.metadata["metavar"] or "|".join(choices or ("VALUE",))
-    group.add_argument(name, dest=row.name, help=sentence + shown, metavar=metavar, choices=choices)
+        action = group.add_argument(name, dest=row.name, help=sentence, action="store_const", const="true")
+    else:
+        choices = getattr(row.metadata["parse"], "choices", None)
+        shown = "" if default in (None, "", b"", ()) else f" (default {default})"
+        metavar = row.metadata["metavar"] or "|".join(choices or ("VALUE",))
+        action = group.add_argument(name, dest=row.name, help=sentence + shown, metavar=metavar, choices=choices)
+    action.rare = row.name not in _NEEDED  # for the short help
 
 
 def option(args: argparse.Namespace, name: str, flag: str, parse: Callable[[Any], Any]) -> Any:
@@ -91,7 +95,18 @@ def target(args: argparse.Namespace) -> Target:
         raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
     if args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
-    return Target(parse_settings(given), system_zone(os.environ), _state(args))
+    settings = ConnectionSettings(**implied(parse_options(given), _of_preset(args)))
+    return Target(settings, system_zone(os.environ), _state(args))
+
+
+def _of_preset(args: argparse.Namespace) -> Mapping[str, Any]:
+    """What ``--preset`` puts below the options that are given. ConfigError."""
+    name = getattr(args, "preset", None)
+    if not name:
+        return {}
+    from dlms_mqtt.meter.presets.preset import preset_connection
+
+    return preset_connection(name)
 
 
 def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
@@ -103,10 +118,11 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     name = _pick(tuple(loaded.connections), args.meter, args.config)
     meter = loaded.config.meters[name]
     settings = loaded.connections[name]
-    if given:  # a line on the command line replaces the one of the file
+    preset = _of_preset(args)
+    if given or preset:  # a line on the command line replaces the one of the file
         kept = {"serial": None, "tcp": None, "udp": None, "bind": ""} if _LINES & set(given) else {}
         said = implied(parse_options(given), {"authentication": settings.authentication})
-        settings = replace(settings, **(kept | said))
+        settings = replace(settings, **(kept | {**preset, **said}))
     bridge = loaded.config.bridge
     zone = zone_of((meter.timezone, bridge.timezone), os.environ)
     state = getattr(args, "state", None) or bridge.state_dir / "state.sqlite"

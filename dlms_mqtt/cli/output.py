@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +12,8 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
+
+_COLOURS = {"red": "1;31", "yellow": "33", "green": "32"}
 
 
 def plain(value: Any) -> Any:
@@ -60,6 +63,17 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def coloured(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour where the stream is a terminal and nobody has said NO_COLOR."""
+    shown = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if shown else text
+
+
+def warn(text: str) -> None:
+    """A warning, on standard error."""
+    note(f"{coloured('warning:', 'yellow', sys.stderr)} {text}")
+
+
 def say(text: str) -> None:
     """A line for people, on standard output."""
     sys.stdout.write(text + "\n")
@@ -73,7 +87,7 @@ def note(text: str) -> None:
 
 def complain(error: DlmsMqttError) -> None:
     """What went wrong and what to try, in one sentence or two on standard error."""
-    note(f"dlms-mqtt: {_place(error)}{error.told}")
+    note(f"{coloured('dlms-mqtt:', 'red', sys.stderr)} {_place(error)}{error.told}")
 
 
 def _place(error: DlmsMqttError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import shlex
 import signal
@@ -15,7 +16,9 @@ from pathlib import Path
 import pytest
 from pydlms.simulator import MeterSimulator
 
-from dlms_mqtt.cli import COMMANDS, _parser, module_of
+from dlms_mqtt.cli import COMMANDS, STEPS, _parser, module_of
+from dlms_mqtt.cli.output import coloured
+from dlms_mqtt.client.line.opening import STEP
 from tests.cli.conftest import Cli, served
 
 #: command -> the words and options of its own
@@ -101,7 +104,10 @@ def test_the_example_of_the_help_is_understood(cli: Cli, command: str) -> None:
 
 @pytest.mark.parametrize("command", TALK)
 def test_a_command_that_talks_has_the_connection_options(cli: Cli, command: str) -> None:
-    text = help_of(cli, command)
+    short, text = help_of(cli, command), cli(command, "--help-all").out
+    shown = [option for option in CONNECTION if f"  {option} " in short]
+    assert shown == ["--config", "--meter", "--serial", "--tcp", "--client", "--password"]
+    assert "--help-all" in short and len(short) < len(text) / 2
     assert [option for option in CONNECTION if f"  {option} " not in text] == []
     assert [option for option, words in CHOICES.items() if f"{option} {words}" not in text] == []
     secrets = ("password", "authentication-key", "encryption-key", "dedicated-key", "broadcast-key")
@@ -237,6 +243,39 @@ def test_a_mistake_in_the_configuration(cli: Cli, tmp_path: Path) -> None:
     result = cli("read", "1.0.1.8.0", "--config", str(file), "--meter", "house")
     assert (result.status, result.out) == (2, "")
     assert f"{file}:4" in result.err
+
+
+def test_a_preset_goes_below_the_options(cli: Cli, meter: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: Mine\nconnection: {client: 77, framing: wrapper}\n")
+    assert cli("read", "1.0.1.8.0", *meter, "--preset", str(file)).status == 1  # that client is refused
+    assert cli("read", "1.0.1.8.0", *meter, "--preset", str(file), "--client", "16").status == 0
+    result = cli("read", "1.0.1.8.0", *meter, "--preset", "no-such-family")
+    assert (result.status, "there is no preset 'no-such-family'" in result.err) == (2, True)
+
+
+def test_verbose_shows_the_steps(cli: Cli, sim: MeterSimulator) -> None:
+    with served(sim, hdlc=True) as options:
+        result = cli("read", "1.0.1.8.0", *options, "-v")
+    steps = [line.partition(": ")[2] for line in result.err.splitlines() if line.startswith("STEP")]
+    assert steps[0] == "open"
+    assert steps[1].startswith("the link stands, frames of ")
+    assert steps[2].startswith("associated as client 16, ")
+    assert "DEBUG" not in result.err
+    assert STEP == STEPS  # one number in two places
+
+
+def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert coloured("no", "red", Screen()) == "\x1b[1;31mno\x1b[0m"
+    assert coloured("no", "red", io.StringIO()) == "no"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert coloured("no", "red", Screen()) == "no"
 
 
 # Real processes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
@@ -16,7 +17,7 @@ from dlms_mqtt.bridge.config.speaking import OWN_LINE, polls
 from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
 from dlms_mqtt.cli.configuration import add_config, needed_config
-from dlms_mqtt.cli.output import note, print_json, say, table
+from dlms_mqtt.cli.output import coloured, print_json, say, table, warn
 from dlms_mqtt.meter.presets.preset import preset_connection
 
 _SETS = {
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     loaded = load_config(needed_config(args.config), preset_connection, os.environ)
     document = plan_json(loaded)
     for warning in (*loaded.warnings, *doubts(loaded)):
-        note(f"warning: {warning}")
+        warn(warning)
     if args.json:
         print_json(document)
     else:
@@ -141,4 +142,5 @@ def _print(document: dict[str, Any]) -> None:
         for obis in meter["unknown_class"]:
             say(f"  the class of {obis} is not known: it will be looked up in the meter's object list")
     say("")
-    say("The configuration is good." if document["meters"] else "The configuration is good, but it has no meters.")
+    good = "The configuration is good." if document["meters"] else "The configuration is good, but it has no meters."
+    say(coloured(good, "green", sys.stdout))
