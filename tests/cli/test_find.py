@@ -63,7 +63,7 @@ def test_a_block_for_the_configuration(cli: Cli) -> None:
     with meter() as port:
         result = cli("find", "--tcp", f"127.0.0.1:{port}")
         assert result.status == 0, result.err
-        block = result.out[result.out.index("\nconnection:") :]
+        block = result.out[result.out.index("connection:") :]
         settings = parse_settings(yaml.safe_load(block)["connection"])
         assert settings.tcp == ("127.0.0.1", port)
         assert settings.link_framing == "wrapper"
@@ -128,8 +128,8 @@ def test_a_meter_that_pushes_gets_its_listen_command(cli: Cli) -> None:
     assert result.status == 1
     assert "sends by itself" in result.out
     assert f"dlms-mqtt listen --serial {port} --baud 2400" in result.out
-    block = result.out[result.out.index("connection:") : result.out.index("dlms-mqtt listen")]
-    found = yaml.safe_load(block)
+    block = result.out.partition("\nconnection:")[2].partition("\ndlms-mqtt listen")[0]
+    found = yaml.safe_load(f"connection:{block}")
     assert found["push"] == {"listen": "connection"} and found["connection"]["serial"] == port
     assert parse_meter("han", found, preset_connection)[0].push
     assert "mean nothing" not in result.out  # the verdict is not contradicted
