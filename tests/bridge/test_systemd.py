@@ -142,9 +142,11 @@ async def test_the_log_of_a_real_bridge_in_the_journal(tmp_path):
             process.terminate()
             while more := await loop.sock_recv(ours, 4096):
                 said += more
+            await process.wait()
     finally:
-        process.kill() if process.returncode is None else None
-        await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
         ours.close()
     lines = said.decode().splitlines()
     assert all(re.match(r"<[3467]>[A-Z]+ [\w.]+: ", line) for line in lines), lines

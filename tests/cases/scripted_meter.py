@@ -219,8 +219,6 @@ class Lines:
             await (self._hdlc if case.get("framing") == "hdlc" else self._wrapper)(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
-        except asyncio.CancelledError:  # the end of the loop; Python 3.12.1 logs a server's task that was cancelled
-            pass
         finally:
             if pushing is not None:
                 pushing.cancel()

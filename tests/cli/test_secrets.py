@@ -471,6 +471,25 @@ def test_presets(cli: Cli, level: list[str]) -> None:
     assert leaks(result.out + result.err) == []
 
 
+@LEVELS
+@pytest.mark.parametrize("how", GIVINGS)
+def test_status(cli: Cli, give: Give, tmp_path: Path, how: str, level: list[str]) -> None:
+    result = cli("status", *level, "--config", str(configuration(tmp_path, 1, give, how)))
+    assert result.status == 2 and "127.0.0.1" in result.out + result.err
+    assert leaks(result.out + result.err) == []
+
+
+@LEVELS
+@pytest.mark.parametrize("how", GIVINGS)
+def test_setup(cli: Cli, ports: dict[str, int], give: Give, tmp_path: Path, how: str, level: list[str]) -> None:
+    """Up to the broker, which is not there."""
+    words = [*connection(ports, "wrapper", tmp_path / "state.sqlite"), *options("low", give, how)]
+    words += ["--broker", "127.0.0.1:1", "--broker-user", "dlms", "--broker-password", give(PASSWORD, how)]
+    result = cli("setup", *words, "--config", str(tmp_path / "config.yaml"), "--yes", *level)
+    assert result.status == 1 and "--broker" in result.err, result.err
+    assert leaks(result.out + result.err) == []
+
+
 # -- the tests themselves ---------------------------------------------------------------------------------------------
 
 
