@@ -200,7 +200,7 @@ async def test_a_short_list_after_a_restart_removes_nothing_of_the_long_one(mosq
         assert "state_topic" in _device(home)["components"]["sensor_buying"]
 
 
-@pytest.mark.expect_log("nobody listens", "reading works again")
+@pytest.mark.expect_log("nobody listens")
 async def test_a_push_before_the_first_poll_removes_no_entity(mosquitto, tmp_path):
     port, dead = free_port(), free_port()
     more = f"    push: {{listen: 'tcp://127.0.0.1:{port}'}}\n"
