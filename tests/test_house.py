@@ -145,6 +145,7 @@ def wrong_arrows(name: str, wanted: Iterable[str]) -> list[str]:
     return [other for other in others if shelf_of(room, other) >= shelf_of(room, name)]
 
 
+@pytest.mark.slow_once
 @pytest.mark.parametrize("path", [path for path in modules() if room_of(path) in SHELVES], ids=ids)
 def test_every_import_points_down_within_the_room(path: Path) -> None:
     known = {name_of(module) for module in modules()}

@@ -31,6 +31,7 @@ def wrong_by(rig):
     return rig.simulated.now().timestamp() - rig.clock.time()
 
 
+@pytest.mark.slow_once
 async def test_a_clock_that_runs_fast_is_kept_in_its_bound(clock, store):
     rig = rig_at(clock, store, "2026-06-10T08:00:00")
     rig.simulated.drift(40)  # s a day

@@ -98,6 +98,7 @@ async def _end(how: str, process: Any, line: Cut, broker: Mosquitto) -> None:
         await process.wait()
 
 
+@pytest.mark.slow_once
 @pytest.mark.parametrize("how", ["kill", "cut", "power", "stop"])
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_who_comes_afterwards(

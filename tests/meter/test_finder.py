@@ -51,6 +51,7 @@ async def test_mixtures(clock: FakeClock, seed: int) -> None:
     assert found.seconds < PATIENT.seconds
 
 
+@pytest.mark.slow_once
 @pytest.mark.parametrize("seed", range(30))
 async def test_mixtures_in_clear_text(clock: FakeClock, seed: int) -> None:
     """They are proposed to be read as they are; a password that somebody gives is not sent."""
@@ -66,6 +67,7 @@ async def test_mixtures_in_clear_text(clock: FakeClock, seed: int) -> None:
     assert found.seconds < 120
 
 
+@pytest.mark.slow_once
 @pytest.mark.parametrize("seed", SEEDS[::2])
 async def test_mixtures_of_users_with_a_password(clock: FakeClock, seed: int) -> None:
     """It goes to the one client that asks for it, and is called refused only where the meter has refused it."""
