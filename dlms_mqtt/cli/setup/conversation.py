@@ -6,6 +6,7 @@ Ctrl-C and Ctrl-D end the conversation. What is secret is not shown while it is 
 from __future__ import annotations
 
 import getpass
+import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -123,8 +124,13 @@ class Conversation:
         return self._until(self.text(question, **gaps), yes[0] if default else no[0], parse)
 
     def _input(self, prompt: str) -> str:
+        """A line of the terminal. Ctrl-C just before a read is not heard until the next key: so we wait for one first."""
+        sys.stdout.write(prompt)
+        sys.stdout.flush()
+        while not select.select([sys.stdin], [], [], 0.5)[0]:
+            pass
         try:
-            return input(prompt)
+            return input()
         except EOFError:  # Ctrl-D
             raise KeyboardInterrupt from None
 
