@@ -124,7 +124,7 @@ class Conversation:
         return self._until(self.text(question, **gaps), yes[0] if default else no[0], parse)
 
     def _input(self, prompt: str) -> str:
-        """A line of the terminal. Ctrl-C just before a read is not heard until the next key: so we wait for one first."""
+        """A line of the terminal. Ctrl-C just before a read is not heard until the next key, so one is awaited."""
         sys.stdout.write(prompt)
         sys.stdout.flush()
         while not select.select([sys.stdin], [], [], 0.5)[0]:
