@@ -187,7 +187,7 @@ async def test_management_with_sealed_secrets(mosquitto, tmp_path, meter, caplog
         assert energy["core"] and energy["unit"] == "kWh"
         assert (await home.ask("bridge/main/request/meter/add", {"meter": "flat", "config": config}))["status"] == "ok"
         await home.until(lambda: home.meter("availability", "flat") == "online")
-        managed = [{"id": "flat", "name": "Flat", "managed": True}]
+        managed = [{"id": "flat", "name": "Flat", "managed": True, "device": "dlms_mqtt_flat"}]
         await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == managed)
         file = tmp_path / "state/meters/flat.yaml"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
