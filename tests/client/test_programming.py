@@ -161,7 +161,20 @@ async def test_an_ordinary_reading_needs_no_password(clock: FakeClock) -> None:
     assert not meter.passwords
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "P.01(1)", "P.01(1220823161500)(00)(15)(1)(x)(kW)", "P.01()()(a)(b)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "P.01(1)",
+        "P.01(1220823161500)(00)(15)(1)(x)(kW)",
+        "P.01()()(a)(b)",
+        "P.01(1220823161500)(00)(15)(2)(1.5)(kW)(2.5)\r\n(1)(2)",
+        "P.01(1220823161500)(00)(99999999999)(1)(1.5)(kW)\r\n(1)\r\n(2)",
+        f"{EMH}\r\nP.01(x)\r\n(1)",
+        f"{EMH}\r\nP.01(1220823180000)(00)(x)(1)(1.5)(kW)\r\n(1)",
+    ],
+)
 def test_no_profile(text: str) -> None:
     with pytest.raises(DecodeError):
         parse_load_profile(text)

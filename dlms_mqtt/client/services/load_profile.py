@@ -21,6 +21,8 @@ _HEAD = 4  # groups before the columns: time, status, minutes, number of columns
 _REGISTER, _DEMAND, _DATA, _CLOCK_CLASS = 3, 5, 1, 8
 _AVERAGES = (4, 5)  # groups D of averages
 _FIFO = 1
+_LONGEST_PERIOD = 366 * 24 * 60  # minutes
+_NO_HEAD = "the head of the load profile is not understood"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ def parse_load_profile(text: str) -> LoadProfile:
     if not parts or not parts[0][0].startswith("P."):
         raise DecodeError("the load profile does not begin with a head")
     _, head = parts[0]
+    _, _, period = _head(head)
     columns = list(_columns(head))
     values = [list(map(_decimal, groups)) for line, groups in parts if not line.startswith("P.")]
     places = [max((_places(row[at]) for row in values if at < len(row)), default=0) for at in range(len(columns))]
@@ -60,16 +63,26 @@ def parse_load_profile(text: str) -> LoadProfile:
         ScalerUnit(unit.scaler - count, unit.unit_code) for (_, unit), count in zip(columns, places, strict=True)
     )
     captured = (CaptureObject(_CLOCK_CLASS, CLOCK, 2, 0), CaptureObject(_DATA, _STATUS, 2, 0), *(c for c, _ in columns))
-    return LoadProfile(captured, scalers, int(head[2]) * 60, tuple(_rows(parts, places)))
+    return LoadProfile(captured, scalers, round(period.total_seconds()), tuple(_rows(parts, places)))
+
+
+def _head(groups: list[str]) -> tuple[DateTime | None, str, timedelta]:
+    """Time of the first row behind it, status, period. DecodeError."""
+    try:
+        stamp, status, minutes = stamp_of(groups[0]), groups[1], int(groups[2])
+    except (IndexError, ValueError):
+        raise DecodeError(_NO_HEAD) from None
+    if not 0 <= minutes <= _LONGEST_PERIOD:
+        raise DecodeError(_NO_HEAD)
+    return stamp, status, timedelta(minutes=minutes)
 
 
 def _columns(head: list[str]) -> Iterator[tuple[CaptureObject, ScalerUnit]]:
     try:
         count = int(head[3])
-        pairs = zip(head[_HEAD : _HEAD + 2 * count : 2], head[_HEAD + 1 : _HEAD + 2 * count : 2], strict=True)
-        int(head[2])
+        pairs = list(zip(head[_HEAD : _HEAD + 2 * count : 2], head[_HEAD + 1 : _HEAD + 2 * count : 2], strict=True))
     except (IndexError, ValueError):
-        raise DecodeError("the head of the load profile is not understood") from None
+        raise DecodeError(_NO_HEAD) from None
     for text, unit in pairs:
         code, scale = data_code(text), unit_of(unit)
         if code is None or scale is None:
@@ -82,8 +95,7 @@ def _rows(parts: list[tuple[str, list[str]]], places: list[int]) -> Iterator[Dat
     moment, status, period = None, "", timedelta()
     for line, groups in parts:
         if line.startswith("P."):
-            stamp = stamp_of(groups[0])
-            moment, status, period = stamp, groups[1], timedelta(minutes=int(groups[2]))
+            moment, status, period = _head(groups)
             continue
         values = [_value(text, count) for text, count in zip(groups, places, strict=False)]
         time = Data(DataType.NULL_DATA, None) if moment is None else Data(DataType.OCTET_STRING, moment.encode())
