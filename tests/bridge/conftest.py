@@ -17,6 +17,8 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
 from tests.free_port import free_port
 
 PATIENCE = 240.0  # s for what happens at once, unless the machine has much else to do
@@ -84,8 +86,19 @@ def mosquitto(mosquitto_factory: Any) -> Mosquitto:
     return mosquitto_factory()
 
 
+@pytest.fixture
+async def meter() -> AsyncIterator[Any]:
+    """A household meter on a TCP port, which is its ``port``."""
+    meter: Any = household(1)
+    async with serve_tcp(meter) as server:
+        meter.port = server.port
+        yield meter
+
+
 class Watcher:
     """Sees all messages; ``latest`` by topic, ``all`` in order."""
+
+    running: asyncio.Task[None]
 
     def __init__(self, client: aiomqtt.Client) -> None:
         self.client = client
@@ -147,9 +160,9 @@ async def watching(port: int, *filters: str, version: int = 5) -> AsyncIterator[
         watcher = Watcher(client)
         for name in filters or ("#",):
             await client.subscribe(name, qos=1)
-        task = asyncio.create_task(watcher.run())
+        watcher.running = asyncio.create_task(watcher.run())
         try:
             yield watcher
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            watcher.running.cancel()
+            await asyncio.gather(watcher.running, return_exceptions=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import textwrap
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import aiomqtt
 from dlms_mqtt.bridge.app import App
 from tests.bridge.conftest import PATIENCE, Mosquitto, Watcher, watching
 
+ROOT = Path(__file__).parents[2]
 METER = """
   house:
     name: House meter
@@ -31,6 +34,29 @@ def write_config(folder: Path, port: int, meters: str, bridge: str = "", mqtt: s
         + (f"meters:\n{meters}" if meters.strip() else "meters: {}\n")
     )
     return path
+
+
+_RUN = """
+import pathlib, sys
+from dlms_mqtt.bridge import bridge, run
+bridge._FLUSH = 60.0  # a busy machine is no broker that takes nothing
+run.run_bridge(pathlib.Path(sys.argv[1]))
+"""
+
+
+@contextlib.asynccontextmanager
+async def bridge_process(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The bridge as a process of its own, killed at the end at the latest."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _RUN, str(path),
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 Kept = Mapping[str, tuple[str, int | None]]  # payload and remaining life (s, MQTT 5) by topic

@@ -11,8 +11,7 @@ from dlms_mqtt.bridge import app as bridge_app
 from dlms_mqtt.bridge.state_dir import STATE_FILE
 from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.simulator import KEYS, serve_tcp
-from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator import KEYS
 from tests.bridge.conftest import watching
 from tests.bridge.house import house
 
@@ -30,14 +29,6 @@ METERS = f"""
     session: close
     read: [1.0.1.7.0.255]
 """
-
-
-@pytest.fixture
-async def meter():
-    meter = household(1)
-    async with serve_tcp(meter) as server:
-        meter.port = server.port
-        yield meter
 
 
 def _meters(meter):

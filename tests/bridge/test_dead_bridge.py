@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,10 @@ from aiomqtt import MqttError
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, Mosquitto, watching
-from tests.bridge.house import METER, Kept, kept_by, write_config
+from tests.bridge.house import METER, Kept, bridge_process, kept_by, write_config
 
-ROOT = Path(__file__).parents[2]
 BRIDGE, METER_ROOT = "dlms_mqtt/bridge/main", "dlms_mqtt/meter/house"
 VALUE = f"{METER_ROOT}/value/energy_import"
-_RUN = """
-import pathlib, sys
-from dlms_mqtt.bridge import bridge, run
-bridge._FLUSH = 60.0  # a busy machine is no broker that takes nothing
-run.run_bridge(pathlib.Path(sys.argv[1]))
-"""
 
 
 class Cut:
@@ -70,20 +61,6 @@ async def cut_of(port: int) -> AsyncIterator[Cut]:
     await asyncio.sleep(0)
 
 
-@contextlib.asynccontextmanager
-async def bridge(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _RUN, str(path),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
 async def _end(how: str, process: Any, line: Cut, broker: Mosquitto) -> None:
     if how == "cut":
         line.is_cut = True
@@ -98,6 +75,20 @@ async def _end(how: str, process: Any, line: Cut, broker: Mosquitto) -> None:
         await process.wait()
 
 
+async def _looked_at(how: str, process: Any, line: Cut, broker: Mosquitto) -> Kept:
+    """What is kept while the bridge works, which ends then, as a client sees it that has been there all the time."""
+    with contextlib.suppress(MqttError):  # aiomqtt 2.3 tells at the end that the broker was killed
+        async with watching(broker.port) as seen:
+            await seen.until(lambda: seen.latest.get(f"{METER_ROOT}/availability") == "online" and VALUE in seen.latest)
+            before = await kept_by(broker.port)
+            await _end(how, process, line, broker)
+            if how == "power":
+                await asyncio.wait({seen.running})  # it hears of the broker's end, which else nobody would take note of
+            else:
+                await seen.until(lambda: seen.latest.get(f"{BRIDGE}/state") == "offline", PATIENCE)
+    return before
+
+
 @pytest.mark.slow_once
 @pytest.mark.parametrize("how", ["kill", "cut", "power", "stop"])
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -110,16 +101,8 @@ async def test_who_comes_afterwards(
     async with serve_tcp(household(1)) as server, cut_of(broker.port) as line:
         mqtt = f"protocol: '{protocol}'\nkeepalive: 5s"
         path = write_config(tmp_path, line.port, METER.replace("PORT", str(server.port)), mqtt=mqtt)
-        async with bridge(path) as process:
-            with contextlib.suppress(MqttError):  # aiomqtt 2.3 tells at the end that the broker was killed
-                async with watching(broker.port) as seen:
-                    await seen.until(
-                        lambda: seen.latest.get(f"{METER_ROOT}/availability") == "online" and VALUE in seen.latest
-                    )
-                    before = await kept_by(broker.port)
-                    await _end(how, process, line, broker)
-                    if how != "power":
-                        await seen.until(lambda: seen.latest.get(f"{BRIDGE}/state") == "offline", PATIENCE)
+        async with bridge_process(path) as process:
+            before = await _looked_at(how, process, line, broker)
             after = await kept_by(broker.port)
     assert before[f"{BRIDGE}/state"][0] == "online" and before[VALUE][0]
     _judge(how, protocol, after)

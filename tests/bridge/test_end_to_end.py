@@ -3,19 +3,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-import pytest
-
-from dlms_mqtt.simulator import serve_tcp
-from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import METER, house
-
-
-@pytest.fixture
-async def meter():
-    meter = household(1)
-    async with serve_tcp(meter) as server:
-        meter.port = server.port
-        yield meter
 
 
 async def test_the_first_reading(mosquitto, tmp_path, meter):

@@ -6,22 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 
-import pytest
-
-from dlms_mqtt.simulator import serve_tcp
-from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import house, running, write_config
 from tests.bridge.test_codes import METER, _config
-
-
-@pytest.fixture
-async def meter():
-    meter = household(1)
-    async with serve_tcp(meter) as server:
-        meter.port = server.port
-        yield meter
-
 
 LONG = "x" * 60_000
 TOPICS = [

@@ -20,20 +20,10 @@ from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import serve_tcp
-from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.test_codes import _config
 from tests.free_port import free_port
-
-
-@pytest.fixture
-async def meter():
-    meter = household(1)
-    async with serve_tcp(meter) as server:
-        meter.port = server.port
-        yield meter
 
 
 def _meter(meter, more=""):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import os
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from dlms_mqtt.protocol.security.counters import PeerCounters
 from dlms_mqtt.simulator import KEYS, serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
+from tests.bridge.house import bridge_process
 
-ROOT = Path(__file__).parents[2]
 BRIDGES, EACH = 3, 4  # ciphered meters; the machine that tests is small
 METER = f"""\
   {{name}}:
@@ -57,20 +53,6 @@ def _config(folder: Path, broker: int, bridge: str, meters: dict[str, int]) -> P
     return path
 
 
-@contextlib.asynccontextmanager
-async def bridge(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dlms_mqtt", "run", "--config", str(path),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
 async def test_a_fourth_takes_the_place_of_a_killed_one(mosquitto, tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         seen = await stack.enter_async_context(watching(mosquitto.port))
@@ -86,13 +68,13 @@ async def test_a_fourth_takes_the_place_of_a_killed_one(mosquitto, tmp_path):
             ports[f"m{number}"] = (await stack.enter_async_context(serve_tcp(meter))).port
         parts = [dict(list(ports.items())[start::BRIDGES]) for start in range(BRIDGES)]
         paths = [_config(tmp_path, mosquitto.port, f"b{index}", part) for index, part in enumerate(parts)]
-        running = [await stack.enter_async_context(bridge(path)) for path in paths]
+        running = [await stack.enter_async_context(bridge_process(path)) for path in paths]
         await seen.until(lambda: min(Counter(row["meter"] for row in readings())[name] for name in ports) >= 2, 240)
         running[1].kill()
         await running[1].wait()
         before = Counter(row["meter"] for row in readings())
         (tmp_path / "b1").rename(tmp_path / "b3")  # its state folder goes with it
-        await stack.enter_async_context(bridge(_config(tmp_path, mosquitto.port, "b3", parts[1])))
+        await stack.enter_async_context(bridge_process(_config(tmp_path, mosquitto.port, "b3", parts[1])))
         await seen.until(
             lambda: all(Counter(row["meter"] for row in readings())[n] >= before[n] + 2 for n in ports), 240
         )
