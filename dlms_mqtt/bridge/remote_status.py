@@ -17,21 +17,20 @@ import aiomqtt
 
 from dlms_mqtt.bridge.api.payload import loads
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
-from dlms_mqtt.bridge.config.sections import Config
-from dlms_mqtt.bridge.mqtt.client import V5, V311, Client, message_of, new_client, tls_context
+from dlms_mqtt.bridge.config.sections import HTTP_PORT, Config
+from dlms_mqtt.bridge.mqtt.client import Client, message_of, new_client, tls_context, versions_of
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.transport.base import format_address, parse_address
 
 _LONGEST = 64 * 1024 * 1024  # octets of an answer
 _SILENCE = 3.0  # s without a message: the broker keeps no more
-_PORT = 9780
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens on all, one address is asked
 Document = dict[str, Any]
 
 
 def listener_url(listen: str) -> str:
     """Where the listener of a configuration is asked."""
-    host, port = parse_address(listen, _PORT)
+    host, port = parse_address(listen, HTTP_PORT)
     return f"http://{format_address(_ANY.get(host, host), port)}"
 
 
@@ -62,10 +61,9 @@ def from_broker(config: Config, timeout: float) -> Document:
 
 
 async def _retained(config: Config, topics: Topics, timeout: float) -> dict[str, str]:
-    versions = {"5": [V5], "3.1.1": [V311]}.get(config.mqtt.protocol, [V5, V311])
     tls = tls_context(config.mqtt.tls) if config.mqtt.tls else None
     why = ""
-    for version in versions:
+    for version in versions_of(config.mqtt):
         client = new_client(config.mqtt, version, "", None, tls, {})
         try:
             async with asyncio.timeout(timeout), client:

@@ -13,12 +13,11 @@ from typing import Any
 
 from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.output import Progress
-from dlms_mqtt.client.settings import ConnectionSettings, implied, parse_options
+from dlms_mqtt.client.settings import LINES, ConnectionSettings, implied, parse_options
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 
-_LINES = {"serial", "tcp", "udp", "bind"}
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated", "omit_system_title"}
 _NEEDED = {"serial", "tcp", "client", "password"}  # what everyone needs, beside --config and --meter
 
@@ -87,11 +86,11 @@ def given_options(args: argparse.Namespace) -> dict[str, str]:
 def target(args: argparse.Namespace) -> Target:
     """The connection out of the options, over those of the configuration. ConfigError."""
     given = given_options(args)
-    if args.config is None and not _LINES & set(given):
+    if args.config is None and not set(LINES) & set(given):
         args.config = usual_config()
     if args.config is not None:
         return configured(args, given)
-    if not _LINES & set(given):
+    if not set(LINES) & set(given):
         raise ConfigError("which meter?", hint="Give --serial PORT, --tcp HOST:PORT or --config FILE.")
     if args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
@@ -120,7 +119,7 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     settings = loaded.connections[name]
     preset = _of_preset(args)
     if given or preset:  # a line on the command line replaces the one of the file
-        kept = {"serial": None, "tcp": None, "udp": None, "bind": ""} if _LINES & set(given) else {}
+        kept = {"serial": None, "tcp": None, "udp": None, "bind": ""} if set(LINES) & set(given) else {}
         said = implied(parse_options(given), {"authentication": settings.authentication})
         settings = replace(settings, **(kept | {**preset, **said}))
     bridge = loaded.config.bridge

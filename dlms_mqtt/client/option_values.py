@@ -21,7 +21,7 @@ def parse_secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     kind, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    reader = _SECRET_KINDS.get(kind)
+    reader = SECRET_KINDS.get(kind)
     if not colon or reader is None:
         raise ConfigError("a secret must say what it is", hint="Write text:..., hex:..., env:NAME or file:PATH.")
     return reader(rest)
@@ -61,7 +61,8 @@ def _nested_secret(text: str) -> Secret:
     return parse_secret(text) if kind in ("text", "hex") else Secret(text.encode())
 
 
-_SECRET_KINDS: dict[str, Callable[[str], Secret]] = {
+#: How a secret is written -> what it is: the word before the colon.
+SECRET_KINDS: dict[str, Callable[[str], Secret]] = {
     "text": lambda text: Secret(text.encode()),
     "hex": _secret_hex,
     "env": _secret_env,

@@ -35,6 +35,8 @@ def _option(default: Any, parse: Parse, help_text: str, metavar: str = "", *, se
 
 
 AUTHENTICATIONS = ("none", "low", "hls", "md5", "sha1", "gmac", "sha256", "ecdsa")
+#: Keys that name a line; the last one where meters connect by themselves.
+LINES = ("serial", "tcp", "udp", "bind")
 SECURITIES = ("none", "authentication", "encryption", "both")
 
 

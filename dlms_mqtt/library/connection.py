@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 
 from dlms_mqtt.client.option_values import parse_secret
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, parse_settings
+from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
 
@@ -74,7 +74,6 @@ class Connection(TypedDict, total=False):
     window: int
 
 
-_LINES = ("serial", "tcp", "udp", "bind")
 _KEYWORDS = frozenset(row.name for row in fields(ConnectionSettings))
 _WRITTEN = ("text:", "hex:", "env:", "file:")
 
@@ -96,7 +95,7 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
         raise TypeError(f"there is no connection keyword '{unknown[0]}'")
     given = {name: value for name, value in keywords.items() if value is not None}
     given |= line_of(line)
-    if not lineless and not set(_LINES) & set(given):
+    if not lineless and not set(LINES) & set(given):
         raise ValueError("which meter? The line is tcp://HOST:PORT, udp://HOST:PORT, a serial port or serial URL")
     with value_errors():
         given |= {name: secret(name, given[name]) for name in SECRET_KEYS & set(given)}

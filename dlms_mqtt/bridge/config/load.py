@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
 from dlms_mqtt.bridge.config.speaking import asked_where_it_calls, listening
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied
+from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, implied
 from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
@@ -268,10 +268,9 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     except ConfigError as error:
         _note(document, (*at[:-1], "preset"), error.told)
         return None
-    lines = {"serial", "tcp", "udp", "bind"}
     said = {**meter.connection, **asked_where_it_calls(meter)}
-    own = {key for key in said if key in lines}
-    base = {key: value for key, value in preset.items() if not (own and key in lines)}
+    own = {key for key in said if key in LINES}
+    base = {key: value for key, value in preset.items() if not (own and key in LINES)}
     try:
         return ConnectionSettings(**implied(said, base))
     except ConfigError as error:

@@ -38,7 +38,8 @@ from dlms_mqtt.bridge.config.kinds import (
     section,
 )
 from dlms_mqtt.bridge.config.transform import Transform, parse_transform
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.option_values import SECRET_KINDS
+from dlms_mqtt.client.settings import LINES, ConnectionSettings
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.reference import split_reference
 from dlms_mqtt.errors import ConfigError
@@ -48,6 +49,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
 STATE_DIR = Path("/var/lib/dlms-mqtt")
+HTTP_PORT = 9780
 Problems = Iterator[tuple[str, str]]
 
 
@@ -62,7 +64,7 @@ def _data_type(value: Any) -> str:
 
 def _password(value: Any) -> Secret:
     """The broker's password is text, so it may also be written without ``text:``."""
-    if isinstance(value, str) and value.partition(":")[0] not in ("text", "hex", "env", "file"):
+    if isinstance(value, str) and value.partition(":")[0] not in SECRET_KINDS:
         return Secret(value.encode())
     secret = SECRET.convert(value)
     assert isinstance(secret, Secret)  # noqa: S101
@@ -99,7 +101,7 @@ def _address(value: Any) -> str:
 
     text: str = TEXT.convert(value)
     if text:
-        parse_address(text, 9780, least_port=0)
+        parse_address(text, HTTP_PORT, least_port=0)
     return text
 
 
@@ -245,7 +247,7 @@ class Http:
         parsed(_address),
         "HOST:PORT of a page that shows the meters, /metrics, /health and /state.json, all read only; without it none. "
         "There is no password: beyond this machine put a reverse proxy before it.",
-        "127.0.0.1:9780",
+        f"127.0.0.1:{HTTP_PORT}",
     )
 
 
@@ -553,9 +555,7 @@ class Meter:
 
     def problems(self) -> Problems:
         """Mistakes that need more than one key."""
-        if not any(self.connection.get(line) for line in ("serial", "tcp", "udp", "bind")) and not (
-            self.push and self.push.listen
-        ):
+        if not any(self.connection.get(line) for line in LINES) and not (self.push and self.push.listen):
             yield "connection", "expected serial, tcp or udp (or push.listen for a meter that only pushes)"
         if self.push and self.push.ask and not self.push.listen.startswith(("tcp:", "connection")):
             yield "push", "ask: true needs listen: connection or listen: tcp://ADDRESS:PORT"

@@ -6,12 +6,12 @@ from dataclasses import replace
 from itertools import chain
 
 from dlms_mqtt.bridge.config.sections import Meter, Push, Read
+from dlms_mqtt.client.settings import LINES
 
 OWN_LINE = "connection"
-_LINES = ("serial", "tcp", "udp", "bind")
 #: What a connection may say of a line that is only listened to; anything else is there to ask a meter.
 _OF_LISTENING = {
-    *_LINES,
+    *LINES,
     "baud",
     "parity",
     "dtr",
@@ -45,7 +45,7 @@ def polls(meter: Meter, line: str) -> bool:
 def listening(meter: Meter) -> Meter:
     """The meter of a family that only speaks: listened to on its own line, unless something is there to ask it."""
     said = meter.push or Push()
-    line = any(meter.connection.get(name) for name in _LINES)
+    line = any(meter.connection.get(name) for name in LINES)
     if said.listen or not line or _asks(meter) or _addressed(meter):
         return meter
     return replace(meter, push=replace(said, listen=OWN_LINE))
@@ -55,7 +55,7 @@ def asked_where_it_calls(meter: Meter) -> dict[str, str]:
     """The line of a meter that connects by itself and is asked there; nothing where it has a line of its own."""
     push = meter.push
     calls = push is not None and push.ask and push.listen != OWN_LINE
-    return {"bind": push.listen} if push and calls and not any(meter.connection.get(name) for name in _LINES) else {}
+    return {"bind": push.listen} if push and calls and not any(meter.connection.get(name) for name in LINES) else {}
 
 
 def _asks(meter: Meter) -> bool:

@@ -15,11 +15,11 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import h11
 
+from dlms_mqtt.bridge.config.sections import HTTP_PORT
 from dlms_mqtt.transport.base import format_address, parse_address
 from dlms_mqtt.transport.listen import cannot_listen
 
 _LOG = logging.getLogger(__name__)
-PORT = 9780
 _MOST = 32  # connections at once
 _PATIENCE = 20.0  # s for a request, the pause before it counted in
 _LONGEST = 16_384  # octets of a request's head
@@ -50,7 +50,7 @@ class Server:
     """``listen`` as of ``http.listen``; ``routes`` by path. ``run`` serves until it is cancelled."""
 
     def __init__(self, listen: str, routes: Mapping[str, Route]) -> None:
-        self._host, self._wanted_port = parse_address(listen, PORT, least_port=0)
+        self._host, self._wanted_port = parse_address(listen, HTTP_PORT, least_port=0)
         self._routes = routes
         self._open: set[asyncio.Task[None]] = set()
         self.port = 0  # that is listened on; 0 while it is not

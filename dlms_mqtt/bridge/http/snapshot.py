@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.homeassistant.entities import STATUS
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.reading.latest_values import Value
 from dlms_mqtt.bridge.reading.plan import PlanItem
@@ -36,19 +37,9 @@ TEXTS = (
     "offline",
     "no meters",
     "The bridge does not answer",
-    "waiting",
-    "ok",
+    *STATUS,
     "degraded",
     "failing",
-    "no_answer",
-    "link_down",
-    "association_refused",
-    "password_refused",
-    "locked_out",
-    "security_error",
-    "meter_refused",
-    "paused",
-    "error",
 )
 _NO_BROKER = "no line to the broker"
 

@@ -240,6 +240,11 @@ def _octets(topic: str, payload: str) -> int:
     return len(topic.encode()) + len(payload.encode()) + _AROUND
 
 
+def versions_of(config: Mqtt) -> tuple[aiomqtt.ProtocolVersion, ...]:
+    """What to try, in this order, where nobody has talked to this broker yet."""
+    return {"5": (V5,), "3.1.1": (V311,)}.get(config.protocol, (V5, V311))
+
+
 def new_client(
     config: Mqtt,
     version: aiomqtt.ProtocolVersion,

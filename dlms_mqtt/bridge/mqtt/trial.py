@@ -7,14 +7,13 @@ import secrets
 import aiomqtt
 
 from dlms_mqtt.bridge.config.sections import Mqtt
-from dlms_mqtt.bridge.mqtt.client import V5, V311, Client, Will, new_client, tls_context
+from dlms_mqtt.bridge.mqtt.client import Client, Will, new_client, tls_context, versions_of
 
 
 async def try_broker(config: Mqtt) -> str:
     """Connect once; "" when the broker takes us, else why not. ConfigError: the files of TLS cannot be used."""
-    versions = {"5": (V5,), "3.1.1": (V311,)}.get(config.protocol, (V5, V311))
     why = ""
-    for version in versions:
+    for version in versions_of(config):
         client = _client(config, version)
         try:
             async with client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from hashlib import blake2b
+from itertools import islice
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.topics import Address
@@ -18,6 +19,7 @@ from dlms_mqtt.transport.clock import Clock
 _LOG = logging.getLogger(__name__)
 REMEMBERED = 600.0  # s
 _MOST = 100_000  # ids, about 15 MB
+_AT_ONCE = 64  # that are forgotten
 _SPACE = "requests"  # namespace of the store: hash of topic and id -> Unix time
 #: Requests that only look; everything else changes the meter, the configuration, or what is done.
 _LOOKING = frozenset(
@@ -33,6 +35,7 @@ class RepeatedIds:
         self._store, self._clock = store, clock
         self._times: dict[str, float] = {}  # hash -> monotonic, the oldest first
         self._on_disk: set[str] = set()
+        self._stale: list[str] = []  # on the disk, and of no use any more
         self._restore()
 
     def _restore(self) -> None:
@@ -44,6 +47,7 @@ class RepeatedIds:
         rows = [(now - time, name) for name, time in kept.items() if isinstance(time, int | float)]
         self._times = {name: monotonic - max(age, 0.0) for age, name in sorted(rows, reverse=True) if age < REMEMBERED}
         self._on_disk = set(kept)
+        self._stale = [name for name in kept if name not in self._times]
 
     def note(self, address: Address, key: str) -> None:
         """Take note of an id that is about to run; RequestError where it has run, or where no more can be kept."""
@@ -69,12 +73,15 @@ class RepeatedIds:
             _LOG.debug("the id of a request is not kept: %s", error.message)
 
     def _forget(self) -> None:
+        """Some of the old ones: this comes before every request, so it costs as much however many are kept."""
         oldest = self._clock.monotonic() - REMEMBERED
-        for name, time in list(self._times.items())[:64]:
-            if time >= oldest:
-                break
+        for name in [name for name, time in islice(self._times.items(), _AT_ONCE) if time < oldest]:
             del self._times[name]
-        for name in [name for name in self._on_disk if name not in self._times][:64]:
+            self._stale += [name] if name in self._on_disk else []
+        gone, self._stale = self._stale[:_AT_ONCE], self._stale[_AT_ONCE:]
+        for name in gone:
+            if name in self._times:  # used again meanwhile
+                continue
             self._on_disk.discard(name)
             try:
                 self._store.forget(_SPACE, name)

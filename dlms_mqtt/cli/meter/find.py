@@ -19,15 +19,13 @@ from dlms_mqtt.client.option_values import parse_seconds
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
-from dlms_mqtt.meter.finder.association_search import REFUSED
-from dlms_mqtt.meter.finder.engine import CREDENTIALS, NAMESPACE
+from dlms_mqtt.meter.finder.diagnosis import SPEAKS
+from dlms_mqtt.meter.finder.engine import CREDENTIALS, LINES, forget
 from dlms_mqtt.meter.presets.preset import matching
 from dlms_mqtt.transport.base import format_address
 
 _LOG = logging.getLogger(__name__)
-_LINES = ("serial", "tcp", "udp")
 _EQUIPMENT = ("dtr", "rts", "opening_delay", "wake_up", "wake_up_break", "iec_address")
-_SPEAKS = {"push", "telegram"}  # cases of meters that are listened to
 #: What a search finds out by itself, so that nobody is asked for it.
 _NOT_ASKED = {"challenge_length", "gbt_window", "no_release", "octet_timeout", "exchange_timeout", "pre_established"}
 
@@ -43,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = parser.add_argument_group("what you know (everything else is found out)")
     for row in fields(ConnectionSettings):
         if row.name not in _NOT_ASKED:
-            add_option(line if row.name in _LINES else known, row)
+            add_option(line if row.name in LINES else known, row)
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
     parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
     limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number))
-    if not set(_LINES) & set(given):
+    if not set(LINES) & set(given):
         return _list_ports(args.json)
     found = asyncio.run(_find(given, limits, args))
     if args.json:
@@ -75,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _kept(where: Target, given: Mapping[str, Any]) -> dict[str, Any]:
     """Of a configuration: the line and who we are. How the meter is reached may be what is wrong there."""
     settings = where.settings
-    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(_LINES) & set(given) else _LINES))
+    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(LINES) & set(given) else LINES))
     defaults = {row.name: row.default for row in fields(settings)}
     kept = {name: getattr(settings, name) for name in names}
     kept = {name: value for name, value in kept.items() if value != defaults[name]}
@@ -115,8 +113,7 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
 
     with Store(args.state or default_path()) as store, Progress("find") as progress:
         if args.fresh:
-            store.forget(NAMESPACE)
-            store.forget(REFUSED)
+            forget(store)
         return await find(
             given,
             store=store,
@@ -133,20 +130,20 @@ def _print(found: Found) -> None:
     _print_learned(document["learned"])
     if document["found"]:
         say(yaml.safe_dump({"connection": document["connection"]}, sort_keys=False, allow_unicode=True).rstrip())
-    if _SPEAKS & set(document["cases"]):
+    if SPEAKS & set(document["cases"]):
         block = {"connection": document["connection"], "push": {"listen": "connection"}}
         say(yaml.safe_dump(block, sort_keys=False, allow_unicode=True).rstrip())
         note("Add `preset: NAME` of its family, if it is one of `dlms-mqtt presets`, and its keys as !secret NAME.")
         say(f"dlms-mqtt listen {_words(document['connection'])}")
     if document["found"] and not document["complete"]:
         note("Secrets are not written into this block: add them as !secret NAME.")
-    if document["found"] or _SPEAKS & set(document["cases"]):
+    if document["found"] or SPEAKS & set(document["cases"]):
         note("Put it below a name under `meters:` in config.yaml; then: dlms-mqtt check --config config.yaml")
     note(f"{document['seconds']} s")
 
 
 def _words(connection: Mapping[str, Any]) -> str:
-    return " ".join(f"--{key} {value}" for key, value in connection.items() if key in (*_LINES, "baud", "parity"))
+    return " ".join(f"--{key} {value}" for key, value in connection.items() if key in (*LINES, "baud", "parity"))
 
 
 def _print_learned(learned: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.bridge.config.broker_address import broker_of
@@ -14,6 +13,7 @@ from dlms_mqtt.bridge.mqtt.trial import try_broker
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation, parse_with
 from dlms_mqtt.cli.setup.search import NotFound
+from dlms_mqtt.client.option_values import SECRET_KINDS
 
 _CREDENTIALS = "user name or password"  # what a broker refuses that wants others
 _CERTIFICATE = "certificate"
@@ -22,7 +22,7 @@ _MQTT = section(Mqtt)
 
 def known_broker(talk: Conversation, mqtt: Mqtt) -> None:
     """The broker of the configuration that is there; it may be down for a while. NotFound."""
-    if not _takes_us(talk, mqtt) and not talk.confirm(words.BROKER_ANYWAY, default=True, unattended=False):
+    if _tried(talk, mqtt) and not talk.confirm(words.BROKER_ANYWAY, default=True, unattended=False):
         raise NotFound(talk.text(words.NOTHING_WRITTEN), hint="Check mqtt: in the configuration.")
 
 
@@ -54,22 +54,19 @@ def _address(talk: Conversation, given: str | None) -> dict[str, Any]:
 def _credentials(talk: Conversation) -> dict[str, str]:
     user = talk.ask(words.BROKER_USER, "--broker-user")
     password = talk.ask_secret(words.BROKER_PASSWORD)
-    known = password.partition(":")[0] in ("text", "hex", "env", "file")
+    known = password.partition(":")[0] in SECRET_KINDS
     return {"username": user, "password": password if known else f"text:{password}"}
 
 
 def _why_not(talk: Conversation, found: dict[str, Any]) -> str:
-    """Tried; "" when the broker takes us. ConfigError where the options make no sense."""
+    """The same of options; ConfigError where they make no sense."""
     return _tried(talk, parse_with(_MQTT.convert)(found))  # type: ignore[arg-type]
 
 
-def _takes_us(talk: Conversation, mqtt: Mqtt) -> bool:
-    return not _tried(talk, mqtt)
-
-
 def _tried(talk: Conversation, mqtt: Mqtt) -> str:
+    """Connected once, and told how it went; "" when the broker takes us."""
     place = f"{mqtt.host}:{mqtt.broker_port}"
-    why = asyncio.run(try_broker(replace(mqtt)))
+    why = asyncio.run(try_broker(mqtt))
     if why:
         talk.say(words.BROKER_FAILED, place=place, why=why.rstrip("."))
     else:

@@ -11,21 +11,18 @@ from typing import Any
 from dlms_mqtt.cli.output import Progress, say, table
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation
+from dlms_mqtt.client.option_values import SECRET_KINDS
 from dlms_mqtt.client.settings import SECRET_KEYS, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, DlmsMqttError
 from dlms_mqtt.meter.finder import Found, Limits, find
-from dlms_mqtt.meter.finder.association_search import REFUSED
-from dlms_mqtt.meter.finder.diagnosis import CAUSES, REMARKS
-from dlms_mqtt.meter.finder.engine import NAMESPACE
+from dlms_mqtt.meter.finder.diagnosis import CAUSES, REMARKS, SPEAKS
+from dlms_mqtt.meter.finder.engine import LINES, forget
 from dlms_mqtt.meter.presets.preset import load_preset, preset_names, preset_only_speaks
 from dlms_mqtt.transport.ports import list_ports
 
-_LINES = ("serial", "tcp", "udp")
-_SPEAKS = {"push", "telegram"}  # cases of meters that are listened to
 _HEX = "0123456789abcdefABCDEF"
 _GENERIC = "generic"
-_WAYS = ("text", "hex", "env", "file")  # in which a secret is written
 
 
 @dataclass(slots=True)
@@ -41,7 +38,7 @@ class Draft:
     @property
     def line(self) -> str:
         """The name of its line."""
-        return next(str(self.connection[name]) for name in _LINES if name in self.connection)
+        return next(str(self.connection[name]) for name in LINES if name in self.connection)
 
     def section(self) -> dict[str, Any]:
         """Below ``meters.<id>``, with its secrets as they are."""
@@ -67,14 +64,14 @@ class Search:
 
     def run(self) -> Draft:
         """The meter, or NotFound. ConfigError, ConnectFailed."""
-        if not set(_LINES) & set(self.given):
+        if not set(LINES) & set(self.given):
             self.given |= _line_of(self._port())
         if self.preset and preset_only_speaks(self.preset):
             return self._listened_to({name: self.given[name] for name in self.given if name not in SECRET_KEYS})
         while True:
             found = self._found()
             self._tell(found)
-            if _SPEAKS & set(found.names) and not found.complete:
+            if SPEAKS & set(found.names) and not found.complete:
                 return self._listened_to(dict(found.json()["connection"]))
             if found.complete and ("no-energy" not in found.names or not self._another_client(found)):
                 return self._asked(found)
@@ -103,15 +100,14 @@ class Search:
     # -- the search ---------------------------------------------------------------------------------------------------
 
     def _found(self) -> Found:
-        line = next(str(self.given[name]) for name in _LINES if name in self.given)
+        line = next(str(self.given[name]) for name in LINES if name in self.given)
         self.talk.say(words.SEARCHING, line=line)
         return asyncio.run(self._find())
 
     async def _find(self) -> Found:
         with Store(self.state) as store, Progress("setup") as progress:
             if self.fresh:
-                store.forget(NAMESPACE)
-                store.forget(REFUSED)
+                forget(store)
                 self.fresh = False
             return await find(
                 self.given,
@@ -130,7 +126,7 @@ class Search:
         for case in REMARKS if found.complete else CAUSES:
             if case.name in found.names and case.name != "no-energy":
                 sentence = self.talk.plain(case.sentence)
-                step = "" if case.name in _SPEAKS else self.talk.plain(case.step)
+                step = "" if case.name in SPEAKS else self.talk.plain(case.step)
                 say(f"- {sentence[:1].upper()}{sentence[1:]}. {step}".rstrip())
 
     def _once_more(self, found: Found) -> bool:
@@ -171,7 +167,7 @@ class Search:
 
     def _password(self) -> dict[str, str]:
         text: str = self.talk.ask_secret(words.PASSWORD, _password)
-        if text.partition(":")[0] in _WAYS:
+        if text.partition(":")[0] in SECRET_KINDS:
             return {"password": text}
         doubtful = len(text) >= 16 and len(text) % 2 == 0 and all(letter in _HEX for letter in text)
         kinds = [("text", self.talk.text(words.AS_TEXT)), ("hex", self.talk.text(words.AS_HEX))]
@@ -236,14 +232,14 @@ def _client(text: str) -> str:
 
 def _password(text: str) -> str:
     """Also ``text:...``, ``hex:...``, ``env:...`` or ``file:...``."""
-    if text.partition(":")[0] in _WAYS:
+    if text.partition(":")[0] in SECRET_KINDS:
         parse_options({"password": text})
     return text
 
 
 def _key(text: str) -> str:
     """Keys are told in hexadecimal digits, with blanks or without."""
-    key = text if text.partition(":")[0] in _WAYS else f"hex:{''.join(text.split())}"
+    key = text if text.partition(":")[0] in SECRET_KINDS else f"hex:{''.join(text.split())}"
     octets = parse_options({"encryption_key": key})["encryption_key"]
     if len(octets) not in (16, 32):
         raise ConfigError(f"a key has 16 octets (32 digits), this has {len(octets)}")

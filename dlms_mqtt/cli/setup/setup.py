@@ -32,8 +32,6 @@ from dlms_mqtt.languages.texts import languages
 from dlms_mqtt.meter.finder import Limits
 from dlms_mqtt.meter.presets.preset import preset_connection
 
-_LINES = ("serial", "tcp", "udp")
-
 EXAMPLE = "--serial /dev/ttyUSB0"
 
 

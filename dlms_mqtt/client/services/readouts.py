@@ -73,10 +73,7 @@ class Readouts:
 
     async def get(self, item: AttributeWithSelection) -> bytes:
         """One attribute, as encoded data. AccessRefused."""
-        attribute, access = item
-        if _is_profile(attribute):
-            return encode(await self._of_profile(attribute, access))
-        found = self._find(await self._current(), attribute)
+        (found,) = await self.get_list([item])
         if isinstance(found, AccessRefused):
             raise found
         return encode(found)

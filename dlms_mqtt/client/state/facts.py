@@ -1,4 +1,4 @@
-"""Facts of the client itself in the state file: namespace and key of each."""
+"""Facts in the state file that more than one room knows: namespace and key of each."""
 
 TITLE = ("client", "system_title")  # ours, under which counters are kept
 LOST = ("client", "counters_lost")  # the damaged file in which they were

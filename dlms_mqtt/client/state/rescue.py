@@ -24,8 +24,9 @@ _MOST = 1_000_000  # rows of a table that are taken along
 def rescue(damaged: Path, store: Store) -> bool:
     """Copy what is sound of ``damaged`` into the new ``store``; whether the counters are among it. StoreError."""
     with _opened(damaged) as old:
-        counters = list(_rows(old, "counters", 3)) if _is_sound(old) else []
-        sound = _is_sound(old) and all(is_counter(row[2]) for row in counters)
+        sound = _is_sound(old)
+        counters = list(_rows(old, "counters", 3)) if sound else []
+        sound = sound and all(is_counter(row[2]) for row in counters)
         facts = [row for row in _rows(old, "facts", 3) if _is_fact(row) and (sound or row[:2] != TITLE)]
     with store.transaction() as db:
         db.executemany("INSERT OR REPLACE INTO counters VALUES (?, ?, ?)", counters if sound else ())

@@ -343,7 +343,8 @@ REMARKS: tuple[Case, ...] = (
 )
 
 
-_VERDICTS = frozenset({"push", "telegram"})
+#: Cases of meters that are listened to.
+SPEAKS = frozenset({"push", "telegram"})
 
 
 def causes(facts: Facts) -> list[Case]:
@@ -352,7 +353,7 @@ def causes(facts: Facts) -> list[Case]:
     Where it is known what the meter does, only that is told: guesses about a silent line would contradict it.
     """
     found = [case for case in CAUSES if case.when(facts)]
-    return [case for case in found if case.name in _VERDICTS] or found or [_UNCLEAR]
+    return [case for case in found if case.name in SPEAKS] or found or [_UNCLEAR]
 
 
 def remarks(facts: Facts) -> list[Case]:

@@ -14,7 +14,7 @@ from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied, 
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
-from dlms_mqtt.meter.finder.association_search import Attempt, Entering
+from dlms_mqtt.meter.finder.association_search import REFUSED, Attempt, Entering
 from dlms_mqtt.meter.finder.candidates import Fixed
 from dlms_mqtt.meter.finder.link_search import Probing
 from dlms_mqtt.meter.finder.results import LOST, Facts, Found, Limits
@@ -30,7 +30,8 @@ _ENERGY = 8  # group D
 _OF_THE_LINE = frozenset({"echo", "parity", "noise-before-identification", "modem-lines", "asleep", "no-energy"})
 _SURVEY = 20.0  # s for the other clients
 _AFTER_SIGN_ON = 3  # of them (one is known already), where each costs a sign-on
-_LINE = ("serial", "tcp", "udp")
+#: Keys of a line that can be searched: on one where meters connect by themselves there is nobody to call.
+LINES = ("serial", "tcp", "udp")
 #: Options that say who we are: used only when the link is proved.
 CREDENTIALS = frozenset(
     SECRET_KEYS | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
@@ -186,7 +187,7 @@ class _Search:
         if not kept:
             return None
         self.progress(0, 1, "as last time")
-        options = {"client": 16} | parse_options(kept) | {k: v for k, v in self.given.items() if k not in _LINE}
+        options = {"client": 16} | parse_options(kept) | {k: v for k, v in self.given.items() if k not in LINES}
         entering = self._enter()
         attempt = await entering.attempt(options)
         if attempt.reason == "password" or (not attempt.reason and self.credentials):
@@ -268,7 +269,7 @@ class _Search:
     def _listening(self) -> Options:
         """For a meter that pushes: the line as it was heard."""
         pushed = self._probing.pushed if self._probing is not None else None
-        return self._connection(pushed) if pushed else {key: self.given[key] for key in _LINE if key in self.given}
+        return self._connection(pushed) if pushed else {key: self.given[key] for key in LINES if key in self.given}
 
     def _learned(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         learned = dict(facts)
@@ -287,6 +288,12 @@ class _Search:
     def _kept(self, found: Found) -> Options:
         block = found.json()["connection"]
         return {key: value for key, value in block.items() if key not in CREDENTIALS}
+
+
+def forget(store: Store) -> None:
+    """What was found on lines, and which secrets were refused there."""
+    store.forget(NAMESPACE)
+    store.forget(REFUSED)
 
 
 def _fields(found: Found) -> Options:
