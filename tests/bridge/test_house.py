@@ -410,10 +410,8 @@ async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter, 
         same = write_config(tmp_path / "two", mosquitto.port, _meter(meter))
         second = App(same, environment={})
         async with running(second) as task:
-            await home.until(lambda: second.bridge and second.bridge.taken)
-            first = second.bridge
-            await home.until(lambda: second.bridge is not first and second.bridge.taken)
-            assert not task.done()
+            await home.until(lambda: second._waits == 2)
+            assert second.bridge.taken and not task.done()
             more = _meter(meter).replace("house:", "flat:")
             write_config(tmp_path / "two", mosquitto.port, _meter(meter) + more)
             await second.reload()
