@@ -55,6 +55,7 @@ class App:
         self._waits = 0  # how often in a row another bridge had our id
         self._wake = asyncio.Event()
         self._seen: dict[Path, int] = {}  # the files as they were last loaded
+        self._certificates: dict[Path, int] = {}  # as the broker's line was made with them
 
     @property
     def config(self) -> Config:
@@ -94,6 +95,7 @@ class App:
             _LOG.warning("%s", warning)
         for name, mistakes in self.loaded.broken.items():
             _LOG.error("The managed meter %s is left out: %s", name, mistakes.message)
+        self._certificates = _stamps_of(_tls_files(self.config))
         if self.config.mqtt.tls:
             tls_context(self.config.mqtt.tls)  # a wrong file is told at once
         with locked(self.config.bridge.state_dir, self.config.bridge.id):
@@ -141,6 +143,7 @@ class App:
             self._refuse_empty()
             fresh = load_config(self._path, self._process.presets, self._process.environment, strict=False)
             self._refuse_broken(fresh)
+            self._refuse_tls(fresh)
         except ConfigMistakes as error:
             _LOG.error("The configuration was not reloaded:\n%s", error.message)
             rows = [{"key": item.key, "message": item.message} for item in error.mistakes]
@@ -148,6 +151,7 @@ class App:
         old, self.loaded = self.loaded, fresh
         self._seen = self._stamps() if fresh.files != old.files else self._seen
         changed = await self._apply(old, fresh)
+        changed += self._renew_certificates(alone=not changed)
         _LOG.info("Configuration reloaded; changed: %s", ", ".join(changed) or "nothing")
         return changed
 
@@ -160,6 +164,34 @@ class App:
         """The file of a meter at work was damaged: it works on as it is. One that was damaged before stays left out."""
         if now := [mistakes for name, mistakes in fresh.broken.items() if name not in self.loaded.broken]:
             raise now[0]
+
+    def _refuse_tls(self, fresh: Loaded) -> None:
+        """Other files than before that cannot be used: the line to the broker stays as it is."""
+        if fresh.config.mqtt.tls and fresh.config.mqtt.tls != self.config.mqtt.tls:
+            try:
+                tls_context(fresh.config.mqtt.tls)
+            except ConfigError as error:
+                raise ConfigMistakes([error]) from None
+
+    def _renew_certificates(self, *, alone: bool) -> list[str]:
+        """Files of the same names that were renewed: the line is made anew with them.
+
+        RequestError when they cannot be used and ``alone`` are new; what else has changed stands.
+        """
+        now, tls = _stamps_of(_tls_files(self.config)), self.config.mqtt.tls
+        if tls is None or now == self._certificates:
+            return []
+        try:
+            tls_context(tls)
+        except ConfigError as error:
+            _LOG.error("%s; the line to the broker stays as it is", error.message)
+            if alone:
+                raise RequestError("invalid-value", error.message) from None
+            return []
+        self._certificates = now
+        if self.bridge:
+            self.bridge.broker.renew()
+        return ["mqtt.tls"]
 
     async def _apply(self, old: Loaded, fresh: Loaded) -> list[str]:
         if (old.config.bridge, old.config.mqtt) != (fresh.config.bridge, fresh.config.mqtt):
@@ -180,8 +212,8 @@ class App:
             before = now
 
     def _stamps(self) -> dict[Path, int]:
-        files = {self._path, *self.loaded.files, *self.config.bridge.state_dir.glob("meters/*.yaml")}
-        return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+        managed = self.config.bridge.state_dir.glob("meters/*.yaml")
+        return _stamps_of({self._path, *self.loaded.files, *_tls_files(self.config), *managed})
 
     async def _watch_store(self, store: Store) -> None:
         """Start anew with a memory as soon as there can be one, and where damage of the one that there is was met."""
@@ -193,3 +225,12 @@ class App:
             if store.path == MEMORY and is_usable(self.config.bridge.state_dir):
                 _LOG.warning("The state file can be used again")
                 return self._restart()
+
+
+def _tls_files(config: Config) -> set[Path]:
+    tls = config.mqtt.tls
+    return {Path(file) for file in (tls.ca, tls.certificate, tls.key) if file} if tls else set()
+
+
+def _stamps_of(files: set[Path]) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in files if file.exists()}

@@ -163,6 +163,9 @@ async def test_our_certificates(mosquitto_factory, ours):
         broker.retain("base/a", "1")
         await _until(lambda: broker.connected)
         await broker.flush(PATIENCE)
+        broker.renew()
+        await _until(lambda: broker.handler.connections == 2 and broker.connected)
+        assert not broker.trouble
 
 
 @pytest.mark.expect_log("No line to the broker")

@@ -1,14 +1,22 @@
-"""The process: what the loop complains of again and again is told once."""
+"""The process: what the loop complains of again and again is told once; what a reload takes over beside the meters."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import os
+import shutil
+import signal
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.run import TellOnce
+from tests.bridge.conftest import watching
+from tests.bridge.house import bridge_process, write_config
+from tests.bridge.test_broker_trouble import Authority
+from tests.free_port import free_port
 
 FULL = {
     "message": "socket.accept() out of system resource",
@@ -33,3 +41,61 @@ async def test_everything_else_is_told_as_ever(clock, caplog):
     for _ in range(2):
         TellOnce()(asyncio.get_running_loop(), {"message": "something else"})
     assert len(caplog.records) == 2
+
+
+def _renew(authority, name, certificate, key):
+    """New ones under the same names, as certbot does."""
+    for now, old in zip(authority.issue(name), (certificate, key), strict=True):
+        shutil.copy(now, old)
+        os.utime(old, ns=(1, 1))
+
+
+@pytest.mark.expect_log("the line to the broker stays as it is")
+async def test_renewed_certificates_are_taken_over_by_a_reload(tmp_path):
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.issue("bridge")
+    path = write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{ours.file}', certificate: '{certificate}', key: '{key}'}}")
+    app = App(path, environment={})
+    app.stop()
+    await app.run()
+    assert await app.reload() == []
+    _renew(ours, "renewed", certificate, key)
+    assert await app.reload() == ["mqtt.tls"]
+    assert await app.reload() == []
+    shutil.copy(path, certificate)
+    with pytest.raises(RequestError, match="TLS files"):
+        await app.reload()
+
+
+@pytest.mark.expect_log("was not reloaded")
+async def test_a_reload_with_other_certificates_that_cannot_be_used(tmp_path):
+    """The bridge does not end over it, as it would at its start."""
+    path = write_config(tmp_path, 1, "")
+    app = App(path, environment={})
+    write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{path}'}}")
+    with pytest.raises(RequestError, match="TLS files"):
+        await app.reload()
+    assert app.config.mqtt.tls is None
+
+
+async def test_the_broker_sees_the_renewed_certificate_after_a_signal(mosquitto_factory, tmp_path):
+    """It knows us by the name in it: the old one may say that it is there, only the new one all."""
+    ours, port = Authority(tmp_path, "ours"), free_port()
+    certificate, key = ours.issue("broker", "127.0.0.1")
+    secured = [f"listener {port} 127.0.0.1", f"certfile {certificate}", f"keyfile {key}", f"cafile {ours.file}"]
+    rights = tmp_path / "rights"
+    rights.write_text(
+        "topic read #\nuser old\ntopic read #\ntopic write dlms_mqtt/bridge/main/state\nuser new\ntopic readwrite #\n"
+    )
+    plain = ["allow_anonymous true", f"acl_file {rights}"]
+    broker = mosquitto_factory(
+        "\n".join([*plain, *secured, "require_certificate true", "use_identity_as_username true"])
+    )
+    certificate, key = ours.issue("old")
+    tls = f"tls: {{ca: '{ours.file}', certificate: '{certificate}', key: '{key}'}}"
+    path = write_config(tmp_path, port, "", bridge="watch_files: false", mqtt=tls)
+    async with bridge_process(path) as process, watching(broker.port) as seen:
+        await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "online")
+        _renew(ours, "new", certificate, key)
+        process.send_signal(signal.SIGHUP)
+        await seen.until(lambda: "dlms_mqtt/bridge/main/info" in seen.latest)

@@ -89,6 +89,7 @@ class Broker:
         self._rate = _Rate(config.backlog_rate)
         self._unsaid = Unsaid()
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
+        self._renew = asyncio.Event()
         self._client: Client | None = None
         self._version = V311 if config.protocol == "3.1.1" else V5
         self._idle = asyncio.Event()
@@ -240,11 +241,20 @@ class Broker:
 
     def _new_client(self) -> Client:
         """With the files of TLS as they are now: certificates are renewed."""
+        self._renew.clear()
         context = tls_context(self._config.tls) if self._config.tls else None
         identifier = self._first or self._client_id
         client = new_client(self._config, self._version, identifier, self._will, context, self._skipped)
         client.largest = self._unsaid.largest
         return client
+
+    def renew(self) -> None:
+        """Connect anew, with the files of TLS as they are now."""
+        self._renew.set()
+
+    async def _until_renewed(self) -> None:
+        await self._renew.wait()
+        _LOG.info("The line to the broker is made anew")
 
     async def _reconnect(self, handler: Handler) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
@@ -313,7 +323,7 @@ class Broker:
         self._stood_before = True
         self.trouble = ""
         self.send_again()
-        await first_to_end(self._send_all(client), self._send_outbox(client))
+        await first_to_end(self._send_all(client), self._send_outbox(client), self._until_renewed())
 
     async def _receive(self, client: Client, handler: Handler) -> None:
         async for message in client.messages:
