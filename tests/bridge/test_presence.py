@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from unittest import mock
 
 import pytest
 
 from dlms_mqtt.bridge import bridge as bridge_bridge
+from dlms_mqtt.bridge.api.message import Message
+from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.presence.id_claims import Claims
+from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
@@ -247,3 +252,43 @@ async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_
             await seen.until(lambda: '"elsewhere/' in seen.latest.get(device, ""))
             await seen.until(lambda: seen.latest.get("elsewhere/meter/house/availability") == "online")
             assert not app.bridge.presence.collisions
+
+
+@pytest.mark.expect_log("it is tried again", "No line to the broker", "is there again")
+async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path, meter, monkeypatch):
+    """Under one client id each throws the other off the broker; what stands on our topic tells that it is alive."""
+
+    async def nobody_answers(self):
+        return False
+
+    monkeypatch.setattr(Claims, "bridge_is_taken", nobody_answers)
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="protocol: '3.1.1'") as home:
+        (tmp_path / "two").mkdir()
+        path = write_config(tmp_path / "two", mosquitto.port, "", mqtt="protocol: '3.1.1'")
+        second = App(path, environment={})
+        async with running(second):
+            await home.until(lambda: second.bridge and second.bridge.taken)
+        await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] != [])
+        assert not home.app.bridge.taken, "the older one stays"
+
+
+def _presence(clock, *, connected=False, taken=True):
+    topics, broker, given_way = Topics("dlms_mqtt", "main"), mock.Mock(), []
+    broker.connected, broker.has_taken.return_value = connected, taken
+    fleet = mock.Mock(running={}, meters={})
+    return Presence(topics, "2026-01-02", broker, fleet, set(), given_way.append, mock.AsyncMock()), given_way
+
+
+OLDER = Message("dlms_mqtt/bridge/main/info", b'{"started": "2026-01-01"}', retained=True)
+
+
+@pytest.mark.parametrize(
+    ("pause", "more", "gives_way"),
+    [(8, {}, True), (31, {}, False), (8, {"connected": True}, False), (8, {"taken": False}, False)],
+)
+async def test_an_old_memory_of_the_broker_is_no_rival(clock, pause, more, gives_way):
+    presence, given_way = _presence(clock, **more)
+    for _ in range(5):
+        presence.bridge_spoke(OLDER)
+        await asyncio.sleep(pause)
+    assert bool(given_way) == gives_way

@@ -81,6 +81,7 @@ class Broker:
         self._replies: dict[_Reply, None] = {}
         self._replies_size = 0
         self._filters: dict[str, None] = {}
+        self._confirmed: set[str] = set()  # retained topics of which the broker has taken a message, in this run
         self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
         self._refused: dict[str, str] = {}  # groups of topics that the broker refuses, and why
         self._blocked: set[str] = set()  # topics of readings that it refused lately
@@ -113,6 +114,10 @@ class Broker:
         """What this topic should hold; None when it is not ours."""
         kept = self._retained.get(topic)
         return kept.payload if kept else None
+
+    def has_taken(self, topic: str) -> bool:
+        """Did the broker confirm a retained message of ours on this topic, in this run?"""
+        return topic in self._confirmed
 
     @property
     def refusals(self) -> list[str]:
@@ -368,6 +373,7 @@ class Broker:
             expiry = kept.expiry(asyncio.get_running_loop().time())
             why = await client.send(topic, kept.payload, retain=True, MessageExpiryInterval=expiry)
             if not why:
+                self._confirmed.add(topic)
                 self._note_taken(topic)
             elif client.takes(topic, kept.payload):  # else that is what is told
                 self._note_refusal(topic, why)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from dlms_mqtt.bridge.api.message import Message
@@ -17,6 +18,8 @@ _LOG = logging.getLogger(__name__)
 _WAIT = 0.4  # s after the subscription: what is retained has arrived by then
 _CALM = 1.0  # s between two times that a topic is put right
 _FOR_EVER = 3600.0
+_OLDER = "the bridge id '{}' is held by an older bridge on this broker"
+_OVERWRITTEN, _STORM = 3, 60.0  # so often in so many seconds is no old memory of a broker: somebody lives there
 
 
 class Presence:
@@ -40,6 +43,7 @@ class Presence:
         self.claims = Claims(topics, started, broker.send_now)
         self.collisions: dict[str, str] = {}  # devices that somebody else announces, with a sentence
         self.asleep: set[str] = set()  # meters that are ours and switched off
+        self._overwritten: deque[float] = deque(maxlen=_OVERWRITTEN)  # when an older instance stood where we had been
         self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
         self.ready = False
         self._asking: asyncio.Task[None] | None = None
@@ -97,13 +101,27 @@ class Presence:
         """Two that started at the same time, or while the broker was away: the younger one gives way."""
         rival = self.claims.rival_started()
         is_older = rival is not None and rival < self._started
+        if is_older and bridge == self._topics.bridge and self._lives_by_its_words():
+            self._give_way(_OLDER.format(bridge))
+            return
         older = is_older or self.claims.contested(self._fleet.running, bridge)
         if older and self.ready and self._asking is None:
             self._asking = asyncio.create_task(self._ask_rival(), name="rival")
 
+    def _lives_by_its_words(self) -> bool:
+        """Two with one client id throw each other off the broker: neither can be asked while the other is there.
+
+        Whoever writes over what we have said lives. Once may be a broker that came back with an old memory.
+        """
+        if self._broker.connected or not self._broker.has_taken(self._topics.info):  # connected: it can be asked
+            return False
+        now = asyncio.get_running_loop().time()
+        self._overwritten.append(now)
+        return len(self._overwritten) == _OVERWRITTEN and now - self._overwritten[0] < _STORM
+
     async def _ask_rival(self) -> None:
         if await self.claims.bridge_is_taken():
-            self._give_way(f"the bridge id '{self._topics.bridge}' is held by an older bridge on this broker")
+            self._give_way(_OLDER.format(self._topics.bridge))
         for name in self.claims.contested(self._fleet.running):
             if holder := await self.claims.holder(name):
                 await self._refuse(name, holder)
