@@ -77,7 +77,7 @@ SHELVES = {
         "app",
         "demo remote_status run supervisor",
     ),
-    "cli": ("configuration files output process", "options print_values", "bridge meter tools", "setup"),
+    "cli": ("chart configuration files output process", "options print_values", "bridge meter tools", "setup"),
     "library": ("connection results values", "gurux meter pushes", "search sync", "pytest_plugin"),
 }
 SIDE_BY_SIDE = 14  # modules in one folder
@@ -89,6 +89,8 @@ HOME = {
     "aiomqtt": ("bridge",),
     "amqtt": ("bridge",),
     "h11": ("bridge",),
+    "matplotlib": ("cli",),
+    "plotille": ("cli",),
 }
 
 

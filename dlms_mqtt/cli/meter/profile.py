@@ -7,8 +7,10 @@ import asyncio
 import csv
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from dlms_mqtt.cli import chart
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.cli.print_values import shown
@@ -24,6 +26,7 @@ from dlms_mqtt.times import parse_moment
 
 _FORMATS = ("table", "csv", "json")
 _EVERY = 0.3  # s between two looks at what has come
+_TERMINAL = Path("-")
 
 EXAMPLE = "1.0.99.1.0 --from 24h --config config.yaml --meter house --format csv"
 
@@ -35,8 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", metavar="TIME", help="last row (default: now)")
     parser.add_argument("--first", type=int, metavar="N", help="number of the first entry (1 is the meter's first)")
     parser.add_argument("--count", type=int, metavar="N", help="how many entries")
-    parser.add_argument("--format", choices=_FORMATS, default="table", help="how to print (default table)")
+    parser.add_argument("--format", choices=_FORMATS, help="how to print (default table)")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
+    parser.add_argument(
+        "--plot",
+        nargs="?",
+        const=_TERMINAL,
+        type=_picture,
+        metavar="FILE",
+        help="draw the rows: in the terminal, or into FILE.svg or FILE.png (extra plot: pip install 'dlms-mqtt[plot]')",
+    )
     add_connection(parser)
 
 
@@ -45,10 +56,53 @@ def run(args: argparse.Namespace) -> int:
     where = target(args)
     reference = object_of(args.object)
     selection = _selection(args, where)
+    form = "json" if args.json else args.format
+    if args.plot == _TERMINAL and form:
+        raise ConfigError("a chart in the terminal is instead of other output", hint="--plot FILE.svg goes with it.")
+    if args.plot:
+        chart.need_library(picture=args.plot != _TERMINAL)
     meter, profile, time = asyncio.run(_profile(where, reference.obis, selection))
     for text in profile.notes:
         note(f"dlms-mqtt: {text}.")
-    form = "json" if args.json else args.format
+    if form or not args.plot:
+        _print(form or "table", meter, profile, time)
+    return _plot(profile, where, args.plot) if args.plot else 0
+
+
+def _picture(text: str) -> Path:
+    file = Path(text)
+    if file.suffix.lower() not in chart.PICTURES:
+        raise argparse.ArgumentTypeError(f"'{text}' ends neither in .svg nor in .png (OBIS goes before --plot)")
+    return file
+
+
+def _plot(profile: Profile, where: Target, file: Path) -> int:
+    """Draw; 1 when there is nothing to draw."""
+    drawn = chart.chart_of(profile, where.zone)
+    for gap in drawn.gaps:
+        first, last = (moment.astimezone(where.zone).isoformat() for moment in (gap.first, gap.last))
+        note(f"{gap.rows} row{'s' * (gap.rows != 1)} missing: {first}" + f" to {last}" * (gap.rows != 1))
+    if not drawn.curves:
+        note(f"dlms-mqtt: nothing to draw: {len(profile.rows)} rows, and no number in them.")
+        return 1
+    if file == _TERMINAL:
+        from shutil import get_terminal_size  # brings archivers that no command needs otherwise
+
+        say(chart.terminal_chart(drawn, get_terminal_size().columns))
+    else:
+        _write(drawn, file)
+    note(f"{len(profile.rows)} rows drawn" + (f", {drawn.missing} missing" if drawn.missing else ""))
+    return 0
+
+
+def _write(drawn: chart.Chart, file: Path) -> None:
+    try:
+        chart.write_picture(drawn, file)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _print(form: str, meter: dict[str, Any], profile: Profile, time: datetime) -> None:
     if form == "json":
         print_json({"meter": meter, "values": cells_json(profile, time), "errors": []})
     elif form == "csv":
@@ -56,7 +110,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         say(table([_texts(profile, row) for row in profile.rows], [_head(c) for c in profile.columns]))
         note(f"{len(profile.rows)} row{'s' * (len(profile.rows) != 1)}")
-    return 0
 
 
 def _selection(args: argparse.Namespace, where: Target) -> Selection:
