@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import IO, NamedTuple
 
 from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
@@ -144,7 +144,7 @@ def locked(folder: Path, bridge: str) -> Iterator[None]:
     """Have the state directory alone; StoreError where another bridge has it (a killed one leaves no lock)."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+")
+        file = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "ab+", 0)
     except OSError:  # opening the state tells why
         yield
         return
@@ -158,8 +158,7 @@ def locked(folder: Path, bridge: str) -> Iterator[None]:
             ) from None
         with contextlib.suppress(OSError):  # a full disk: the lock is there all the same
             file.truncate(0)
-            file.write(f"the bridge '{bridge}' (process {os.getpid()})")
-            file.flush()
+            file.write(f"the bridge '{bridge}' (process {os.getpid()})".encode())
         yield
         mark_closed(folder, time.time())
 
@@ -170,9 +169,9 @@ def mark_closed(folder: Path, now: float) -> None:
         write_whole(folder / _CLOSED, f"{now:.0f}".encode())
 
 
-def _holder(file: TextIO) -> str:
+def _holder(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(200) or "another bridge"
+    return file.read(200).decode(errors="replace") or "another bridge"
 
 
 def is_usable(folder: Path) -> bool:

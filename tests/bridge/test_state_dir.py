@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import sqlite3
 
 import pytest
 
 from dlms_mqtt.bridge import state_dir
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
-from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, mark_closed, open_state
+from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, locked, mark_closed, open_state
 from dlms_mqtt.client.state.facts import DOUBTFUL, LOST, TITLE
 from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.state_file import MEMORY
@@ -228,3 +229,16 @@ def test_a_system_title_that_is_none_is_made_anew(tmp_path, title):
     with Store(tmp_path / STATE_FILE) as store:
         store.set(*TITLE, title)
     assert open_state(tmp_path, os.urandom, NOW + 5).store.get(*TITLE) is None
+
+
+def test_the_lock_on_a_full_disk(tmp_path):
+    """Who has it cannot be written; nothing is left that fails again when it is closed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with locked(tmp_path, "main"):
+            pass
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        with locked(tmp_path, "main"), pytest.raises(StoreError, match="another bridge"), locked(tmp_path, "other"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.errors import RemoteProtocolError
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetResponseBlock
 from dlms_mqtt.transport.listen import listen
@@ -18,6 +19,7 @@ from tests.client.scripted import Scripted
 from tests.client.test_between_questions import NAME, answer, number
 from tests.client.test_profile import CLOCK, IMPORT, Meter
 
+MOST = 1.0  # s of work without a turn for anybody else (thread time: what others do on the machine is not counted)
 PUSH = bytes.fromhex("0f00000001000202090601000108" + "00ff0600000001")
 
 
@@ -59,6 +61,14 @@ class Buffer(Meter):
         return self._octets
 
 
+async def test_very_many_rows_of_a_profile() -> None:
+    meter = Buffer(100_000)
+    async with counted() as turns:
+        profile = await meter.read()
+    assert len(profile.rows) == 100_000
+    assert turns.longest < MOST and turns.count > 50
+
+
 async def test_what_very_many_rows_cost() -> None:
     """As many as the bridge takes (3 MB): the greatest part of the answer is the rows themselves."""
     meter = Buffer((3 << 20) // 21)
@@ -81,6 +91,26 @@ async def test_an_answer_longer_than_it_may_be(clock: object) -> None:
         with pytest.raises(RemoteProtocolError, match="more than 2000 octets") as caught:
             await meter.client.get_raw(NAME)
     assert "fewer" in caught.value.hint
+
+
+async def test_a_list_of_sixty_thousand_objects() -> None:
+    attributes = b"".join(b"\x02\x03\x0f" + bytes([at]) + b"\x16\x01\x00" for at in (1, 2, 3))
+    rights = b"\x02\x02\x01\x03" + attributes + b"\x01\x00"
+    rows = (b"\x01" + (index % 2**24).to_bytes(3, "big") + b"\x00\xff" for index in range(60_000))
+    octets = b"\x01\x82\xea\x60" + b"".join(b"\x02\x04\x12\x00\x03\x11\x00\x09\x06" + name + rights for name in rows)
+    meter = Buffer(0)
+    meter._octets, meter.reads_out = octets, False
+    meter.settings.authentication, meter.settings.client, meter.settings.association = "none", 1, NAME.obis
+    tracemalloc.start()
+    try:
+        async with counted() as turns:
+            objects = await read_objects(meter)  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(objects) == 60_000
+    assert turns.longest < MOST
+    assert peak < 100e6, f"{peak / 1e6:.0f} MB"
 
 
 async def test_three_thousand_pushes_with_one_answer() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
@@ -69,11 +70,11 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     key = await _key(client) if store is not None else None
     decoder = _DECODERS[settings.referencing]
     if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
-        return await _with_rights(client, decoder(kept))
+        return await _with_rights(client, await apart(len(kept), lambda: decoder(kept)))
     if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
         return await _with_rights(client, tuple(client.memory.short_names.values()))
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
-    objects = decoder(octets)
+    objects = await apart(len(octets), lambda: decoder(octets))
     if store is not None and key and key[0] and objects:  # an empty one may be the mood of a moment
         store.keep_object_list(*key, octets)
     return await _with_rights(client, objects)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit, capture_objects
 from dlms_mqtt.errors import AccessRefused, MeterRefused, RemoteProtocolError, ServiceRefused
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, entry_access, range_access
@@ -144,11 +145,17 @@ async def read_profile(
     AccessRefused and ServiceRefused when every way was refused, DecodeError.
     """
     shape = await _shape(client, obis)
-    buffer, whole = await _buffer(_Request(client, obis, shape, selection, tz, sense, now))
+    request = _Request(client, obis, shape, selection, tz, sense, now)
+    buffer, whole = await _buffer(request)
+    return await apart(len(buffer), lambda: _profile_of(request, buffer, whole=whole))
+
+
+def _profile_of(request: _Request, buffer: bytes, *, whole: bool) -> Profile:
+    obis, shape, selection, tz = request.obis, request.shape, request.selection, request.tz
     short: dict[int, int] = {}
     period = timedelta(seconds=shape.period) if shape.period else None
     hour = RepeatedHour(tz, selection.after, period)
-    decoded = decode_rows(buffer, times=shape.times, tz=tz, sense=sense, short=short, hour=hour)
+    decoded = decode_rows(buffer, times=shape.times, tz=tz, sense=request.sense, short=short, hour=hour)
     rows = fill_nulls(_timed(decoded.rows, shape, tz), times=shape.times, period=period)
     for index, width in short.items():  # what was not sent is not "as in the row before"
         rows[index] = (*rows[index][:width], *[None] * (len(rows[index]) - width))
