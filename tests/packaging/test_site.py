@@ -14,7 +14,7 @@ import yaml
 
 from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.cli import COMMANDS, _parser
-from dlms_mqtt.meter.presets.preset import preset_connection, preset_names
+from dlms_mqtt.meter.presets.preset import preset_connection, preset_names, preset_only_speaks
 from tests.packaging.conftest import ROOT, need, run
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -70,7 +70,7 @@ def test_there_are_calls_to_check() -> None:
     assert sum(len(calls(path)) for path in PAGES) > 20
 
 
-@pytest.mark.parametrize("path", [ROOT / "docs/index.md"], ids=name)
+@pytest.mark.parametrize("path", [ROOT / "docs/index.md", ROOT / "docs/pushing.md"], ids=name)
 def test_configurations_load(path: Path, tmp_path: Path) -> None:
     texts = blocks(path, "yaml")
     assert texts
@@ -90,6 +90,11 @@ def test_meters_and_commands_are_all_told() -> None:
     heads = anchors(ROOT / "docs/meters.md")
     assert set(preset_names()) <= heads
     assert set(COMMANDS) <= anchors(ROOT / "docs/commands.md")
+
+
+def test_every_family_that_speaks_is_told_by_country() -> None:
+    told = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+", (ROOT / "docs/pushing.md").read_text()))
+    assert {name for name in preset_names() if preset_only_speaks(name)} - told == set()
 
 
 def test_the_readme_fits_on_two_screens() -> None:
