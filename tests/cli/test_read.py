@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from pydlms.cosem.data import DlmsData
+from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
 from tests.cli.conftest import Cli
@@ -117,3 +119,79 @@ def test_as_few_round_trips_as_the_meter_allows(cli: Cli, sim: MeterSimulator, m
     gets = [request for request in sim.requests if request[0] == 0xC0]
     assert len(gets) == 1
     assert gets[0][1] == 3  # with list: values, scalers and the meter's name
+
+
+# --- without an object: what the bridge would publish ---------------------------------------------------------------
+
+HOUSE = """
+bridge: {{id: here, state_dir: state}}
+meters:
+  house:
+    connection: {{tcp: "{address}"}}
+    read:
+      except: [1.0.32.7.0.255]
+      also:
+        - {{obis: 1.0.31.7.0.255, key: milliamperes, transform: "value * 1000", unit: mA, decimals: 0}}
+        - {{obis: 1.0.99.98.1.255, class: 3, key: absent}}
+    derive:
+      twice: {{value: "energy_import * 2", unit: kWh}}
+      thrice: "twice / 2 * 3"
+"""
+
+
+@pytest.fixture
+def house(meter: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(HOUSE.format(address=meter[1]))
+    return tmp_path / "config.yaml"
+
+
+def test_without_an_object_what_the_bridge_would_publish(cli: Cli, house: Path) -> None:
+    """The configuration here is taken; keys, units, transforms and computed values are the bridge's."""
+    result = cli("read")
+    head, *rows = result.out.splitlines()
+    assert (result.status, head.split()) == (0, ["KEY", "VALUE", "UNIT"])
+    values = {key: rest for key, *rest in map(str.split, rows)}
+    assert values["energy_import"] == ["12345.678", "kWh"]
+    assert values["milliamperes"] == ["5230", "mA"]
+    assert (values["twice"], values["thrice"]) == (["24691.356", "kWh"], ["37037.034", "kWh"])
+    assert values["power"] == values["power_import"] == ["1520", "W"]
+    assert not {"voltage_l1", "current_l1", "absent"} & set(values)
+    assert "absent: the meter refused to read 3/1.0.99.98.1.255:2: object-undefined" in result.err
+
+
+def test_the_same_as_json(cli: Cli, house: Path) -> None:
+    document = cli("read", "--config", str(house), "--meter", "house", "--json").json
+    rows = {row["key"]: row for row in document["values"]}
+    assert document["meter"]["logical_device_name"] == "PYD1000000000001"
+    assert all(list(row) == [*VALUE_KEYS, "key", "raw_unit", "quality"] for row in rows.values())
+    energy, twice = rows["energy_import"], rows["twice"]
+    assert (energy["raw"], energy["value"], energy["unit"], energy["raw_unit"]) == (12345678, 12345.678, "kWh", "Wh")
+    assert (twice["value"], twice["unit"], twice["raw_unit"], twice["type"]) == (24691.356, "kWh", None, None)
+    (error,) = document["errors"]
+    assert (error["key"], error["code"]) == ("absent", "object-undefined")
+    assert (error["obis"], error["class"], error["attribute"]) == ("1.0.99.98.1.255", 3, 2)
+
+
+def test_without_an_object_and_without_a_configuration(cli: Cli, meter: list[str]) -> None:
+    result = cli("read", *meter)
+    assert (result.status, result.out) == (2, "")
+    assert "which object?" in result.err and "--config FILE" in result.err
+
+
+def test_a_meter_that_only_speaks_is_not_read(cli: Cli, house: Path) -> None:
+    house.write_text(
+        "bridge: {id: here, state_dir: state}\n"
+        "meters: {han: {connection: {tcp: '127.0.0.1:9'}, push: {listen: connection}}}\n"
+    )
+    result = cli("read")
+    assert (result.status, result.out) == (2, "")
+    assert "only listens to this meter" in result.err and "dlms-mqtt listen" in result.err
+
+
+def test_a_meter_without_a_list_of_objects_is_read_as_the_bridge_does(
+    cli: Cli, sim: MeterSimulator, house: Path
+) -> None:
+    sim.set_access(15, ObisCode.parse("0.0.40.0.0.255"), 2, mode=0)
+    rows = {row["key"]: row["value"] for row in cli("read", "--json").json["values"]}
+    assert (rows["energy_import"], rows["milliamperes"]) == (12345.678, 5230)

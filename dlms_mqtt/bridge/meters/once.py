@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -11,36 +11,41 @@ from dlms_mqtt.bridge.reading.derived import Readings, derive
 from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.virtual import computed
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import MeterRefused, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.meter.readings import Reading
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What was read, and the keys of what the meter refused."""
+    """What was asked for by key, what was read, what the meter sent for it, and why the rest could not be read."""
 
+    asked: Mapping[str, AttributeDescriptor]
     readings: tuple[Reading, ...]
-    refused: tuple[str, ...]
+    sent: Mapping[str, Measured]
+    refused: Mapping[str, DlmsMqttError]
+
+
+async def offered(client: DlmsClient, store: Store, *, fresh: bool = False) -> tuple[Sequence[ObjectInfo], str]:
+    """The meter's list; without one, or with an empty one, what nearly every meter has, and why."""
+    try:
+        found = await read_objects(client, store, fresh=fresh)
+    except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
+        await client.recover(error)
+        return WELL_KNOWN, error.message
+    return (found, "") if found else (WELL_KNOWN, "it is empty")
 
 
 async def plan_of(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo) -> Plan:
     """What the bridge would read of this meter."""
-    objects = await _objects(client, store) if needs_object_list(meter) else ()
+    objects = (await offered(client, store))[0] if needs_object_list(meter) else ()
     return make_plan(meter, objects, zone)
-
-
-async def _objects(client: DlmsClient, store: Store) -> Sequence[ObjectInfo]:
-    """The meter's list; without one what nearly every meter has."""
-    try:
-        return await read_objects(client, store) or WELL_KNOWN
-    except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
-        await client.recover(error)
-        return WELL_KNOWN
 
 
 async def read_once(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo) -> Once:
@@ -50,12 +55,33 @@ async def read_once(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo
     answers = dict(zip(attributes, await client.read(attributes), strict=True)) if attributes else {}
     moment = Moment(datetime.now(zone), zone)
     readings: Readings = {}
-    refused = []
+    refused: dict[str, DlmsMqttError] = {}
     for item in plan.items:
-        answer = answers[item.attribute]
-        if isinstance(answer, Measured):
+        try:
+            answer = _measured(answers[item.attribute])
             readings[item.key] = (item, reading_of(item, answer, moment), lifetime(item.schedule))
+        except (MeterRefused, ConfigError) as error:
+            refused[item.key] = error
+    sent = {key: answers[item.attribute] for key, (item, _, _) in readings.items()}
+    readings |= derive(readings, plan.derived, plan.by_key)
+    _compute(meter, readings, refused)
+    measured = {key: answer for key, answer in sent.items() if isinstance(answer, Measured)}
+    asked = {item.key: item.attribute for item in plan.items}
+    return Once(asked, tuple(reading for _, reading, _ in readings.values()), measured, refused)
+
+
+def _measured(answer: Measured | MeterRefused) -> Measured:
+    if isinstance(answer, MeterRefused):
+        raise answer
+    return answer
+
+
+def _compute(meter: Meter, readings: Readings, refused: dict[str, DlmsMqttError]) -> None:
+    """What the user computes of them (``derive``), and of each other."""
+    for key, said in meter.derive.items():
+        try:
+            row = computed(key, said, {name: (item, reading) for name, (item, reading, _) in readings.items()}, 0.0)
+        except ConfigError as error:
+            refused[key] = error
         else:
-            refused.append(item.key)
-    found = readings | derive(readings, plan.derived, plan.by_key)
-    return Once(tuple(reading for _, reading, _ in found.values()), tuple(refused))
+            readings |= {key: row} if row else {}

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.config.speaking import only_speaks, polls
 from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.clock import MeterClock
 from dlms_mqtt.bridge.meters.intake import Intake
+from dlms_mqtt.bridge.meters.once import offered
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
@@ -24,11 +25,10 @@ from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import DlmsMqttError, MeterRefused, ResponseTimeout
 from dlms_mqtt.meter.catalogue.lookup import is_measured
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -186,22 +186,13 @@ class MeterTask:
         return f"client {client} is shown neither energy nor power; `dlms-mqtt find` names clients that may be"
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
-        """The meter's list; without one, or with an empty one, what nearly every meter has."""
-        try:
-            found = await read_objects(client, self.store, fresh=self._list_tries > 0)
-        except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
-            await client.recover(error)
-            why = error.message
-        else:
-            if found:
-                self.status.judge("objects", "")
-                return found
-            why = "it is empty"
+        """What the meter offers; where it gives no list, health says it."""
+        found, why = await offered(client, self.store, fresh=self._list_tries > 0)
         sentence = f"the meter does not give its object list: {why}; well-known objects are tried; {_WITHOUT_LIST}"
-        if "objects" not in self.status.reasons:
+        if why and "objects" not in self.status.reasons:
             _LOG.info("%s: %s", self.id, sentence)
-        self.status.judge("objects", sentence)
-        return WELL_KNOWN
+        self.status.judge("objects", sentence if why else "")
+        return found
 
     def _judge_list(self) -> None:
         """When is the list asked for again?"""
