@@ -16,9 +16,9 @@ from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_c
 from dlms_mqtt.bridge.config.sections import Config
 from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
-from dlms_mqtt.bridge.state_dir import State, is_usable, locked, open_state
+from dlms_mqtt.bridge.state_dir import State, locked, open_state
+from dlms_mqtt.bridge.store_watch import StoreWatch
 from dlms_mqtt.bridge.systemd import Notifier
-from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
@@ -27,7 +27,6 @@ from dlms_mqtt.transport.clock import Clock
 _LOG = logging.getLogger(__name__)
 _WATCH = 1.0  # s between looks at the files
 _TAKEN_AGAIN = (30.0, 60.0, 120.0, 300.0)  # s between looks whether another bridge has our id still
-_STORE_AGAIN = 5.0  # s between looks whether the state file can be used
 _LAST_REPLY = 0.5  # s before a restart that was asked for over MQTT: the reply goes out first
 
 
@@ -54,6 +53,7 @@ class App:
         self._again = self._stopped = False
         self._waits = 0  # how often in a row another bridge had our id
         self._wake = asyncio.Event()
+        self._store_watch = StoreWatch(clock)
         self._seen: dict[Path, int] = {}  # the files as they were last loaded
         self._certificates: dict[Path, int] = {}  # as the broker's line was made with them
 
@@ -99,7 +99,7 @@ class App:
         if self.config.mqtt.tls:
             tls_context(self.config.mqtt.tls)  # a wrong file is told at once
         with locked(self.config.bridge.state_dir, self.config.bridge.id):
-            state = open_state(self.config.bridge.state_dir, self._process.random)
+            state = open_state(self.config.bridge.state_dir, self._process.random, thorough=self._store_watch.suspect)
             try:
                 await self._run_bridge(state)
             finally:
@@ -217,14 +217,8 @@ class App:
 
     async def _watch_store(self, store: Store) -> None:
         """Start anew with a memory as soon as there can be one, and where damage of the one that there is was met."""
-        while True:
-            await asyncio.sleep(_STORE_AGAIN)
-            if store.damaged:
-                _LOG.warning("The state file was damaged while it was used")
-                return self._restart()
-            if store.path == MEMORY and is_usable(self.config.bridge.state_dir):
-                _LOG.warning("The state file can be used again")
-                return self._restart()
+        await self._store_watch.trouble(store, self.config.bridge.state_dir)
+        self._restart()
 
 
 def _tls_files(config: Config) -> set[Path]:

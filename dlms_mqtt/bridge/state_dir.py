@@ -21,15 +21,16 @@ from typing import IO, NamedTuple
 
 from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
-from dlms_mqtt.client.state.facts import DOUBTFUL, TITLE, UNSENT
+from dlms_mqtt.client.state.facts import DOUBTFUL, TITLE, UNSENT, WRITTEN
 from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, raise_all, rescue
-from dlms_mqtt.client.state.state_file import MEMORY, StateFile, set_aside, write_whole
+from dlms_mqtt.client.state.state_file import MEMORY, StateDamaged, StateFile, set_aside, write_whole
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _CLOSED = "closed"  # file with the time at which the state was closed in order
-_DAMAGED = "is damaged"  # in the words of ``state_file``
+_ROOM = 65_536  # octets that a start may write
+_PROBE = "probe"  # file that is written to see whether there is room
 _SOON = 600.0  # s: a file that was closed no longer ago is believed as it is
 _JUMP = 10_000  # numbers that every other one skips, and
 _USED = 5.0  # numbers that a key may have used in each second since, at most
@@ -45,8 +46,10 @@ class State(NamedTuple):
     trouble: str = ""
 
 
-def open_state(folder: Path, random: Callable[[int], bytes], now: float | None = None) -> State:
-    """Open or make it; ``now`` in Unix time. StoreError where the folder cannot be one.
+def open_state(
+    folder: Path, random: Callable[[int], bytes], now: float | None = None, *, thorough: bool = False
+) -> State:
+    """Open or make it; ``now`` in Unix time; ``thorough``: look for all damage. StoreError where it cannot be one.
 
     A full, read-only or failing disk is waited out: what carries no secret is read meanwhile.
     """
@@ -60,7 +63,7 @@ def open_state(folder: Path, random: Callable[[int], bytes], now: float | None =
         _LOG.error("%s; going on without a memory", sentence)
         return State(Store(MEMORY), SealKey(random(32)), sentence)
     try:
-        store = _opened(folder / STATE_FILE)
+        store = _opened(folder / STATE_FILE, "integrity_check" if thorough else "quick_check")
         _mind_the_gap(store, folder / _CLOSED, time.time() if now is None else now)
     except StoreError as error:
         _LOG.error("%s; going on without a memory", error.message)
@@ -68,17 +71,17 @@ def open_state(folder: Path, random: Callable[[int], bytes], now: float | None =
     return State(store, seal)
 
 
-def _opened(path: Path) -> Store:
+def _opened(path: Path, check: str) -> Store:
     """The store, begun anew where the old one is damaged; StoreError."""
     try:
         store = Store(path)
         try:
-            _check(store)
+            _check(store, check)
         except BaseException:
             StateFile.close(store)  # nothing is given back into a damaged file
             raise
     except StoreError as error:
-        if path.is_dir() or _DAMAGED in error.message:
+        if path.is_dir() or isinstance(error, StateDamaged):
             return _begun_anew(path, error)
         raise
     with contextlib.suppress(StoreError):  # a full disk: they are in nobody's way but their own
@@ -88,13 +91,13 @@ def _opened(path: Path) -> Store:
     return store
 
 
-def _check(store: Store) -> None:
-    """StoreError where the file is not sound, which its words say, or cannot be looked at."""
-    found = store.read("PRAGMA quick_check")
+def _check(store: Store, check: str) -> None:
+    """StateDamaged where the file is not sound, StoreError where it cannot be looked at."""
+    found = store.read(f"PRAGMA {check}")
     if found != [("ok",)]:
-        raise StoreError(f"the state file {store.path} {_DAMAGED} ({found[0][0]})")
+        raise StateDamaged(store.path, str(found[0][0]))
     if odd := [row.next for row in store.counters() if not is_counter(row.next)]:
-        raise StoreError(f"the state file {store.path} {_DAMAGED} (a counter is {str(odd[0])[:20]!r})")
+        raise StateDamaged(store.path, f"a counter is {str(odd[0])[:20]!r}")
 
 
 def _begun_anew(path: Path, error: StoreError) -> Store:
@@ -175,10 +178,15 @@ def _holder(file: IO[bytes]) -> str:
 
 
 def is_usable(folder: Path) -> bool:
-    """Can the state file be used (again)?"""
+    """Can the state file be written (again), or be set aside where it is damaged?"""
     try:
         SealKey.load(folder / "seal.key", os.urandom)
-        Store(folder / STATE_FILE).close()
+        write_whole(folder / _PROBE, bytes(_ROOM))
+        (folder / _PROBE).unlink()
+        with Store(folder / STATE_FILE) as store:
+            store.set(*WRITTEN, True)
+    except StateDamaged:
+        return True
     except (StoreError, OSError):
         return False
     return True

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from dlms_mqtt.bridge import app as bridge_app
+from dlms_mqtt.bridge import store_watch
 from dlms_mqtt.bridge.state_dir import STATE_FILE
 from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.store import Store
@@ -60,7 +60,7 @@ async def test_a_damaged_file_at_the_start(mosquitto, tmp_path, meter):
 
 @pytest.mark.expect_log("is set aside as state.sqlite.damaged-1", "damaged")
 async def test_a_file_that_is_damaged_while_it_is_used(mosquitto, tmp_path, meter, monkeypatch):
-    monkeypatch.setattr(bridge_app, "_STORE_AGAIN", 0.5)
+    monkeypatch.setattr(store_watch, "_PAUSES", (0.5,))
     async with house(mosquitto, tmp_path, _meters(meter)) as home:
         await _reads(home, "plain", "ciphered")
         with (tmp_path / "state" / STATE_FILE).open("r+b") as file:

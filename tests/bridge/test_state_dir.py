@@ -188,7 +188,7 @@ def test_the_first_start_on_a_full_disk_waits(tmp_path, monkeypatch, fault):
 def test_what_cannot_be_looked_at_now_is_not_set_aside(tmp_path, monkeypatch, message):
     _filled(tmp_path)
 
-    def fails(_):
+    def fails(*_):
         raise StoreError(f"the state file can't be used: {message}")
 
     monkeypatch.setattr(state_dir, "_check", fails)

@@ -30,6 +30,17 @@ def default_path(environment: Mapping[str, str] | None = None) -> Path:
     return Path(base) / "dlms-mqtt" / "state.sqlite"
 
 
+class StateDamaged(StoreError):
+    """The state file is no sound database any more: what is in it cannot be trusted."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"the state file {path} is damaged ({why}); the invocation counters in it may be lost",
+            hint="Move it away, then raise each counter above the last number used: dlms-mqtt counter. "
+            "A lower one would protect two messages alike.",
+        )
+
+
 class StateFile:
     """The file, open. Whoever keeps something in it brings the tables with ``migrate``. Whatever fails: StoreError."""
 
@@ -87,7 +98,7 @@ class StateFile:
         """StoreError when a table cannot be trusted."""
         found = self.read(f"PRAGMA quick_check({table})")
         if found != [("ok",)]:
-            raise _damaged(self.path, str(found[0][0]))
+            raise StateDamaged(self.path, str(found[0][0]))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -160,7 +171,7 @@ def _prepare(path: Path) -> None:
             f"the state file {path} can't be used: {error.strerror}", hint="Check the directory and its owner."
         ) from error
     if not state.st_size:
-        raise _damaged(str(path), "it is empty")
+        raise StateDamaged(str(path), "it is empty")
 
 
 def _create(path: Path) -> None:
@@ -197,14 +208,6 @@ def _code(error: sqlite3.Error) -> int:
 def _store_error(path: str, error: sqlite3.Error) -> StoreError:
     code = _code(error)
     if code in _DAMAGE:
-        return _damaged(path, str(error))
+        return StateDamaged(path, str(error))
     reason, hint = _REASONS.get(code, (str(error), ""))
     return StoreError(f"the state file {path} can't be used: {reason}", hint=hint)
-
-
-def _damaged(path: str, why: str) -> StoreError:
-    return StoreError(
-        f"the state file {path} is damaged ({why}); the invocation counters in it may be lost",
-        hint="Move it away, then raise each counter above the last number used: dlms-mqtt counter. "
-        "A lower one would protect two messages alike.",
-    )
