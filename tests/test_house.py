@@ -69,7 +69,7 @@ SHELVES = {
         "alive api",
         "config systemd",
         "mqtt reading state_dir",
-        "homeassistant",
+        "homeassistant store_watch",
         "meters",
         "http presence requests",
         "router",

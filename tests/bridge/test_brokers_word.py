@@ -10,9 +10,10 @@ import pytest
 
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.refusals import Refusals
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
-from tests.bridge.conftest import watching
+from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.odd_broker import OddBroker
 from tests.bridge.test_mqtt import _put, _running, _until
@@ -68,6 +69,36 @@ async def test_refused_values_are_told_once_for_their_neighbours():
         await _until(lambda: len(odd.refused) == 30)
         await _until(lambda: broker.refusals == ["base/meter/m/value/...: the broker's quota is used up"])
         assert odd.lines == 1
+
+
+@pytest.mark.expect_log(
+    "not take what is sent to base/bridge/main/...", "takes what is sent to base/bridge/main/... again"
+)
+async def test_what_is_refused_stays_told_while_its_neighbours_are_taken(caplog):
+    """It does not come and go with each message of theirs."""
+    odd = OddBroker(deny="base/bridge/main/state")
+    async with odd.serving() as port, _running(port) as broker:
+        for number in range(5):
+            broker.retain("base/bridge/main/state", "online")
+            broker.retain("base/bridge/main/health", str(number))
+            await _until(lambda number=number: len(odd.refused) > number)
+            await broker.flush(PATIENCE)
+            assert broker.refusals == ["base/bridge/main/...: the broker's access list forbids it"]
+        assert len(caplog.records) == 1
+        odd.deny = ""
+        broker.retain("base/bridge/main/state", "online")
+        await _until(lambda: not broker.refusals)
+        assert len(caplog.records) == 2
+
+
+@pytest.mark.expect_log("not take what is sent to")
+def test_refusals_are_bounded(caplog):
+    """Somebody who may ask but get no answer names ever new topics for it."""
+    refusals = Refusals()
+    for number in range(10_000):
+        refusals.refused(f"a/b/{number}/c", "no")
+        refusals.refused(f"a/b/c/{number}", "no")
+    assert len(refusals.sentences) == len(caplog.records) == 200
 
 
 @pytest.mark.expect_log("The broker lets nobody hear base/request/#: the broker's access list forbids it")

@@ -23,6 +23,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections import Mqtt
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, V5, V311, Client, Unsaid, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.mqtt.outbox import Entry, Outbox
+from dlms_mqtt.bridge.mqtt.refusals import Refusals
 from dlms_mqtt.bridge.mqtt.tasks import first_to_end
 from dlms_mqtt.errors import ConfigError
 
@@ -83,7 +84,7 @@ class Broker:
         self._filters: dict[str, None] = {}
         self._confirmed: set[str] = set()  # retained topics of which the broker has taken a message, in this run
         self._skipped: dict[str, int] = {}  # topics whose message is larger than the broker takes
-        self._refused: dict[str, str] = {}  # groups of topics that the broker refuses, and why
+        self._refusals = Refusals()
         self._blocked: set[str] = set()  # topics of readings that it refused lately
         self._unblocks = 0.0
         self._passed = 0  # the number of the last reading that was sent, or left because it is refused
@@ -122,22 +123,14 @@ class Broker:
     @property
     def refusals(self) -> list[str]:
         """What the broker refuses, and why."""
-        return [f"{group}: {why}" for group, why in sorted(self._refused.items())]
+        return self._refusals.sentences
 
     def _note_refusal(self, topic: str, why: str, *, reading: bool = False) -> None:
-        """Told once for each group of topics, until the next line."""
-        group = _group(topic)
-        if group not in self._refused:
-            _LOG.warning("The broker does not take what is sent to %s: %s", group, why)
-        self._refused[group] = why
+        self._refusals.refused(topic, why)
         if reading:
             if not self._blocked:
                 self._unblocks = asyncio.get_running_loop().time() + _REFUSED_AGAIN
             self._blocked.add(topic)
-
-    def _note_taken(self, topic: str) -> None:
-        if self._refused and self._refused.pop(_group(topic), ""):
-            _LOG.warning("The broker takes what is sent to %s again", _group(topic))
 
     @property
     def too_large(self) -> str:
@@ -221,9 +214,7 @@ class Broker:
 
     def _note_deaf(self, refused: dict[str, str]) -> None:
         for name, why in refused.items():
-            if f"hearing {name}" not in self._refused:
-                _LOG.warning("The broker lets nobody hear %s: %s", name, why)
-            self._refused[f"hearing {name}"] = why
+            self._refusals.deaf(name, why)
 
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """The opposite."""
@@ -309,7 +300,7 @@ class Broker:
     async def _serve(self, client: Client, handler: Handler) -> None:
         """Until the line breaks, which raises MqttError in one of the tasks."""
         self._client = client
-        self._refused.clear()
+        self._refusals.clear()
         self._blocked.clear()
         self._passed = 0
         await first_to_end(self._receive(client, handler), self._live(client, handler))
@@ -374,7 +365,7 @@ class Broker:
             why = await client.send(topic, kept.payload, retain=True, MessageExpiryInterval=expiry)
             if not why:
                 self._confirmed.add(topic)
-                self._note_taken(topic)
+                self._refusals.taken(topic)
             elif client.takes(topic, kept.payload):  # else that is what is told
                 self._note_refusal(topic, why)
 
@@ -407,7 +398,7 @@ class Broker:
         if why:
             self._note_refusal(entry.topic, why, reading=True)
         else:
-            self._note_taken(entry.topic)
+            self._refusals.taken(entry.topic)
         return not why
 
     def _check_idle(self) -> None:
@@ -418,12 +409,6 @@ class Broker:
         while True:
             await asyncio.sleep(SPILL_EVERY)
             self._outbox.spill_old()
-
-
-def _group(topic: str) -> str:
-    """A topic and its neighbours, which access lists treat alike."""
-    parts = topic.split("/")
-    return "/".join((*parts[:-1], "...")) if len(parts) > 3 else topic
 
 
 class _Rate:
