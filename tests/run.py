@@ -176,7 +176,8 @@ def make_environment(version: str, python: str, *, lowest: bool = False) -> Path
     if (environment / "stamp").is_file() and (environment / "stamp").read_text() == stamp:
         return environment
     say(f"installing for Python {version}" + (", the lowest dependencies allowed" if lowest else ""))
-    wanted = ["-e", ".[test,demo]", *(lowest_dependencies() if lowest else ())]
+    # aioesphomeapi needs a newer cryptography than we do
+    wanted = ["-e", ".[test,demo]", *lowest_dependencies()] if lowest else ["-e", ".[test,demo,esphome]"]
     if not _create(environment, python) or not _install(environment, *wanted):
         return None
     (environment / "stamp").write_text(stamp)

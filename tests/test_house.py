@@ -44,7 +44,7 @@ SHELVES = {
     "transport": (
         "base clock holder network ports",
         "listen memory overheard serial_wire tcp udp",
-        "incoming serial",
+        "esphome incoming serial",
         "registry",
     ),
     "cosem": ("access pattern rows structures", "catalogue classes data_lines object_list", "reference"),
@@ -85,6 +85,8 @@ NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "
 #: Modules that only these rooms may know: whoever needs them elsewhere needs that room.
 HOME = {
     "serial": ("transport", "simulator"),
+    "serialx": ("transport",),
+    "aioesphomeapi": ("transport",),
     "paho": ("bridge",),
     "aiomqtt": ("bridge",),
     "amqtt": ("bridge",),

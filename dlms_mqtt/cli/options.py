@@ -13,11 +13,12 @@ from typing import Any
 
 from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.output import Progress
-from dlms_mqtt.client.settings import LINES, ConnectionSettings, implied, parse_options
+from dlms_mqtt.client.settings import LINES, ConnectionSettings, implied, key_apart, parse_options
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 
+_NO_LINE = {"serial": None, "tcp": None, "udp": None, "bind": "", "noise_psk": None}
 _FLAGS = {"pre_established", "no_release", "accept_unauthenticated", "omit_system_title"}
 _NEEDED = {"serial", "tcp", "client", "password"}  # what everyone needs, beside --config and --meter
 
@@ -80,7 +81,7 @@ class Target:
 def given_options(args: argparse.Namespace) -> dict[str, str]:
     """The connection options of the command line, as they were written."""
     given = {row.name: getattr(args, row.name, None) for row in fields(ConnectionSettings)}
-    return {name: value for name, value in given.items() if value is not None}
+    return key_apart({name: value for name, value in given.items() if value is not None})
 
 
 def target(args: argparse.Namespace) -> Target:
@@ -119,7 +120,7 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     settings = loaded.connections[name]
     preset = _of_preset(args)
     if given or preset:  # a line on the command line replaces the one of the file
-        kept = {"serial": None, "tcp": None, "udp": None, "bind": ""} if set(LINES) & set(given) else {}
+        kept = _NO_LINE if set(LINES) & set(given) else {}
         said = implied(parse_options(given), {"authentication": settings.authentication})
         settings = replace(settings, **(kept | {**preset, **said}))
     bridge = loaded.config.bridge

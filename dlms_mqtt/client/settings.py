@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dlms_mqtt.client.option_values import (
+    SECRET_KINDS,
     Parse,
     parse_bind,
     parse_bool,
@@ -44,13 +45,25 @@ SECURITIES = ("none", "authentication", "encryption", "both")
 class ConnectionSettings:
     """How to reach one meter. Exactly one of ``serial``, ``tcp``, ``udp`` and ``bind`` names the line."""
 
-    serial: str | None = _option(None, str, "serial port: a device or any pyserial URL (rfc2217://, socket://)", "PORT")
+    serial: str | None = _option(
+        None,
+        str,
+        "serial port: a device, esphome://HOST/?port_name=NAME, or any pyserial URL (rfc2217://, socket://)",
+        "PORT",
+    )
     tcp: tuple[str, int] | None = _option(
         None, parse_host, "TCP address of the meter or of a serial converter", "HOST:PORT"
     )
     udp: tuple[str, int] | None = _option(None, parse_host, "UDP address of the meter", "HOST:PORT")
     bind: str = _option(
         "", parse_bind, "address of ours where the meter connects by itself, to be asked there", "tcp://ADDR:PORT"
+    )
+    noise_psk: Secret | None = _option(
+        None,
+        parse_secret,
+        "encryption key of the ESPHome device of serial: esphome://, in base64 as its configuration has it (text:...)",
+        "SECRET",
+        secret=True,
     )
     framing: str | None = _option(
         None, parse_choice("hdlc", "wrapper"), "hdlc (default on serial lines) or wrapper (default on TCP and UDP)"
@@ -150,6 +163,8 @@ class ConnectionSettings:
     window: int = _option(1, parse_int(1, 7), "HDLC window to propose", "N")
 
     def __post_init__(self) -> None:
+        if self.noise_psk or "://" in (self.serial or ""):
+            _check_esphome(self)
         for rule, key, sentence in _RULES:
             if rule(self):
                 raise ConfigError(sentence, key=key)
@@ -181,19 +196,38 @@ class ConnectionSettings:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Every secret of these settings (for redaction)."""
-        values = (getattr(self, row.name) for row in fields(self) if row.metadata["secret"])
+        """Every secret that the meter is told or that protects what it is told (for redaction)."""
+        values = (getattr(self, row.name) for row in fields(self) if row.name in ACCESS_SECRETS)
         return tuple(value for value in values if value)
 
 
 #: Options whose values nobody is shown.
 SECRET_KEYS = frozenset(row.name for row in fields(ConnectionSettings) if row.metadata["secret"])
+#: Those that open the line; they go where the line goes, and no meter ever hears of them.
+LINE_SECRETS = frozenset({"noise_psk"})
+#: Those that open the meter.
+ACCESS_SECRETS = SECRET_KEYS - LINE_SECRETS
 
 
 def _key_length(settings: ConnectionSettings) -> bool:
     length = 32 if settings.suite == 2 else 16
     keys = (settings.encryption_key, settings.authentication_key, settings.dedicated_key, settings.broadcast_key)
     return any(key and len(key) != length for key in keys)
+
+
+def _check_esphome(settings: ConnectionSettings) -> None:
+    """The address of an ESPHome device holds no key any more, and it and the key are sound. ConfigError."""
+    from dlms_mqtt.transport.esphome.address import is_esphome, key_text, parse  # asyncio comes with it
+
+    apart = key_apart({"serial": settings.serial, "noise_psk": settings.noise_psk})
+    object.__setattr__(settings, "serial", apart["serial"])
+    object.__setattr__(settings, "noise_psk", parse_secret(apart["noise_psk"]) if apart["noise_psk"] else None)
+    if is_esphome(apart["serial"] or ""):
+        parse(apart["serial"])
+    elif settings.noise_psk:
+        raise ConfigError("noise_psk is for serial: esphome:// alone", key="noise_psk")
+    if settings.noise_psk:
+        key_text(settings.noise_psk)
 
 
 _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
@@ -224,11 +258,29 @@ _RULES: tuple[tuple[Callable[[ConnectionSettings], bool], str, str], ...] = (
 )
 
 
+def key_apart(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they are written, with the key that stands in the address of an ESPHome device as ``noise_psk``.
+
+    ConfigError: two keys.
+    """
+    serial = values.get("serial")
+    if not isinstance(serial, str) or "?" not in serial:
+        return dict(values)
+    from dlms_mqtt.transport.esphome.address import split_key  # asyncio comes with it
+
+    line, key = split_key(serial)
+    if not key:
+        return dict(values)
+    if values.get("noise_psk"):
+        raise ConfigError("the key stands in the address of the line too", key="noise_psk", hint="Leave one out.")
+    return {**values, "serial": line, "noise_psk": key if key.partition(":")[0] in SECRET_KINDS else f"text:{key}"}
+
+
 def parse_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Options by name, each parsed by its row; ConfigError names the key."""
     rows = {row.name: row for row in fields(ConnectionSettings)}
     parsed: dict[str, Any] = {}
-    for name, value in values.items():
+    for name, value in key_apart(values).items():
         key = name.replace("-", "_")
         if key not in rows:
             raise ConfigError(f"there is no connection option '{name}'", key=name)

@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 
 from dlms_mqtt.client.option_values import parse_secret
-from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, parse_settings
+from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, key_apart, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
 
@@ -19,14 +19,15 @@ class Connection(TypedDict, total=False):
     """The keywords of ``Meter`` and ``SyncMeter``: the connection keys of the configuration (docs/configuration.md).
 
     A password may be plain ``str`` or ``bytes``, and with a password ``authentication`` is ``"low"`` where it is not
-    given. A key is ``bytes`` or hexadecimal text. Either may also be written as in the configuration: ``text:...``,
-    ``hex:...``, ``env:NAME``, ``file:PATH``.
+    given. A key is ``bytes`` or hexadecimal text (``noise_psk``, the key of an ESPHome device: base64 text). Either may
+    also be written as in the configuration: ``text:...``, ``hex:...``, ``env:NAME``, ``file:PATH``.
     """
 
     serial: str | None
     tcp: str | tuple[str, int] | None
     udp: str | tuple[str, int] | None
     bind: str
+    noise_psk: str | bytes | None
     framing: Literal["hdlc", "wrapper"] | None
     opening: Literal["direct", "sign-on", "readout", "auto"]
     baud: int | None
@@ -94,7 +95,8 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
     if unknown:
         raise TypeError(f"there is no connection keyword '{unknown[0]}'")
     given = {name: value for name, value in keywords.items() if value is not None}
-    given |= line_of(line)
+    with value_errors():
+        given = key_apart(given | line_of(line))
     if not lineless and not set(LINES) & set(given):
         raise ValueError("which meter? The line is tcp://HOST:PORT, udp://HOST:PORT, a serial port or serial URL")
     with value_errors():
@@ -107,7 +109,7 @@ def line_of(line: str) -> dict[str, str]:
     if not line:
         return {}
     scheme, separator, rest = line.partition("://")
-    return {scheme: rest} if separator and scheme in ("tcp", "udp") else {"serial": line}
+    return {scheme: rest} if separator and scheme in ("tcp", "udp") else key_apart({"serial": line})
 
 
 def _address(value: Any) -> Any:
@@ -124,7 +126,7 @@ def secret(name: str, value: str | bytes) -> Secret:
     try:
         if isinstance(value, str):
             written = value.startswith(_WRITTEN)
-            return parse_secret(value if written else f"{'text' if name == 'password' else 'hex'}:{value}")
+            return parse_secret(value if written else f"{'hex' if name.endswith('_key') else 'text'}:{value}")
         if isinstance(value, bytes | bytearray):
             return Secret(value)
     except ConfigError as error:

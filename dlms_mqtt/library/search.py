@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from dlms_mqtt.client.settings import SECRET_KEYS
+from dlms_mqtt.client.settings import SECRET_KEYS, key_apart
 from dlms_mqtt.library.connection import Connection, line_of, secret, value_errors
 from dlms_mqtt.library.meter import State
 from dlms_mqtt.library.results import JsonResult
@@ -80,7 +80,7 @@ async def _search(
     from dlms_mqtt.meter.finder import find as search
 
     with ExitStack() as stack, value_errors():
-        given: dict[str, Any] = {name: value for name, value in known.items() if value is not None} | line_of(line)
+        given = key_apart({name: value for name, value in known.items() if value is not None} | line_of(line))
         given |= {name: secret(name, given[name]) for name in SECRET_KEYS & set(given)}
         return await search(
             given,

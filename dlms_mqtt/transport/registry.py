@@ -19,6 +19,8 @@ class LineSettings(Protocol):
     @property
     def serial(self) -> str | None: ...  # noqa: D102
     @property
+    def noise_psk(self) -> bytes | None: ...  # noqa: D102
+    @property
     def tcp(self) -> tuple[str, int] | None: ...  # noqa: D102
     @property
     def udp(self) -> tuple[str, int] | None: ...  # noqa: D102
@@ -42,7 +44,7 @@ _DIALS_WITHIN = 600.0  # s: how long a command waits for the meter to connect
 def make_transport(line: str, **options: Any) -> Transport:
     """The transport for a URL or a device name, not yet open; ``options`` as its class takes them. ConfigError."""
     scheme, separator, rest = line.partition("://")
-    return _ROWS.get(scheme if separator else "", _serial)(line, rest, options)
+    return _ROWS.get(scheme.lower() if separator else "", _serial)(line, rest, options)
 
 
 async def open_transport(line: str, **options: Any) -> Transport:
@@ -67,7 +69,8 @@ def transport_for(settings: LineSettings) -> Transport:
 
 
 def _serial_options(settings: LineSettings) -> dict[str, Any]:
-    options = {"baud": settings.baud, "parity": settings.parity, "dtr": settings.dtr, "rts": settings.rts}
+    options: dict[str, Any] = {"baud": settings.baud, "parity": settings.parity}
+    options |= {"dtr": settings.dtr, "rts": settings.rts, "noise_psk": settings.noise_psk}
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -96,9 +99,16 @@ def _serial(line: str, _rest: str, options: dict[str, Any]) -> Transport:
     return SerialTransport(line, **options)
 
 
+def _esphome(line: str, _rest: str, options: dict[str, Any]) -> Transport:
+    from dlms_mqtt.transport.esphome.line import EsphomeTransport
+
+    return EsphomeTransport(line, **options)
+
+
 _ROWS: dict[str, Callable[[str, str, dict[str, Any]], Transport]] = {
     "tcp": _tcp,
     "udp": _udp,
     "socket": _socket,
+    "esphome": _esphome,
     "serial": lambda _line, rest, options: _serial(rest, "", options),
 }

@@ -22,6 +22,7 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import is_own, preset_only_speaks, preset_scalers
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.transport.esphome.address import split_key
 
 #: name or path of a preset -> what it puts below ``connection:``; ConfigError when there is none.
 Presets = Callable[[str], Mapping[str, Any]]
@@ -95,8 +96,13 @@ def _secret_files(document: Document) -> Iterator[Path]:
     for path, mark in document.marks.items():
         value = document.value(path)
         named = not isinstance(value, str) or value.partition(":")[0] in ("env", "file")
-        if path and path[-1] in SECRET_KEYS and not mark.hidden and not named:
+        if path and ((path[-1] in SECRET_KEYS and not named) or _plain_key(value)) and not mark.hidden:
             yield Path(mark.file)
+
+
+def _plain_key(value: Any) -> bool:
+    """Does the key of an ESPHome device stand in this text?"""
+    return isinstance(value, str) and split_key(value)[1].partition(":")[0] not in ("", "env", "file")
 
 
 def default_state_dir(environment: Mapping[str, str], usual: Path = STATE_DIR) -> Path:
@@ -169,7 +175,7 @@ def _public(document: Document, at: KeyPath) -> Any:
         }
     if isinstance(value, list):
         return [_public(document, (*at, number)) for number in range(len(value))]
-    return value
+    return split_key(value)[0] if isinstance(value, str) else value
 
 
 def _managed_meters(

@@ -22,9 +22,12 @@ from dlms_mqtt.client.settings import SECRET_KEYS
 from dlms_mqtt.client.state.state_file import sync_folder, write_whole
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import json_number
+from dlms_mqtt.transport.esphome.address import split_key
 
 _GRANTS = ("allow", "actions")
-_SERIAL = re.compile(r"/dev/(?!.*\.\.)[\w./:+-]+|(rfc2217|socket)://[\w.:\[\]-]+|COM\d+")
+_SERIAL = re.compile(
+    r"/dev/(?!.*\.\.)[\w./:+-]+|(rfc2217|socket)://[\w.:\[\]-]+|COM\d+|esphome://[\w.:\[\]-]+/?(\?[\w.=&%+-]*)?"
+)
 _PRESET = re.compile(r"[a-z0-9_-]+")
 _ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -57,9 +60,13 @@ def remote_config(request: Any, seal: SealKey, meter: str) -> dict[str, Any]:
 def remote_connection(connection: Mapping[str, Any], seal: SealKey, meter: str) -> dict[str, Any]:
     """A ``connection:`` out of a request; RequestError."""
     serial = connection.get("serial")
+    if isinstance(serial, str) and split_key(serial)[1]:
+        raise RequestError("not-allowed", "A key in the address is not sealed", hint="Send it sealed, as noise_psk.")
     if serial is not None and not (isinstance(serial, str) and _SERIAL.fullmatch(serial)):
         raise RequestError(
-            "not-allowed", "This serial line can't be set over MQTT", hint="A /dev/ path, rfc2217:// or socket://."
+            "not-allowed",
+            "This serial line can't be set over MQTT",
+            hint="A /dev/ path, esphome://, rfc2217:// or socket://.",
         )
     return {
         key: _open(key, value, lambda sealed: seal.open(sealed, meter, connection)) if key in SECRET_KEYS else value

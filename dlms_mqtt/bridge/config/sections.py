@@ -39,7 +39,7 @@ from dlms_mqtt.bridge.config.kinds import (
 )
 from dlms_mqtt.bridge.config.transform import Transform, parse_transform
 from dlms_mqtt.client.option_values import SECRET_KINDS
-from dlms_mqtt.client.settings import LINES, ConnectionSettings
+from dlms_mqtt.client.settings import LINES, ConnectionSettings, key_apart
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.reference import split_reference
 from dlms_mqtt.errors import ConfigError
@@ -69,6 +69,11 @@ def _password(value: Any) -> Secret:
     secret = SECRET.convert(value)
     assert isinstance(secret, Secret)  # noqa: S101
     return secret
+
+
+def key_of_line(value: Any) -> Any:
+    """The key in the address of an ESPHome device is a secret as every other."""
+    return key_apart(value) if isinstance(value, dict) else value
 
 
 def _protocol(value: Any) -> str:
@@ -521,7 +526,9 @@ class Meter:
     enabled: bool = row(True, FLAG, "Switch a meter off without removing it.")
     preset: str = row("generic", TEXT, "Meter family (dlms-mqtt presets lists them) or a preset file of your own.")
     connection: Mapping[str, Any] = row(
-        dict, section(ConnectionSettings, build=dict), "How the meter is reached; keys here go before the preset's."
+        dict,
+        section(ConnectionSettings, prepare=key_of_line, build=dict),
+        "How the meter is reached; keys here go before the preset's.",
     )
     session: str = row(
         "auto",

@@ -23,7 +23,7 @@ from dlms_mqtt.bridge.requests.overheard import who_speaks
 from dlms_mqtt.bridge.requests.trial_connection import try_out
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
-from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
+from dlms_mqtt.client.settings import LINE_SECRETS, SECRET_KEYS, ConnectionSettings, parse_settings
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter import json_shapes
@@ -320,7 +320,7 @@ class BridgeRequests:
 
 def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
     try:
-        return parse_settings({key: given[key] for key in LINES if given.get(key)})
+        return parse_settings({key: given[key] for key in (*LINES, *LINE_SECRETS) if given.get(key)})
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
 
@@ -347,5 +347,5 @@ def _json_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, tuple) and len(value) == 2 and key in ("tcp", "udp")
         else value
         for key, value in connection.items()
-        if "password" not in key and not key.endswith("_key")
+        if key not in SECRET_KEYS
     }

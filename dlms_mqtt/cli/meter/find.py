@@ -16,7 +16,7 @@ from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.line.opening import STEP
 from dlms_mqtt.client.option_values import parse_seconds
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.settings import LINE_SECRETS, ConnectionSettings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.diagnosis import SPEAKS
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _kept(where: Target, given: Mapping[str, Any]) -> dict[str, Any]:
     """Of a configuration: the line and who we are. How the meter is reached may be what is wrong there."""
     settings = where.settings
-    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(LINES) & set(given) else LINES))
+    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(LINES) & set(given) else (*LINES, *LINE_SECRETS)))
     defaults = {row.name: row.default for row in fields(settings)}
     kept = {name: getattr(settings, name) for name in names}
     kept = {name: value for name, value in kept.items() if value != defaults[name]}

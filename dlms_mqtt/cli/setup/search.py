@@ -12,7 +12,7 @@ from dlms_mqtt.cli.output import Progress, say, table
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation
 from dlms_mqtt.client.option_values import SECRET_KINDS
-from dlms_mqtt.client.settings import SECRET_KEYS, parse_options
+from dlms_mqtt.client.settings import ACCESS_SECRETS, SECRET_KEYS, key_apart, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, DlmsMqttError
 from dlms_mqtt.meter.finder import Found, Limits, find
@@ -161,7 +161,7 @@ class Search:
         self.given["client"] = self.talk.ask(words.CLIENT, "--client", None, default or None, _client)
         kinds = [(kind, self.talk.text(text)) for kind, text in _KINDS]
         kind = self.talk.choose(words.KIND, kinds, "keys" if "keys" in found.names else "password")
-        self.given = {name: value for name, value in self.given.items() if name not in SECRET_KEYS}
+        self.given = {name: value for name, value in self.given.items() if name not in ACCESS_SECRETS}
         self.given |= self._password() if kind == "password" else self._keys()
         return True
 
@@ -205,9 +205,9 @@ class Search:
         if not encryption:
             return False
         authentication = self.talk.ask_secret(words.AUTHENTICATION_KEY, _key, needed=False)
-        draft.secrets = {"encryption_key": encryption} | (
-            {"authentication_key": authentication} if authentication else {}
-        )
+        kept = {name: value for name, value in draft.secrets.items() if name not in ACCESS_SECRETS}
+        given = {"encryption_key": encryption, "authentication_key": authentication}
+        draft.secrets = kept | {name: value for name, value in given.items() if value}
         draft.connection |= {} if authentication else {"security": "encryption", "accept_unauthenticated": True}
         return True
 
@@ -217,7 +217,7 @@ _KINDS = (("password", words.KIND_PASSWORD), ("keys", words.KIND_KEYS))
 
 def _line_of(text: str) -> dict[str, str]:
     """``HOST:PORT`` is TCP; a device or URL a serial port."""
-    return {"tcp": text} if ":" in text and "/" not in text else {"serial": text}
+    return {"tcp": text} if ":" in text and "/" not in text else key_apart({"serial": text})
 
 
 def _asking(found: Found) -> list[int]:

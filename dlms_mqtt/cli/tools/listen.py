@@ -18,6 +18,7 @@ from dlms_mqtt.cli.tools.decode import KEY_OPTIONS, keys_of, print_message
 from dlms_mqtt.client.line.opening import DIRECT_BAUD
 from dlms_mqtt.client.option_values import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
+from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.json_text import number_text
@@ -29,7 +30,7 @@ from dlms_mqtt.transport.listen import listen
 
 _PARITIES = ("none", "even", "odd")
 _PINS = ("dtr", "rts")
-_LINE_OPTIONS = ("baud", "parity", *_PINS)
+_LINE_OPTIONS = ("baud", "parity", *_PINS, "noise_psk")
 _TICK = 1.0  # s between looks at messages that may never be completed
 
 EXAMPLE = "--bind tcp://0.0.0.0:4059 --encryption-key file:key.hex --json"
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``listen``."""
     line = parser.add_mutually_exclusive_group(required=True)
     line.add_argument("--bind", metavar="tcp://ADDR:PORT|udp://ADDR:PORT", help="wait here for meters that connect")
-    line.add_argument("--serial", metavar="PORT", help="read this serial port or pyserial URL")
+    line.add_argument("--serial", metavar="PORT", help="read this serial port, esphome:// or pyserial URL")
     line.add_argument("--tcp", metavar="HOST:PORT", help="connect to this converter and read")
     line.add_argument(
         "--config", metavar="FILE", type=Path, help="listen where this configuration says, with the keys that it holds"
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parity", metavar="none|even|odd", help="its parity (default none)")
     for pin in _PINS:
         parser.add_argument(f"--{pin}", metavar="on|off", help=f"set {pin.upper()} (heads may take power from it)")
+    parser.add_argument("--noise-psk", metavar="SECRET", help="key of the ESPHome device of --serial esphome://")
     for kind in KEY_OPTIONS:
         parser.add_argument(f"--{kind}-key", metavar="SECRET", help=f"{kind} key: text:, hex:, env: or file:")
     parser.add_argument("--system-title", metavar="HEX", help="take ciphered messages of this meter only")
@@ -232,7 +234,10 @@ def _transport(args: argparse.Namespace) -> Transport:
     baud = _option(args, "baud", parse_int(50, 4_000_000)) or DIRECT_BAUD
     parity = _option(args, "parity", parse_choice(*_PARITIES)) or "none"
     pins = {pin: _option(args, pin, parse_bool) for pin in _PINS}
-    return make_transport(args.serial, baud=baud, parity=parity, **pins)
+    given = {"serial": args.serial, "noise_psk": args.noise_psk}
+    line = parse_settings({name: value for name, value in given.items() if value is not None})
+    key = {"noise_psk": line.noise_psk} if line.noise_psk else {}
+    return make_transport(line.line, baud=baud, parity=parity, **pins, **key)
 
 
 async def _wait(url: str, printer: Printer) -> None:

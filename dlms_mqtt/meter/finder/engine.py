@@ -10,7 +10,7 @@ from typing import Any
 from dlms_mqtt.client.line.readout import Readout
 from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
 from dlms_mqtt.client.services.readouts import objects_of
-from dlms_mqtt.client.settings import SECRET_KEYS, ConnectionSettings, implied, parse_options
+from dlms_mqtt.client.settings import ACCESS_SECRETS, LINE_SECRETS, ConnectionSettings, implied, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
@@ -32,9 +32,10 @@ _SURVEY = 20.0  # s for the other clients
 _AFTER_SIGN_ON = 3  # of them (one is known already), where each costs a sign-on
 #: Keys of a line that can be searched: on one where meters connect by themselves there is nobody to call.
 LINES = ("serial", "tcp", "udp")
+_LINE = (*LINES, *LINE_SECRETS)
 #: Options that say who we are: used only when the link is proved.
 CREDENTIALS = frozenset(
-    SECRET_KEYS | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
+    ACCESS_SECRETS | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
 )
 _SEARCHED = ("baud", "parity", "opening", "client", "server", "physical", "address_size")
 
@@ -269,7 +270,7 @@ class _Search:
     def _listening(self) -> Options:
         """For a meter that pushes: the line as it was heard."""
         pushed = self._probing.pushed if self._probing is not None else None
-        return self._connection(pushed) if pushed else {key: self.given[key] for key in LINES if key in self.given}
+        return self._connection(pushed) if pushed else {key: self.given[key] for key in _LINE if key in self.given}
 
     def _learned(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         learned = dict(facts)

@@ -1,0 +1,1 @@
+"""Serial ports of ESPHome devices: their address, and the port itself over the native API."""

@@ -1,0 +1,279 @@
+"""Ports of ESPHome devices, against a server of the native API in plain text and with Noise."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost, ResponseTimeout
+from dlms_mqtt.transport.base import SerialFormat
+from dlms_mqtt.transport.esphome import line as module
+from dlms_mqtt.transport.esphome.line import EsphomeTransport
+from dlms_mqtt.transport.registry import make_transport, open_transport
+from tests.esphome_head import KEY, OTHER_KEY, EsphomeHead
+from tests.line import discarded
+
+IN_PLAIN_AND_NOISE = pytest.mark.parametrize("key", ["", KEY], ids=["plain", "noise"])
+PATIENCE = 60
+
+
+def port_of(head: EsphomeHead, **options: Any) -> EsphomeTransport:
+    return EsphomeTransport(head.url, noise_psk=head.key.encode() or None, **options)
+
+
+async def exactly(line: Any, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        data += await line.read(PATIENCE)
+    return data
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - nothing tells that a connection has ended
+            await asyncio.sleep(0.001)
+
+
+@IN_PLAIN_AND_NOISE
+async def test_both_directions(key: str) -> None:
+    async with EsphomeHead(key=key) as head, port_of(head) as line:
+        line.write(bytes(range(256)))
+        line.write(bytes(2000))
+        assert await exactly(head.line, 2256) == bytes(range(256)) + bytes(2000)
+        head.line.write(bytes(range(256)))
+        assert await exactly(line, 256) == bytes(range(256))
+        with pytest.raises(ResponseTimeout):
+            await line.read(0.01)
+        head.line.write(b"old")
+        assert await discarded(line, 3) == b"old"
+
+
+@IN_PLAIN_AND_NOISE
+@pytest.mark.parametrize("version", [(1, 18), (1, 14)], ids=["new", "old"])
+async def test_speed_and_parity_change_on_the_open_port(key: str, version: tuple[int, int]) -> None:
+    async with (
+        EsphomeHead(key=key, version=version) as head,
+        port_of(head, baud=300, data_bits=7, parity="even") as line,
+    ):
+        assert head.line.uart == line.format == SerialFormat(300, 7, "even")
+        await head.line.configure(baud=300, data_bits=7, parity="even")
+        line.write(b"/?!\r\n")
+        assert await exactly(head.line, 5) == b"/?!\r\n"
+        for wanted in (SerialFormat(9600), SerialFormat(2400, 8, "odd", 2)):
+            await line.configure(**wanted._asdict())
+            assert head.line.uart == line.format == wanted
+        head.line.write(b"no longer")  # at 300 7E1
+        assert b"no longer" not in await line.read(PATIENCE)
+
+
+async def test_drain_waits_until_the_uart_has_sent_it() -> None:
+    async with EsphomeHead(paced=True) as head, port_of(head, baud=300, data_bits=7, parity="even") as line:
+        loop = asyncio.get_running_loop()
+        line.write(b"/?!\r\n")
+        assert line.lag > 0
+        await line.drain()
+        assert loop.time() >= head.line.sent_until
+        assert line.lag == 0
+
+
+async def test_a_speed_that_the_device_cannot_do() -> None:
+    async with EsphomeHead() as head, port_of(head) as line:
+        head.speeds = {9600}
+        with pytest.raises(ConnectFailed, match="cannot be set to 250000 8N1"):
+            await line.configure(baud=250000)
+        assert line.format == SerialFormat(9600)
+
+
+@pytest.mark.parametrize(
+    ("options", "pins"), [({}, 3), ({"dtr": False}, 1), ({"rts": False}, 2), ({"dtr": False, "rts": False}, 0)]
+)
+async def test_modem_lines_are_set_before_anything_is_sent(options: dict[str, bool], pins: int) -> None:
+    async with EsphomeHead() as head, port_of(head, **options) as line:
+        assert head.pins == pins
+        await line.lines(dtr=True, rts=False)
+        assert head.pins == 2
+        await line.lines()
+        await line.send_break(0.01)  # the native API knows none
+
+
+async def test_a_port_without_modem_lines_is_an_error_only_where_they_were_asked_for() -> None:
+    async with EsphomeHead() as head:
+        head.has_pins = False
+        async with port_of(head):
+            pass
+        with pytest.raises(ConnectFailed, match="has no DTR and RTS"):
+            await port_of(head, dtr=True).open()
+        await until(lambda: not head.peers)
+
+
+@IN_PLAIN_AND_NOISE
+async def test_a_port_in_use_and_free_again(key: str) -> None:
+    async with EsphomeHead(key=key) as head:
+        other = port_of(head)
+        async with port_of(head):
+            with pytest.raises(ConnectFailed, match="is in use by another program") as caught:
+                await other.open()
+            assert "serves one client" in caught.value.hint
+        await other.open()  # what leaves gives its port back before the next one asks
+        await other.open()
+        await other.close()
+        await other.close()
+        await until(lambda: not head.peers)
+
+
+@IN_PLAIN_AND_NOISE
+async def test_the_line_is_cut(key: str) -> None:
+    async with EsphomeHead(key=key) as head, port_of(head) as line:
+        head.cut()
+        for _ in range(2):
+            with pytest.raises(ConnectionLost, match="has gone"):
+                await line.read(PATIENCE)
+        with pytest.raises(ConnectionLost):
+            line.write(b"x")
+        with pytest.raises(ConnectionLost):
+            await line.drain()
+        with pytest.raises(ConnectionLost):
+            await line.configure(baud=300)
+        await line.close()
+        with pytest.raises(ConnectFailed, match="nobody listens at"):
+            await line.open()
+        await head.start()
+        await line.open()
+        line.write(b"again")
+        assert await exactly(head.line, 5) == b"again"
+
+
+@IN_PLAIN_AND_NOISE
+async def test_the_device_restarts(key: str) -> None:
+    async with EsphomeHead(key=key) as head, port_of(head, baud=300, data_bits=7, parity="even") as line:
+        await head.restart()
+        with pytest.raises(ConnectionLost, match="it restarts, or was updated"):
+            await line.read(PATIENCE)
+        await line.close()
+        await line.open()
+        assert head.line.uart == SerialFormat(300, 7, "even")  # the device had forgotten it
+
+
+async def test_a_probe_is_pulled_out_of_the_device() -> None:
+    async with EsphomeHead() as head, port_of(head) as line:
+        head.unplug()
+        with pytest.raises(ConnectionLost, match="has gone"):
+            await line.read(PATIENCE)
+
+
+async def test_a_cancelled_read_leaves_nothing_and_loses_nothing() -> None:
+    async with EsphomeHead() as head, port_of(head) as line:
+        task = asyncio.create_task(line.read(None))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        head.line.write(b"kept")
+        assert await exactly(line, 4) == b"kept"
+
+
+@IN_PLAIN_AND_NOISE
+async def test_a_device_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    from dlms_mqtt.transport.esphome import head as connecting
+
+    monkeypatch.setattr(connecting, "_PATIENCE", 0.2)
+    async with EsphomeHead(key=key) as head:
+        head.answers = False
+        line = port_of(head)
+        with pytest.raises(ConnectFailed, match="does not answer"):
+            await line.open()
+        with pytest.raises(ConnectionLost, match="is not open"):
+            await line.read(1)
+
+
+async def test_opening_can_be_cancelled() -> None:
+    async with EsphomeHead() as head:
+        head.answers = False
+        task = asyncio.create_task(port_of(head).open())
+        await until(lambda: head.peers)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: not head.peers)
+
+
+@pytest.mark.parametrize(
+    ("of_head", "ours", "told", "hint"),
+    [
+        (KEY, OTHER_KEY, "does not accept this key", "api: encryption:"),
+        (KEY, "", "wants an encrypted connection", "noise_psk"),
+        ("", KEY, "does not speak encrypted", "Leave noise_psk out"),
+    ],
+)
+async def test_keys_that_do_not_fit(
+    caplog: pytest.LogCaptureFixture, of_head: str, ours: str, told: str, hint: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with EsphomeHead(key=of_head) as head:
+        with pytest.raises(ConnectFailed, match=told) as caught:
+            await open_transport(head.url, noise_psk=ours.encode() or None)
+        assert hint in caught.value.hint
+        for key in (KEY, OTHER_KEY):
+            assert key not in caught.value.told + caplog.text
+
+
+async def test_no_key_in_what_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with EsphomeHead(key=KEY) as head:
+        line = await open_transport(f"{head.url}&noise_psk={KEY}")
+        line.write(b"x")
+        await line.drain()
+        await line.close()
+    assert KEY not in f"{caplog.text} {line.name} {line!r}"
+
+
+async def test_which_port_of_the_device() -> None:
+    async with EsphomeHead() as head:
+        async with EsphomeTransport(f"esphome://127.0.0.1:{head.port}") as line:  # it has only one
+            assert line.name.endswith(str(head.port))
+        with pytest.raises(ConnectFailed, match="has no serial port 'other'") as caught:
+            await open_transport(f"esphome://127.0.0.1:{head.port}/?port_name=other")
+        assert "one of: meter." in caught.value.hint
+    async with EsphomeHead(names=("meter", "water meter")) as head:
+        with pytest.raises(ConnectFailed, match="several serial ports") as caught:
+            await open_transport(f"esphome://127.0.0.1:{head.port}/")
+        assert "meter, water meter" in caught.value.hint
+    async with EsphomeHead(names=()) as head:
+        with pytest.raises(ConnectFailed, match="offers no serial port") as caught:
+            await open_transport(f"esphome://127.0.0.1:{head.port}/")
+        assert "serial_proxy:" in caught.value.hint
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    with pytest.raises(ConnectFailed, match="is unknown"):
+        await open_transport("esphome://nowhere.invalid/?port_name=x")
+
+
+async def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith(module.__name__.rpartition(".")[0]):
+            raise ImportError("No module named 'serialx'", name="serialx")
+        return imported(name, *args, **kwargs)
+
+    line = make_transport("esphome://127.0.0.1:1/?port_name=x")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigError, match=r"not installed \(serialx\)") as caught:
+        await line.open()
+    assert "dlms-mqtt[esphome]" in caught.value.hint
+
+
+async def test_a_port_that_is_not_open() -> None:
+    line = make_transport("esphome://127.0.0.1:1/?port_name=x")
+    assert line.discard() == b""
+    for call in (lambda: line.read(1), line.drain, lambda: line.configure(baud=300), lambda: line.lines(dtr=True)):
+        with pytest.raises(ConnectionLost, match="is not open"):
+            await call()
+    with pytest.raises(ConnectionLost):
+        line.write(b"x")
+    await line.close()
