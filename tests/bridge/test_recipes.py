@@ -42,7 +42,8 @@ def test_every_file_is_on_the_page() -> None:
 def test_every_topic_exists(name: str) -> None:
     topics = Topics("dlms_mqtt", "main")
     meter = topics.meter("house")
-    known = {topics.state, meter.availability, meter.state, meter.request("read"), f"{meter.root}/response/read"}
+    known = {topics.state, meter.availability, meter.state, f"{meter.root}/response/read"}
+    known |= {meter.request("read"), meter.request("write")}
     known |= {"dlms_mqtt/meter/+/reading", "dlms_mqtt/bridge/+/state", "dlms_mqtt/meter/+/availability"}
     known |= {"dlms_mqtt/bridge/<id>/state"} | {meter.value(key) for key in KEYS}
     assert set(re.findall(r"dlms_mqtt/(?:bridge|meter)/[\w<>+/]*", recipe(name))) <= known
