@@ -16,7 +16,8 @@ from awesomeversion import AwesomeVersion, AwesomeVersionException
 from homeassistant.components import mqtt
 from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigSubentry
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.const import EVENT_CORE_CONFIG_UPDATE
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.issue_registry import IssueSeverity
@@ -60,6 +61,7 @@ class BridgeCoordinator:
         self.busy: set[str] = set()  # meters that a flow is adding or a removal is taking away
         self._known: set[str] = set()
         self._titles: dict[str, str] = {}  # as they were last taken from the bridge
+        self._told: tuple[str, str] | None = None  # which start of the bridge knows which language of ours
         self._running = False
         self._ready = asyncio.Event()
         self._unsubscribe: list[CALLBACK_TYPE] = []
@@ -90,6 +92,7 @@ class BridgeCoordinator:
         self._running = True
         self._known = {str(subentry.unique_id) for subentry in self._meters().values()}
         self.refresh()
+        self._unsubscribe.append(self.hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, self._speak))
         self._unsubscribe.append(async_at_started(self.hass, self._started))
 
     @callback
@@ -164,6 +167,7 @@ class BridgeCoordinator:
             _LOGGER.info("Bridge %s is %s", self.api.bridge, "available again" if online else "unavailable")
         self.online = online
         self._look_ready()
+        self._speak()
         self.changed()
 
     def _look_ready(self) -> None:
@@ -202,7 +206,26 @@ class BridgeCoordinator:
             self.problems.forget(self.managed)
             self.history.meters_changed()
         self.problems.show(self._current_problems())
+        self._speak()
         self.changed()
+
+    # Language
+
+    @callback
+    def _speak(self, _event: Event | None = None) -> None:
+        """Every start of the bridge is told our language once: entities are named in it."""
+        told = (str(self.info.get("started")), self.hass.config.language)
+        if self._running and self.online and self.compatible and told != self._told:
+            self._told = told
+            self.entry.async_create_background_task(self.hass, self._say_language(), f"{DOMAIN} language")
+
+    async def _say_language(self) -> None:
+        try:
+            await self.api.request("language", {"language": self.hass.config.language})
+        except ApiError as error:  # an older bridge, a full disk
+            _LOGGER.debug("%s is not told the language: %s", self.api.bridge, error)
+
+    # Listeners
 
     @callback
     def listen(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:

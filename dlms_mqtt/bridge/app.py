@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.bridge import Bridge, Process
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_config
-from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.config.sections import Config, Mqtt
 from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.state_dir import State, locked, open_state
@@ -194,7 +195,7 @@ class App:
         return ["mqtt.tls"]
 
     async def _apply(self, old: Loaded, fresh: Loaded) -> list[str]:
-        if (old.config.bridge, old.config.mqtt) != (fresh.config.bridge, fresh.config.mqtt):
+        if (old.config.bridge, _unspoken(old)) != (fresh.config.bridge, _unspoken(fresh)):
             asyncio.get_running_loop().call_later(_LAST_REPLY, self._restart)
             return ["bridge"]
         if not self.bridge or self.bridge.taken:  # the next one, when our id is free, begins with it
@@ -228,3 +229,9 @@ def _tls_files(config: Config) -> set[Path]:
 
 def _stamps_of(files: set[Path]) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+
+
+def _unspoken(loaded: Loaded) -> Mqtt:
+    """Without the language, which is changed at work."""
+    mqtt = loaded.config.mqtt
+    return replace(mqtt, discovery=replace(mqtt.discovery, language=""))

@@ -94,7 +94,13 @@ class Bridge:
         self.broker = Broker(config.mqtt, client_id, Will(self.topics.state, "offline"), self.outbox, first)
         self.publisher = Publisher(self.broker, self.outbox)
         self._context = Context(
-            self.topics, config.mqtt.discovery, self.publisher, self.store, self._clock, __version__
+            self.topics,
+            config.mqtt.discovery,
+            self.publisher,
+            self.store,
+            self._clock,
+            __version__,
+            bool(loaded.spoken),
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
         self.former = Former(config, self._context, self.broker, loaded.broken)
@@ -198,9 +204,12 @@ class Bridge:
         old, self.loaded = self.loaded, fresh
         self._aliases |= aliases(fresh.config.meters)
         take_over(self.store, self._aliases.items())
+        self._context.discovery, self._context.component = fresh.config.mqtt.discovery, bool(fresh.spoken)
         changed = [name for name in {**old.config.meters, **fresh.config.meters} if _differs(name, old, fresh)]
         for name in changed:
             await self._replace_meter(name)
+        for meter in self.meters.values():
+            meter.output.announce_again()
         if old.config.http != fresh.config.http:
             await self._serve_http()
         self._publish_bridge()

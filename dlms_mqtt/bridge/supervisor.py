@@ -19,14 +19,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dlms_mqtt.bridge.alive import alive_file
-from dlms_mqtt.bridge.config.kinds import kind_of
-from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.config.spoken import known_language
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.languages.texts import languages
 
 _LOG = logging.getLogger("app")
 _TIMEOUT = 10.0  # s for one answer of the Supervisor
@@ -44,7 +43,7 @@ _METERS = """\
 #   every: 30s
 """
 
-LANGUAGES: Sequence[str] = next(kind_of(row).schema["enum"] for row in fields(Discovery) if row.name == "language")
+LANGUAGES: Sequence[str] = languages()
 _BROKER = ("host", "port", "username", "password")  # as the options, the Supervisor and our configuration name them
 
 
@@ -102,11 +101,6 @@ def _as_yaml(value: Any) -> str:
     """As JSON, so that no word of the user's breaks out of its quotes; YAML takes no invisible character as it is."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
-
-
-def known_language(wish: str) -> str:
-    """The language of the bridge that is meant (``de-CH`` is ``de``); empty: none, so its own default."""
-    return next((word for word in (wish, wish.partition("-")[0]) if word in LANGUAGES), "")
 
 
 def find_broker(options: Mapping[str, Any], supervisor: Supervisor, pause: Callable[[], None]) -> Mapping[str, Any]:

@@ -100,7 +100,10 @@ def test_a_minimal_configuration(tmp_path):
 
 
 def test_an_empty_configuration_is_one(tmp_path):
-    assert _load(tmp_path, "").config == Config()
+    config = _load(tmp_path, "").config
+    assert config.mqtt.discovery.language == "en"  # until Home Assistant says another
+    left_open = dataclasses.replace(config.mqtt, discovery=dataclasses.replace(config.mqtt.discovery, language="auto"))
+    assert dataclasses.replace(config, mqtt=left_open) == Config()
 
 
 def test_all_mistakes_come_at_once_with_file_line_and_key(tmp_path):

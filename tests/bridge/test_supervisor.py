@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, load_config
-from dlms_mqtt.bridge.supervisor import configuration, known_language
+from dlms_mqtt.bridge.config.spoken import known_language
+from dlms_mqtt.bridge.supervisor import configuration
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.conftest import PATIENCE, watching

@@ -180,6 +180,9 @@ class FakeBridge:
     def _on_ping(self, _request: dict[str, Any]) -> Iterator[Any]:
         yield _ok({})
 
+    def _on_language(self, _request: dict[str, Any]) -> Iterator[Any]:
+        yield _ok({})
+
     def _on_ports(self, _request: dict[str, Any]) -> Iterator[Any]:
         port = "/dev/serial/by-id/usb-probe"
         yield _ok({"ports": [{"port": port, "description": "Probe", "in_use_by": "house"}, {"port": "/dev/ttyS0"}]})

@@ -443,3 +443,38 @@ async def test_a_reply_counts_once(hass: HomeAssistant, broker: Broker, bridge: 
     with patch.object(bridge, "_on_ping", twice):
         assert await api.request("ping") == {"first": True}
     api.close()
+
+
+# Language
+
+
+async def test_the_bridge_is_told_our_language(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """Once for every start of the bridge, and again where it is another one."""
+
+    def told() -> list[str]:
+        return [request["language"] for verb, request in bridge.requests if verb == "language"]
+
+    await tell(hass, broker, bridge)
+    assert told() == ["en"]
+    await hass.config.async_update(language="de")
+    await settle(hass)
+    assert told() == ["en", "de"]
+    broker.fire(Message(bridge.topic("state"), "offline", True))
+    bridge.started = "2026-11-23T20:00:00+00:00"
+    await tell(hass, broker, bridge)
+    assert told() == ["en", "de"]
+    broker.fire(bridge.publish_state())
+    await tell(hass, broker, bridge)
+    assert told() == ["en", "de", "de"]
+
+
+async def test_a_bridge_that_takes_no_language(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge.refuse["language"] = Refusal("unknown-request")
+    bridge.started = "2026-11-23T20:00:00+00:00"
+    with caplog.at_level(logging.DEBUG, "custom_components.dlms_mqtt"):
+        await tell(hass, broker, bridge)
+    assert "main is not told the language" in caplog.text

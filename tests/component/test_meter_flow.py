@@ -687,7 +687,7 @@ async def test_what_another_one_changed_meanwhile_is_not_undone(
     if step == "access":
         result = await go(hass, result, ACCESS)
     assert (result["step_id"], result["errors"]) == ("access", {"base": "changed_meanwhile"})
-    assert {verb for verb, _ in bridge.requests} == {"config"}
+    assert {verb for verb, _ in bridge.requests} == {"config", "language"}
 
 
 async def test_the_last_page_saves_no_old_settings(
@@ -710,7 +710,7 @@ async def test_a_meter_that_goes_while_its_form_is_open_is_not_asked(
     await settle(hass)
     result = await go(hass, result, {**ACCESS, "password": ""})
     assert (result["step_id"], result["errors"]) == ("access", {"base": "unknown_meter"})
-    assert {verb for verb, _ in bridge.requests} == {"config"}
+    assert {verb for verb, _ in bridge.requests} == {"config", "language"}
 
 
 @pytest.mark.parametrize("how", ["removed", "disabled", "reloaded"])

@@ -15,11 +15,13 @@ import voluptuous as vol
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
 from dlms_mqtt.bridge.config.speaking import asked_where_it_calls, listening
+from dlms_mqtt.bridge.config.spoken import AUTO, kept_language, known_language
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
 from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, implied
 from dlms_mqtt.client.state.state_file import default_path
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.languages.texts import ENGLISH
 from dlms_mqtt.meter.presets.preset import is_own, preset_only_speaks, preset_scalers
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.esphome.address import split_key
@@ -59,6 +61,7 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     secret_files: frozenset[Path] = frozenset()  # in which passwords and keys stand in plain text
     broken: Mapping[str, ConfigMistakes] = field(default_factory=dict)  # managed meters that cannot be read
+    spoken: str = ""  # the language that Home Assistant's component has told; empty: it was never there
 
 
 def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *, strict: bool = True) -> Loaded:
@@ -75,6 +78,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *,
     said = document.value(("bridge", "state_dir"))
     place = _state_dir(config.bridge.state_dir, path, document) if said else default_state_dir(environment)
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
+    spoken = kept_language(place)
+    config = _in_language(config, known_language(spoken) or ENGLISH)
     fit = partial(_fits, path.parent, presets)
     managed, broken = _managed_meters(config.bridge.state_dir, document, environment, shown, fit)
     if strict:
@@ -88,7 +93,16 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *,
     files = frozenset((*document.files, *_own_presets(config)))
     secret_files = frozenset(_secret_files(document))
     warnings = tuple(document.warnings)
-    return Loaded(config, connections, scalers, frozenset(managed), shown, files, warnings, secret_files, broken)
+    return Loaded(
+        config, connections, scalers, frozenset(managed), shown, files, warnings, secret_files, broken, spoken
+    )
+
+
+def _in_language(config: Config, language: str) -> Config:
+    discovery = config.mqtt.discovery
+    if discovery.language != AUTO:
+        return config
+    return replace(config, mqtt=replace(config.mqtt, discovery=replace(discovery, language=language)))
 
 
 def _secret_files(document: Document) -> Iterator[Path]:

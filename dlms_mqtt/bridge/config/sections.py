@@ -194,7 +194,12 @@ class Discovery:
         choice("device", "components"),
         "One message for a whole device, or one for each of its components: openHAB and others know those alone.",
     )
-    language: str = row("en", choice(*languages()), "Language of entity names.")
+    language: str = row(
+        "auto",
+        choice("auto", *languages()),
+        "Language of entity names; auto is that of Home Assistant as its component tells it, else English.",
+        "de",
+    )
     datetime: bool = row(False, FLAG, "Add datetime and time entities (Home Assistant 2026.5 or newer).")
     reactive_energy: bool = row(
         False,

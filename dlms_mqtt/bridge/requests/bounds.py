@@ -67,6 +67,7 @@ BOUNDS: dict[str, Bound] = {
     "count": _number(1, MOST_VALUES),
     "minutes": _number(1, LONGEST_PAUSE),
     "listen": Bound((int, Decimal), "a number of seconds from 1 to 3600", 1, LONGEST_LISTEN),
+    "language": _text(64),
     "set": Bound((bool, str), "true, or a time in ISO 8601", 0, 64),
     "config": Bound((dict,), "a JSON object", 0, 100),
     "line": Bound((str, dict), "{serial | tcp | udp}, or {bind} with listen", 0, 256),

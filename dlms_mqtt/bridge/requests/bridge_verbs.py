@@ -14,6 +14,7 @@ from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, manage
 from dlms_mqtt.bridge.config.seal import LINES, SealKey, seal_id
 from dlms_mqtt.bridge.config.sections import Config, Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
+from dlms_mqtt.bridge.config.spoken import keep_language
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.shared_line import Priority
@@ -77,6 +78,7 @@ class BridgeRequests:
             "schema": _Verb(self.schema),
             "config": _Verb(self.config),
             "reload": _Verb(self.reload, managing=True),
+            "language": _Verb(self.language),
             "meter/validate": _Verb(self.validate, managing=True),
             "meter/find": _Verb(self.find_meter, managing=True),
             "meter/objects": _Verb(self.objects),
@@ -246,6 +248,19 @@ class BridgeRequests:
     async def reload(self, request: Request) -> Any:
         """Read the configuration again."""
         return {"changed": await self._bridge.reload()}
+
+    async def language(self, request: Request) -> Any:
+        """Home Assistant's component says its language, for the names of entities; one that is configured stays."""
+        language = request.get("language", str, default="").strip()
+        if not language:
+            raise RequestError("bad-request", "'language' is that of Home Assistant, such as de")
+        if language != self._bridge.loaded.spoken:
+            try:
+                await asyncio.to_thread(keep_language, self._bridge.config.bridge.state_dir, language)
+            except OSError as error:
+                raise RequestError("internal", f"The language cannot be kept: {error.strerror}") from error
+            await self._bridge.reload()
+        return {"language": self._bridge.config.mqtt.discovery.language}
 
     async def add(self, request: Request) -> Any:
         """Add a managed meter."""

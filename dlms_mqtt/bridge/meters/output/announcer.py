@@ -46,7 +46,7 @@ class Announcer:
     def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> None:
         """Publish what is new; ``plan`` None: nothing is known of the meter yet."""
         shapes = {key: (*_shape(*row), offsets.get(key)) for key, row in shown.items()}
-        facts = plan, self._device(shown), shapes
+        facts = plan, self._device(shown), shapes, self._context.discovery.language
         if not self._context.discovery.enabled or facts == self._facts:
             return  # nothing that goes into it has changed since: most cycles end here
         self._facts = facts

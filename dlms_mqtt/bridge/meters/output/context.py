@@ -11,9 +11,9 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.transport.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """Topics, the way out, the memory and the time."""
+    """Topics, the way out, the memory and the time; what Home Assistant is told may change at work."""
 
     topics: Topics
     discovery: Discovery
@@ -21,3 +21,4 @@ class Context:
     store: Store
     clock: Clock
     version: str
+    component: bool = False  # has Home Assistant's component been there

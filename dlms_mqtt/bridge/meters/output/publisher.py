@@ -48,6 +48,7 @@ class MeterOutput:
         self._announcer = Announcer(meter_id, config, context, features)
         self._shown: dict[str, tuple[PlanItem, Reading]] = {}
         self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
+        self._plan: Plan | None = None  # as it was last announced
         self.online: bool | None = None
         self._renewed = 0.0  # when availability is to be said again (monotonic)
         self._lifetime = _ALIVE  # of the value that lives longest
@@ -206,7 +207,12 @@ class MeterOutput:
 
     def announce(self, plan: Plan | None) -> None:
         """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
+        self._plan = plan
         self._announcer.announce(plan, self._shown, self.guard.offsets)
+
+    def announce_again(self) -> None:
+        """What Home Assistant is to be told may have changed."""
+        self.announce(self._plan)
 
     def remove(self) -> None:
         """The meter is gone: clear every topic of it."""
