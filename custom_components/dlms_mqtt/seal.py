@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 INFO = b"dlms-mqtt seal v2"
 KEY_LENGTH = 32
 NONCE_LENGTH = 12
-LINES = ("serial", "tcp", "udp")
+LINES = ("serial", "tcp", "udp", "bind")
 
 
 def seal(

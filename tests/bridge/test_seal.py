@@ -39,6 +39,15 @@ def test_the_vector_of_the_documentation():
     assert key.open(sealed, *HOUSE) == "text:12345678"
 
 
+def test_a_seal_for_a_meter_that_calls():
+    """The same octets as in the tests of the component."""
+    key, sealed = (
+        seal.SealKey(bytes.fromhex(_vector("bridge private key"))),
+        "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkuAmj5NfQ5fWH3pmUkbBt6VeuGY7zqDsWJEK4TMFQ==",
+    )
+    assert key.open(sealed, "house", {"bind": "tcp://0.0.0.0:4059"}) == "text:12345678"
+
+
 @given(st.text())
 def test_what_is_sealed_can_be_opened(text):
     key = seal.SealKey(os.urandom(32))
@@ -52,6 +61,7 @@ def test_what_is_sealed_can_be_opened(text):
         ("house2", {"tcp": "192.0.2.10:4059"}),
         ("house", {"udp": "192.0.2.10:4059"}),
         ("house", {"serial": "socket://192.0.2.66:4059", "tcp": "192.0.2.10:4059"}),
+        ("house", {"tcp": "192.0.2.10:4059", "bind": "tcp://0.0.0.0:4059"}),
         ("house", {}),
     ],
 )

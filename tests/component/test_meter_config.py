@@ -154,6 +154,11 @@ def test_the_seal_is_that_of_the_bridge() -> None:
     assert sealed == (
         "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkuAmj5NfQ5fWH3pmUkbps+xurXUtpfF5AxJVB22LA=="
     )
+    octets = iter([bytes(range(32, 64)), bytes(range(64, 76))])
+    calls = {"bind": "tcp://0.0.0.0:4059"}
+    assert seal("text:12345678", public, "house", calls, lambda count: next(octets)) == (
+        "sealed:NYBy1jZYgNGu6jKa35EhODhR7SGijjt16WXQ0s0WYlRAQUJDREVGR0hJSkuAmj5NfQ5fWH3pmUkbBt6VeuGY7zqDsWJEK4TMFQ=="
+    )
     with pytest.raises(ValueError, match=r"base64|32"):
         seal("text:x", "!", "house", {})
     with pytest.raises(ValueError, match="32"):

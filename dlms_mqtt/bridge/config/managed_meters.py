@@ -17,8 +17,9 @@ import yaml
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.load import managed_file
-from dlms_mqtt.bridge.config.seal import LINES, PREFIX, SealKey
-from dlms_mqtt.client.settings import SECRET_KEYS
+from dlms_mqtt.bridge.config.seal import PREFIX, SealKey
+from dlms_mqtt.bridge.config.speaking import OWN_LINE
+from dlms_mqtt.client.settings import LINES, SECRET_KEYS
 from dlms_mqtt.client.state.state_file import sync_folder, write_whole
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.readings import json_number
@@ -49,7 +50,7 @@ def remote_config(request: Any, seal: SealKey, meter: str) -> dict[str, Any]:
     config: dict[str, Any] = {str(key): _plain(value) for key, value in request.items()}
     connection = config.get("connection")
     if isinstance(connection, dict):
-        config["connection"] = remote_connection(connection, seal, meter)
+        config["connection"] = remote_connection(connection, seal, meter, _line(config))
     _check_grants(config)
     preset = config.get("preset", "generic")
     if not isinstance(preset, str) or not _PRESET.fullmatch(preset):
@@ -57,8 +58,11 @@ def remote_config(request: Any, seal: SealKey, meter: str) -> dict[str, Any]:
     return config
 
 
-def remote_connection(connection: Mapping[str, Any], seal: SealKey, meter: str) -> dict[str, Any]:
-    """A ``connection:`` out of a request; RequestError."""
+def remote_connection(
+    connection: Mapping[str, Any], seal: SealKey, meter: str, line: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A ``connection:`` out of a request, sealed for ``line`` where that is said elsewhere too; RequestError."""
+    line = connection if line is None else line
     serial = connection.get("serial")
     if isinstance(serial, str) and split_key(serial)[1]:
         raise RequestError("not-allowed", "A key in the address is not sealed", hint="Send it sealed, as noise_psk.")
@@ -69,9 +73,18 @@ def remote_connection(connection: Mapping[str, Any], seal: SealKey, meter: str) 
             hint="A /dev/ path, esphome://, rfc2217:// or socket://.",
         )
     return {
-        key: _open(key, value, lambda sealed: seal.open(sealed, meter, connection)) if key in SECRET_KEYS else value
+        key: _open(key, value, lambda sealed: seal.open(sealed, meter, line)) if key in SECRET_KEYS else value
         for key, value in connection.items()
     }
+
+
+def _line(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a secret of this meter may go: the lines of its connection, and where it calls to be asked."""
+    connection, push = (config.get(name) or {} for name in ("connection", "push"))
+    line = {name: connection[name] for name in LINES if isinstance(connection, dict) and connection.get(name)}
+    if isinstance(push, dict) and push.get("ask") and push.get("listen", OWN_LINE) != OWN_LINE:
+        line.setdefault("bind", push["listen"])
+    return line
 
 
 def seals_in(request: Any) -> list[str]:
@@ -124,7 +137,7 @@ def completed(config: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, An
     """
     kept = {key: stored[key] for key in _GRANTS if key in stored}
     old, new = stored.get("connection") or {}, config.get("connection") or {}
-    if [old.get(line) for line in LINES] == [new.get(line) for line in LINES]:
+    if _line(stored) == _line(config):
         secrets = {key: old[key] for key in SECRET_KEYS if key in old and key not in new}
         config = {**config, "connection": {**new, **secrets}}
     return {**config, **kept, **_with_writables(config, stored)}

@@ -12,9 +12,11 @@ padding) are::
     sealed    = AES-256-GCM(key, nonce, plaintext, associated data=purpose)
 
 ``info.seal`` is the bridge's raw public key (32 octets) in standard base64 with padding. The purpose (UTF-8) is the
-meter of the request (``new`` where it names none) and, each after a line feed, ``serial=``, ``tcp=`` and ``udp=`` with
-the text that ``connection`` has there, for those that it has. So who copies a seal from the broker can have it sent to
-no other address. Once a meter was added or changed with a seal, that seal opens nothing any more.
+meter of the request (``new`` where it names none) and, each after a line feed, ``serial=``, ``tcp=``, ``udp=`` and
+``bind=`` with the text that ``connection`` has there, for those that it has. For a meter that is asked on the
+connection that it makes (``push: {ask: true}``), ``bind`` is what ``push.listen`` says. So who copies a seal from the
+broker can have it sent to no other address. Once a meter was added or changed with a seal, that seal opens nothing any
+more.
 
 Test vector (hex unless said otherwise)::
 
@@ -45,6 +47,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from dlms_mqtt.client.settings import LINES
 from dlms_mqtt.client.state.state_file import set_aside, write_whole
 from dlms_mqtt.errors import ConfigError
 
@@ -53,7 +56,6 @@ _LOG = logging.getLogger(__name__)
 PREFIX = "sealed:"
 _INFO, _UNBOUND = b"dlms-mqtt seal v2", b"dlms-mqtt seal v1"
 _KEY, _NONCE = 32, 12
-LINES = ("serial", "tcp", "udp")
 
 
 def _cipher(shared: bytes, ephemeral: bytes, bridge: bytes, info: bytes = _INFO) -> AESGCM:

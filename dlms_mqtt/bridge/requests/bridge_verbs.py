@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
-from dlms_mqtt.bridge.config.seal import LINES, SealKey, seal_id
+from dlms_mqtt.bridge.config.seal import SealKey, seal_id
 from dlms_mqtt.bridge.config.sections import Config, Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.config.spoken import keep_language
@@ -34,6 +34,7 @@ from dlms_mqtt.transport.listen import listen_address
 from dlms_mqtt.transport.ports import list_ports
 
 _NEW = "new"  # a meter that has no id yet
+_LINES = ("serial", "tcp", "udp")  # that can be searched
 _TAKEN = "seals"  # namespace of the store: with which of them a meter was added or changed
 
 
@@ -238,7 +239,7 @@ class BridgeRequests:
         if bind:
             listen_address(str(bind))  # ConfigError
         given = managed_meters.remote_connection(line, self._bridge.seal, _NEW)
-        if bool(bind) == any(given.get(name) for name in LINES):
+        if bool(bind) == any(given.get(name) for name in _LINES):
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}, or {bind} alone")
         where = str(bind) or OWN_LINE
         return await who_speaks(self._bridge.fleet, _only_line(given), where, seconds, request.progress)
@@ -335,7 +336,7 @@ class BridgeRequests:
 
 def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
     try:
-        return parse_settings({key: given[key] for key in (*LINES, *LINE_SECRETS) if given.get(key)})
+        return parse_settings({key: given[key] for key in (*_LINES, *LINE_SECRETS) if given.get(key)})
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
 
