@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from dlms_mqtt.protocol.security.counters import PeerCounters
 from dlms_mqtt.simulator import KEYS, serve_tcp
@@ -13,7 +14,7 @@ from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process
 
-BRIDGES, EACH = 3, 4  # ciphered meters; the machine that tests is small
+BRIDGES = 3
 METER = f"""\
   {{name}}:
     connection:
@@ -26,7 +27,7 @@ METER = f"""\
       authentication_key: "hex:{bytes(KEYS.authentication).hex()}"
       timeout: 60s
       retries: 0
-    every: 1s
+    every: {{every}}s
     read: [1.0.1.7.0.255]
 """
 
@@ -43,9 +44,9 @@ class Noted(PeerCounters):
         super().take(key_id, title, counter, verified)
 
 
-def _config(folder: Path, broker: int, bridge: str, meters: dict[str, int]) -> Path:
+def _config(folder: Path, broker: int, bridge: str, meters: dict[str, int], every: int) -> Path:
     path = folder / f"{bridge}.yaml"
-    rows = "".join(METER.format(name=name, port=port) for name, port in meters.items())
+    rows = "".join(METER.format(name=name, port=port, every=every) for name, port in meters.items())
     path.write_text(
         f"bridge: {{id: {bridge}, state_dir: {folder}/{bridge}, timezone: UTC}}\n"
         f"mqtt: {{host: 127.0.0.1, port: {broker}}}\nmeters:\n{rows}"
@@ -53,32 +54,31 @@ def _config(folder: Path, broker: int, bridge: str, meters: dict[str, int]) -> P
     return path
 
 
-async def test_a_fourth_takes_the_place_of_a_killed_one(mosquitto, tmp_path):
+@pytest.mark.parametrize(("each", "every"), [(4, 1), pytest.param(100, 10, marks=pytest.mark.slow_once)])
+async def test_a_fourth_takes_the_place_of_a_killed_one(mosquitto, tmp_path, each, every):
+    """``each``: ciphered meters of one bridge; ``every``: s between their polls."""
     async with contextlib.AsyncExitStack() as stack:
         seen = await stack.enter_async_context(watching(mosquitto.port))
 
-        def readings() -> list[dict]:
-            found = [row for name in list(seen.latest) if name.endswith("/reading") for row in seen.of(name)]
-            return [json.loads(text) for text in found]
+        def counts() -> dict[str, int]:
+            return {name: len(seen.of(f"dlms_mqtt/meter/{name}/reading")) for name in ports}
 
         meters, ports = {}, {}
-        for number in range(BRIDGES * EACH):
+        for number in range(BRIDGES * each):
             meters[f"m{number}"] = meter = household(number + 1)
             meter.peer_counters = Noted()
             ports[f"m{number}"] = (await stack.enter_async_context(serve_tcp(meter))).port
         parts = [dict(list(ports.items())[start::BRIDGES]) for start in range(BRIDGES)]
-        paths = [_config(tmp_path, mosquitto.port, f"b{index}", part) for index, part in enumerate(parts)]
+        paths = [_config(tmp_path, mosquitto.port, f"b{index}", part, every) for index, part in enumerate(parts)]
         running = [await stack.enter_async_context(bridge_process(path)) for path in paths]
-        await seen.until(lambda: min(Counter(row["meter"] for row in readings())[name] for name in ports) >= 2, 240)
+        await seen.until(lambda: min(counts().values()) >= 2)
         running[1].kill()
         await running[1].wait()
-        before = Counter(row["meter"] for row in readings())
+        before = counts()
         (tmp_path / "b1").rename(tmp_path / "b3")  # its state folder goes with it
-        await stack.enter_async_context(bridge_process(_config(tmp_path, mosquitto.port, "b3", parts[1])))
-        await seen.until(
-            lambda: all(Counter(row["meter"] for row in readings())[n] >= before[n] + 2 for n in ports), 240
-        )
-        rows = readings()
+        await stack.enter_async_context(bridge_process(_config(tmp_path, mosquitto.port, "b3", parts[1], every)))
+        await seen.until(lambda: all(number >= before[name] + 2 for name, number in counts().items()))
+        rows = [json.loads(text) for name in ports for text in seen.of(f"dlms_mqtt/meter/{name}/reading")]
     assert {row["meter"] for row in rows} == set(ports)
     values = {(row["meter"], row["seq"]): row["raw"] for row in rows}
     assert all(values[row["meter"], row["seq"]] == row["raw"] for row in rows)  # a duplicate keeps its own number
