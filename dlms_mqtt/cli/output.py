@@ -110,8 +110,17 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def news(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        self._clear()
+        note(f"{self._what}: {text}")
+
+    def _clear(self) -> None:
         if self._shown:
             self._stream.write("\r" + " " * len(self._shown) + "\r")
+            self._shown = ""
 
     def update(self, done: int, total: int, stage: str = "") -> None:
         """Show how far it is, on one line of the terminal; ``total`` 0: nobody knows, the stage says what was done."""

@@ -133,6 +133,7 @@ def test_a_meter_that_pushes_gets_its_listen_command(cli: Cli) -> None:
     assert found["push"] == {"listen": "connection"} and found["connection"]["serial"] == port
     assert parse_meter("han", found, preset_connection)[0].push
     assert "mean nothing" not in result.out  # the verdict is not contradicted
+    assert "--go-on asks all the same" in result.err
 
 
 def test_nobody_there(cli: Cli) -> None:

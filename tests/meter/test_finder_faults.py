@@ -164,6 +164,67 @@ async def test_7_only_our_own_frames_come_back(clock: FakeClock) -> None:
     assert found.names[0] == "echo"
 
 
+# -- what is told while the search goes on ----------------------------------------------------------------------------
+
+
+async def told_by(bench: Bench, clock: FakeClock) -> tuple[Found, list[tuple[float, str]]]:
+    """The sentences, each with the time at which it was told."""
+    told: list[tuple[float, str]] = []
+    loop = asyncio.get_running_loop()
+    async with on_line(bench, clock) as (open_line, _near):
+        began = loop.time()
+        found = await find(
+            {"serial": "bench"},
+            open_line=open_line,
+            limits=QUICK,
+            news=lambda sentence: told.append((loop.time() - began, sentence)),
+        )
+    return found, told
+
+
+async def test_silence_is_told_early_and_once(clock: FakeClock) -> None:
+    found, told = await told_by(Bench(faults=("silence",)), clock)
+    ((when, sentence),) = told
+    assert 10 <= when < 30
+    assert sentence.startswith("Nothing at all has come back so far. Check wiring")
+    assert "goes on for at most 1" in sentence  # of 150 s
+    assert found.names[0] == "silent"
+
+
+async def test_an_echo_is_told_early_and_once(clock: FakeClock) -> None:
+    _, told = await told_by(Bench(echo=True, faults=("silence",)), clock)
+    ((when, sentence),) = told
+    assert 10 <= when < 30
+    assert sentence.startswith("Only our own octets have come back so far.")
+
+
+async def test_a_clear_text_readout_is_told_when_it_comes(clock: FakeClock) -> None:
+    said = Identification("ISk", "5", (), "MT174-0001")
+    found, told = await told_by(sign_on_meter(identification=said, readout=READOUT, readout_always=True), clock)
+    ((when, sentence),) = told
+    assert when < found.seconds / 2
+    assert sentence.startswith("The meter tells its values in clear text.")
+    assert found.connection["opening"] == "readout"
+
+
+async def test_a_meter_that_is_found_at_once_is_told_by_the_result_alone(clock: FakeClock) -> None:
+    found, told = await told_by(Bench(), clock)
+    assert found.complete
+    assert told == []
+
+
+@pytest.mark.parametrize(("go_on", "least", "most"), [(False, 130, 160), (True, 300, 600)])
+async def test_a_silent_network_address_is_left_after_two_minutes(
+    clock: FakeClock, go_on: bool, least: int, most: int
+) -> None:
+    """Not one octet: rarer clients and addresses are tried on request only."""
+    found = await find(
+        {"tcp": "bench:1"}, open_line=lambda _: memory_pair()[0], limits=Limits(seconds=600, go_on=go_on)
+    )
+    assert found.names[0] == "silent"
+    assert least <= found.seconds < most
+
+
 def broken_copy(data: bytes) -> bytes:
     return b"" if len(data) < 3 else data[:3] + b"\x55" + data[4:]
 
@@ -532,19 +593,25 @@ async def test_a_meter_that_pushes(clock: FakeClock, entry: dict[str, Any], pari
     assert found.names[0] == "push"
     assert found.connection["baud"] == 2400
     assert "listen" in found.diagnosis
+    assert found.seconds < 60  # what it is is known when it has spoken: it is not asked any more
     await far.close()
 
 
-async def test_a_meter_that_pushes_and_answers(clock: FakeClock) -> None:
+@pytest.mark.parametrize("go_on", [True, False])
+async def test_a_meter_that_pushes_and_answers(clock: FakeClock, go_on: bool) -> None:
+    """Who speaks by itself is asked on request only."""
     bench = Bench(baud=2400, parity="even", station=(1, 80, 2))
     octets = bytes.fromhex(entries("push_kamstrup", framing="hdlc")[0]["hex"])
     async with on_line(bench, clock) as (open_line, near):
         pushing = asyncio.create_task(push(near.peer, octets, 6.0))
-        found = await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=200))
+        found = await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=200, go_on=go_on))
         pushing.cancel()
         await asyncio.gather(pushing, return_exceptions=True)
-    assert found.complete, found
-    assert found.connection["physical"] == 80
+    assert found.complete == go_on, found
+    if go_on:
+        assert found.connection["physical"] == 80
+    else:
+        assert found.names[0] == "push"
 
 
 def test_another_master_on_the_bus_is_no_push() -> None:

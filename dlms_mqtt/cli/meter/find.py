@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             add_option(line if row.name in LINES else known, row)
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
+    parser.add_argument(
+        "--go-on", action="store_true", help="ask on where it is known what is there (a meter that speaks by itself)"
+    )
     parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")
     parser.add_argument(
         "--fresh", action="store_true", help="forget what was found, and which passwords were refused, last time"
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         given, args.state = _kept(where, given) | given, where.state
     elif args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
-    limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number))
+    limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number), go_on=args.go_on)
     if not set(LINES) & set(given):
         return _list_ports(args.json)
     found = asyncio.run(_find(given, limits, args))
@@ -67,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(found.json())
     else:
         _print(found)
+        if not args.go_on and _ended_early(found, given):
+            note("The search ended here; --go-on asks all the same, rarer clients and addresses too.")
     return 0 if found.found else 1
 
 
@@ -119,7 +124,13 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
             store=store,
             progress=tell,
             limits=limits,
+            news=progress.news,
         )
+
+
+def _ended_early(found: Found, given: Mapping[str, Any]) -> bool:
+    """A meter that speaks by itself is not asked; a silent network address not for the rarest addresses."""
+    return bool(SPEAKS & set(found.names)) or ("tcp" in given and bool({"silent", "echo"} & set(found.names[:1])))
 
 
 def _print(found: Found) -> None:

@@ -343,6 +343,56 @@ REMARKS: tuple[Case, ...] = (
 )
 
 
+def _only_clear_text(facts: Facts) -> bool:
+    """Has it sent a readout, or signed on without a word of HDLC (mode E)?"""
+    said = facts.identification
+    return facts.sign_on["clear-text"] > 0 or (
+        said is not None and (facts.seen[Evidence.READOUT] > 0 or not said.offers_mode_e)
+    )
+
+
+#: What is told while the search goes on, once each, and from which time on (s): it may be all that there is to know.
+NEWS: tuple[tuple[Case, float], ...] = (
+    (
+        Case(
+            "clear-text",
+            lambda f: not f.linked and _only_clear_text(f),
+            "the meter tells its values in clear text",
+            "It is asked for HDLC, which few of them speak, and then read.",
+        ),
+        0.0,
+    ),
+    (
+        Case(
+            "echo",
+            lambda f: _silent(f) and (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+            "only our own octets have come back so far",
+            "The head works; does it see the meter? Turn it by 180 degrees, or on two wires check A and B.",
+        ),
+        10.0,
+    ),
+    (
+        Case(
+            "silent",
+            lambda f: _silent(f) and not f.closed and not (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+            "nothing at all has come back so far",
+            "Check wiring, power and the seat of the head meanwhile.",
+        ),
+        10.0,
+    ),
+)
+
+
+def news(facts: Facts, seconds: float) -> list[Case]:
+    """What can be told after so many seconds."""
+    return [case for case, earliest in NEWS if seconds >= earliest and case.when(facts)]
+
+
+def nobody_there(facts: Facts) -> bool:
+    """Behind a network address that tells no speed: not one octet of a meter, and nothing that hangs up."""
+    return facts.network and not facts.has_speed and _silent(facts) and not facts.closed
+
+
 #: Cases of meters that are listened to.
 SPEAKS = frozenset({"push", "telegram"})
 

@@ -48,8 +48,11 @@ async def find(
     progress: Progress | None = None,
     limits: Limits | None = None,
     credentials: Mapping[str, Any] | None = None,
+    news: Callable[[str], None] | None = None,
 ) -> Found:
     """Search one line. ``line``: its name and whatever the user knows, as below ``connection:``; ConfigError.
+
+    ``news`` is called with a sentence as soon as there is something to know.
 
     ConnectFailed when the port cannot be opened; everything else ends in a Found.
     """
@@ -58,6 +61,7 @@ async def find(
     own = implied(own)
     ConnectionSettings(**given, **own)  # mistakes are told before anything is opened
     search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits())
+    search.tell = news or (lambda _sentence: None)
     return await search.run()
 
 
@@ -83,6 +87,8 @@ class _Search:
         self.store = store
         self.progress = progress
         self.limits = limits
+        self.tell: Callable[[str], None] = lambda _sentence: None
+        self.told: set[str] = set()
         self.facts = Facts(network="tcp" in given or "udp" in given)
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
         lines = frozenset({"dtr", "rts"} & set(given))
@@ -94,7 +100,7 @@ class _Search:
 
     async def run(self) -> Found:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        self._began = loop.time()
         self._link: Options | None = None
         self._entering: Entering | None = None
         self._probing: Probing | None = None
@@ -110,7 +116,7 @@ class _Search:
         if found.found and self.store is not None:
             self.store.set(NAMESPACE, self.settings.line, self._kept(found))
             self.store.set(NAMESPACE, self._asking_key, list(self.facts.wants_password))
-        return Found(**{**_fields(found), "seconds": loop.time() - began})
+        return Found(**{**_fields(found), "seconds": loop.time() - self._began})
 
     @property
     def _asking_key(self) -> str:
@@ -120,6 +126,16 @@ class _Search:
     def _stage(self, done: float, total: float, stage: str) -> None:
         """The estimate: all that may be tried, as far as the time limit lets it."""
         self.progress(min(done, self.limits.seconds), min(total, self.limits.seconds), stage)
+
+    def _news(self, more: float) -> None:
+        """Tell what is known by now, each thing once; ``more``: seconds that the search may still take."""
+        seconds = asyncio.get_running_loop().time() - self._began
+        for case in diagnosis.news(self.facts, seconds):
+            if case.name not in self.told:
+                self.told.add(case.name)
+                rest = min(more, self.limits.seconds - seconds)
+                going_on = f" The search goes on for at most {rest:.0f} s." if more else ""
+                self.tell(f"{_sentence(case.sentence)} {case.step}{going_on}")
 
     async def _search(self) -> Attempt | None:
         remembered = await self._remembered()
@@ -134,6 +150,8 @@ class _Search:
             self.facts,
             self._stage,
             self._wrapper_answers,
+            self._news,
+            self.limits.go_on,
         )
         self._link = await self._probing.run()
         if self._link is None:

@@ -21,6 +21,7 @@ from dlms_mqtt.cosem.data_lines import data_lines
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.meter.finder import plan
 from dlms_mqtt.meter.finder.candidates import Fixed, Speed, Station, hints_of
+from dlms_mqtt.meter.finder.diagnosis import nobody_there
 from dlms_mqtt.meter.finder.evidence import Evidence, Seen, answers, judge, odd_parameters, station
 from dlms_mqtt.meter.finder.line import Line
 from dlms_mqtt.meter.finder.plan import Probe
@@ -42,6 +43,7 @@ _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _SETTLE = 1.0
 _PAUSE, _LONGEST_READOUT = 1.5, 120.0
+_SILENT = 130.0  # s without an octet from a network address after which less than one meter in thirty is still found
 _LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
@@ -56,6 +58,8 @@ class Probing:
     facts: Facts
     stage: Stage
     wrapper_answers: Callable[[Options], Any]
+    news: Callable[[float], None]
+    go_on: bool = False
     line: Line | None = None
     pushed: Options | None = None
     spent: float = 0.0
@@ -100,8 +104,16 @@ class Probing:
             self.spent += probe.cost
             if found is not None:
                 return found
+            self.news(total - self.spent)
+            if not self.go_on and self._is_known:
+                return None
             left = self._reorder(left) if self.pushed is None else self._at_that_speed(left)
         return None
+
+    @property
+    def _is_known(self) -> bool:
+        """Is it known what is there, so that more questions tell hardly more?"""
+        return self.pushed is not None or (self.spent >= _SILENT and nobody_there(self.facts))
 
     def _at_that_speed(self, left: list[Probe]) -> list[Probe]:
         """A meter pushes: it hardly answers questions, but the likeliest are asked at the speed of its pushes."""
@@ -268,6 +280,7 @@ class Probing:
             self.line.unasked = seen.received  # no meter answers SNRM with text
             if self.facts.identification is not None:  # it is what our sign-on has brought
                 self._clear_text = {}
+                self.news(0.0)
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
             self.facts.path_faults.add(str(seen.evidence))
         if seen.evidence is Evidence.PUSH and self.line is not None and self.pushed is None:
@@ -290,6 +303,7 @@ class Probing:
         if self.facts.sign_on["silent"] and set(probe.options) <= {"opening", "framing"}:
             self.facts.oddities.add("request-lost")
         self.facts.identification = found
+        self.news(0.0)
         asked = _behind_sign_on(found, self.fixed)
         total = sum(candidate.cost for candidate in asked)
         holds = _HOLDS_OF_HDLC if found.offers_mode_e else 1
@@ -370,6 +384,7 @@ class Probing:
             if error.reason == CLEAR_TEXT:
                 self.facts.oddities.add("readout")
                 self.facts.identification, self._clear_text = error.identification, dict(options)
+                self.news(0.0)
             return None
         self.facts.oddities |= done.notes
         return done.identification

@@ -19,13 +19,15 @@ LOST = frozenset({"silence", "line", "lists"})
 class Limits:
     """``seconds`` for the whole search; ``clients``: how many are asked without a password.
 
-    ``patience``: for an association that was left open; ``numbers``: of the meter, as printed on it.
+    ``patience``: for an association that was left open; ``numbers``: of the meter, as printed on it; ``go_on``: ask
+    all the same where it is known what is there (a meter that speaks by itself, a silent network address).
     """
 
     seconds: float = 600.0
     clients: int = 6
     patience: float = 20.0
     numbers: tuple[str, ...] = ()
+    go_on: bool = False
 
 
 @dataclass(slots=True)
