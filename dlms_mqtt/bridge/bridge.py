@@ -104,16 +104,8 @@ class Bridge:
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
         self.former = Former(config, self._context, self.broker, loaded.broken)
-        base = self.former.base
         self.presence = Presence(
-            self.topics,
-            self.started,
-            self.broker,
-            self.fleet,
-            self.former.clear(),
-            self._give_way,
-            self._refuse_meter,
-            base,
+            self.topics, self.started, self.broker, self.fleet, self.former, self._give_way, self._refuse_meter
         )
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)

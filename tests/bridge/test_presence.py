@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from unittest import mock
 
 import pytest
@@ -18,7 +19,7 @@ from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
-from tests.bridge.house import house, running, write_config
+from tests.bridge.house import house, kept_by, running, write_config
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
@@ -254,7 +255,7 @@ async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_
             assert not app.bridge.presence.collisions
 
 
-@pytest.mark.expect_log("it is tried again", "No line to the broker", "is there again")
+@pytest.mark.expect_log("it is tried again", "No line to the broker", "is there again", "held by an older bridge")
 async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path, meter, monkeypatch):
     """Under one client id each throws the other off the broker; what stands on our topic tells that it is alive."""
 
@@ -276,7 +277,8 @@ def _presence(clock, *, connected=False, taken=True):
     topics, broker, given_way = Topics("dlms_mqtt", "main"), mock.Mock(), []
     broker.connected, broker.has_taken.return_value = connected, taken
     fleet = mock.Mock(running={}, meters={})
-    return Presence(topics, "2026-01-02", broker, fleet, set(), given_way.append, mock.AsyncMock()), given_way
+    former = mock.Mock(base="dlms_mqtt", **{"clear.return_value": set()})
+    return Presence(topics, "2026-01-02", broker, fleet, former, given_way.append, mock.AsyncMock()), given_way
 
 
 OLDER = Message("dlms_mqtt/bridge/main/info", b'{"started": "2026-01-01"}', retained=True)
@@ -292,3 +294,54 @@ async def test_an_old_memory_of_the_broker_is_no_rival(clock, pause, more, gives
         presence.bridge_spoke(OLDER)
         await asyncio.sleep(pause)
     assert bool(given_way) == gives_way
+
+
+async def _stands(port, *meters):
+    """What of these meters stands at the broker."""
+    kept = await kept_by(port, "dlms_mqtt/meter/#", "homeassistant/#")
+    return {name for name in meters if any(f"/{name}/" in topic or f"_{name}/" in topic for topic in kept)}
+
+
+@pytest.mark.expect_log("flat: this meter was ours and is not configured any more")
+async def test_a_lost_state_directory_leaves_no_ghosts(mosquitto, tmp_path, meter):
+    """The former bridge's own words at the broker tell what it had."""
+    both = _meters(meter, every="1s") + _meters(meter, name="flat", every="1s")
+    async with house(mosquitto, tmp_path, both) as home:
+        await home.until(lambda: "online" == home.meter("availability") == home.meter("availability", "flat"))
+        await home.until(lambda: home.meter("value/energy_import", "flat"))
+    assert await _stands(mosquitto.port, "house", "flat") == {"house", "flat"}
+    shutil.rmtree(tmp_path / "state")
+    async with house(mosquitto, tmp_path, _meters(meter, every="1s")) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        await home.until(lambda: home.meter("availability", "flat") == "")
+    assert await _stands(mosquitto.port, "house", "flat") == {"house"}
+
+
+async def test_a_meter_that_another_bridge_has_by_now_is_no_ghost(mosquitto, tmp_path, meter):
+    """It moved, and the state directory of its former bridge was lost: that is the other one's now."""
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        info = home.seen.json("dlms_mqtt/bridge/main/info")
+    async with _other_bridge(mosquitto.port, "house"):
+        claims = Claims(Topics("dlms_mqtt", "main"), "now", mock.AsyncMock())
+        claims.seen("dlms_mqtt/bridge/main/info", json.dumps(info).encode())
+        assert claims.said_to_be_ours(()) == {"house": False}
+        claims.seen("dlms_mqtt/bridge/main/state", b"online")
+        assert claims.said_to_be_ours(()) == {}, "somebody with our id may be there, and slow to answer"
+        shutil.rmtree(tmp_path / "state")
+        async with house(mosquitto, tmp_path, "") as home:
+            await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])
+            await home.ask("bridge/main/request/ping")
+        assert await _stands(mosquitto.port, "house") == {"house"}
+
+
+@pytest.mark.expect_log("flat: this meter was added over MQTT, and its file in state_dir/meters is gone")
+async def test_managed_meters_and_odd_names_are_left_alone(mosquitto, tmp_path):
+    async with watching(mosquitto.port) as seen:
+        rows = [{"id": "flat", "managed": True}, *({"id": name} for name in ("flat/availability", "#", "+", "", 5))]
+        await seen.publish("dlms_mqtt/bridge/main/info", {"started": OLD, "meters": rows}, retain=True)
+        await seen.publish("dlms_mqtt/meter/flat/availability", "online", retain=True)
+    async with house(mosquitto, tmp_path, "") as home:
+        await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])
+        await home.ask("bridge/main/request/ping")
+    assert await _stands(mosquitto.port, "flat") == {"flat"}

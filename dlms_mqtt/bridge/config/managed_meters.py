@@ -30,13 +30,13 @@ _SERIAL = re.compile(
     r"/dev/(?!.*\.\.)[\w./:+-]+|(rfc2217|socket)://[\w.:\[\]-]+|COM\d+|esphome://[\w.:\[\]-]+/?(\?[\w.=&%+-]*)?"
 )
 _PRESET = re.compile(r"[a-z0-9_-]+")
-_ID = re.compile(r"[a-z0-9-]{1,64}")
+METER_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def meter_id_of(body: Mapping[str, Any], otherwise: str = "") -> str:
     """The meter that a bridge verb is about: ``meter``, else ``id`` where that can be one, else ``otherwise``."""
     found = body.get("meter", body.get("id"))
-    if not isinstance(found, str) or not _ID.fullmatch(found):
+    if not isinstance(found, str) or not METER_ID.fullmatch(found):
         if otherwise and "meter" not in body:
             return otherwise
         raise RequestError("bad-request", "'meter' is an id of lower-case letters, digits and hyphens")

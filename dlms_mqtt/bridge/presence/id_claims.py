@@ -6,8 +6,8 @@ A retained ``online`` may be a leftover of a broker that died with its bridge, s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -22,10 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Info:
-    """What is kept of a bridge's ``info``; ``started`` is None where it does not say."""
+    """What is kept of a bridge's ``info``; ``started`` is None where it does not say.
+
+    ``meters``: was each added over MQTT?
+    """
 
     started: str | None = None
-    meters: frozenset[str] = frozenset()
+    meters: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Claims:
@@ -75,6 +78,15 @@ class Claims:
         started = self._infos.get(self._topics.bridge, _Info()).started
         return started if started != self._started else None
 
+    def said_to_be_ours(self, meters: Container[str]) -> dict[str, bool]:
+        """What stands at the broker of meters of our own id beside these, and whether they were added over MQTT.
+
+        Nothing where it still says ``online``: another bridge with our id may only be slow to answer.
+        """
+        ours = self._topics.bridge
+        info = _Info() if self._online.get(ours) else self._infos.get(ours, _Info())
+        return {name: managed for name, managed in info.meters.items() if name not in meters}
+
     async def bridge_is_taken(self) -> bool:
         """Does another live instance have our id?"""
         known = self._online.get(self._topics.bridge) and self.rival_started() is not None
@@ -119,8 +131,8 @@ class Claims:
 def _info(payload: bytes) -> _Info:
     told = _object(payload)
     started, rows = told.get("started"), told.get("meters")
-    found = [row.get("id") for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
-    meters = frozenset(name for name in found if isinstance(name, str))
+    found = [row for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
+    meters = {row["id"]: row.get("managed") is True for row in found if isinstance(row.get("id"), str)}
     return _Info(started if isinstance(started, str) else None, meters)
 
 

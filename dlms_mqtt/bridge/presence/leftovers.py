@@ -6,11 +6,12 @@ A bridge may be killed, or the broker away, before the clearing messages are con
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.managed_meters import METER_ID
 from dlms_mqtt.bridge.config.sections import Config
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics
 from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE, component_name
@@ -21,6 +22,10 @@ from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _SPACE = "bridge"  # namespace of the store
+_FILE_LOST = (
+    "%s: this meter was added over MQTT, and its file in state_dir/meters is gone; add it again, or clear what stands"
+    " at the broker: dlms-mqtt check --broker --clear"
+)
 
 
 class Former:
@@ -51,6 +56,20 @@ class Former:
         for name in ghosts:
             clear_meter(name, self._context, ())
         return ghosts
+
+    def clear_lost(self, told: Mapping[str, bool]) -> set[str]:
+        """Clear meters that only the broker knows as ours, and nobody has: the state directory was lost; which.
+
+        ``told``: was each added over MQTT? Then its file was lost too, and may come back with a backup: it stays.
+        """
+        lost = {name for name in told if METER_ID.fullmatch(name)} - self._broken - set(self._config.meters)
+        for name in sorted(lost):
+            if told[name]:
+                _LOG.warning(_FILE_LOST, name)
+            else:
+                _LOG.warning("%s: this meter was ours and is not configured any more: its topics are cleared", name)
+                clear_meter(name, self._context, ())
+        return {name for name in lost if not told[name]}
 
     def _clear_announcements(self, meters: Iterable[str]) -> None:
         """Discovery was switched off, or has another prefix than before: what was announced goes."""

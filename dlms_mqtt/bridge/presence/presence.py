@@ -13,6 +13,7 @@ from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.presence.id_claims import Claims
+from dlms_mqtt.bridge.presence.leftovers import Former
 
 _LOG = logging.getLogger(__name__)
 _WAIT = 0.4  # s after the subscription: what is retained has arrived by then
@@ -31,15 +32,14 @@ class Presence:
         started: str,
         broker: Broker,
         fleet: Fleet,
-        ghosts: set[str],
+        former: Former,
         give_way: Callable[[str], None],
         refuse: Callable[[str, str], Awaitable[None]],
-        former_base: str = "",
     ) -> None:
-        """``former_base``: of an earlier run of ours, which may have announced the same devices."""
-        self._bases = {topics.base, former_base or topics.base}
+        self._bases = {topics.base, former.base}  # an earlier run of ours may have announced the same devices
         self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
-        self._ghosts, self._give_way, self._refuse = ghosts, give_way, refuse
+        self._former, self._give_way, self._refuse = former, give_way, refuse
+        self._ghosts = former.clear()
         self.claims = Claims(topics, started, broker.send_now)
         self.collisions: dict[str, str] = {}  # devices that somebody else announces, with a sentence
         self.asleep: set[str] = set()  # meters that are ours and switched off
@@ -57,6 +57,7 @@ class Presence:
         await asyncio.sleep(_WAIT)
         if not self.ready:
             await self._check_claims()
+            others += await self._look_for_lost()
         await self._broker.unsubscribe(others)
         self.ready = True
         for name in list(self._fleet.running):  # more may start meanwhile; they subscribe themselves
@@ -80,6 +81,18 @@ class Presence:
             holder = await self.claims.holder(name)
             if holder:
                 await self._refuse(name, holder)
+
+    async def _look_for_lost(self) -> list[str]:
+        """What our id is said to have had, and neither configuration nor memory knows: the memory was lost."""
+        told = self.claims.said_to_be_ours({*self._fleet.running, *self.asleep, *self._ghosts})
+        free = {name: managed for name, managed in told.items() if not await self.claims.holder(name)}
+        lost = self._former.clear_lost(free)
+        self._ghosts |= lost
+        filters = self._retained_of(*lost)
+        if filters:
+            await self._broker.subscribe(filters)
+            await asyncio.sleep(_WAIT)
+        return filters
 
     def home_assistant_spoke(self, message: Message) -> None:
         """Home Assistant has started: it wants everything once more."""
