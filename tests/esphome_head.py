@@ -82,6 +82,7 @@ class EsphomeHead:
         self.pins = 0
         self.has_pins = True
         self.answers = True
+        self.taken = False  # by somebody else
         self.log: list[Any] = []
         self.peers: list[Peer] = []
         self.owner: Peer | None = None
@@ -111,6 +112,10 @@ class EsphomeHead:
     def cut(self) -> None:
         """The power fails: connections end without a word, and nobody listens."""
         self._server.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Connections end without a word."""
         for peer in list(self.peers):
             peer.transport.abort()
         self.owner = None
@@ -268,7 +273,7 @@ class Peer(asyncio.Protocol):
             loop = asyncio.get_running_loop()
             loop.call_at(head.line.sent_until, self._acknowledge, FLUSH, OK)
             return
-        if message.type == SUBSCRIBE and head.owner not in (None, self):
+        if message.type == SUBSCRIBE and (head.taken or head.owner not in (None, self)):
             status = IN_USE
         else:
             head.owner = self if message.type == SUBSCRIBE else None

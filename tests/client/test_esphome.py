@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -110,3 +111,13 @@ async def test_two_programs_want_the_port() -> None:
             with pytest.raises(ConnectFailed, match="in use"):
                 await energy(settings(head))
         await energy(settings(head))
+
+
+@IN_PLAIN_AND_NOISE
+async def test_no_password_in_the_log_of_any_library(caplog: pytest.LogCaptureFixture, key: str) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with meter_behind(EsphomeHead(key=key), None) as head:
+        await energy(settings(head))
+    assert "associated as client 32" in caplog.text
+    assert PASSWORD.decode() not in caplog.text
+    assert PASSWORD.hex() not in caplog.text

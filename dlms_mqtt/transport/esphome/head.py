@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from typing import Any
 
 import serialx
@@ -25,6 +26,9 @@ from dlms_mqtt.errors import ConnectFailed, TransportError
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.esphome.address import Address
 from dlms_mqtt.transport.network import connect_failed
+
+for _name in ("aioesphomeapi", "serialx"):  # they log every octet, the meter's password with them
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 ERRORS = (APIConnectionError, serialx.SerialException, OSError)
 """What a call of the port may raise."""
