@@ -38,6 +38,7 @@ class HeadLine(MeterLine):
     def __init__(self, *, paced: bool = False) -> None:
         super().__init__("head", paced=paced)
         self.uart = SerialFormat()
+        self.loop: asyncio.AbstractEventLoop
         self.sent_until = 0.0
         self.to_client: Callable[[bytes], None] = lambda _data: None
 
@@ -62,6 +63,10 @@ class HeadLine(MeterLine):
 
     def _put(self, data: bytes) -> None:
         self.to_client(data)
+
+    def to_client_soon(self, data: bytes) -> None:
+        """The meter sends something by itself; from another thread."""
+        self.loop.call_soon_threadsafe(self.to_client, data)
 
 
 class EsphomeHead:
@@ -99,6 +104,7 @@ class EsphomeHead:
         """Serve, on the same port as before."""
         self._server = await asyncio.get_running_loop().create_server(self._connected, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+        self.line.loop = asyncio.get_running_loop()
 
     def _connected(self) -> Peer:
         self.peers.append(Peer(self))

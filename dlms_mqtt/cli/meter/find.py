@@ -16,7 +16,7 @@ from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.line.opening import STEP
 from dlms_mqtt.client.option_values import parse_seconds
-from dlms_mqtt.client.settings import LINE_SECRETS, ConnectionSettings
+from dlms_mqtt.client.settings import LINE_SECRETS, SECRET_KEYS, ConnectionSettings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.diagnosis import SPEAKS
@@ -146,7 +146,7 @@ def _print(found: Found) -> None:
         say(yaml.safe_dump(block, sort_keys=False, allow_unicode=True).rstrip())
         note("Add `preset: NAME` of its family, if it is one of `dlms-mqtt presets`, and its keys as !secret NAME.")
         say(f"dlms-mqtt listen {_words(document['connection'])}")
-    if document["found"] and not document["complete"]:
+    if document["found"] and (not document["complete"] or SECRET_KEYS & set(found.connection)):
         note("Secrets are not written into this block: add them as !secret NAME.")
     if document["found"] or SPEAKS & set(document["cases"]):
         note("Put it below a name under `meters:` in config.yaml; then: dlms-mqtt check --config config.yaml")
