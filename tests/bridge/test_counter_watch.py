@@ -258,3 +258,23 @@ async def test_powers_voltages_and_currents_beyond_the_supply_are_held_back(cloc
         set_to(0)
         await asyncio.sleep(10)
         assert meter_health(rig.task)["held"] == {}
+
+
+@pytest.mark.expect_log("is held back: it turned zero")
+async def test_what_accepts_is_there_while_something_is_held(clock, store):
+    bench = Bench(clock, store)
+
+    def announced():
+        text = bench.rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"]
+        rows = json.loads(text)["components"]
+        return {name for name in ("sensor_held_value", "button_accept_energy") if rows.get(name, {}).get("unique_id")}
+
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        assert announced() == set()
+        bench.set(0)
+        await asyncio.sleep(20)
+        assert announced() == {"sensor_held_value", "button_accept_energy"}
+        bench.rig.output.accept_held()
+        await asyncio.sleep(10)
+        assert announced() == set()

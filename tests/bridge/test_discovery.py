@@ -19,7 +19,7 @@ from dlms_mqtt.protocol.obis import Obis
 KEYS = Path(__file__).parents[1] / "meter" / "keys.txt"
 TOPICS = Topics("dlms_mqtt", "main")
 HOUSE = Device("my-house", "House meter", "123", "KAM", "Omnipower", "1.2")
-FEATURES = ("clock", "ciphering", "guard", "poll", "events", "sign-on")
+FEATURES = ("clock", "ciphering", "held", "poll", "events", "sign-on")
 
 # what Home Assistant takes (2025.4 to 2026.11)
 TOP_LEVEL = {"origin", "device", "components"}

@@ -60,7 +60,7 @@ class Rig:
             "h", {"connection": {"tcp": "memory", "client": 17, "retries": 0}, **config}, lambda name: {}
         )
         context = Context(Topics("dlms_mqtt", "main"), Discovery(), self.publisher, store, clock, "1")
-        self.output = MeterOutput("h", meter, context, ("poll", "guard"))
+        self.output = MeterOutput("h", meter, context, ("poll",))
         self.memory, self.stack, self.line = Memory(), contextlib.AsyncExitStack(), line
         self.connections = 0
         self.dead = False

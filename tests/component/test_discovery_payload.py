@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from dlms_mqtt.protocol.obis import Obis
 TOPICS = Topics("dlms_mqtt", "main")
 ROOT = TOPICS.meter("house").root
 HAS_DATETIME = (MAJOR_VERSION, MINOR_VERSION) >= (2026, 5)
-FEATURES = ("clock", "ciphering", "guard", "poll", "events")
+FEATURES = ("clock", "ciphering", "held", "poll", "events")
 #: key -> (OBIS, class, attribute, what the user says, a state)
 VALUES: dict[str, tuple[str, int, int, Item | None, str]] = {
     "energy_import": ("1.0.1.8.0.255", 3, 2, None, "123.456"),
@@ -138,18 +139,38 @@ async def test_datetime_and_time_entities(
     assert said == []
 
 
-async def test_an_upgrade_to_the_lean_default_set(hass: HomeAssistant, broker: Broker) -> None:
-    """Entities of the version before stay enabled under their unique ids; a new meter has the lean set only."""
-    few = lean(_entities(), (), {})
-    for meter, found in (("house", _entities()), ("house", few), ("new", few)):
-        message = meter_payload(TOPICS, Device(meter, meter.title()), found, "0.2.0")
-        broker.fire(Message(f"homeassistant/device/dlms_mqtt_{meter}/config", json.dumps(message), True))
+async def test_an_upgrade_from_0_1_0(hass: HomeAssistant, broker: Broker) -> None:
+    """Entities of the version before stay enabled under their ids; of a new meter there is the lean set only."""
+    entities = er.async_get(hass)
+    before = json.loads((Path(__file__).parents[1] / "bridge" / "discovery-0.1.0.json").read_text())
+    held = ("sensor_held_value", "button_accept_energy")
+
+    async def hear(message: dict[str, Any]) -> None:
+        broker.fire(Message("homeassistant/device/dlms_mqtt_house/config", json.dumps(message), True))
         await settle(hass)
+
+    def enabled() -> dict[str, str]:
+        rows = entities.entities.values()
+        return {row.unique_id: row.entity_id for row in rows if row.platform == "mqtt" and row.disabled_by is None}
+
+    await hear(before)
+    first = enabled()
+    assert len(first) == 53
+    after = {name: {**row, "enabled_by_default": False} for name, row in before["components"].items()}
+    await hear({**before, "components": after | {name: {"platform": name.partition("_")[0]} for name in held}})
+    gone = {f"dlms_mqtt_house_{name.partition('_')[2]}" for name in held}
+    assert enabled() == {key: entity for key, entity in first.items() if key not in gone}
+    await hear(before)  # something is held
+    assert enabled() == first
+
+
+async def test_the_lean_default_set(hass: HomeAssistant, broker: Broker) -> None:
+    payload = json.dumps(meter_payload(TOPICS, Device("new", "New"), lean(_entities(), (), {}), "0.2.0"))
+    broker.fire(Message(TOPICS.discovery("dlms_mqtt_new"), payload))
+    await settle(hass)
     rows = {row.unique_id: row.disabled_by for row in er.async_get(hass).entities.values()}
-    for key in ("clock", "last_success", "reactive_energy_import", "serial_number", "power", "status"):
-        assert rows[f"dlms_mqtt_house_{key}"] is None, key
     off = er.RegistryEntryDisabler.INTEGRATION
-    for key in ("clock", "last_success", "reactive_energy_import", "serial_number", "held_value", "accept_energy"):
+    for key in ("clock", "last_success", "reactive_energy_import", "serial_number", "pause", "read_now"):
         assert rows[f"dlms_mqtt_new_{key}"] is off, key
     for key in ("power", "energy_import", "voltage_l1", "status"):
         assert rows[f"dlms_mqtt_new_{key}"] is None, key

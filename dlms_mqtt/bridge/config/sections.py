@@ -200,6 +200,12 @@ class Discovery:
         "Language of entity names; auto is that of Home Assistant as its component tells it, else English.",
         "de",
     )
+    every: float = row(
+        "5min",
+        duration("0s", "1h"),
+        "How often Home Assistant takes energies, voltages and currents, of which its database keeps every change; a "
+        "jump at once. Power, and what has a row of its own below read, is taken as it is read; so is all with 0s.",
+    )
     datetime: bool = row(False, FLAG, "Add datetime and time entities (Home Assistant 2026.5 or newer).")
     reactive_energy: bool = row(
         False,

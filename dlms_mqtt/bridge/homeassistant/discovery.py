@@ -13,6 +13,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.homeassistant.announcement import platform_of
 from dlms_mqtt.bridge.homeassistant.entities import DIAGNOSTIC, Entity
+from dlms_mqtt.bridge.homeassistant.pace import paced
 from dlms_mqtt.languages.texts import translated
 
 Component = dict[str, Any]
@@ -176,7 +177,8 @@ _EMPTY_IS_NONE = frozenset({"sensor", "number", "select", "datetime"})
 def _value_state(place: _Place, entity: Entity) -> Component:
     state: Component = {"state_topic": place.meter.value(entity.field or entity.key)}
     if entity.platform in _EMPTY_IS_NONE:
-        state["value_template"] = f"{{{{ {_with_offset(entity)} if value else None }}}}"
+        expression = f"{_with_offset(entity)} if value else None"
+        state["value_template"] = paced(entity.pace, "value", expression) if entity.pace else f"{{{{ {expression} }}}}"
     if entity.platform == "time":  # a part that is not specified is a star
         state["value_template"] = "{{ value if value and '*' not in value else None }}"
     return state
@@ -190,7 +192,10 @@ def _with_offset(entity: Entity) -> str:
 
 
 def _health_state(place: _Place, entity: Entity) -> Component:
-    state: Component = {"state_topic": place.topics.health, "value_template": place.health(entity.field)}
+    template = place.health(entity.field)
+    if entity.pace:
+        template = f"{{% set known = {template[2:-2]} %}}{paced(entity.pace, 'known', 'known')}"
+    state: Component = {"state_topic": place.topics.health, "value_template": template}
     if entity.attributes:
         state["json_attributes_topic"] = place.topics.health
         state["json_attributes_template"] = place.health_attributes(entity.attributes)

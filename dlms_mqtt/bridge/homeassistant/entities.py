@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from dlms_mqtt.bridge.config.sections import Action, Item
+from dlms_mqtt.bridge.homeassistant.pace import Pace
 from dlms_mqtt.bridge.reading.plan import moment_of
 from dlms_mqtt.languages.texts import shorter, translated
 from dlms_mqtt.meter.catalogue.electricity import TARIFF
@@ -87,6 +88,7 @@ class Entity:
     step: float | None = None
     max_length: int = 0
     offset: Decimal | None = None  # added to the value: where the counter of a meter before ended
+    pace: Pace | None = None  # None: every reading is taken
 
 
 class _BuiltIn(NamedTuple):
@@ -197,7 +199,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             category=DIAGNOSTIC,
             attributes=("held",),
         ),
-        "guard",
+        "held",
     ),
     _BuiltIn(
         Entity(
@@ -209,7 +211,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
             payload="PRESS",
             category=CONFIG,
         ),
-        "guard",
+        "held",
     ),
     _BuiltIn(
         Entity(
@@ -252,7 +254,7 @@ BUILT_IN: tuple[_BuiltIn, ...] = (
 
 
 def built_in(features: Iterable[str], language: str) -> list[Entity]:
-    """The built-in entities of a meter with these features (clock, ciphering, guard, poll, events, datetime)."""
+    """The built-in entities of a meter with these features (clock, ciphering, held, poll, events, datetime)."""
     have = {"", *features}
     rows = [row for row in BUILT_IN if row.needs in have]
     return [replace(row.entity, name=translated(row.entity.name, language)) for row in rows]

@@ -6,7 +6,7 @@ Home Assistant asks only when it registers an entity, so whoever has one enabled
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -19,29 +19,38 @@ _SPARE = re.compile(
       | .*demand.*
       | energy_ ( net | absolute ) (_.*)? | energy_.*_l\d
       | clock | last_success | logical_device_name | ( serial_number | firmware | configuration ) (_.*)?
-      | held_value | accept_energy""",
+      | read_now | pause""",
     re.VERBOSE,
 )
 _ONE_WAY = re.compile(r"power_(?:import|export)(|_l\d)")
+_OF_A_PHASE = re.compile(r"power(_import|_export)?_l\d")
 _MAY_BE_NOUGHT = re.compile(r"energy_(export.*|.*_t\d+)")
 _REGISTERS = re.compile(r"(operating_status|alarm|error|status)(_.*)?")
 
 
-def lean(entities: Iterable[Entity], chosen: Collection[str], values: Mapping[str, Any]) -> list[Entity]:
-    """Disable the spare ones. ``chosen``: keys that the user's own rows name; ``values``: the latest by key."""
+def lean(
+    entities: Iterable[Entity], chosen: Collection[str], values: Mapping[str, Any], *, translated: bool = False
+) -> list[Entity]:
+    """Disable the spare ones. ``chosen``: keys that the user's own rows name; ``values``: the latest by key.
+
+    ``translated``: Home Assistant's component shows a status of its own, in its user's language.
+    """
     found = list(entities)
     keys = {entity.key for entity in found}
     return [
         replace(entity, enabled=False)
-        if entity.key not in chosen and _is_spare(entity, keys, values.get(entity.key))
+        if (translated and entity.key == "status")
+        or (entity.key not in chosen and _is_spare(entity, keys, values.get(entity.key)))
         else entity
         for entity in found
     ]
 
 
-def _is_spare(entity: Entity, keys: Collection[str], value: Any) -> bool:
+def _is_spare(entity: Entity, keys: Set[str], value: Any) -> bool:
     one_way = _ONE_WAY.fullmatch(entity.key)
     if one_way and f"power{one_way[1]}" in keys:  # the signed one says both
+        return True
+    if _OF_A_PHASE.fullmatch(entity.key) and not keys.isdisjoint(("power", "power_import")):
         return True
     if _MAY_BE_NOUGHT.fullmatch(entity.key) and value == 0:
         return True

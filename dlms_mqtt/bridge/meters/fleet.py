@@ -188,7 +188,6 @@ def _features(config: Meter, settings: ConnectionSettings) -> list[str]:
     """What decides which built-in entities a meter has."""
     features = {
         "ciphering": bool(settings.encryption_key),
-        "guard": config.guard,
         "poll": bool(settings.line),
         "sign-on": settings.opening != "direct",
         "events": config.push is not None or any(said.event_log for said in config.profiles),

@@ -20,9 +20,11 @@ from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, comp
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.homeassistant.lean import lean
+from dlms_mqtt.bridge.homeassistant.pace import pace_of
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.reading.identity import KEYS
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
+from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.readings import Reading
 
@@ -41,12 +43,15 @@ class Announcer:
         self._device_id = context.topics.device(meter_id)
         self._fingerprint = crc32(repr((config.read, config.push, config.derive)).encode())
         self._announced = ""
+        self._held = False
         self._facts: Any = None  # what the last announcement was made of
 
-    def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> None:
-        """Publish what is new; ``plan`` None: nothing is known of the meter yet."""
+    def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets, *, held: bool = False) -> None:
+        """Publish what is new; ``plan`` None: nothing is known of the meter yet; ``held``: a value waits for a word."""
+        self._held = held
         shapes = {key: (*_shape(*row), offsets.get(key)) for key, row in shown.items()}
-        facts = plan, self._device(shown), shapes, self._context.discovery.language
+        context = self._context
+        facts = plan, self._device(shown), shapes, held, context.discovery.language, context.component
         if not self._context.discovery.enabled or facts == self._facts:
             return  # nothing that goes into it has changed since: most cycles end here
         self._facts = facts
@@ -89,8 +94,9 @@ class Announcer:
     # -- entities -----------------------------------------------------------------------------------------------------
 
     def _entities(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> list[Entity]:
+        own = built_in(self._all_features(plan), self._context.discovery.language)
         entities = [
-            *built_in(self._all_features(plan), self._context.discovery.language),
+            *(self._paced(entity, self._config.every) for entity in own),
             *action_entities(self._config.actions),
         ]
         for item in plan.items if plan else ():
@@ -98,10 +104,12 @@ class Announcer:
         entities += self._pushed(plan, shown, offsets)
         chosen = {item.key for item in plan.items if item.said is not None} if plan else set()
         values = {key: reading.value for key, (_, reading) in shown.items()}
-        return lean({(entity.platform, entity.key): entity for entity in entities}.values(), chosen, values)
+        found = {(entity.platform, entity.key): entity for entity in entities}
+        return lean(found.values(), chosen, values, translated=self._context.component)
 
     def _all_features(self, plan: Plan | None) -> tuple[str, ...]:
         features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
+        features = (*features, "held") if self._held else features
         if plan and any(item.is_alarm for item in plan.items):
             features = (*features, "events")
         return (*features, "datetime") if "clock" in features and self._context.discovery.datetime else features
@@ -122,7 +130,16 @@ class Announcer:
         found = value_entities(
             quantity, item.said, wanted.language, reactive=wanted.reactive_energy, moments=wanted.datetime
         )
-        return [replace(entity, offset=offsets.get(item.key)) for entity in found]
+        found = (replace(entity, offset=offsets.get(item.key)) for entity in found)
+        if item.said or not isinstance(item.schedule, Every):
+            return list(found)
+        return [self._paced(entity, item.schedule.seconds) for entity in found]
+
+    def _paced(self, entity: Entity, interval: float) -> Entity:
+        discovery = self._context.discovery
+        if entity.platform != "sensor" or discovery.style != DEVICE:  # those who read the other know no ``this``
+            return entity
+        return replace(entity, pace=pace_of(entity.device_class, entity.unit, interval, discovery.every))
 
     def _device(self, shown: Shown) -> Device:
         def text(*keys: str) -> str:

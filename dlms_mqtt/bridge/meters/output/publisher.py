@@ -208,7 +208,7 @@ class MeterOutput:
     def announce(self, plan: Plan | None) -> None:
         """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
         self._plan = plan
-        self._announcer.announce(plan, self._shown, self.guard.offsets)
+        self._announcer.announce(plan, self._shown, self.guard.offsets, held=bool(self.guard.held))
 
     def announce_again(self) -> None:
         """What Home Assistant is to be told may have changed."""
