@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.cli import _parser, main
-from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 
@@ -28,13 +26,6 @@ COMMANDS = [
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip().startswith("dlms-mqtt")
 ]
-
-
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_configuration_loads(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(text)
-    assert load_config(path, preset_connection, {}).config.meters
 
 
 def test_there_are_commands_to_check() -> None:
