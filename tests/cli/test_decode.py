@@ -32,7 +32,7 @@ def test_json(cli: Cli) -> None:
     assert list(document) == ["messages", "rest", "errors"]
     assert (document["rest"], document["errors"]) == ("", [])
     (message,) = document["messages"]
-    assert list(message) == ["framing", "frames", "apdu", "tree", "values"]
+    assert list(message) == ["framing", "frames", "apdu", "tree", "values", "readings"]
     assert message["framing"] == "hdlc"
     (frame,) = message["frames"]
     assert list(frame) == ["type", "destination", "source", "segmented", "valid"]
@@ -126,8 +126,27 @@ def test_words_for_people(cli: Cli) -> None:
     result = cli("decode", KAIFA["hex"])
     assert (result.status, result.err) == (0, "")
     assert result.out.startswith("data-notification (hdlc)\n  frame I ")
-    assert "Active power import" in result.out
+    assert "power_import" in result.out
     assert "1036  W" in result.out
+
+
+def test_a_whole_conversation_is_told_as_one(cli: Cli) -> None:
+    """With the scaler and unit that another answer brought."""
+    capture = str(Path(__file__).parents[1] / "captures" / "own-vv.txt")
+    result = cli("decode", capture)
+    told = result.out.partition("\nconversation: ")[2].splitlines()
+    assert (result.status, told[0]) == (0, "client 16, server 1: 3 requests, 3 answers")
+    assert told[2].split() == ["1.0.1.8.0.255", "2", "Active", "energy", "import", "1234567", "Wh"]
+    document = cli("decode", capture, "--json").json
+    assert document["conversation"]["values"][0]["unit"] == "Wh"
+    assert "conversation" not in cli("decode", KAIFA["hex"], "--json").json
+
+
+def test_a_push_reads_as_listen_prints_it(cli: Cli) -> None:
+    (message,) = cli("decode", KAIFA["hex"], "--json").json["messages"]
+    rows = {row["key"]: row for row in message["readings"]}
+    assert (rows["power_import"]["value"], rows["power_import"]["unit"]) == (1036, "W")
+    assert list(rows["power_import"]) == ["key", "obis", "value", "unit", "time", "quality"]
 
 
 def test_nothing_is_there(cli: Cli) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.cli.files import content, whole
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
+from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.option_values import parse_hex, parse_secret
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
+from dlms_mqtt.meter.explain.conversation import conversation
 from dlms_mqtt.meter.explain.explain import explain
+from dlms_mqtt.meter.local_zone import system_zone
+from dlms_mqtt.meter.readings import Quality
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 
@@ -37,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     """Explain; 1 when nothing could be made of the bytes."""
     title = parse_hex(8)(args.system_title) if args.system_title else b""
     with Progress("decode") as bar:
-        document = explain(_pieces(args.input), keys_of(args), title, progress=bar.update)
+        document = explain(_pieces(args.input), keys_of(args), title, progress=bar.update, zone=system_zone(os.environ))
+    if told := conversation(document["messages"]):
+        document["conversation"] = told
     if args.json:
         print_json(document)
     else:
@@ -98,6 +106,8 @@ def _print(document: dict[str, Any]) -> None:
         say(_arrow(frame) + _frame_text(frame))
     if document["rest"]:
         say(f"rest: {document['rest']}")
+    if "conversation" in document:
+        _print_conversation(document["conversation"])
     for error in document["errors"]:
         say(f"error: {error['message']}" + (f" ({error['hint']})" if error["hint"] else ""))
 
@@ -112,13 +122,46 @@ def print_message(message: dict[str, Any]) -> None:
     for name, value in message["apdu"].items():
         if name not in ("name", "data") and value is not None:
             say(f"  {name}: {value}")
-    if values := message.get("values"):
+    readings = message.get("readings", ())
+    if readings:
+        print_readings(readings)
+    told = {reading["obis"] for reading in readings}
+    if values := [value for value in message.get("values", ()) if value.get("obis") not in told]:
         rows = [
             (v.get("obis", f"#{v.get('index')}"), v.get("name", ""), _value_text(v), v.get("unit", "")) for v in values
         ]
         say("\n".join("  " + line for line in table(rows, ("OBIS", "NAME", "VALUE", "UNIT"), right=(2,)).splitlines()))
-    elif "tree" in message:
+    elif "tree" in message and not readings:
         say(f"  value: {message['tree']}")
+
+
+def print_readings(readings: Sequence[dict[str, Any]]) -> None:
+    """What a push says, as it is published."""
+    rows = [(r["obis"], r["key"], shown(r["value"]), r["unit"], _doubt(r["quality"])) for r in readings]
+    lines = table(rows, ("OBIS", "KEY", "VALUE", "UNIT", ""), right=(2,)).splitlines()
+    say("\n".join("  " + line for line in lines))
+
+
+def _doubt(quality: str) -> str:
+    return "" if quality == Quality.GOOD else quality
+
+
+def _print_conversation(whole: dict[str, Any]) -> None:
+    """The whole capture in a few lines: who, what was agreed, counters, and every value once."""
+    who = f"client {whole['client']}, server {whole['server']}: " if "client" in whole else ""
+    say(f"\nconversation: {who}{whole['requests']} requests, {whole['answers']} answers")
+    for found in whole["associations"]:
+        parts = [f"{name.replace('_', ' ')} {value}" for name, value in found.items() if isinstance(value, str | int)]
+        say(f"  association: {'; '.join(parts)}" + ("" if found["result"] else "; no answer"))
+    for row in whole["counters"]:
+        still = f", {row['not_risen']} NOT RISEN" if row["not_risen"] else ""
+        title = f" ({row['system_title']})" if row["system_title"] else ""
+        counters = f"{row['first']} to {row['last']} in {row['messages']} messages"
+        say(f"  counters of {row['sender']}{title}: {counters}{still}")
+    rows = [(v["obis"], v["attribute"], v.get("name", ""), _value_text(v), v.get("unit", "")) for v in whole["values"]]
+    if rows:
+        lines = table(rows, ("OBIS", "ATTR", "NAME", "VALUE", "UNIT"), right=(3,)).splitlines()
+        say("\n".join("  " + line for line in lines))
 
 
 def _arrow(part: dict[str, Any]) -> str:

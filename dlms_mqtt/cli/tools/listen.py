@@ -8,20 +8,20 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.cli.options import option
-from dlms_mqtt.cli.output import note, print_json, say, table
-from dlms_mqtt.cli.tools.decode import KEY_OPTIONS, keys_of, print_message
+from dlms_mqtt.cli.output import note, print_json, say
+from dlms_mqtt.cli.tools.decode import KEY_OPTIONS, keys_of, print_message, print_readings
 from dlms_mqtt.client.line.opening import DIRECT_BAUD
 from dlms_mqtt.client.option_values import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
-from dlms_mqtt.meter.json_text import number_text
+from dlms_mqtt.meter.explain.json_shapes import readings_json
 from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu import Part
@@ -154,7 +154,7 @@ class Printer:
             return False
         readings = values.readings(datetime.now(UTC), self._zone)
         if self._json:
-            document["readings"] = [_reading_json(reading, self._zone) for reading in readings]
+            document["readings"] = readings_json(readings, self._zone)
             print_json(document, indent=None)
         else:
             _print_push(document, readings)
@@ -188,17 +188,6 @@ def push_json(push: Push) -> dict[str, Any]:
     return document | explained
 
 
-def _reading_json(reading: Reading, zone: tzinfo) -> dict[str, Any]:
-    return {
-        "key": reading.key,
-        "obis": str(reading.obis),
-        "value": reading.value,
-        "unit": reading.unit,
-        "time": reading.time.astimezone(zone).isoformat(timespec="seconds"),
-        "quality": str(reading.quality),
-    }
-
-
 def _print_push(document: dict[str, Any], readings: list[Reading]) -> None:
     """For people: the readings where there are any, else what the message holds."""
     say(document["origin"])
@@ -206,14 +195,7 @@ def _print_push(document: dict[str, Any], readings: list[Reading]) -> None:
         print_message(document)
         return
     print_message({name: part for name, part in document.items() if name not in ("values", "tree")})
-    rows = [(str(r.obis), r.key, _value_text(r), r.unit, "" if r.quality == "good" else r.quality) for r in readings]
-    lines = table(rows, ("OBIS", "KEY", "VALUE", "UNIT", ""), right=(2,)).splitlines()
-    say("\n".join("  " + line for line in lines))
-
-
-def _value_text(reading: Reading) -> str:
-    value = reading.value
-    return value or "" if value is None or isinstance(value, str) else number_text(value)
+    print_readings(readings_json(readings, UTC))
 
 
 # -- where it comes from -----------------------------------------------------------------------------------------------

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from datetime import tzinfo
 from typing import Any
 
 from dlms_mqtt.client.capture.marks import RECEIVED, SENT
 from dlms_mqtt.client.push import what_failed
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, SecurityError
 from dlms_mqtt.meter.explain.capture_text import Piece
-from dlms_mqtt.meter.explain.json_shapes import apdu_json
+from dlms_mqtt.meter.explain.json_shapes import apdu_json, pushed_json
 from dlms_mqtt.meter.explain.services import Dialogue, whole_value
 from dlms_mqtt.meter.explain.telegram import readout_document, telegram_json
+from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import Part, decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS, CipheredApdu, GeneralDedCiphering, GeneralGloCiphering
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
+from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, read_frame
 from dlms_mqtt.protocol.framing.hdlc.parameters import decode_parameters
 from dlms_mqtt.protocol.framing.stream.decoder import FrameInfo, Message, Rubbish, StreamDecoder, StreamEvent
@@ -40,11 +43,15 @@ def explain(
     keys: Keys | None = None,
     system_title: bytes = b"",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    zone: tzinfo | None = None,
 ) -> dict[str, Any]:
-    """The document of ``decode --json`` for a whole capture; of pieces, each message says its direction."""
+    """The document of ``decode --json`` for a whole capture; of pieces, each message says its direction.
+
+    With a ``zone``, which its times are in, a push has ``readings`` too, as `listen` gives them.
+    """
     pieces = [Piece(data)] if isinstance(data, bytes) else data
     events = list(_events(pieces))
-    document = Explainer(keys, system_title).directed(_counted(events, progress))
+    document = Explainer(keys, system_title, zone).directed(_counted(events, progress))
     whole = b"".join(piece.octets for piece in pieces)
     return document if document["messages"] else _value_document(whole) or readout_document(whole) or document
 
@@ -79,9 +86,13 @@ def _value_document(data: bytes) -> dict[str, Any] | None:
 
 
 class Explainer:
-    """Follows one capture. ``system_title``: of the sender, where the messages do not tell it."""
+    """Follows one capture. ``system_title``: of the sender, where the messages do not tell it.
 
-    def __init__(self, keys: Keys | None = None, system_title: bytes = b"") -> None:
+    With a ``zone``, which its times are in, a push has ``readings`` too.
+    """
+
+    def __init__(self, keys: Keys | None = None, system_title: bytes = b"", zone: tzinfo | None = None) -> None:
+        self._zone = zone
         self._keys = keys
         self._title = system_title
         self._titles: set[bytes] = set()
@@ -220,7 +231,7 @@ class Explainer:
 
     def _plain(self, message: Apdu) -> dict[str, Any]:
         if isinstance(message, Telegram):
-            return telegram_json(message)
+            return telegram_json(message) | self._readings(message)
         self._learn(message)
         part: dict[str, Any] = {"apdu": {"name": message.NAME, **apdu_json(message), **self._carried(message)}}
         try:
@@ -230,7 +241,13 @@ class Explainer:
                 raise
             self._error(error)
             return part
-        return part if contents is None else part | contents.json()
+        return part if contents is None else part | contents.json() | self._readings(message)
+
+    def _readings(self, message: Apdu) -> dict[str, Any]:
+        if self._zone is None or not isinstance(message, DataNotification | EventNotification | Telegram):
+            return {}
+        found = pushed_json(PushedValues(message), self._zone)
+        return {"readings": found} if found else {}
 
     def _learn(self, message: Apdu) -> None:
         """What the opening of an association tells: titles, and the dedicated key of the messages after it."""

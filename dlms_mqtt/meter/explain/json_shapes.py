@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from datetime import datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.push.layouts import PushValue
-from dlms_mqtt.meter.readings import json_number
+from dlms_mqtt.meter.push.readings import PushedValues
+from dlms_mqtt.meter.readings import Reading, json_number
 from dlms_mqtt.protocol.acse.messages import ApplicationContext, Mechanism
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -114,6 +117,27 @@ def value_json(value: PushValue) -> dict[str, Any]:
     if data.type not in CONTAINERS:
         shown["raw"] = data.tree()[1]
     return shown | _scaled(value) | _text(data)
+
+
+def readings_json(readings: Iterable[Reading], zone: tzinfo, timed: bool = True) -> list[dict[str, Any]]:
+    """What a push says as it is published: keys, units and times of topics; not ``timed``: nobody knows when."""
+    return [
+        {
+            "key": reading.key,
+            "obis": str(reading.obis),
+            "value": reading.value,
+            "unit": reading.unit,
+            "time": reading.time.astimezone(zone).isoformat(timespec="seconds") if timed else None,
+            "quality": str(reading.quality),
+        }
+        for reading in readings
+    ]
+
+
+def pushed_json(pushed: PushedValues, zone: tzinfo) -> list[dict[str, Any]]:
+    """Of a captured push, as old as it says itself."""
+    told = pushed.told_at(zone)
+    return readings_json(pushed.readings(told or datetime.now(zone), zone), zone, timed=told is not None)
 
 
 def _scaled(value: PushValue) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.cosem.classes import SCALERS
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import DecodeError, DlmsMqttError
 from dlms_mqtt.meter.explain.json_shapes import value_json
 from dlms_mqtt.meter.push.layouts import PushValue, plain_tree, push_values
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessRequest, AccessResponse
@@ -105,9 +107,19 @@ def _label(target: Any, answer: Any) -> dict[str, Any] | None:
     if not isinstance(answer, Data):
         return None
     if isinstance(target, AttributeDescriptor):
-        return value_json(PushValue(answer, target.obis, None, target.class_id, target.attribute))
+        shown = value_json(PushValue(answer, target.obis, None, target.class_id, target.attribute))
+        return shown | (_scale(answer) if target.attribute == SCALERS.get(target.class_id) else {})
     name = getattr(target, "name", None)
     return {"variable_name": name, **value_json(PushValue(answer))} if isinstance(name, int) else None
+
+
+def _scale(answer: Data) -> dict[str, Any]:
+    """What an attribute scaler_unit says."""
+    try:
+        found = ScalerUnit.from_data(answer)
+    except DecodeError:
+        return {}
+    return {"scaler": found.scaler, "unit": found.unit}
 
 
 def _got(dialogue: Dialogue, message: GetResponseNormal) -> Contents | None:

@@ -114,11 +114,16 @@ class PushedValues:
 
         ``arrival``: when it came (aware); ``zone``, ``sense``: of the meter's clock, see ``DateTime.to_datetime``.
         """
-        told = self._told_time()
-        moment = told.to_datetime(zone, sense) if told else None
-        if moment is None or moment.tzinfo is None or abs(moment - arrival) > BELIEVED:
+        moment = self.told_at(zone, sense)
+        if moment is None or abs(moment - arrival) > BELIEVED:
             return arrival
         return min(moment, arrival)  # nothing is from the future
+
+    def told_at(self, zone: tzinfo | None = None, sense: int = -1) -> datetime | None:
+        """The time that the push itself tells (aware); None where it tells none."""
+        told = self._told_time()
+        moment = told.to_datetime(zone, sense) if told else None
+        return moment if moment is not None and moment.tzinfo is not None else None
 
     def readings(
         self, arrival: datetime, zone: tzinfo | None = None, sense: int = -1, scalers: Scalers | None = None
