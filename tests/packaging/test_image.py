@@ -92,7 +92,7 @@ def test_what_the_images_say(images: Buildah) -> None:
 
 
 def test_they_are_small(images: Buildah, tmp_path: Path) -> None:
-    """What is pulled, on a base of Debian's own Python; what we add to it, and nothing that was only needed to build."""
+    """What is pulled, on a base of Debian's Python; what we add to it, and nothing only needed to build."""
     images("push", "--quiet", "localhost/bridge", f"oci-archive:{tmp_path}/bridge.tar")
     assert (tmp_path / "bridge.tar").stat().st_size < 120_000_000
     container = images("from", "localhost/bridge").strip()
