@@ -19,7 +19,7 @@ from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
 from .errors import details, in_sentence, in_words, sentence
-from .meter_config import LINE_KEYS, outgoing, same_place
+from .meter_config import HEAD_KEY, LINE_KEYS, head_key, outgoing, same_place
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class BridgeFlow(ConfigSubentryFlow):
         self._objects: list[Json] = []
         self._history: Json | None = None  # what the subentry keeps of it; None: not asked
         self._learned: Json = {}  # by a search
+        self._head_key = ""  # of an ESPHome device, as long as the flow lasts
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -54,6 +55,17 @@ class BridgeFlow(ConfigSubentryFlow):
     @property
     def _connection(self) -> Json:
         return as_object(self._config.get("connection"))
+
+    def _own_line(self, line: Json) -> Json:
+        """The line without the key of an ESPHome device, which is kept aside until it is sealed."""
+        port, self._head_key = head_key(str(line.get("serial") or ""))
+        return {**line, "serial": port} if port else line
+
+    def _with_head_key(self, connection: Json, meter: str) -> Json:
+        """The connection with the key of its ESPHome device, sealed for a meter; ApiError."""
+        if not self._head_key:
+            return connection
+        return {**connection, HEAD_KEY: self._bridge.seal(f"text:{self._head_key}", meter, connection)}
 
     def _obstacle(self) -> str | None:
         """Why meters cannot be changed now, as a reason to abort."""

@@ -13,6 +13,7 @@ DEFAULT_BASE_TOPIC = "dlms_mqtt"
 
 API_VERSION = 1
 MINIMUM_BRIDGE = "0.1.0"
+NEW_METER = "new"  # to whom a secret is sealed where the meter has no id yet
 MASKED = "***"  # a secret that the bridge may have and shows to nobody
 
 # Seconds.

@@ -21,6 +21,7 @@ TO_REDACT = {
     "encryption_key",
     "dedicated_key",
     "broadcast_key",
+    "noise_psk",
     # whose meter it is, and where
     "system_title",
     "meter_system_title",
@@ -65,7 +66,8 @@ def _hosts(meters: Json) -> Iterator[str]:
         connection = as_object(as_object(meter["configuration"]).get("connection"))
         for line in (str(connection[key]) for key in LINE_KEYS if connection.get(key)):
             if not line.startswith("/"):  # a device of the bridge's own machine tells no address
-                yield line.partition("://")[2].rpartition(":")[0] or line.rpartition(":")[0] or line
+                host = (line.partition("://")[2] or line).partition("/")[0]
+                yield host.rpartition(":")[0] or host
 
 
 def _without(hidden: re.Pattern[str], value: Any) -> Any:

@@ -32,6 +32,7 @@ PASSWORD_FORMATS = ("text", "hex")
 REMOTE_PROTOCOLS = ("rfc2217", "socket")
 BIND_PROTOCOLS = ("tcp", "udp")
 DLMS_PORT = 4059
+TYPED_PORTS = {"esphome": "esphome://HOST/?port_name=NAME&noise_psk=KEY"}  # translations hold no addresses
 GENERIC = "generic"  # the preset that assumes nothing
 
 TEXT = TextSelector()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from homeassistant.util import slugify
 
@@ -14,7 +15,8 @@ from .const import MASKED
 Seal = Callable[[str], str]
 
 LINE_KEYS: tuple[str, ...] = ("serial", "tcp", "udp")
-SECRET_KEYS = ("password", "encryption_key", "authentication_key")
+HEAD_KEY = "noise_psk"  # opens an ESPHome device, not the meter; it is typed into the address of the port
+SECRET_KEYS = ("password", "encryption_key", "authentication_key", HEAD_KEY)
 PLAIN_KEYS = ("client", "server", "authentication", "security", "suite", "system_title")
 NUMBERS = ("client", "server", "suite")
 KEYS = ("encryption_key", "authentication_key")
@@ -43,6 +45,17 @@ def host_port(host: str, port: float) -> str:
     """``host:port``; an IPv6 address in brackets."""
     host = host.strip()
     return f"[{host}]:{port:.0f}" if ":" in host and not host.startswith("[") else f"{host}:{port:.0f}"
+
+
+def head_key(port: str) -> tuple[str, str]:
+    """A serial port without the key of an ESPHome device that was typed into its address, and that key."""
+    base, _, query = port.partition("?")
+    parts = [(part.partition("=")[0], part) for part in query.split("&")]
+    keys = [unquote(part.partition("=")[2]).replace(" ", "+") for name, part in parts if name in (HEAD_KEY, "key")]
+    if "://" not in base or not keys:
+        return port, ""
+    kept = "&".join(part for name, part in parts if name not in (HEAD_KEY, "key"))
+    return f"{base}?{kept}" if kept else base, keys[-1].strip()
 
 
 def with_line(connection: Mapping[str, Any], line: Mapping[str, Any]) -> Json:

@@ -10,13 +10,14 @@ from typing import Any
 from homeassistant.config_entries import SubentryFlowResult
 
 from .api import ApiError, Json, as_object, as_rows
-from .const import CONF_HISTORY, HISTORY_DAYS, LONG_TIMEOUT, TEST_TIMEOUT
+from .const import CONF_HISTORY, HISTORY_DAYS, LONG_TIMEOUT, NEW_METER, TEST_TIMEOUT
 from .errors import LINE_FAULTS, details, in_words, sentence
 from .forms import (
     GENERIC,
     HISTORY_SCHEMA,
     NETWORK_SCHEMA,
     REMOTE_SCHEMA,
+    TYPED_PORTS,
     access_schema,
     items_schema,
     preset_schema,
@@ -69,7 +70,9 @@ class MeterFlow(PushFlow):
         """A serial port of the bridge's machine."""
         if user_input is not None:
             return await self._take_line({"serial": user_input["port"]})
-        return self.async_show_form(step_id="serial", data_schema=serial_schema(await self._ports()))
+        return self.async_show_form(
+            step_id="serial", data_schema=serial_schema(await self._ports()), description_placeholders=TYPED_PORTS
+        )
 
     async def async_step_tcp(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """A meter or serial converter on TCP."""
@@ -92,7 +95,7 @@ class MeterFlow(PushFlow):
 
     async def _take_line(self, line: Json) -> SubentryFlowResult:
         # The bridge sends no secret to another address than it was given for: it must be given again.
-        self._config["connection"] = with_line(without_secrets(self._connection), line)
+        self._config["connection"] = with_line(without_secrets(self._connection), self._own_line(line))
         return await (self.async_step_access() if self._reconfiguring else self.async_step_method())
 
     # Preset or search
@@ -107,6 +110,7 @@ class MeterFlow(PushFlow):
 
     async def _find(self) -> None:
         line = {key: self._connection[key] for key in LINE_KEYS if key in self._connection}
+        line = self._with_head_key(line, NEW_METER)
         found = await self._bridge.api.request(
             "meter/find", {"line": line}, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
@@ -200,12 +204,13 @@ class MeterFlow(PushFlow):
         sealed = bool(self._meter) and line != without_secrets(line)  # for this id only
         if not self._reconfiguring and not sealed:
             self._meter = meter_id(fields["name"], self._taken_ids())
-        self._config["connection"] = with_access(
+        connection = with_access(
             line,
             fields,
             lambda text: self._bridge.seal(text, self._meter, line),
             family=self._config.get("preset") not in (None, GENERIC),
         )
+        self._config["connection"] = self._with_head_key(connection, self._meter)
         self._config["name"] = fields["name"].strip()
 
     async def async_step_test(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:

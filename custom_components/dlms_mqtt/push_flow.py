@@ -8,12 +8,13 @@ from homeassistant.config_entries import SubentryFlowResult
 
 from .api import ApiError, Json, as_object, as_rows
 from .bridge_flow import BridgeFlow
-from .const import LISTEN, LONG_TIMEOUT
+from .const import LISTEN, LONG_TIMEOUT, NEW_METER
 from .errors import details, sentence
 from .forms import (
     BIND_SCHEMA,
     GENERIC,
     PUSH_NETWORK_SCHEMA,
+    TYPED_PORTS,
     push_access_schema,
     pushed_schema,
     pushing_schema,
@@ -58,7 +59,9 @@ class PushFlow(BridgeFlow):
         """At a serial port of the bridge's machine."""
         if user_input is not None:
             return await self._take_place({"serial": user_input["port"]})
-        return self.async_show_form(step_id="push_serial", data_schema=serial_schema(await self._ports()))
+        return self.async_show_form(
+            step_id="push_serial", data_schema=serial_schema(await self._ports()), description_placeholders=TYPED_PORTS
+        )
 
     async def async_step_push_network(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """At a reader in the network, which the bridge connects to."""
@@ -75,7 +78,7 @@ class PushFlow(BridgeFlow):
         return self.async_show_form(step_id="push_bind", data_schema=BIND_SCHEMA)
 
     async def _take_place(self, line: Json, listen: str = OWN_LINE) -> SubentryFlowResult:
-        self._config["connection"] = with_line(without_secrets(self._connection), line)
+        self._config["connection"] = with_line(without_secrets(self._connection), self._own_line(line))
         self._config["push"] = {**self._push, "listen": listen}
         return await (self.async_step_push_access() if self._reconfiguring else self.async_step_push_method())
 
@@ -91,6 +94,7 @@ class PushFlow(BridgeFlow):
 
     async def _overhear(self) -> None:
         line = {key: self._connection[key] for key in LINE_KEYS if key in self._connection}
+        line = self._with_head_key(line, NEW_METER)
         request = {"line": line or {"bind": self._push["listen"]}, "listen": LISTEN}
         found = await self._bridge.api.request(
             "meter/find", request, timeout=LONG_TIMEOUT, progress=self._show_progress
@@ -145,9 +149,8 @@ class PushFlow(BridgeFlow):
         line = self._connection
         if not self._reconfiguring and not (self._meter and line != without_secrets(line)):
             self._meter = meter_id(fields["name"], self._taken_ids())
-        self._config["connection"] = with_push_keys(
-            line, fields, lambda text: self._bridge.seal(text, self._meter, line)
-        )
+        connection = with_push_keys(line, fields, lambda text: self._bridge.seal(text, self._meter, line))
+        self._config["connection"] = self._with_head_key(connection, self._meter)
         self._config["name"] = fields["name"].strip()
 
     # What comes

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 LINES = ("serial", "tcp", "udp")
-SECRETS = ("password", "encryption_key", "authentication_key")
+SECRETS = ("password", "encryption_key", "authentication_key", "noise_psk")
 OBJECTS = [
     {
         "obis": "1.0.1.8.0.255",

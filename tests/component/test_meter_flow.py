@@ -178,6 +178,29 @@ async def test_find_it_for_me(hass: HomeAssistant, bridge: FakeBridge, entry: Mo
     assert bridge.stored["meter"]["read"] == {"set": "core", "except": [], "also": []}
 
 
+HEAD = "esphome://head.local/?port_name=meter"
+HEAD_KEY = "qL3+9/bSjmeXrYt2kTzBfYh0p7xVdO5Q1u4wCnZsAgE="
+
+
+async def test_behind_an_esphome_device(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    """Its key is typed into the address; it leaves the flow sealed only, for this meter and line."""
+    result = await choose(hass, await start(hass, entry), "serial")
+    result = await go(hass, result, {"port": f"{HEAD}&noise_psk={HEAD_KEY}"})
+    result = await choose(hass, result, "find")
+    (search,) = (request["line"] for verb, request in bridge.requests if verb == "meter/find")
+    assert search["serial"] == HEAD
+    assert bridge.open(search["noise_psk"], "new", search) == f"text:{HEAD_KEY}"
+    bridge.refuse["meter/validate"] = Refusal("association-refused")
+    result = await go(hass, result, {**ACCESS, "name": "House", "password": "wrong"})
+    del bridge.refuse["meter/validate"]
+    result = await go(hass, result, {**ACCESS, "name": "House"})
+    await go(hass, result, {"items": ALL[:2]})
+    connection = bridge.stored["house"]["connection"]
+    assert (connection["serial"], connection["noise_psk"]) == (HEAD, f"text:{HEAD_KEY}")
+    assert HEAD_KEY not in str(bridge.requests)
+    assert HEAD_KEY not in str([(entry.data, subentry.data) for subentry in entry.subentries.values()])
+
+
 FOUND_NOTHING = {
     "not found": (
         {"names": ["echo", "brand-new"], "causes": ["Only echo.", "Something else."]},
@@ -639,6 +662,18 @@ async def test_change_the_line(hass: HomeAssistant, bridge: FakeBridge, house: M
         "authentication": "low",
         "password": "text:12345678",
     }
+
+
+async def test_change_the_device_and_its_key(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
+    bridge.stored["house"]["connection"] = {"serial": HEAD, "noise_psk": "text:old"}
+    result = await choose(hass, await reconfigure(hass, house), "access")
+    result = await go(hass, result, {"name": "Home", "authentication": "automatic", "ciphering": {}})
+    assert bridge.stored["house"]["connection"] == {"serial": HEAD, "noise_psk": "text:old"}
+    result = await choose(hass, await reconfigure(hass, house), "line")
+    result = await choose(hass, result, "serial")
+    result = await go(hass, result, {"port": f"esphome://new?key={HEAD_KEY}"})
+    await go(hass, result, {"name": "Home", "authentication": "automatic", "ciphering": {}})
+    assert bridge.stored["house"]["connection"] == {"serial": "esphome://new", "noise_psk": f"text:{HEAD_KEY}"}
 
 
 async def test_change_the_line_of_a_meter_without_secrets(

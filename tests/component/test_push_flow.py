@@ -46,6 +46,19 @@ def labels(result: Any) -> list[str]:
     return [row["label"] for row in result["data_schema"].schema["items"].config["options"]]
 
 
+async def test_behind_an_esphome_device(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
+    head, key = "esphome://head.local/?port_name=meter", "qL3+9/bSjmeXrYt2kTzBfYh0p7xVdO5Q1u4wCnZsAgE="
+    bridge.heard = {"found": True, "connection": {"baud": 2400}, "learned": {"presets": ["han"]}}
+    result = await place(hass, entry, "push_serial", {"port": f"{head}&noise_psk={key}"})
+    result = await choose(hass, result, "push_find")
+    line = bridge.requests[-1][1]["line"]
+    assert bridge.open(line["noise_psk"], "new", {"serial": head}) == f"text:{key}"
+    result = await go(hass, result, {"name": "House"})
+    await go(hass, result, {"items": ["power_import"]})
+    assert bridge.stored["house"]["connection"] == {"serial": head, "baud": 2400, "noise_psk": f"text:{key}"}
+    assert key not in str(bridge.requests)
+
+
 async def test_at_a_serial_port(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:
     result = await go(hass, await to_keys(hass, entry), {"name": "House"})
     assert result["step_id"] == "push_items"
