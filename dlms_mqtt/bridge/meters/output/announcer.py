@@ -20,12 +20,14 @@ from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, comp
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.homeassistant.lean import lean
+from dlms_mqtt.bridge.homeassistant.maker import maker, model
 from dlms_mqtt.bridge.homeassistant.pace import pace_of
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.reading.identity import KEYS
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.errors import StoreError
+from dlms_mqtt.errors import ConfigError, StoreError
+from dlms_mqtt.meter.presets.preset import load_preset
 from dlms_mqtt.meter.readings import Reading
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Announcer:
         self._features = tuple(features)
         self._device_id = context.topics.device(meter_id)
         self._fingerprint = crc32(repr((config.read, config.push, config.derive)).encode())
+        self._preset = _family(config.preset)
         self._announced = ""
         self._held = False
         self._facts: Any = None  # what the last announcement was made of
@@ -145,14 +148,13 @@ class Announcer:
         def text(*keys: str) -> str:
             return next((str(shown[key][1].value) for key in keys if key in shown), "")
 
-        name = text("logical_device_name")
-        maker = name[:3] if name[:3].isalpha() and name[:3].isupper() else ""
+        texts = {key: str(reading.value) for key, (_, reading) in shown.items() if isinstance(reading.value, str)}
         return Device(
             self._id,
             self._config.name or self._id,
             text(*KEYS[:2]),
-            maker,
-            name[3:6] if maker and name[3:6].strip("0") else "",
+            maker(texts, self._preset),
+            model(texts, self._preset),
             text("firmware"),
         )
 
@@ -176,6 +178,14 @@ class Announcer:
                 self._context.store.set(_SPACE, self._id, plain)
             except StoreError as error:
                 _LOG.debug("%s: discovery is not remembered: %s", self._id, error.message)
+
+
+def _family(preset: str) -> dict[str, Any]:
+    """What a preset says of its meters; one that cannot be read is told where its connection is made."""
+    try:
+        return load_preset(preset)
+    except ConfigError:
+        return {}
 
 
 def _shape(item: PlanItem, reading: Reading) -> tuple[object, ...]:
