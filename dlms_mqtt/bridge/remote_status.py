@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiomqtt
-
 from dlms_mqtt.bridge.api.payload import loads
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.config.sections import HTTP_PORT, Config
-from dlms_mqtt.bridge.mqtt.client import Client, message_of, new_client, tls_context, versions_of
+from dlms_mqtt.bridge.mqtt.client import Client, message_of
+from dlms_mqtt.bridge.mqtt.enquiry import enquire
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.transport.base import format_address, parse_address
 
@@ -57,24 +56,8 @@ def from_listener(url: str, timeout: float) -> Document:
 def from_broker(config: Config, timeout: float) -> Document:
     """What the bridge of this configuration keeps at its broker; ConfigError, ConnectFailed."""
     topics = Topics(config.mqtt.base_topic, config.bridge.id)
-    return document_of(topics, asyncio.run(_retained(config, topics, timeout)))
-
-
-async def _retained(config: Config, topics: Topics, timeout: float) -> dict[str, str]:
-    tls = tls_context(config.mqtt.tls) if config.mqtt.tls else None
-    why = ""
-    for version in versions_of(config.mqtt):
-        client = new_client(config.mqtt, version, "", None, tls, {})
-        try:
-            async with asyncio.timeout(timeout), client:
-                return await _everything_of(client, topics)
-        except (aiomqtt.MqttError, OSError, TimeoutError, ValueError) as error:
-            why = client.why(error)
-        finally:
-            client.ask()
-    place = f"{config.mqtt.host}:{config.mqtt.broker_port}"
-    raise ConnectFailed(
-        f"the broker {place} cannot be asked: {why}", hint="Check mqtt: in the configuration, or give --url."
+    return document_of(
+        topics, asyncio.run(enquire(config.mqtt, timeout, lambda client: _everything_of(client, topics)))
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cli.conftest import Cli
+from tests.free_port import free_port
 
 CONFIG = """\
 bridge: {id: attic, state_dir: STATE}
@@ -120,3 +121,14 @@ def test_a_doubt_is_a_warning_and_no_failure(cli: Cli, tmp_path: Path) -> None:
     result = cli("check", "--config", written(tmp_path, text))
     assert result.status == 0 and result.out.endswith("The configuration is good.\n")
     assert result.err.startswith("warning: meters house, twin have the same line and address (tcp://192.0.2.1:4059)")
+
+
+def test_clear_goes_with_broker(cli: Cli, tmp_path: Path) -> None:
+    result = cli("check", "--config", written(tmp_path, CONFIG), "--clear")
+    assert result.status == 2 and "--broker" in result.err
+
+
+def test_a_broker_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
+    text = CONFIG.replace("broker.example", f"127.0.0.1:{free_port()}")
+    result = cli("check", "--config", written(tmp_path, text), "--broker")
+    assert result.status == 1 and "cannot be asked" in result.err

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Info:
+class Info:
     """What is kept of a bridge's ``info``; ``started`` is None where it does not say.
 
     ``meters``: was each added over MQTT?
@@ -36,7 +36,7 @@ class Claims:
 
     def __init__(self, topics: Topics, started: str, send: Send) -> None:
         self._topics, self._started, self._send = topics, started, send
-        self._infos: dict[str, _Info] = {}
+        self._infos: dict[str, Info] = {}
         self._online: dict[str, bool] = {}
         self._pings: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
@@ -54,7 +54,7 @@ class Claims:
         if kind == "state":
             self._note(self._online, bridge, payload == b"online", gone=not payload)
         elif kind == "info":
-            self._note(self._infos, bridge, _info(payload), gone=not payload)
+            self._note(self._infos, bridge, info_in(payload), gone=not payload)
         elif kind == "response/ping":
             self._answered(_object(payload))
         else:
@@ -75,7 +75,7 @@ class Claims:
 
     def rival_started(self) -> str | None:
         """When another instance with our own id was started, if one has spoken."""
-        started = self._infos.get(self._topics.bridge, _Info()).started
+        started = self._infos.get(self._topics.bridge, Info()).started
         return started if started != self._started else None
 
     def said_to_be_ours(self, meters: Container[str]) -> dict[str, bool]:
@@ -84,7 +84,7 @@ class Claims:
         Nothing where it still says ``online``: another bridge with our id may only be slow to answer.
         """
         ours = self._topics.bridge
-        info = _Info() if self._online.get(ours) else self._infos.get(ours, _Info())
+        info = Info() if self._online.get(ours) else self._infos.get(ours, Info())
         return {name: managed for name, managed in info.meters.items() if name not in meters}
 
     async def bridge_is_taken(self) -> bool:
@@ -94,11 +94,11 @@ class Claims:
 
     def contested(self, meters: Iterable[str], bridge: str = "") -> list[str]:
         """Those that another bridge (or this one) says it has, and has had for longer than we."""
-        rows = {bridge: self._infos.get(bridge, _Info())} if bridge else self._infos
+        rows = {bridge: self._infos.get(bridge, Info())} if bridge else self._infos
         older = [info for name, info in rows.items() if name != self._topics.bridge and self._is_older(info)]
         return [name for name in meters if any(name in info.meters for info in older)]
 
-    def _is_older(self, info: _Info) -> bool:
+    def _is_older(self, info: Info) -> bool:
         """One that does not say when it started is younger than all."""
         return info.started is not None and info.started < self._started
 
@@ -128,12 +128,13 @@ class Claims:
         return True
 
 
-def _info(payload: bytes) -> _Info:
+def info_in(payload: bytes) -> Info:
+    """What an ``info`` says; nothing of what is none."""
     told = _object(payload)
     started, rows = told.get("started"), told.get("meters")
     found = [row for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
     meters = {row["id"]: row.get("managed") is True for row in found if isinstance(row.get("id"), str)}
-    return _Info(started if isinstance(started, str) else None, meters)
+    return Info(started if isinstance(started, str) else None, meters)
 
 
 def _object(payload: bytes) -> dict[str, Any]:

@@ -1,12 +1,17 @@
-"""``dlms-mqtt check --config FILE``: what would be read, when, and to which topics; touches no meter and no broker."""
+"""``dlms-mqtt check --config FILE``: what would be read, when, and to which topics; touches no meter.
+
+``--broker`` also looks what stands at the broker of meters that nobody has, and ``--clear`` clears it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC
+from itertools import chain
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
@@ -14,10 +19,14 @@ from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import Loaded, load_config
 from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE, polls
+from dlms_mqtt.bridge.mqtt.client import Client
+from dlms_mqtt.bridge.mqtt.enquiry import enquire
+from dlms_mqtt.bridge.presence.ghosts import clear, ghosts, retained_below
 from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
 from dlms_mqtt.cli.configuration import add_config, needed_config
 from dlms_mqtt.cli.output import coloured, print_json, say, table, warn
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
 
 _SETS = {
@@ -26,26 +35,47 @@ _SETS = {
     "none": "nothing but what is named",
 }
 
+_TIMEOUT = 60.0  # s for all that is asked of the broker
 EXAMPLE = "--config config.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``check``."""
     add_config(parser)
+    parser.add_argument(
+        "--broker", action="store_true", help="also list what stands at the broker of meters that no bridge has"
+    )
+    parser.add_argument("--clear", action="store_true", help="with --broker: clear that")
     parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load the configuration and print the plan. ConfigError names every mistake."""
+    """Load the configuration and print the plan. ConfigError names every mistake; ConnectFailed: no broker."""
+    if args.clear and not args.broker:
+        raise ConfigError("--clear goes with --broker: it clears what that finds")
     loaded = load_config(needed_config(args.config), preset_connection, os.environ)
     document = plan_json(loaded)
     for warning in (*loaded.warnings, *doubts(loaded)):
         warn(warning)
+    if args.broker:
+        document["left_behind"] = asyncio.run(enquire(loaded.config.mqtt, _TIMEOUT, _look(loaded, args.clear)))
     if args.json:
         print_json(document)
     else:
         _print(document)
     return 0
+
+
+def _look(loaded: Loaded, clearing: bool) -> Callable[[Client], Awaitable[dict[str, Any]]]:
+    config = loaded.config
+    topics = Topics(config.mqtt.base_topic, config.bridge.id, config.mqtt.discovery.prefix)
+
+    async def look(client: Client) -> dict[str, Any]:
+        found = ghosts(await retained_below(client, topics), topics, {*config.meters, *loaded.broken})
+        refused = await clear(client, list(chain.from_iterable(found.values()))) if clearing else []
+        return {"meters": found, "cleared": clearing and not refused, "refused": refused}
+
+    return look
 
 
 def plan_json(loaded: Loaded) -> dict[str, Any]:
@@ -141,6 +171,22 @@ def _print(document: dict[str, Any]) -> None:
             say(f"  profile rows to {topic}")
         for obis in meter["unknown_class"]:
             say(f"  the class of {obis} is not known: it will be looked up in the meter's object list")
+    if "left_behind" in document:
+        _print_left_behind(document["left_behind"])
     say("")
     good = "The configuration is good." if document["meters"] else "The configuration is good, but it has no meters."
     say(coloured(good, "green", sys.stdout))
+
+
+def _print_left_behind(found: dict[str, Any]) -> None:
+    say("")
+    if not found["meters"]:
+        say("Nothing stands at the broker of meters that no bridge has.")
+        return
+    say("At the broker, of meters that no bridge has:")
+    for name, topics in found["meters"].items():
+        say(f"  {name}: {len(topics)} topics, such as {topics[0]}")
+    if found["refused"]:
+        warn(f"the broker does not let us clear {len(found['refused'])} of them, such as {found['refused'][0]}")
+    else:
+        say("They are cleared." if found["cleared"] else "Clear them with --clear.")

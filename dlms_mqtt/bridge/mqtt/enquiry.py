@@ -1,0 +1,34 @@
+"""The broker asked once from outside, for whoever wants to know what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiomqtt
+
+from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.mqtt.client import Client, new_client, tls_context, versions_of
+from dlms_mqtt.errors import ConnectFailed
+
+T = TypeVar("T")
+
+
+async def enquire(config: Mqtt, timeout: float, work: Callable[[Client], Awaitable[T]]) -> T:
+    """What ``work`` finds out on a line to the broker, within ``timeout`` seconds; ConfigError, ConnectFailed."""
+    tls = tls_context(config.tls) if config.tls else None
+    why = ""
+    for version in versions_of(config):
+        client = new_client(config, version, "", None, tls, {})
+        try:
+            async with asyncio.timeout(timeout), client:
+                return await work(client)
+        except (aiomqtt.MqttError, OSError, TimeoutError, ValueError) as error:
+            why = client.why(error)
+        finally:
+            client.ask()
+    raise ConnectFailed(
+        f"the broker {config.host}:{config.broker_port} cannot be asked: {why}",
+        hint="Check mqtt: in the configuration, or give --url.",
+    )

@@ -1,0 +1,70 @@
+"""What stands at the broker below our base topic of meters that no bridge has: after a lost state directory, say.
+
+A meter is owned where the configuration has it, or the ``info`` of a bridge: of our own id only while that is online,
+for what it said before may be what was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+
+from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
+from dlms_mqtt.bridge.mqtt.client import Client, message_of
+from dlms_mqtt.bridge.presence.id_claims import info_in
+
+_SILENCE = 2.0  # s without a retained message: the broker keeps no more
+_MOST = 100_000  # topics that are looked at
+
+
+async def retained_below(client: Client, topics: Topics) -> dict[str, str]:
+    """What the broker keeps of ours, by topic: payloads of discovery and of bridges, else that there is something."""
+    kept: dict[str, str] = {}
+    prefix = topics.prefix
+    await client.subscribe_to([f"{topics.base}/#", f"{prefix}/device/+/config", f"{prefix}/+/+/+/config"])
+    messages = aiter(client.messages)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SILENCE) as silence:
+            while len(kept) < _MOST:
+                message = message_of(await anext(messages))
+                if message.retained and message.payload:
+                    silence.reschedule(asyncio.get_running_loop().time() + _SILENCE)
+                    told = not message.topic.startswith(f"{topics.base}/meter/")
+                    kept[message.topic] = message.payload.decode(errors="replace") if told else "..."
+    return kept
+
+
+def ghosts(kept: Mapping[str, str], topics: Topics, meters: Collection[str]) -> dict[str, list[str]]:
+    """The topics of each meter that nobody has. ``meters``: those of our configuration."""
+    owned = {*meters, *_of_bridges(kept, topics)}
+    found: dict[str, list[str]] = {}
+    for topic, payload in sorted(kept.items()):
+        meter = _meter_of(topic, payload, topics)
+        if meter and meter not in owned:
+            found.setdefault(meter, []).append(topic)
+    return found
+
+
+def _meter_of(topic: str, payload: str, topics: Topics) -> str:
+    """Whose topic this is; empty for what is no meter's, or not of our base topic."""
+    if topic.startswith(f"{topics.base}/meter/"):
+        return topic.removeprefix(f"{topics.base}/meter/").partition("/")[0]
+    if topic.startswith(f"{topics.base}/") or f'"{ORIGIN_NAME}"' not in payload:
+        return ""
+    named = re.search(rf'"{re.escape(topics.base)}/meter/([^"/]+)/', payload)
+    return named[1] if named else ""
+
+
+def _of_bridges(kept: Mapping[str, str], topics: Topics) -> Iterator[str]:
+    gone = topics.info if kept.get(topics.state) != "online" else ""
+    for topic, payload in kept.items():
+        if topic.startswith(f"{topics.base}/bridge/") and topic.endswith("/info") and topic != gone:
+            yield from info_in(payload.encode()).meters
+
+
+async def clear(client: Client, topics: list[str]) -> list[str]:
+    """Clear these retained topics; those that the broker refuses to clear."""
+    return [topic for topic in topics if await client.send(topic, "", retain=True)]
