@@ -1,9 +1,10 @@
 """A meter that answers as a case says: right but for its rules. Over HDLC, the wrapper, TCP and UDP.
 
 A case is YAML: ``meter`` (framing, conformance, max_pdu, max_info, block, aare, values, object_list, rules, greeting,
-push, address_only, answers_from, answers_to, llc_each, length8, dead), ``steps`` (commands with what must and must not
-be said). A rule: ``when`` a pattern over the request in hexadecimal, ``times``, and one of reply (II: the invoke id),
-silence, drop, control (an HDLC control field instead of an answer), list (cut-choice, fewer, more, rest).
+push (hex, every, gap), address_only, answers_from, answers_to, llc_each, length8, dead), ``steps`` (commands with what
+must and must not be said). A rule: ``when`` a pattern over the request in hexadecimal, ``times``, and one of reply (II:
+the invoke id), silence, drop, control (an HDLC control field instead of an answer), list (cut-choice, fewer, more,
+rest). ``decode``: captures and what is said of them; ``bridge``: the configuration of a meter, and what it publishes.
 """
 
 from __future__ import annotations
@@ -230,6 +231,7 @@ class Lines:
             for text in push["hex"]:
                 writer.write(unhex(text))
                 await writer.drain()
+                await asyncio.sleep(push.get("gap", 0))
             await asyncio.sleep(push.get("every", 0.2))
 
     async def _wrapper(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -19,6 +19,7 @@ from tests.cli.conftest import Cli, cli
 __all__ = ["cli"]
 
 CASES = sorted((Path(__file__).parent / "protocol").glob("*.yaml"))
+CAPTURES = Path(__file__).parents[1] / "captures"
 THREE = ["1.0.1.8.0.255", "1.0.32.7.0.255", "1.0.1.7.0.255"]
 QUICK = ["--timeout", "0.3", "--retries", "1"]
 
@@ -44,7 +45,11 @@ def run(cli: Cli, case: dict[str, Any], words: list[str], *, udp: bool = False, 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(cli: Cli, path: Path) -> None:
     case = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for step in case["steps"]:
+    for text in case.get("decode") or ():
+        given = str(CAPTURES / text["file"]) if "file" in text else text["text"]
+        said = cli("decode", *text.get("args", ()), given).out
+        assert all(re.search(pattern, said) for pattern in text.get("want", ())), said
+    for step in case.get("steps") or ():
         wanted = {key: value for key, value in step.items() if key not in ("cmd", "meter")}
         run(cli, {**case["meter"], **(step.get("meter") or {})}, step["cmd"], **wanted)
 
