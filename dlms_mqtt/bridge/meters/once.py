@@ -10,7 +10,7 @@ from dlms_mqtt.bridge.config.sections import Meter
 from dlms_mqtt.bridge.reading.derived import Readings, derive
 from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
-from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, needs_object_list, plan_for
 from dlms_mqtt.bridge.reading.virtual import computed
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects
@@ -45,7 +45,7 @@ async def offered(client: DlmsClient, store: Store, *, fresh: bool = False) -> t
 async def plan_of(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo) -> Plan:
     """What the bridge would read of this meter."""
     objects = (await offered(client, store))[0] if needs_object_list(meter) else ()
-    return make_plan(meter, objects, zone)
+    return await plan_for(meter, objects, zone)
 
 
 async def read_once(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo) -> Once:

@@ -22,7 +22,7 @@ from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
-from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list, plan_for
 from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Measured
@@ -164,7 +164,7 @@ class MeterTask:
             self._judge_list()
             if self.plan is not None and self.objects is WELL_KNOWN:
                 return  # the plan that there is has been made of them
-        plan = make_plan(self.config, self.objects, self.zone)
+        plan = await plan_for(self.config, self.objects, self.zone)
         for obis in plan.missing:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
         self.plan = plan

@@ -9,6 +9,7 @@ from datetime import tzinfo
 
 from dlms_mqtt.bridge.config import sections
 from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
+from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.catalogue import default_class, varies
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
@@ -20,6 +21,7 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import DataType
 from dlms_mqtt.protocol.obis import Obis
 
+_OBJECT = 50  # octets of one in a list
 _MOMENTS = {kind.text: kind for kind in (DataType.DATE_TIME, DataType.DATE, DataType.TIME)}
 
 
@@ -81,6 +83,11 @@ def _is_open(said: sections.Item) -> bool:
     """Is its class not sure without the meter's list?"""
     guessed = said.class_ is None and said.obis is not None and varies(said.obis)
     return guessed or _class_of(said, {}) is None
+
+
+async def plan_for(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
+    """``make_plan``, beside the event loop where there are very many objects."""
+    return await apart(_OBJECT * len(objects), lambda: make_plan(meter, objects, zone))
 
 
 def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
