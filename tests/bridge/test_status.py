@@ -29,6 +29,32 @@ def test_failures_for_a_minute_are_offline() -> None:
     assert status.verdict == "link_down"
 
 
+@pytest.mark.expect_log("h: no answer", "reading works again after 1 failures", "came and went 239 times more")
+def test_a_fault_that_comes_and_goes_is_told_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that loses every third answer wrote two lines for each."""
+    status = MeterStatus("h")
+    for second in range(0, 3601, 15):
+        status.failed(ResponseTimeout("no answer"), second, NOW)
+        status.succeeded(NOW, 1.0)
+    told = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
+    assert len(told) == 4 and sum("no answer" in line for line in told) == 2
+    assert "came and went 239 times more" in told[2]
+
+
+@pytest.mark.expect_log("h: no answer", "works again", "the port is gone")
+def test_another_fault_and_one_that_stays_are_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    status = MeterStatus("h")
+    status.failed(ResponseTimeout("no answer"), 0, NOW)
+    status.succeeded(NOW, 1.0)
+    status.failed(ConnectFailed("the port is gone"), 10, NOW)
+    status.succeeded(NOW, 1.0)
+    caplog.clear()
+    assert [status.failed(ResponseTimeout("no answer"), second, NOW) for second in (20, 50, 80, 110)] == [0, 0, 1, 1]
+    status.succeeded(NOW, 1.0)
+    assert [row.levelname for row in caplog.records if "no answer" in row.getMessage()] == ["WARNING"], "offline"
+    assert "works again after 4 failures" in caplog.text
+
+
 def test_a_pause_is_no_failure() -> None:
     status = MeterStatus("h")
     paused = RequestError("paused", "another program has the line")

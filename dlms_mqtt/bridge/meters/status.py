@@ -12,6 +12,7 @@ from dlms_mqtt.bridge.api.errors import LockedOut
 
 _LOG = logging.getLogger(__name__)
 _FAILURES, _FAILING_FOR = 3, 60.0  # cycles, and s: then the meter is offline
+_QUIET = 3600.0  # s: a fault that comes and goes is told once in these, unless the meter is offline over it
 _RETRY = (5.0, 10.0, 20.0, 40.0, 60.0)  # s after failed cycles, at most the shortest interval
 _VERDICTS = {
     "link-down": "link_down",
@@ -42,6 +43,9 @@ class MeterStatus:
     poll_since: float | None = None  # on the monotonic clock, while a poll is under way
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)  # when a fault of this code was last told (monotonic)
+    _untold: int = 0  # faults since that were not
+    _is_told: bool = False  # was the fault that there is told?
 
     def judge(self, topic: str, sentence: str) -> None:
         """Say why something is less than well; an empty sentence ends it."""
@@ -53,7 +57,9 @@ class MeterStatus:
     def succeeded(self, now: datetime, duration: float | None) -> None:
         """Values came; ``duration`` (s) of the reading, None for a push."""
         if self.failures:
-            _LOG.warning("%s: reading works again after %d failures", self.meter, self.failures)
+            level = logging.WARNING if self._is_told else logging.DEBUG
+            _LOG.log(level, "%s: reading works again after %d failures", self.meter, self.failures)
+            self._is_told = False
         elif self.last_success is None:
             _LOG.info("%s: the meter is there", self.meter)
         self.failures, self.error, self.next_try = 0, None, None
@@ -76,12 +82,30 @@ class MeterStatus:
         self.verdict = _VERDICTS.get(reply["code"], "meter_refused")
         if self.verdict == "paused":
             return False
-        if self.failures == 0 or self.error is None or self.error["code"] != reply["code"]:
-            _LOG.warning("%s: %s", self.meter, ". ".join(filter(None, (reply["message"], reply.get("hint")))))
+        self._tell(reply, monotonic)
         if isinstance(error, LockedOut):
             until = datetime.fromtimestamp(error.until, next_try.tzinfo)
             reply["detail"] = {**reply["detail"], "until": until.isoformat()}
         self.error = reply
         self.failing_since = self.failing_since if self.failures else monotonic
         self.failures += 1
-        return self.failures >= _FAILURES and monotonic - self.failing_since >= _FAILING_FOR
+        is_offline = self.failures >= _FAILURES and monotonic - self.failing_since >= _FAILING_FOR
+        if is_offline and not self._is_told:
+            self._warn(reply, monotonic)
+        return is_offline
+
+    def _tell(self, reply: dict[str, Any], now: float) -> None:
+        """A line that loses every third answer is no news each time."""
+        code = reply["code"]
+        if self.failures and self.error is not None and self.error["code"] == code:
+            return
+        if now - self._told.get(code, -_QUIET) >= _QUIET:
+            self._warn(reply, now)
+        else:
+            self._untold += 1
+
+    def _warn(self, reply: dict[str, Any], now: float) -> None:
+        words = ". ".join(filter(None, (reply["message"], reply.get("hint"))))
+        more = f" (it came and went {self._untold} times more since this was told last)" if self._untold else ""
+        _LOG.warning("%s: %s%s", self.meter, words, more)
+        self._told[reply["code"]], self._untold, self._is_told = now, 0, True
