@@ -383,3 +383,32 @@ async def test_a_damaged_memory_of_times_of_day_is_none(clock, store, saved):
     async with rig.run():
         await asyncio.sleep(60)
         assert len(rig.readings) == 1
+
+
+@pytest.mark.expect_log("took longer than 600 s")
+async def test_a_poll_has_an_end_and_health_says_before_that_it_does_not_come_back(clock, store, monkeypatch):
+    """Whatever a single question does: the line is free again, and what others ask of it goes on."""
+    polls = []
+
+    async def hangs(_client, _attributes):
+        polls.append(clock.monotonic())
+        await asyncio.sleep(1e9)
+
+    connection = {"tcp": "memory", "client": 17, "exchange_timeout": "60s"}
+    config = {"connection": connection, "every": "1m", "read": {"set": "none", "also": ["3/1.0.1.8.0.255"]}}
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(DlmsClient, "read", hangs)
+            await asyncio.sleep(60)  # the next poll began in it
+            assert len(polls) == 1 and rig.task.overdue_poll == ""
+            await asyncio.sleep(170)  # three intervals are over
+            assert rig.task.overdue_poll == "a poll has not come back for more than 180 s"
+            assert rig.task.overdue_poll in str(meter_health(rig.task))
+            await asyncio.sleep(500)  # ten minutes are
+            assert "a poll of 1 attributes took longer than 600 s" in str(rig.task.status.error)
+        count = len(rig.readings)
+        await asyncio.sleep(1500)
+        assert len(rig.readings) > count
+    assert rig.task.status.verdict == "ok"
+    assert rig.task.overdue_poll == ""

@@ -134,6 +134,22 @@ def test_a_bare_code_needs_no_object_list(cli: Cli, objects: int | str) -> None:
     run(cli, case, ["read", *THREE, "--tcp", "127.0.0.1:PORT", *QUICK], rc=0, want=["1234567", "456"])
 
 
+@pytest.mark.parametrize("objects", [4, "0100", "00"], ids=["refused", "empty", "null"])
+@pytest.mark.parametrize("more", [[], ["--values"], ["--suggest"], ["--json"]], ids=lambda words: " ".join(words))
+def test_objects_of_a_meter_without_a_list(cli: Cli, objects: int | str, more: list[str]) -> None:
+    """The well-known ones that answer, and why there are no others."""
+    words = ["objects", "--tcp", "127.0.0.1:PORT", *QUICK, *more]
+    want = ["gives no object list", "Another --client", "" if more == ["--suggest"] else r"1\.0\.1\.8\.0\.255"]
+    hidden = {"not": [r"1\.0\.72\.7\.0\.255", "dlms-mqtt objects. lists"]}
+    run(cli, {"framing": "wrapper", "object_list": objects}, words, rc=0, want=want, **hidden)
+
+
+def test_objects_of_a_meter_that_gives_nothing(cli: Cli) -> None:
+    case = {"framing": "wrapper", "object_list": 4, "rules": [{"when": "^c001", "reply": ["c401II0104"]}]}
+    words = ["objects", "--tcp", "127.0.0.1:PORT", *QUICK]
+    run(cli, case, words, rc=1, want=["none of the well-known objects answers"])
+
+
 def test_everything_is_silent(cli: Cli) -> None:
     """Then it is the meter that fails, soon, and not each attribute of its own."""
     case = {"framing": "wrapper", "rules": [{"when": "^c0", "silence": True}]}

@@ -110,6 +110,33 @@ async def test_an_answer_given_twice_is_not_the_next_one(clock: object) -> None:
         assert await meter.client.get(ENERGY) == number(9)
 
 
+class Speaking(OurMeter):
+    """Says what it is told to, whether somebody asked or not."""
+
+    async def _serve(self, far: MemoryTransport) -> None:
+        self.far = far
+        await super()._serve(far)
+
+    async def say(self, apdu: bytes) -> None:
+        self.far.write(b"\0\1\0\1\0\x10" + len(apdu).to_bytes(2, "big") + apdu)
+        await self.far.drain()
+
+
+@pytest.mark.parametrize("odd", [ReadResponse((number(99),)), ReadResponse(()), ReadResponse((number(1), number(2)))])
+async def test_an_answer_with_short_names_that_nobody_awaits_ends_the_association(
+    clock: object, odd: ReadResponse
+) -> None:
+    """They have no numbers: after one answer too many, each would go to the question before."""
+    async with Speaking(framing="wrapper") as meter, meter.client(referencing="sn") as client:
+        name, time = await client.get(NAME), await client.get(TIME)
+        before = meter.far
+        await meter.say(odd.encode())
+        assert await client.get(NAME) == name  # asked in a new association
+        assert meter.far is not before
+        assert (await client.get(TIME)).type is time.type
+        assert await client.get(NAME) == name
+
+
 async def test_the_time_for_a_question_begins_with_it(clock: Any) -> None:
     """After a timeout the line is the meter's turn: the next question goes out only when that is over."""
     async with OurMeter() as meter, meter.client(exchange_timeout=60.0, retries=1, timeout=2.0) as client:

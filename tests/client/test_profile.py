@@ -11,6 +11,7 @@ import pytest
 from dlms_mqtt.client.procedures.profile import Profile, Selection, read_profile
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
+from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.conformance import Conformance
@@ -125,3 +126,31 @@ async def test_octets_behind_the_rows_are_told() -> None:
 
 async def test_an_ordinary_profile_has_no_notes() -> None:
     assert (await Meter([CLOCK, IMPORT], [[moment(h), number(h)] for h in range(24)]).read(0)).notes == ()
+
+
+class Choosy(Meter):
+    """Refuses to select rows by range until the word is taken away."""
+
+    refusal: AccessRefused | None = None
+
+    async def get_raw(self, attribute: Any, access: Any = None) -> bytes:
+        if self.refusal is not None and access is not None and access[0] == 1:
+            self.asked.append("refused")
+            raise self.refusal
+        return await super().get_raw(attribute, access)
+
+
+@pytest.mark.parametrize(("word", "tries"), [("read-write-denied", 3), ("other-reason", 3), ("temporary-failure", 6)])
+async def test_a_selector_that_is_refused_is_not_given_up_at_once(word: str, tries: int) -> None:
+    """Three times in a row, and not as something that passes; one success makes up for it."""
+    meter = Choosy([CLOCK, IMPORT], [[moment(h), number(h)] for h in range(24)])
+    meter.refusal = AccessRefused("no", name=word)
+    for _ in range(2):
+        assert len((await meter.read(3, 5)).rows) == 3  # by number, or cut out of the whole
+    meter.refusal = None
+    await meter.read(3, 5)
+    meter.refusal = AccessRefused("no", name=word)
+    meter.asked.clear()
+    for _ in range(6):
+        assert len((await meter.read(3, 5)).rows) == 3
+    assert meter.asked.count("refused") == tries

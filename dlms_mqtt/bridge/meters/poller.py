@@ -232,10 +232,13 @@ class MeterTask:
     ) -> dict[AttributeDescriptor, Measured | MeterRefused]:
         """One poll; it has an end, whatever every single question does."""
         longest = max(_LONGEST_POLL, 3 * self.session.settings.exchange_timeout)
+        until = math.inf
 
         async def work(client: DlmsClient) -> list[Measured | MeterRefused]:
+            nonlocal until  # the end holds for a second try in a new association too
+            until = min(until, asyncio.get_running_loop().time() + longest)
             try:
-                async with asyncio.timeout(longest):
+                async with asyncio.timeout_at(until):
                     return await client.read(attributes)
             except TimeoutError:
                 raise ResponseTimeout(

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
-from dlms_mqtt.cli.output import Progress, print_json, say, table
+from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
 from dlms_mqtt.client.services.memory import Measured
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import MeterRefused
@@ -39,26 +40,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read and print the object list."""
-    document, objects = asyncio.run(_objects(target(args), args.values, args.fresh))
+    document, objects, without = asyncio.run(_objects(target(args), args.values, args.fresh))
+    if without:
+        note(f"dlms-mqtt: {without}")
     if args.json:
         print_json(document)
     elif args.suggest:
         say(suggestion(objects))
     else:
         _print(document)
-    return 0
+    return 0 if objects else 1
 
 
-async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, Any], Sequence[ObjectInfo]]:
+async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, Any], Sequence[ObjectInfo], str]:
     with Progress("objects") as progress:
         async with open_meter(where) as (client, store):
             progress.update(0, 0, "reading the object list")
             identity = await identify(client)
-            objects = await read_objects(client, store, fresh=fresh)
+            objects, without = await _offered(client, store, fresh)
             document = {"meter": meter_json(identity), "objects": [object_json(item) for item in objects]}
             if values:
                 document |= await _values(client, objects, progress, where)
-    return document, objects
+    return document, objects, without
+
+
+async def _offered(client: DlmsClient, store: Store, fresh: bool) -> tuple[Sequence[ObjectInfo], str]:
+    """The meter's list; without one the well-known objects that answer, and a sentence that says so."""
+    try:
+        objects, why = await read_objects(client, store, fresh=fresh), "it is empty"
+    except MeterRefused as error:
+        await client.recover(error)
+        objects, why = (), error.message
+    if objects:
+        return objects, ""
+    from dlms_mqtt.bridge.reading.plan import WELL_KNOWN
+
+    answers = await client.read([AttributeDescriptor(item.class_id, item.obis, 2) for item in WELL_KNOWN])
+    there = [item for item, answer in zip(WELL_KNOWN, answers, strict=True) if isinstance(answer, Measured)]
+    shown = "these of the well-known objects answer" if there else "none of the well-known objects answers"
+    return there, f"the meter gives no object list ({why}); {shown}. Another --client may be shown more."
 
 
 async def _values(

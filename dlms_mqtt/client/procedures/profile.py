@@ -308,16 +308,18 @@ _WAYS: tuple[Callable[[_Request], Awaitable[AccessSelector | None]], ...] = (_by
 async def _buffer(request: _Request) -> tuple[bytes, bool]:
     """The encoded rows by the first way that the meter allows, and whether that is the whole buffer."""
     client, buffer = request.client, attribute(request.obis, 2)
-    refused = client.memory.refused_selectors.setdefault(request.obis, set())
     for way in _WAYS if _selective(client) else ():
         access = await way(request)
-        if access is None or access[0] in refused:
+        if access is None or not client.memory.selects(request.obis, access[0]):
             continue
         try:
-            return await client.get_raw(buffer, access), False
+            rows = await client.get_raw(buffer, access)
         except (AccessRefused, ServiceRefused) as error:
             log.debug("%s: selector %d was refused: %s", request.obis, access[0], error)
-            refused.add(access[0])
+            client.memory.learn_selector(request.obis, access[0], error)
+        else:
+            client.memory.learn_selector(request.obis, access[0], None)
+            return rows, False
     return await client.get_raw(buffer), True
 
 

@@ -65,7 +65,7 @@ class Memory:
     scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
     profiles: dict[Obis, object] = field(default_factory=dict)
     tables: dict[Obis, object] = field(default_factory=dict)  # heads of load profiles in clear text
-    refused_selectors: dict[Obis, set[int]] = field(default_factory=dict)
+    refused_selectors: dict[tuple[Obis, int], int] = field(default_factory=dict)  # how often in a row
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     singly: set[AttributeDescriptor] = field(default_factory=set)
@@ -96,6 +96,17 @@ class Memory:
         """Is what was refused refused for good? What comes once may be the mood of a moment."""
         self.refusals[attribute] = count = self.refusals.get(attribute, 0) + 1
         return refused.name not in PASSING and count >= _OFTEN
+
+    def learn_selector(self, obis: Obis, selector: int, refused: MeterRefused | None) -> None:
+        """Keep how often in a row rows of a profile could not be selected this way; None: it worked."""
+        if refused is None:
+            self.refused_selectors.pop((obis, selector), None)
+        elif refused.name not in PASSING:
+            self.refused_selectors[obis, selector] = self.refused_selectors.get((obis, selector), 0) + 1
+
+    def selects(self, obis: Obis, selector: int) -> bool:
+        """May this way to select rows be tried (again)?"""
+        return self.refused_selectors.get((obis, selector), 0) < _OFTEN
 
     def scaler(self, attribute: AttributeDescriptor) -> ScalerUnit | None:
         """Scaler and unit of a value, as far as they are known."""
