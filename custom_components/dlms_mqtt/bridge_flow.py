@@ -12,12 +12,12 @@ from typing import Any
 
 import voluptuous as vol
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
-from homeassistant.core import Event, callback
+from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr
 
 from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN
-from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
+from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .errors import details, in_sentence, in_words, sentence
 from .meter_config import HEAD_KEY, LINE_KEYS, head_key, outgoing, same_place
 
@@ -112,7 +112,7 @@ class BridgeFlow(ConfigSubentryFlow):
             facts.get(key) for facts in (identity, self._learned) for key in ("serial_number", "logical_device_name")
         }
         for meter, row in self._bridge.meters.items():
-            device = find_device(self.hass, meter)
+            device = self._bridge.device(meter)
             if device is not None and device.serial_number and device.serial_number in names:
                 raise ApiError("same-meter", detail={"name": row.get("name") or meter})
 
@@ -180,21 +180,19 @@ class BridgeFlow(ConfigSubentryFlow):
     async def _wait_for_device(self) -> dr.DeviceEntry | None:
         """The device that MQTT discovery makes of the new meter, as soon as it is there."""
         changed = asyncio.Event()
-
-        @callback
-        def on_change(event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
-            changed.set()
-
-        unsubscribe = self.hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, on_change)
+        wake = callback(lambda _event: changed.set())
+        registry = self.hass.bus.async_listen(dr.EVENT_DEVICE_REGISTRY_UPDATED, wake)
+        bridge = self._bridge.listen(changed.set)  # says which device it is
         try:
             async with asyncio.timeout(DEVICE_WAIT):
-                while (device := find_device(self.hass, self._meter)) is None:
+                while (device := self._bridge.device(self._meter)) is None:
                     changed.clear()
                     await changed.wait()
         except TimeoutError:
             return None
         finally:
-            unsubscribe()
+            registry()
+            bridge()
         return device
 
     def _keep_history(self) -> None:

@@ -131,6 +131,15 @@ class BridgeCoordinator:
         """The names of the meters that live in the bridge's state directory, by id."""
         return {meter: str(row.get("name") or meter) for meter, row in self.meters.items() if row.get("managed")}
 
+    def identifier(self, meter: str) -> str | None:
+        """What MQTT discovery calls the meter's device; None: the bridge has not told it yet. Old bridges never do."""
+        told = self.meters.get(meter, {}).get("device", f"{DOMAIN}_{meter}")
+        return None if told is None else str(told)
+
+    def device(self, meter: str) -> dr.DeviceEntry | None:
+        """The meter's device, which belongs to the MQTT integration."""
+        return find_device(self.hass, self.identifier(meter))
+
     async def meter_config(self, meter: str) -> Json:
         """A meter's configuration as the bridge has it, without secrets; ApiError."""
         config = (await self.meter_configs()).get(meter)
@@ -319,7 +328,8 @@ class BridgeCoordinator:
     def remember(self, meter: str, name: str) -> None:
         """The bridge has taken the meter; its info will say so in a moment."""
         rows = [row for row in as_rows(self.info.get("meters")) if row.get("id") != meter]
-        self.info = {**self.info, "meters": [*rows, {"id": meter, "name": name, "managed": True}]}
+        row = self.meters.get(meter, {"device": None}) | {"id": meter, "name": name, "managed": True}
+        self.info = {**self.info, "meters": [*rows, row]}
 
     @callback
     def forget(self, meter: str) -> None:
@@ -394,17 +404,12 @@ def _is_older(version: str, minimum: str) -> bool:
         return True
 
 
-def meter_identifier(meter: str) -> tuple[str, str]:
-    """The identifier of the device that MQTT discovery makes for a meter."""
-    return (mqtt.DOMAIN, f"{DOMAIN}_{meter}")
-
-
 @callback
-def find_device(hass: HomeAssistant, meter: str) -> dr.DeviceEntry | None:
-    """The meter's device, which belongs to the MQTT integration."""
+def find_device(hass: HomeAssistant, identifier: str | None) -> dr.DeviceEntry | None:
+    """The device of an identifier, of whichever entry of the MQTT integration."""
     registry = dr.async_get(hass)
-    identifier = meter_identifier(meter)
-    if not (entries := hass.config_entries.async_entries(mqtt.DOMAIN)):
-        return None
-    devices = dr.async_entries_for_config_entry(registry, entries[0].entry_id)
-    return next((device for device in devices if identifier in device.identifiers), None)
+    for entry in hass.config_entries.async_entries(mqtt.DOMAIN):
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+            if (mqtt.DOMAIN, identifier) in device.identifiers:
+                return device
+    return None

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 
 from .api import ApiError, Json, as_object
 from .const import API_VERSION
-from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
+from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .meter_config import LINE_KEYS
 
 TO_REDACT = {
@@ -84,7 +84,7 @@ async def _meters(hass: HomeAssistant, bridge: BridgeCoordinator) -> Json:
     return {
         meter: {
             "managed": bool(row.get("managed")),
-            "device_found": find_device(hass, meter) is not None,
+            "device_found": bridge.device(meter) is not None,
             "health": bridge.meter_health()[meter],
             "configuration": configured.get(meter),
             "history": {"last": bridge.history.last.get(meter), "running": bridge.history.running.get(meter)},

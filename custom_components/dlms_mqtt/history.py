@@ -165,7 +165,7 @@ class History:
     async def _fill(self, meter: str, start: datetime, end: datetime | None, obis: str, repair: bool) -> Json:
         from .recorder_rows import compiled, settled, statistics  # a house may have no recorder
 
-        sensors = list(sensors_of(self.hass, meter))
+        sensors = list(sensors_of(self.hass, self.bridge.identifier(meter)))
         profile = self._profiles.setdefault((meter, obis), _Profile())
         known = await statistics(self.hass, (sensor.entity_id for sensor in sensors), start)
         # After a start the recorder has yet to compile the hours in which Home Assistant was down.
@@ -289,9 +289,9 @@ def _summary(gaps: Iterable[Gap]) -> Json:
     return result
 
 
-def sensors_of(hass: HomeAssistant, meter: str) -> Iterator[Sensor]:
+def sensors_of(hass: HomeAssistant, identifier: str | None) -> Iterator[Sensor]:
     """The meter's sensors that MQTT discovery made and that keep a sum, whatever they are called now."""
-    prefix = f"{DOMAIN}_{meter}_"
+    prefix = f"{identifier}_"
     for entry in hass.config_entries.async_entries(mqtt.DOMAIN):
         for row in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id):
             kind = (row.capabilities or {}).get("state_class")

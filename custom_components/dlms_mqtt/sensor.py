@@ -17,7 +17,7 @@ from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import CONF_HISTORY, DOMAIN, STATUSES
-from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry, find_device
+from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .errors import in_sentence, local_time
 from .problems import error_of
 
@@ -66,7 +66,7 @@ class MeterEntity(SensorEntity):
         )
 
     def _values_url(self) -> str | None:
-        device = find_device(self.bridge.hass, self.meter)
+        device = self.bridge.device(self.meter)
         return f"homeassistant://config/devices/device/{device.id}" if device else None
 
     async def async_added_to_hass(self) -> None:

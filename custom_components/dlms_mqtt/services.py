@@ -229,12 +229,12 @@ def _find_meter(hass: HomeAssistant, device_id: str) -> tuple[str, BridgeCoordin
     """The meter behind a device of the MQTT integration, and its bridge; ServiceValidationError."""
     device = dr.async_get(hass).async_get(device_id)
     names = {name for domain, name in device.identifiers if domain == mqtt.DOMAIN} if device else set()
-    meters = {name.removeprefix(f"{DOMAIN}_") for name in names if name.startswith(f"{DOMAIN}_")}
     for entry in hass.config_entries.async_loaded_entries(DOMAIN):
         bridge: BridgeCoordinator = entry.runtime_data
-        for meter in meters & set(bridge.meters):
-            _check_bridge(bridge)
-            return meter, bridge
+        for meter in bridge.meters:
+            if bridge.identifier(meter) in names:
+                _check_bridge(bridge)
+                return meter, bridge
     raise ServiceValidationError(translation_domain=DOMAIN, translation_key="not_a_meter")
 
 

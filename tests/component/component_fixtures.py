@@ -148,12 +148,14 @@ async def settle(hass: HomeAssistant) -> None:
         await hass.async_block_till_done(wait_background_tasks=True)
 
 
-def add_mqtt_device(hass: HomeAssistant, meter: str, serial: str | None = None) -> dr.DeviceEntry:
+def add_mqtt_device(
+    hass: HomeAssistant, meter: str, serial: str | None = None, devices: str = "dlms_mqtt"
+) -> dr.DeviceEntry:
     """The device that MQTT discovery would make."""
     mqtt_entry = hass.config_entries.async_entries("mqtt")[0]
     return dr.async_get(hass).async_get_or_create(
         config_entry_id=mqtt_entry.entry_id,
-        identifiers={("mqtt", f"dlms_mqtt_{meter}")},
+        identifiers={("mqtt", f"{devices}_{meter}")},
         model_id="DLMS",
         serial_number=serial,
     )

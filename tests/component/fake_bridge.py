@@ -70,6 +70,7 @@ class FakeBridge:
         self.version = "0.1.0"
         self.started = "2026-11-22T20:00:00+00:00"
         self.name = ""
+        self.devices = ""  # what identifiers begin with, where the bridge tells them
         self.learned: dict[str, Any] = {}  # by a search
         self.heard: dict[str, Any] = {}  # ``meter/find`` with listen: what speaks
         self.telegrams: dict[str, Any] = {}  # ``meter/validate`` with listen: meter, values
@@ -96,7 +97,11 @@ class FakeBridge:
             **({"name": self.name} if self.name else {}),
             "started": self.started,
             "management": self.management,
-            "meters": [{"id": meter, "name": config.get("name", meter), "managed": own} for meter, config, own in rows],
+            "meters": [
+                {"id": meter, "name": config.get("name", meter), "managed": own}
+                | ({"device": f"{self.devices}_{meter}"} if self.devices else {})
+                for meter, config, own in rows
+            ],
             "seal": base64.b64encode(self._private.public_key().public_bytes_raw()).decode(),
         }
 
@@ -119,7 +124,7 @@ class FakeBridge:
 
     def publish_discovery(self, meter: str) -> Message:
         """Enough of a discovery message to make the meter's device."""
-        identifier = f"dlms_mqtt_{meter}"
+        identifier = f"{self.devices or 'dlms_mqtt'}_{meter}"
         root = f"{self.base}/meter/{meter}"
         payload = {
             "origin": {"name": "dlms-mqtt"},

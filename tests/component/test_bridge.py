@@ -410,7 +410,7 @@ async def test_system_health(hass: HomeAssistant, broker: Broker, bridge: FakeBr
 
 
 async def test_no_device_without_mqtt(hass: HomeAssistant) -> None:
-    assert find_device(hass, "house") is None
+    assert find_device(hass, "dlms_mqtt_house") is None
 
 
 # The request and its reply

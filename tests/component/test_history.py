@@ -562,7 +562,7 @@ async def test_two_at_a_time_wait_for_each_other(house: House) -> None:
 async def test_a_disabled_sensor_is_left_alone(house: House) -> None:
     registry = er.async_get(house.hass)
     registry.async_update_entity(ENTITY, disabled_by=er.RegistryEntryDisabler.USER)
-    assert list(sensors_of(house.hass, "house")) == []
+    assert list(sensors_of(house.hass, "dlms_mqtt_house")) == []
 
 
 async def test_a_house_without_a_recorder(

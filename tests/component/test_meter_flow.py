@@ -19,7 +19,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.dlms_mqtt import bridge_flow
+from custom_components.dlms_mqtt import bridge_flow, coordinator
 from custom_components.dlms_mqtt.const import DOMAIN
 from custom_components.dlms_mqtt.errors import LINE_FAULTS
 from custom_components.dlms_mqtt.meter_flow import MeterFlow
@@ -447,21 +447,40 @@ async def test_lists_that_do_not_come(hass: HomeAssistant, bridge: FakeBridge, e
 
 async def test_an_id_is_taken_once(hass: HomeAssistant, bridge: FakeBridge, house: MockConfigEntry) -> None:
     result = await go(hass, await to_access(hass, house), {**ACCESS, "name": "House", "server": 17})
-    find = bridge_flow.find_device
+    find = coordinator.find_device
 
-    def find_a_little_later(hass: HomeAssistant, meter: str) -> object:
+    def find_a_little_later(hass: HomeAssistant, identifier: str) -> object:
         """Discovery comes while the flow waits for it."""
-        if (device := find(hass, meter)) is None:
-            hass.loop.call_soon(add_mqtt_device, hass, meter)
+        if (device := find(hass, identifier)) is None:
+            hass.loop.call_soon(add_mqtt_device, hass, "house-2")
         return device
 
     with (
         patch.object(bridge, "publish_discovery", return_value=Message("x", "")),
-        patch.object(bridge_flow, "find_device", find_a_little_later),
+        patch.object(coordinator, "find_device", find_a_little_later),
+        patch.object(bridge_flow, "DEVICE_WAIT", 30.0),
     ):
         result = await go(hass, result, {"items": ALL})
     assert result["description"] == "device"
     assert set(bridge.stored) == {"house", "house-2"}
+
+
+async def test_the_bridge_says_which_device_it_is(
+    hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """Another bridge has a meter of the same id: its device is not taken for ours."""
+    bridge.devices = "dlms_mqtt-attic"
+    add_mqtt_device(hass, "house")
+    ours = add_mqtt_device(hass, "house", devices=bridge.devices)
+    with (
+        patch.object(coordinator, "find_device", wraps=coordinator.find_device) as find,
+        patch.object(bridge_flow, "DEVICE_WAIT", 30.0),
+    ):
+        result = await go(hass, await to_access(hass, entry), {**ACCESS, "name": "House"})
+        result = await go(hass, result, {"items": ALL})
+    assert result["description"] == "device"
+    assert entry.runtime_data.device("house").id == ours.id
+    assert {call.args[1] for call in find.call_args_list} <= {None, "dlms_mqtt-attic_house"}
 
 
 async def test_save_says_why_and_tries_again(hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry) -> None:

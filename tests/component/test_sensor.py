@@ -13,6 +13,7 @@ from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dlms_mqtt.const import CONF_HISTORY, CONF_METER, DOMAIN
+from custom_components.dlms_mqtt.coordinator import find_device
 
 STATUS = "sensor.house_meter_status"
 HISTORY = "sensor.house_energy_history"
@@ -126,3 +127,28 @@ async def test_the_history_is_shown_where_it_is_filled(
         house.runtime_data.changed()
         assert state(hass, HISTORY).state == shown
     assert state(hass, HISTORY).attributes["hours"] == 5
+
+
+async def test_the_device_that_the_bridge_names(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    """With a base topic of its own a bridge has identifiers of its own."""
+    add_mqtt_device(hass, "house")
+    ours = add_mqtt_device(hass, "house", devices="dlms_mqtt-attic")
+    bridge.devices = "dlms_mqtt-attic"
+    await tell(hass, broker, bridge)
+    device = dr.async_get(hass).async_get(er.async_get(hass).async_get(STATUS).device_id)  # type: ignore[union-attr, arg-type]
+    assert device
+    assert device.configuration_url == f"homeassistant://config/devices/device/{ours.id}"
+
+
+async def test_a_device_of_another_entry_of_mqtt(hass: HomeAssistant, broker: Broker) -> None:
+    entry = MockConfigEntry(domain="mqtt", title="Another broker")
+    entry.add_to_hass(hass)
+    made = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id, identifiers={("mqtt", "dlms_mqtt_house")}
+    )
+    found = find_device(hass, "dlms_mqtt_house")
+    assert found
+    assert found.id == made.id
+    assert find_device(hass, None) is None

@@ -151,6 +151,18 @@ async def test_devices_that_are_no_meters(
         assert caught.value.translation_key == "not_a_meter"
 
 
+async def test_the_device_that_the_bridge_names(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, device: dr.DeviceEntry
+) -> None:
+    bridge.devices = "dlms_mqtt-attic"
+    broker.fire(bridge.publish_info())
+    ours = add_mqtt_device(hass, "house", devices=bridge.devices)
+    await settle(hass)
+    await call(hass, "poll", ours)
+    with pytest.raises(ServiceValidationError, match="not"):
+        await call(hass, "poll", device)
+
+
 async def test_bridge_away_or_too_new(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, device: dr.DeviceEntry
 ) -> None:
