@@ -385,7 +385,7 @@ async def test_a_damaged_memory_of_times_of_day_is_none(clock, store, saved):
         assert len(rig.readings) == 1
 
 
-@pytest.mark.expect_log("took longer than 600 s")
+@pytest.mark.expect_log("took longer than 600 s", "reading works again")
 async def test_a_poll_has_an_end_and_health_says_before_that_it_does_not_come_back(clock, store, monkeypatch):
     """Whatever a single question does: the line is free again, and what others ask of it goes on."""
     polls = []
