@@ -256,7 +256,7 @@ async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_
 
 
 @pytest.mark.expect_log("it is tried again", "No line to the broker", "is there again", "held by an older bridge")
-async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path, meter, monkeypatch):
+async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path, meter, monkeypatch, caplog):
     """Under one client id each throws the other off the broker; what stands on our topic tells that it is alive."""
 
     async def nobody_answers(self):
@@ -268,7 +268,7 @@ async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path,
         path = write_config(tmp_path / "two", mosquitto.port, "", mqtt="protocol: '3.1.1'")
         second = App(path, environment={})
         async with running(second):
-            await home.until(lambda: second.bridge and second.bridge.taken)
+            await home.until(lambda: "held by an older bridge" in caplog.text)
         await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] != [])
         assert not home.app.bridge.taken, "the older one stays"
 

@@ -112,7 +112,7 @@ def _check_grants(config: Mapping[str, Any]) -> None:
     granted = [key for key in _GRANTS if config.get(key)]
     read = config.get("read")
     rows = read.get("also") if isinstance(read, dict) else read if isinstance(read, list) else ()
-    if any(isinstance(row, dict) and row.get("writable") for row in rows or ()):
+    if isinstance(rows, list) and any(isinstance(row, dict) and row.get("writable") for row in rows):
         granted.append("writable")
     if granted:
         raise RequestError(
