@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dlms_mqtt.bridge.config import doubts as module
 from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.meter.presets.preset import preset_connection
@@ -67,3 +68,11 @@ def test_secrets_that_others_may_read(
     monkeypatch.setenv("PW", "text:12345678")
     said = [] if not told else [f"{tmp_path}/config.yaml holds secrets and can be read by every user of this machine"]
     assert [doubt.partition(";")[0] for doubt in _doubts(tmp_path, text, mode)] == said
+
+
+@pytest.mark.parametrize("missing", [None, "serialx", "aioesphomeapi"])
+def test_an_extra_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str | None) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == missing else object())
+    text = "meters:\n  a: {connection: {serial: 'esphome://head/'}}\n  b: {connection: {serial: /dev/x}}\n"
+    told = ["meters a need what is not installed here: pip install 'dlms-mqtt[esphome]'"] if missing else []
+    assert _doubts(tmp_path, text) == told

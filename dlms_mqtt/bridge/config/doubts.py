@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
+from importlib.util import find_spec
 
 from dlms_mqtt.bridge.config.load import Loaded
 from dlms_mqtt.bridge.config.speaking import polls
 from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.transport.esphome.address import is_esphome
 
 _BY_OTHERS = 0o004
+_OF_ESPHOME = ("serialx", "aioesphomeapi")  # modules of the extra of that name
 
 
 def doubts(loaded: Loaded) -> Iterator[str]:
@@ -31,6 +34,9 @@ def doubts(loaded: Loaded) -> Iterator[str]:
         if len(speeds) > 1:
             said = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
             yield f"meters on {asked[names[0]].serial} are asked at different speeds ({said}); is that meant?"
+    heads = [name for name, settings in loaded.connections.items() if is_esphome(settings.line)]
+    if heads and not all(map(find_spec, _OF_ESPHOME)):
+        yield f"meters {', '.join(heads)} need what is not installed here: pip install 'dlms-mqtt[esphome]'"
     for file in sorted(loaded.secret_files):
         if file.stat().st_mode & _BY_OTHERS:
             yield f"{file} holds secrets and can be read by every user of this machine; chmod 600 it"
