@@ -18,7 +18,8 @@ COPY docs /src/docs
 COPY custom_components /src/custom_components
 # pip goes again: what runs needs none. TZDIR below wants a path without a version.
 RUN python3 -m venv /opt/dlms-mqtt \
-    && /opt/dlms-mqtt/bin/python -m pip install --no-cache-dir --only-binary=:all: --find-links=/src "${PACKAGE}" \
+    && /opt/dlms-mqtt/bin/python -m pip install --no-cache-dir --only-binary=:all: --find-links=/src \
+        "${PACKAGE}" "dlms-mqtt[esphome]" \
     && /opt/dlms-mqtt/bin/python -m pip uninstall --quiet --yes setuptools pip \
     && ln -s "$(/opt/dlms-mqtt/bin/python -c 'import tzdata, pathlib; print(pathlib.Path(tzdata.__file__).parent)')/zoneinfo" \
         /opt/dlms-mqtt/zoneinfo

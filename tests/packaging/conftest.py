@@ -71,7 +71,7 @@ def wheels(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("wheels")
     version = run("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
     options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--python-version", version]
-    run(sys.executable, "-m", "pip", "download", *options, "--dest", folder, packages["wheel"])
+    run(sys.executable, "-m", "pip", "download", *options, "--dest", folder, f"{packages['wheel']}[esphome]")
     return folder
 
 
