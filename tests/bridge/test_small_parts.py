@@ -200,6 +200,13 @@ def test_secrets_stay_only_on_the_same_line():
     assert "password" not in moved["connection"]
 
 
+@pytest.mark.parametrize("odd", [5, "x", [1], True])
+def test_an_odd_connection_is_a_mistake_that_is_told(odd):
+    stored = {"connection": {"tcp": "a", "password": "text:x"}}
+    assert managed_meters.completed({"connection": odd}, stored)["connection"] == odd
+    assert managed_meters.completed({"connection": {"tcp": "a"}}, {"connection": odd})["connection"] == {"tcp": "a"}
+
+
 PORT, OTHER = "tcp://0.0.0.0:4059", "tcp://0.0.0.0:9999"
 ASKED = {"listen": PORT, "ask": True}
 

@@ -136,8 +136,9 @@ def completed(config: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, An
     Secrets go along only while the line stays the same: they are not sent to an address that a publisher names.
     """
     kept = {key: stored[key] for key in _GRANTS if key in stored}
-    old, new = stored.get("connection") or {}, config.get("connection") or {}
-    if _line(stored) == _line(config):
+    old, new = (row.get("connection", {}) for row in (stored, config))
+    new = {} if new is None else new
+    if isinstance(old, dict) and isinstance(new, dict) and _line(stored) == _line(config):
         secrets = {key: old[key] for key in SECRET_KEYS if key in old and key not in new}
         config = {**config, "connection": {**new, **secrets}}
     return {**config, **kept, **_with_writables(config, stored)}
