@@ -229,13 +229,13 @@ class History:
         gaps = plan(statistic.rows, inside, statistic.latest, until, tolerance[first], rising=sensor.rising)
         if not repair:
             self._note_jumps(meter, sensor, gaps, statistic.unit, first)
-            gaps = [gap for gap in gaps if gap.after is None]
+            gaps = [gap for gap in gaps if gap.after is None or gap.leads]
         add(self.hass, statistic, gaps)
         return _summary(gaps)
 
     def _note_jumps(self, meter: str, sensor: Sensor, gaps: Iterable[Gap], unit: str, first: datetime) -> None:
         for gap in gaps:
-            if gap.after is not None:
+            if gap.after is not None and not gap.leads:
                 placeholders = {
                     "entity": sensor.entity_id,
                     "amount": f"{abs(gap.shift):.1f} {unit}",
@@ -280,7 +280,7 @@ def _wanted(
 
 def _summary(gaps: Iterable[Gap]) -> Json:
     rows = [row for gap in gaps for row in gap.rows]
-    shift = sum(gap.shift for gap in gaps)
+    shift = sum(gap.shift for gap in gaps if not gap.leads)
     result: Json = {"hours": len(rows)}
     if rows:
         result |= {"first": rows[0].start.isoformat(), "last": rows[-1].start.isoformat()}

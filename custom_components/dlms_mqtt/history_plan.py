@@ -55,11 +55,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Rows for a hole. ``shift``: what all sums from ``after`` on must be raised by, because they started anew."""
+    """Rows for a hole. ``shift``: what all sums from ``after`` on must be raised by, because they started anew.
+
+    ``leads``: the rows are the first of all, and the sums begin with them; no hour that is there shows another value.
+    """
 
     rows: tuple[Row, ...]
     after: datetime | None = None
     shift: float = 0.0
+    leads: bool = False
 
 
 @dataclass(slots=True)
@@ -233,7 +237,8 @@ def plan(
         right = anchors[place] if place < len(anchors) else None
         part = {start: registers[start] for start in group}
         if place == 0:
-            gaps.append(_before(anchors[0], part, rising))
+            gap = _before(anchors[0], part, rising)
+            gaps.append(gap if existing and existing[0].start < gap.rows[0].start else _leading(gap, anchors[0].start))
         else:
             gaps.append(_without_noise(_after(anchors[place - 1], right, part, registers, rising), tolerance))
     return gaps
@@ -257,6 +262,13 @@ def _before(right: Row, part: Mapping[datetime, float], rising: bool) -> Gap:
         above = value
         rows.append(Row(start, value, value - base))
     return Gap(tuple(reversed(rows)))
+
+
+def _leading(gap: Gap, after: datetime) -> Gap:
+    """Home Assistant takes the first sum of all for the use of that hour: it is nought, and what follows is raised."""
+    shift = max(-gap.rows[0].sum, 0.0)
+    rows = tuple(replace(row, sum=row.sum + shift) for row in gap.rows)
+    return Gap(rows, after, shift, leads=True) if shift else gap
 
 
 def _after(

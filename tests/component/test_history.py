@@ -196,8 +196,25 @@ async def test_history_before_the_first_live_row(house: House) -> None:
     assert len(changes) == 84
     for hour, change in changes.items():
         assert change == pytest.approx(used(hour), abs=0.13), hour
+    first = next(iter((await house.rows()).values()))
+    assert first["sum"] == first["change"] == 0  # else the first day would take all of the past back
     assert (await house.fill(now))[ENTITY] == {"hours": 0}  # the same again imports nothing
     assert [request["as"] for request in house.asked()].count("rows") == len(house.asked())
+    await house.live(minutes(85), minutes(86))
+    *_, last = (await house.changes()).values()
+    assert last == pytest.approx(used(minutes(84)) + used(minutes(85)), abs=0.26)  # the live sum goes on
+
+
+async def test_more_history_before_what_was_filled_in(house: House) -> None:
+    """The sums begin anew with the row that is the first now."""
+    await house.live(minutes(81.5), minutes(84))
+    now = minutes(84) + timedelta(minutes=20)
+    house.set_profile(T0, now)
+    await house.fill(now, start=minutes(60))
+    await house.fill(now, start=minutes(30))
+    rows = list((await house.rows()).values())
+    assert rows[0]["sum"] == rows[0]["change"] == 0 and len(rows) == 54
+    assert all(row["change"] == pytest.approx(used(at), abs=0.13) for at, row in list((await house.rows()).items())[1:])
 
 
 async def test_a_hole_of_an_outage(house: House) -> None:

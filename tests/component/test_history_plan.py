@@ -162,17 +162,31 @@ def test_nothing_without_a_live_row() -> None:
 
 def test_before_the_first_live_row() -> None:
     gaps = plan([Row(at(5), 105, 2)], {at(h): 100 + h for h in range(9)}, None, at(5))
-    assert hours(gaps) == {at(h): (100 + h, -3 + h) for h in range(5)}
+    assert hours(gaps) == {at(h): (100 + h, h) for h in range(5)}
+    (gap,) = gaps
+    assert (gap.after, gap.shift, gap.leads) == (at(5), 3, True)
+
+
+def test_before_sums_that_began_above_nought() -> None:
+    (gap,) = plan([Row(at(2), 105, 50)], {at(0): 100, at(1): 101}, None, at(1))
+    assert gap == Gap((Row(at(0), 100, 45), Row(at(1), 101, 46)))
+
+
+def test_before_the_first_row_that_counts() -> None:
+    """A row that only repeats is there all the same: the sums begin with it."""
+    existing = [Row(at(0), 100, 0), Row(at(4), 104, 4)]
+    gaps = plan(existing, {at(0): 101, at(1): 102}, None, at(4))
+    assert [(gap.after, gap.leads) for gap in gaps] == [(None, False)]
 
 
 def test_only_the_newest_five_minutes_are_live() -> None:
     gaps = plan([], {at(0): 100.0, at(1): 101.0}, Row(at(2.5), 101.5, 0), at(1))
-    assert hours(gaps) == {at(0): (100, -1.5), at(1): (101, -0.5)}
+    assert hours(gaps) == {at(0): (100, 0), at(1): (101, 1)}
 
 
 def test_history_with_a_replaced_meter() -> None:
     gaps = plan([Row(at(3), 2, 2)], {at(0): 499, at(1): 500, at(2): 1}, None, FAR)
-    assert hours(gaps) == {at(0): (499, 0 - 500 + 499), at(1): (500, 0), at(2): (1, 1)}
+    assert hours(gaps) == {at(0): (499, 0), at(1): (500, 1), at(2): (1, 2)}
 
 
 def test_a_hole() -> None:
