@@ -104,6 +104,7 @@ def _everything(home: House, log: str) -> str:
     return "\n".join(payload for _, payload, _ in home.seen.all) + log
 
 
+@pytest.mark.expect_log("house: ")  # that it is gone, and there again
 async def test_read_cut_restarted_in_use_and_read_again(
     mosquitto: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
