@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
 from dlms_mqtt.bridge.mqtt.client import Client, message_of
 from dlms_mqtt.bridge.presence.id_claims import info_in
 
-_SILENCE = 2.0  # s without a retained message: the broker keeps no more
+_SILENCE = 2.0  # s without another retained topic (a bridge at work repeats its own): the broker keeps no more
 _MOST = 100_000  # topics that are looked at
 
 
@@ -30,7 +30,7 @@ async def retained_below(client: Client, topics: Topics) -> dict[str, str]:
         async with asyncio.timeout(_SILENCE) as silence:
             while len(kept) < _MOST:
                 message = message_of(await anext(messages))
-                if message.retained and message.payload:
+                if message.retained and message.payload and message.topic not in kept:
                     silence.reschedule(asyncio.get_running_loop().time() + _SILENCE)
                     told = not message.topic.startswith(f"{topics.base}/meter/")
                     kept[message.topic] = message.payload.decode(errors="replace") if told else "..."
