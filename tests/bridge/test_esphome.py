@@ -14,6 +14,7 @@ from dlms_mqtt.bridge.config import managed_meters
 from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, load_config
 from dlms_mqtt.bridge.config.seal import SealKey, seal
+from dlms_mqtt.bridge.meters import status
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import household, serve_memory
 from tests.bridge.house import House, house
@@ -106,9 +107,10 @@ def _everything(home: House, log: str) -> str:
 
 @pytest.mark.expect_log("house: ")  # that it is gone, and there again
 async def test_read_cut_restarted_in_use_and_read_again(
-    mosquitto: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mosquitto: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("DEBUG")
+    monkeypatch.setattr(status, "_FAILING_FOR", 1.0)  # s, of 60: offline is waited for
     async with EsphomeHead(key=KEY) as head, serve_memory(household(1), head.line):
         connection = f'{{serial: "{head.url}&noise_psk={KEY}", client: 17, timeout: 20s, retries: 0}}'
         meters = f"  house: {{connection: {connection}, every: 1s, session: keep}}\n"
