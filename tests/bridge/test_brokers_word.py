@@ -10,13 +10,16 @@ import pytest
 
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.odd_broker import OddBroker
 from tests.bridge.test_mqtt import _put, _running, _until
+from tests.fake_clock import FakeClock
 from tests.free_port import free_port
 
 
@@ -144,6 +147,26 @@ async def test_a_backlog_is_sent_at_its_rate_and_live_readings_at_once():
         assert asyncio.get_running_loop().time() - began > 0.9  # 500 at 400 a second
         numbers = [json.loads(payload)["seq"] for _, payload, _ in odd.taken]
         assert numbers == sorted(numbers)
+
+
+def test_what_sending_takes_is_part_of_the_pause(monkeypatch, tmp_path):
+    """Else a broker that is as slow as the pause halves the rate, and a backlog of many meters never shrinks."""
+    monkeypatch.setattr(bridge_mqtt, "_BACKLOG", 0)
+    clock = FakeClock()
+
+    async def send(batches, seconds):
+        rate, began = bridge_mqtt._Rate(100), clock.elapsed
+        for _ in range(batches):
+            await rate.wait(20, outbox)
+            await asyncio.sleep(seconds)
+        return clock.elapsed - began
+
+    with Store(tmp_path / "state.sqlite") as store:
+        outbox = Outbox(store, 10)
+        _put(outbox, 1)
+        assert clock.run(send(11, 0.0)) == pytest.approx(2.0)
+        assert clock.run(send(11, 0.15)) == pytest.approx(2.15)
+        assert clock.run(send(10, 0.3)) == pytest.approx(3.0), "no slower than the broker"
 
 
 @pytest.mark.expect_log("not take what is sent to homeassistant")

@@ -417,6 +417,7 @@ class _Rate:
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
         self._since, self._number, self._read = 0.0, 0, 0.0
+        self._due = 0.0  # when the next are to be sent: what sending takes is part of the pause
 
     async def wait(self, count: int, outbox: Outbox) -> None:
         """Before so many readings are sent; at once where there is no backlog."""
@@ -425,7 +426,9 @@ class _Rate:
             self._read = (outbox.newest - self._number) / (now - self._since) if self._number else 0.0
             self._since, self._number = now, outbox.newest
         if self._wanted and len(outbox) > _BACKLOG:
-            await asyncio.sleep(count / max(self._wanted, 2 * self._read))
+            pause = self._due - now
+            self._due = max(self._due, now) + count / max(self._wanted, 2 * self._read)
+            await asyncio.sleep(max(pause, 0.0))
 
 
 def _too_large(payload: str) -> str:
