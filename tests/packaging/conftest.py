@@ -69,9 +69,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def wheels(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with our wheel and those of its dependencies, for Debian's Python."""
     folder = tmp_path_factory.mktemp("wheels")
-    version = run("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
-    options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--python-version", version]
-    run(sys.executable, "-m", "pip", "download", *options, "--dest", folder, f"{packages['wheel']}[esphome]")
+    # pip runs under that Python: what a dependency wants of its version is asked of the one that runs pip
+    pip = [sys.executable, "-m", "pip", "--python", "/usr/bin/python3", "download"]
+    options = ["--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
+    run(*pip, *options, "--dest", folder, f"{packages['wheel']}[esphome]")
     return folder
 
 
