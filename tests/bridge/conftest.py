@@ -156,7 +156,10 @@ class Watcher:
 
 @contextlib.asynccontextmanager
 async def watching(port: int, *filters: str, version: int = 5) -> AsyncIterator[Watcher]:
-    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion(version)) as client:
+    async with contextlib.AsyncExitStack() as stack:
+        client = aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion(version))
+        await client.__aenter__()
+        stack.push_async_callback(_leave, client)
         watcher = Watcher(client)
         for name in filters or ("#",):
             await client.subscribe(name, qos=1)
@@ -166,3 +169,9 @@ async def watching(port: int, *filters: str, version: int = 5) -> AsyncIterator[
         finally:
             watcher.running.cancel()
             await asyncio.gather(watcher.running, return_exceptions=True)
+
+
+async def _leave(client: aiomqtt.Client) -> None:
+    """The broker may be gone by now: the test has ended it."""
+    with contextlib.suppress(aiomqtt.MqttError):
+        await client.__aexit__(None, None, None)
