@@ -235,13 +235,13 @@ class Bridge:
         self.presence.asleep.discard(name)
         await self.fleet.start(name, config, self.loaded.connections[name], self.loaded.scalers[name])
         if self.presence.ready:
-            await self.broker.subscribe(self.presence.filters(name))
+            await self.broker.subscribe_at_work(self.presence.filters(name))
 
     async def _stop_meter(self, name: str) -> None:
         if name in self.fleet.running:
             await self.fleet.stop(name)
         if self.presence.ready and self.broker.connected:
-            await self.broker.unsubscribe(self.presence.filters(name))
+            await self.broker.unsubscribe_at_work(self.presence.filters(name))
 
     async def _refuse_meter(self, name: str, holder: str) -> None:
         sentence = f"{name}: the meter id is held by the bridge '{holder}'"

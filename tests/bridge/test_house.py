@@ -11,6 +11,7 @@ import socket
 import stat
 from datetime import UTC, datetime, timedelta
 
+import aiomqtt
 import pytest
 
 from dlms_mqtt.bridge import app as bridge_app
@@ -433,6 +434,22 @@ async def test_an_id_that_another_live_bridge_holds(mosquitto, tmp_path, meter, 
             home.app.stop()
             await home.until(lambda: home.seen.json("dlms_mqtt/bridge/other/info")["meters"] != [])
             await home.until(lambda: home.meter("availability") == "online")
+
+
+async def test_a_meter_is_added_while_the_broker_does_not_answer(mosquitto, tmp_path, meter, monkeypatch):
+    """A time-out is no reason to end: the line is made anew, and the meter's commands are heard on it."""
+    async with house(mosquitto, tmp_path, _meter(meter)) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        first = home.app.bridge.broker._client
+
+        async def silent(filters):
+            raise aiomqtt.MqttError("Operation timed out")
+
+        monkeypatch.setattr(first, "subscribe_to", silent)
+        write_config(tmp_path, mosquitto.port, _meter(meter) + _meter(meter).replace("house:", "flat:"))
+        assert await home.app.reload() == ["flat"]
+        await home.until(lambda: home.app.bridge.broker._client not in (None, first))
+        assert (await home.ask("meter/flat/request/poll"))["status"] == "ok"
 
 
 async def test_own_topics_are_put_right(mosquitto, tmp_path, meter):

@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -211,6 +211,24 @@ class Broker:
         self._filters.update(dict.fromkeys(fresh))
         if self._client and fresh:
             self._note_deaf(await self._client.subscribe_to(fresh))
+
+    async def subscribe_at_work(self, filters: Iterable[str]) -> None:
+        """``subscribe`` for whoever is not at fault where the broker does not answer: the line is made anew."""
+        with self._anew_where_it_fails():
+            await self.subscribe(filters)
+
+    async def unsubscribe_at_work(self, filters: Iterable[str]) -> None:
+        """The opposite."""
+        with self._anew_where_it_fails():
+            await self.unsubscribe(filters)
+
+    @contextmanager
+    def _anew_where_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            _LOG.info("The broker did not answer a subscription: %s", error)
+            self.renew()
 
     def _note_deaf(self, refused: dict[str, str]) -> None:
         for name, why in refused.items():
