@@ -149,7 +149,6 @@ class Bridge:
         try:
             for name in self.config.meters:
                 await self._start_meter(name)
-                await asyncio.sleep(0)  # a thousand take seconds: the broker's answers are heard meanwhile
             self.former.remember(self.config.meters)
             self._notifier.send("READY=1", f"STATUS={len(self.meters)} meters")
             await self._stop.wait()
