@@ -9,6 +9,7 @@ import shutil
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -134,4 +135,6 @@ async def test_the_page_in_a_browser(mosquitto, tmp_path):
     assert "<h2>&lt;img src=x onerror=document.title=1&gt; Haus</h2>" in dom  # text, never markup
     assert 'class="power"' in dom and " W</p>" in dom
     assert "Voltage" in dom or "Spannung" in dom
-    assert "<polyline" in dom and "DLMS bridge</h1>" in dom
+    assert "DLMS bridge</h1>" in dom
+    if datetime.now(ZoneInfo("Europe/Vienna")).hour:  # today's curve has no two points in its first half hour
+        assert "<polyline" in dom
