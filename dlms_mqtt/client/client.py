@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from dlms_mqtt.client.association.proof import REPLY_TO_HLS
 from dlms_mqtt.client.repetition import RepeatingSession
 from dlms_mqtt.client.services.logical_names import NULL
 from dlms_mqtt.client.services.many import ManyReader
 from dlms_mqtt.client.services.memory import Measured, scaler_of
 from dlms_mqtt.client.services.planner import QUESTION, plan
-from dlms_mqtt.client.session import REPLY_TO_HLS
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import (
     AccessRefused,

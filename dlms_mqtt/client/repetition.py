@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from dlms_mqtt.client.line.exchange import LinkLost
+from dlms_mqtt.client.line.silence import LinkLost
 from dlms_mqtt.client.services.logical_names import OutOfTurn
 from dlms_mqtt.client.session import MeterSession
 from dlms_mqtt.errors import AccessRefused, ConnectionLost, DlmsMqttError, ResponseTimeout, ServiceRefused

@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from dlms_mqtt.client.association.association import Association, associate, release_request
 from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
-from dlms_mqtt.client.association.counter_inquiry import checked_counter, through_public_client
+from dlms_mqtt.client.association.counter_inquiry import (
+    checked_counter,
+    may_be_behind,
+    refuse_lost_counter,
+    through_public_client,
+)
+from dlms_mqtt.client.association.proof import prove
 from dlms_mqtt.client.line.client_link import client_link
-from dlms_mqtt.client.line.exchange import MOST_OCTETS, Exchange, LinkLost
+from dlms_mqtt.client.line.exchange import MOST_OCTETS, Exchange
 from dlms_mqtt.client.line.opening import CLEAR_TEXT, STEP, open_line
+from dlms_mqtt.client.line.silence import LinkLost
 from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.services.logical_names import LogicalNames
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.services.planner import Limits, limits
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.state.facts import DOUBTFUL, LOST
 from dlms_mqtt.errors import (
-    AccessRefused,
-    ActionRefused,
     AssociationRefused,
     AuthenticationRefused,
     ConnectionLost,
@@ -37,19 +41,16 @@ from dlms_mqtt.errors import (
     RemoteProtocolError,
     ResponseTimeout,
     ServiceRefused,
-    StoreError,
     TransportError,
 )
 from dlms_mqtt.protocol.acse.messages import AssociationResult, Mechanism
-from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
-from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
+from dlms_mqtt.protocol.axdr.data import decode
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
 from dlms_mqtt.protocol.framing.link import LinkParameters, Side, Statistics
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
-from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.security import ManufacturerAlgorithm
 from dlms_mqtt.transport import Transport, transport_for
 
@@ -74,13 +75,6 @@ _TWO_WAYS_OUT = (
 _ASKED = "the meter was asked for its counter"  # noted in the memory
 _CLOSING = 8.0  # s: however the line behaves, leaving takes no longer
 _RELEASING = 4.0  # s: so long an answer to the release is awaited before the link is taken down
-# Class and method by which we answer the meter's challenge (reply_to_HLS_authentication).
-_ASSOCIATION_LN = 15
-_CURRENT = (0, 0, 40, 0, 0, 255)
-_ASSOCIATIONS = tuple(Obis((0, 0, 40, 0, instance, 255)) for instance in range(1, 9))
-# Refusals that say that the object is not there, so nothing about the secret.
-_NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
-REPLY_TO_HLS = {"ln": (15, 1), "sn": (12, 8)}
 
 
 class MeterSession:
@@ -203,11 +197,11 @@ class MeterSession:
 
     async def _open_association(self) -> None:
         await self._open_line()
-        self._refuse_lost_counter()
+        refuse_lost_counter(self.settings, self._store)
         if self.ciphering.counter_unknown:
             await self._ask_counter()
             await self._back_to_the_start()
-        elif _ASKED not in self.memory.warned and self._is_doubtful():
+        elif _ASKED not in self.memory.warned and may_be_behind(self.settings, self._store):
             await self._ask_counter_if_it_tells()
         self._exchange = self._new_exchange(self.settings)
         await self._connect_link()
@@ -324,48 +318,14 @@ class MeterSession:
         self._limits = limits(self.link_parameters, agreed.max_pdu, self.settings.max_pdu, exchange.overhead)
 
     async def _prove(self) -> None:
-        """Passes 3 and 4: answer the meter's challenge and check its answer to ours."""
+        """Passes 3 and 4 of high-level security."""
         # A manufacturer's answer may be no more than the password and the challenge added up.
         self._live.hiding = self.association.mechanism == Mechanism.HLS
+        known = self.memory.association or self.settings.association
         try:
-            with self.ciphering.under_the_global_key():
-                reply = await self._reply_to_hls()
-        except (ActionRefused, AccessRefused) as error:
-            if error.name in _NO_SUCH_OBJECT:
-                raise AssociationRefused(
-                    f"the meter takes the proof of the secret elsewhere than at {self.settings.association}",
-                    code=error.code,
-                    name=error.name,
-                    hint="It says nothing about the password. --association names the object of this client, "
-                    "0.0.40.0.N.255; the meter's papers or its object list tell N.",
-                ) from error
-            raise AuthenticationRefused(
-                f"the meter did not accept our proof of the secret: {error.name}",
-                code=error.code,
-                name=error.name,
-                hint="The password or key is wrong. It is not tried again by itself: meters lock.",
-            ) from error
+            self.memory.association = await prove(self._live_services.invoke, self.ciphering, self.association, known)
         finally:
             self._live.hiding = False
-        self.ciphering.verify(self.association, reply.value if reply is not None else b"")
-
-    async def _reply_to_hls(self) -> Data | None:
-        """The meter's answer to our proof. Where the object is not the one of the settings, it is looked for."""
-        class_id, number = REPLY_TO_HLS[self.settings.referencing]
-        known = self.memory.association or self.settings.association
-        others = _ASSOCIATIONS if known == Obis(_CURRENT) and class_id == _ASSOCIATION_LN else ()
-        for obis in (known, *others):
-            answer = Data(DataType.OCTET_STRING, self.ciphering.answer(self.association))
-            try:
-                reply = await self._live_services.invoke(MethodDescriptor(class_id, obis, number), answer)
-            except (ActionRefused, AccessRefused) as error:
-                refused = error
-                if error.name not in _NO_SUCH_OBJECT:
-                    break
-            else:
-                self.memory.association = obis
-                return reply
-        raise refused
 
     async def _ask_counter(self) -> None:
         """The invocation counter through the public client, in an association of its own."""
@@ -382,21 +342,6 @@ class MeterSession:
             await self._release(public)
             self._heard, self._exchange = self.heard, None
         self.ciphering.start(checked_counter(counter) + 1)
-
-    def _refuse_lost_counter(self) -> None:
-        """Under a system title of its own a key has been further than where the user lets it begin."""
-        wanted, store = self.settings.invocation_counter, self._store
-        own = self.ciphering.active and self.settings.system_title and isinstance(wanted, int)
-        if own and store and (lost := store.get(*LOST)):
-            raise StoreError(
-                f"the invocation counters were lost with {lost}",
-                hint="Take invocation_counter out of the configuration, so that the meter is asked for its own.",
-            )
-
-    def _is_doubtful(self) -> bool:
-        """May the meter have seen higher numbers than ours, and is it there to be asked?"""
-        fixed = isinstance(self.settings.invocation_counter, int)
-        return self._store is not None and self.ciphering.active and not fixed and bool(self._store.get(*DOUBTFUL))
 
     async def _ask_counter_if_it_tells(self) -> None:
         """Ours may be behind (a restored backup). Once; a meter that does not tell refuses what is too low."""

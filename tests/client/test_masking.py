@@ -47,10 +47,10 @@ async def test_a_late_echo_shows_no_password(clock: Any, caplog: pytest.LogCaptu
     caplog.set_level("DEBUG", "dlms_mqtt.client")
     async with OurMeter() as meter, meter.client(**WAYS["low"]) as client:
         await client.get(NAME)
-        exchange = client._live
+        trace = client._live._trace
         sent = [write for write in meter.line.sent if bytes(WAYS["low"]["password"]) in write]
         assert sent
-        exchange._show("<", b"\x7e\x7e" + sent[0])
-        exchange._show("<", sent[0][:-9])
+        trace.show("<", b"\x7e\x7e" + sent[0])
+        trace.show("<", sent[0][:-9])
     shown = "".join(caplog.messages)
     assert WAYS["low"]["password"].hex() not in shown and "****" in shown

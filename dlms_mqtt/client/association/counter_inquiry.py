@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlms_mqtt.errors import MeterRefused, RemoteProtocolError
+from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.state.facts import DOUBTFUL, LOST
+from dlms_mqtt.errors import MeterRefused, RemoteProtocolError, StoreError
 from dlms_mqtt.protocol.security.gcm import MAX_COUNTER
+
+if TYPE_CHECKING:
+    from dlms_mqtt.client.state.store import Store
 
 
 @contextmanager
@@ -34,3 +39,19 @@ def checked_counter(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < MAX_COUNTER - 1:
         raise RemoteProtocolError(f"the meter's invocation counter is no number that can be counted on: {value!r}")
     return value
+
+
+def refuse_lost_counter(settings: ConnectionSettings, store: Store | None) -> None:
+    """Under a system title of its own a key has been further than where the user lets it begin. StoreError then."""
+    own = settings.encryption_key and settings.system_title and isinstance(settings.invocation_counter, int)
+    if own and store and (lost := store.get(*LOST)):
+        raise StoreError(
+            f"the invocation counters were lost with {lost}",
+            hint="Take invocation_counter out of the configuration, so that the meter is asked for its own.",
+        )
+
+
+def may_be_behind(settings: ConnectionSettings, store: Store | None) -> bool:
+    """May the meter have seen higher numbers than ours (a restored backup), and is it there to be asked?"""
+    fixed = isinstance(settings.invocation_counter, int)
+    return bool(store is not None and settings.encryption_key and not fixed and store.get(*DOUBTFUL))

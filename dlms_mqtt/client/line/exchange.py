@@ -12,13 +12,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from dlms_mqtt.client.line.masking import masked
+from dlms_mqtt.client.line.question import Question
+from dlms_mqtt.client.line.silence import OTHER_INVOKE, LinkLost, Silence, link_lost, link_refused, no_answer
+from dlms_mqtt.client.line.trace import Trace
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AssociationRefused, ConnectionLost, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.acse.messages import Aarq, Rlrq
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetRequestWithList
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, WriteRequest
@@ -34,27 +35,8 @@ _DISCONNECT_WAIT = 1.5  # s: a meter that does not answer DISC has nothing to re
 
 _CIPHERING = (22, 31)  # octets: tag, length, control, counter, tag of 12; the general form adds the system title
 
-_ELSEWHERE = (
-    "Check the server address (1, 16 and the last digits of the serial number are common), the client address and the "
-    "physical address; `dlms-mqtt find` tries them."
-)
-
-_PATIENCE = 20.0  # s at least for one attribute: meters say that they are there, and need that long now and then
 _STRAYS = 3  # answers to other questions, beyond what repeats may have caused, before this one is given up
-_OTHER_CLIENT = "Check the client address; another program may be talking to the meter on the same line."
-_OTHER_INVOKE = (
-    "The meter does not give back the number of the question, or answers late: a longer --timeout helps against the "
-    "latter; over HDLC such answers can be taken."
-)
-_SENDS = (
-    "`dlms-mqtt listen` shows what it sends; in a configuration, push: {listen: connection} reads it without asking."
-)
-_BUSY = "It may be busy with something else (a longer --timeout), or not know what to say: leave this out."
-_QUIET = "It has answered other questions: leave this one out, or give it more time (--timeout)."
-_NOTHING = "Check wiring, speed, opening, addresses (client, server, physical); `dlms-mqtt find` tries them all."
 _TURNS = 32  # turn-rounds of a session that are remembered
-_TOLD = 2048  # octets in a line of the trace, at most a chunk more
-_KEPT = 512  # octets of an invalid answer, for a diagnosis
 
 # What may reach the meter twice without harm.
 _REPEATABLE = frozenset({GetRequestNormal, GetRequestNext, GetRequestWithList, ReadRequest, Rlrq})
@@ -63,38 +45,6 @@ _UNPAIRED = frozenset({ReadRequest, WriteRequest})
 
 MOST_OCTETS = 64 << 20  # of one answer in blocks: a meter must not fill our memory
 _AT_ONCE = 16  # pushes and other events that are worked on before others have their turn
-_SAID = 4  # hidden questions that are known again when they come back
-
-_LOST = {
-    "dm": "the meter has dropped the link (DM)",
-    "frmr": "the meter refused a frame (FRMR)",
-    "disc": "the meter closed the link",
-    "stuck": "the link no longer moves",
-}
-
-
-class LinkLost(ConnectionLost):
-    """The meter dropped the link while the line still stands: it can be set up again."""
-
-
-@dataclass(slots=True)
-class _Question:
-    """One question with all its blocks: until when it is waited for, and what came that was no answer to it."""
-
-    deadline: float
-    patience: float  # s that may pass without any part of an answer
-    began: float
-    progress: float  # when the last part came, or the question went out
-    signs: int = 0  # of life: the meter is there, and says nothing else
-    strays: int = 0  # answers to other questions
-    pushes: int = 0
-    received: bytes = b""
-    broken: set[str] = field(default_factory=set)
-
-    @property
-    def ends(self) -> float:
-        """When it is given up, if nothing comes."""
-        return min(self.deadline, self.progress + self.patience)
 
 
 class Exchange:
@@ -113,12 +63,9 @@ class Exchange:
         self.settings = settings
         self.on_notification = on_notification or _ignore
         self._warn = warn or (lambda sentence: log.warning("%s: %s", transport.name, sentence))
-        self._trace = log.isEnabledFor(logging.DEBUG)
+        self._trace = Trace(transport.name, settings.secrets)
         self.most_octets = MOST_OCTETS
-        self._untold = b""  # of what came, the trace; a slow line gives an octet at a time
         self.hiding = False  # set by the caller while what is said would give a password away
-        self._hide = False  # the same for this question, which the line may reflect: trace lengths only
-        self._said: deque[bytes] = deque(maxlen=_SAID)  # what was hidden, as it went out: it may come back late
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._short = False  # this question has had fewer answers than it was sent
@@ -170,7 +117,7 @@ class Exchange:
             if isinstance(event, LinkUp):
                 self._signed_on = False
                 return event.parameters
-            failure = LinkLost(_lost(event)) if event.reason != "dm" else _link_refused(self.transport.name)
+            failure = link_lost(event) if event.reason != "dm" else link_refused(self.transport.name)
         raise failure or ResponseTimeout("the meter does not answer")
 
     async def disconnect(self) -> None:
@@ -199,22 +146,22 @@ class Exchange:
         return await self._answer(message, expected)
 
     async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...]) -> Any:
-        self._hide = self.hiding or (type(message) is Aarq and self.settings.password is not None)
+        self._trace.hides = self.hiding or (type(message) is Aarq and self.settings.password is not None)
         self.connection.send(message)
         try:
             answer = await self._event(
                 self._repeats(message) if self.transport.datagram else self.settings.retries, self.settings.timeout
             )
             if type(answer) is LinkDown:
-                raise LinkLost(_lost(answer))
-            if self._trace and self._hide:
+                raise link_lost(answer)
+            if self._trace.on and self._trace.hides:
                 log.debug("%s < %s", self.transport.name, answer)
         except BaseException:
             self._short = True
             self.connection.abandon()
             raise
         finally:
-            self._hide = False
+            self._trace.hides = False
             if self._short:
                 self._short = False
                 self._owed = type(message) in _UNPAIRED and not self.connection.link.numbered
@@ -225,11 +172,8 @@ class Exchange:
             raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
         return answer
 
-    def _ask_anew(self, patient: bool = False) -> _Question:
-        settings, now = self.settings, self._loop.time()
-        quick = max(_PATIENCE, 2 * settings.timeout * (settings.retries + 1))
-        longest = settings.exchange_timeout
-        return _Question(now + longest, longest if patient else min(quick, longest), now, now)
+    def _ask_anew(self, patient: bool = False) -> Question:
+        return Question.asked(self._loop.time(), self.settings, patient=patient)
 
     def _tell_oddities(self) -> None:
         connection = self.connection
@@ -248,7 +192,7 @@ class Exchange:
             self.transport.name,
             len(octets),
             what,
-            self._masked(octets[:64]),
+            self._trace.masked(octets[:64]),
         )
         self._warn(f"{len(octets)} octets are left over behind {what} ({octets[:8].hex()}...): they are not used")
 
@@ -262,7 +206,7 @@ class Exchange:
         count = 0
         while (event := self.connection.next_event()) is not None:
             if type(event) is LinkDown:
-                raise LinkLost(_lost(event))
+                raise link_lost(event)
             self._is_answer(event)
             count += 1
             if count % _AT_ONCE == 0:
@@ -275,7 +219,7 @@ class Exchange:
         self._question = self._ask_anew()
         data = await self.transport.read(timeout)
         self._note(data)
-        self._tell_heard()
+        self._trace.show_received()
         self.connection.receive(data)
         await self.settle()
 
@@ -310,7 +254,7 @@ class Exchange:
         try:
             return await self._next_answer(repeats, timeout, event)
         finally:
-            self._tell_heard()
+            self._trace.show_received()
 
     async def _next_answer(self, repeats: int, timeout: float, event: Event | None) -> Event:
         in_frame, left, due = False, repeats, self._loop.time() + timeout
@@ -341,7 +285,7 @@ class Exchange:
     def _sort_out(self, event: Event | None) -> tuple[Event | None, bool, bool]:
         """The answer among what has come; did whole messages come, and was one of them a sign of life?"""
         question = self._question
-        signs, others = question.signs, question.pushes + question.strays
+        signs, others = question.signs, question.others
         left = _AT_ONCE
         while event is not None:
             if self._is_answer(event):
@@ -350,16 +294,12 @@ class Exchange:
             event = self.connection.next_event() if left else None
         alive = question.signs != signs
         held = self.connection.take_held() if alive and question.strays else None
-        return held, alive or question.pushes + question.strays != others, alive
+        return held, alive or question.others != others, alive
 
     def _note(self, data: bytes) -> None:
         self.heard = True
-        if self._trace:
-            self._untold += data
-            if len(self._untold) > _TOLD:
-                self._tell_heard()
-        if len(self._question.received) < _KEPT:
-            self._question.received += data
+        self._trace.received(data)
+        self._question.note(data)
 
     async def _read(self, due: float, in_frame: bool) -> bytes:
         """What comes until something is due, or until a frame falls silent; b"" for silence.
@@ -399,7 +339,7 @@ class Exchange:
             return False
         return True
 
-    def _note_activity(self, question: _Question, progress: bool) -> None:
+    def _note_activity(self, question: Question, progress: bool) -> None:
         connection = self.connection
         if connection.dropped_pushes != self._dropped:
             self._dropped = connection.dropped_pushes
@@ -411,7 +351,7 @@ class Exchange:
             if question.strays > _STRAYS + self.settings.retries:
                 raise RemoteProtocolError(
                     f"{question.strays} answers came from {self.transport.name} that answer other questions",
-                    hint=_OTHER_INVOKE,
+                    hint=OTHER_INVOKE,
                 )
         else:
             question.signs += 1
@@ -435,11 +375,7 @@ class Exchange:
         sent = False
         while data := self.connection.data_to_send():
             sent = True
-            if self._trace:
-                self._tell_heard()
-                if self._hide:
-                    self._said.append(data)
-                self._show(">", data)
+            self._trace.sent(data)
             self._last = data
             self.last_used = self._loop.time()
             self._waiting = True
@@ -448,84 +384,24 @@ class Exchange:
                 break
         return sent
 
-    def _tell_heard(self) -> None:
-        """What has come since the last line of the trace."""
-        if self._untold:
-            self._show("<", self._untold)
-            self._untold = b""
-
-    def _show(self, direction: str, data: bytes) -> None:
-        if self._hide:
-            shown = f"({len(data)} octets, not shown: a password is among them)"
-        else:
-            shown = self._masked(data)
-        log.debug("%s %s %s", self.transport.name, direction, shown)
-
-    def _masked(self, data: bytes) -> str:
-        return masked(data, (*map(bytes, self.settings.secrets), *self._said))
-
     def _warn_dropped(self) -> None:
         protected = self.connection.cipher is not None
         why = "they are not protected as this association is" if protected else "they cannot be read"
         self._warn(f"pushes are dropped: {why}")
 
     def _silence(self, spent: str = "") -> ResponseTimeout:
-        """Why no answer came, as far as what came instead tells; ``spent`` ends the sentence."""
-        question, name = self._question, self.transport.name
-        received, broken = question.received, question.broken
-        echo = bool(self._last and received and not received.replace(self._last, b""))
-        if "address" in broken and not echo:  # a reflected wrapper frame comes from our own address
-            return self._timeout(f"a meter on {name} answers from another address{spent}", "wrong-address", _ELSEWHERE)
-        if self._signed_on and (echo or not received):
-            told = f"a meter on {name} answers the sign-on, but not at this address"
-            return self._timeout(told + spent, "wrong-address", _ELSEWHERE)
-        if "client" in broken and not echo:
-            told = f"the meter on {name} answers another client address than ours ({self.settings.client})"
-            return self._timeout(told + spent, "wrong-address", _OTHER_CLIENT)
-        if echo:
-            told = f"only our own octets come back from {name}, the meter does not answer"
-            hint = "The head works but may sit the wrong way round; else `dlms-mqtt find` tries addresses."
-            return self._timeout(told + spent, "echo", hint)
-        if question.strays:
-            told = f"the meter on {name} answers with another invoke id than the question has"
-            return self._timeout(told + spent, "invoke-id", _OTHER_INVOKE)
-        if (question.pushes or "push" in broken) and not (self._answered or question.signs):
-            told = f"this meter sends by itself: what comes from {name} is pushed, nothing answers"
-            return self._timeout(told + spent, "pushes", _SENDS)
-        if question.signs:
-            told = f"the meter on {name} says that it is there, but does not answer the question"
-            return self._timeout(told + spent, "unanswered", _BUSY)
-        if received and not question.pushes:
-            told = f"{len(received)} octets came from {name}, but no valid answer"
-            return self._timeout(told + spent, "garbled", self._garbled_hint(broken))
-        if self._answered:
-            return self._timeout(f"no answer from {name}{spent}", "", _QUIET)
-        return self._timeout(f"no answer from {name}{spent}", "", _NOTHING)
-
-    def _garbled_hint(self, broken: set[str]) -> str:
-        if not self.has_connection:
-            return "It is no wrapper frame: --framing hdlc may fit; `dlms-mqtt find` tries both."
-        if self.settings.serial is None:
-            return "Check speed and parity of the converter; `dlms-mqtt find` tells more, and tries the wrapper too."
-        if broken <= {"rubbish"} and not self._answered:
-            return "Check speed, parity and the position of the optical head; `dlms-mqtt find` tries them all."
-        return "Frames come damaged: check speed, parity and the position of the optical head, light and cable."
-
-    def _timeout(self, told: str, reason: str, hint: str) -> ResponseTimeout:
-        return ResponseTimeout(told, received=self._question.received, reason=reason, hint=hint)
-
-
-def _link_refused(line: str) -> AssociationRefused:
-    return AssociationRefused(
-        f"the meter on {line} answers, but refuses the link for this address (DM)",
-        name="disconnected-mode",
-        reason="wrong-address",
-        hint=f"{_ELSEWHERE} Another client that the meter serves now is also met with DM.",
-    )
-
-
-def _lost(event: Any) -> str:
-    return event.detail or _LOST.get(event.reason, f"the link went down ({event.reason})")
+        """Why no answer came; ``spent`` ends the sentence."""
+        silence = Silence(
+            line=self.transport.name,
+            client=self.settings.client,
+            question=self._question,
+            sent=self._last,
+            signed_on=self._signed_on,
+            answered=self._answered,
+            framed=self.has_connection,
+            local=self.settings.serial is not None,
+        )
+        return no_answer(silence, spent)
 
 
 def _ignore(_message: Apdu) -> None:

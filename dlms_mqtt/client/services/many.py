@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from dlms_mqtt.client.line.exchange import LinkLost
+from dlms_mqtt.client.line.silence import LinkLost
 from dlms_mqtt.client.services.logical_names import WrongList
 from dlms_mqtt.client.services.memory import PASSING, Memory
 from dlms_mqtt.client.services.planner import halves
