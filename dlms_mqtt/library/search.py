@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from dlms_mqtt.client.settings import SECRET_KEYS, key_apart
 from dlms_mqtt.library.connection import Connection, line_of, secret, value_errors
-from dlms_mqtt.library.meter import State
+from dlms_mqtt.library.meter_line import State
 from dlms_mqtt.library.results import JsonResult
 
 if TYPE_CHECKING:

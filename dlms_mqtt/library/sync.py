@@ -16,7 +16,8 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.library.connection import Connection
-from dlms_mqtt.library.meter import Meter, Named, State
+from dlms_mqtt.library.meter import Meter, Named
+from dlms_mqtt.library.meter_line import State
 from dlms_mqtt.library.results import ClockDrift, MeterObject, Profile, Reading
 from dlms_mqtt.transport import Transport
 

@@ -111,7 +111,7 @@ def test_closing_waits_for_what_another_thread_asks(line: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         with SyncMeter(line, **READER) as meter:
             asked = threads.submit(meter.profile, "1-0:99.1.0", count=500)
-            while not meter._meter._turn.locked() and not asked.done():
+            while not meter._meter._line.turn.locked() and not asked.done():
                 time.sleep(0.001)
         assert len(asked.result()) == 500
 
