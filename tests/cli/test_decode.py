@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,17 @@ def test_a_whole_conversation_is_told_as_one(cli: Cli) -> None:
     document = cli("decode", capture, "--json").json
     assert document["conversation"]["values"][0]["unit"] == "Wh"
     assert "conversation" not in cli("decode", KAIFA["hex"], "--json").json
+
+
+def test_rows_of_a_profile_are_shown(cli: Cli) -> None:
+    """A value that is no single number or text stands below its name."""
+    asked = "7ea02f000250c12176943be6e600c001c100070100630100ff0201020204060000007c060000007c120001120000890a7e"
+    answer = (
+        "7ea03421000250c1964e5ee6e700c401c10001010204090c07e10b1c020d1e00ff80000106008000120500000000050000000073e37e"
+    )
+    said = cli("decode", asked + answer).out
+    assert "value: ['array', [['structure', [['octet-string', '07e10b1c020d1e00ff800001'], ['double-long" in said
+    assert re.search(r"1\.0\.99\.1\.0\.255 +2 +Load profile +\(array\)", said)
 
 
 def test_a_push_reads_as_listen_prints_it(cli: Cli) -> None:

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlms_mqtt.client.capture.marks import RECEIVED, SENT
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
 from dlms_mqtt.meter.explain.explain import explain
+from tests.frames_data import Entry, entries, entry_id
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 ANSWER = bytes.fromhex("7ea01e410352054fe6e700c4018100090c07e60810ff0f211bff800000c71a7e")
@@ -108,6 +110,8 @@ def test_spellings(name: str) -> None:
         ("16.41.34\tSent\t{}", "16.41.34\tReceived\t{}"),
         ("DEBUG /dev/ttyUSB0 > {}", "DEBUG /dev/ttyUSB0 < {}"),
         (">>> {}", "<<< {}"),
+        ("->{}", "<-{}"),
+        ("==> {}", "<== {}"),
         ("12:00:01 write {}", "12:00:01 read {}"),
     ],
 )
@@ -117,6 +121,32 @@ def test_both_directions(sent: str, received: str) -> None:
     document = explain(pieces_in(text))
     assert [message["direction"] for message in document["messages"]] == ["received"]
     assert [frame["direction"] for frame in document["frames"]] == ["sent"]
+
+
+# One line of a log for each frame, as each program writes them; {0}: the octets, {1}: the seconds of a time of day.
+LOGS: dict[str, tuple[str, str]] = {
+    "GXDLMSDirector, its log": ("16.41.{1} 04.41.{1}.417\tSent\t{0}", "16.41.{1} 04.41.{1}.432\tReceived\t{0}"),
+    "GXDLMSDirector, its trace": ("23:10:{1} Send request.\nTX: {0}", "23:10:{1}\nRX: {0}"),
+    "GXDLMSDirector, its trace in English": ("11:10:{1} PM TX: {0}", "11:10:{1} PM RX: {0}"),
+    "Gurux's clients": ("TX: 23:10:{1}\t{0}", "RX: 23:10:{1}\t{0}"),
+    "Gurux's client in C#": ("TX:\t23:10:{1}\t{0}", "RX:\t23:10:{1}\t{0}"),
+    "arrows": ("Reading index 124\n->{0}", "<-{0}\ncl_getData 0, 1"),
+    "ours": ("DEBUG tcp://192.0.2.1:4059 > {0}", "DEBUG tcp://192.0.2.1:4059 < {0}"),
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("item", entries("conversations"), ids=entry_id)
+def test_whole_associations_in_logs(name: str, item: Entry) -> None:
+    """Of strangers' meters, one of them in fact a trace of GXDLMSDirector: what the frames alone say."""
+    sent, received = LOGS[name]
+    frames = [(side == "client", bytes.fromhex(octets)) for side, octets in item["frames"]]
+    text = "\n".join(
+        (sent if ours else received).format(octets.hex(" ").upper(), f"{number % 60:02}")
+        for number, (ours, octets) in enumerate(frames)
+    )
+    alone = explain([Piece(octets, SENT if ours else RECEIVED) for ours, octets in frames])
+    assert explain(pieces_of(text.encode())) == alone
 
 
 def test_wiresharks_stream_is_indented_where_the_other_speaks() -> None:

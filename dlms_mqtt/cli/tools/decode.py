@@ -126,12 +126,13 @@ def print_message(message: dict[str, Any]) -> None:
     if readings:
         print_readings(readings)
     told = {reading["obis"] for reading in readings}
-    if values := [value for value in message.get("values", ()) if value.get("obis") not in told]:
+    values = [value for value in message.get("values", ()) if value.get("obis") not in told]
+    if values:
         rows = [
             (v.get("obis", f"#{v.get('index')}"), v.get("name", ""), _value_text(v), v.get("unit", "")) for v in values
         ]
         say("\n".join("  " + line for line in table(rows, ("OBIS", "NAME", "VALUE", "UNIT"), right=(2,)).splitlines()))
-    elif "tree" in message and not readings:
+    if "tree" in message and not readings and not any(map(_value_text, values)):
         say(f"  value: {message['tree']}")
 
 
@@ -158,7 +159,10 @@ def _print_conversation(whole: dict[str, Any]) -> None:
         title = f" ({row['system_title']})" if row["system_title"] else ""
         counters = f"{row['first']} to {row['last']} in {row['messages']} messages"
         say(f"  counters of {row['sender']}{title}: {counters}{still}")
-    rows = [(v["obis"], v["attribute"], v.get("name", ""), _value_text(v), v.get("unit", "")) for v in whole["values"]]
+    rows = [
+        (v["obis"], v["attribute"], v.get("name", ""), _value_text(v) or f"({v['type']})", v.get("unit", ""))
+        for v in whole["values"]
+    ]
     if rows:
         lines = table(rows, ("OBIS", "ATTR", "NAME", "VALUE", "UNIT"), right=(3,)).splitlines()
         say("\n".join("  " + line for line in lines))

@@ -34,8 +34,8 @@ _DUMPED = re.compile(r"[0-9A-Fa-f]{2}(?:[ \-]{0,2}[0-9A-Fa-f]{2})*")
 _DUMP_LINE = 16  # octets of a line of a hex dump; what follows them is the same in characters
 _INDENTED = 4  # spaces before what the other side said, in Wireshark's "Follow stream"
 _DIRECTIONS = (
-    (SENT, re.compile(r"(?i:\b(?:sent|sending|send|tx|write|wrote|out)\b)|>>>|-->|(?<=\s)>(?=\s)")),
-    (RECEIVED, re.compile(r"(?i:\b(?:received|receiving|recv|rx|read|in)\b)|<<<|<--|(?<=\s)<(?=\s)")),
+    (SENT, re.compile(r"(?i:\b(?:sent|sending|send|tx|write|wrote|out)\b)|>>>|[-=]>|(?<=\s)>(?=\s)")),
+    (RECEIVED, re.compile(r"(?i:\b(?:received|receiving|recv|rx|read|in)\b)|<<<|<[-=]|(?<=\s)<(?=\s)")),
 )
 _CONTROLS = bytes(set(range(32)) - set(b"\t\r\n\x1b"))
 _TELEGRAM = re.compile(r"^/[A-Za-z]{3}[0-9A-Za-z]", re.MULTILINE)
