@@ -11,6 +11,9 @@ from typing import Any
 
 from dlms_mqtt.protocol.obis import Obis
 
+#: Made once: ``json.dumps`` makes an encoder for every text where it is not to write ASCII.
+_ENCODE = {ascii_only: json.JSONEncoder(ensure_ascii=ascii_only).encode for ascii_only in (False, True)}
+
 
 def number_text(value: Decimal | float) -> str:
     """A number without exponent and without zeros that say nothing; '' for what is no number (NaN, infinity)."""
@@ -52,7 +55,7 @@ class _Writer:
 
     def __init__(self, indent: int | None, ascii_only: bool) -> None:
         self._indent = indent
-        self._ascii = ascii_only
+        self._plain = _ENCODE[ascii_only]
 
     def text(self, value: Any, level: int) -> str:
         if value is None or isinstance(value, bool | str):
@@ -65,9 +68,6 @@ class _Writer:
         if isinstance(value, list | tuple | set | frozenset):
             return self._bracketed("[", (self.text(item, level + 1) for item in value), "]", level)
         return self._plain(_scalar_text(value))
-
-    def _plain(self, value: str | bool | None) -> str:
-        return json.dumps(value, ensure_ascii=self._ascii)
 
     def _bracketed(self, begin: str, items: Iterable[str], end: str, level: int) -> str:
         parts = list(items)
