@@ -149,6 +149,19 @@ async def test_a_backlog_is_sent_at_its_rate_and_live_readings_at_once():
         assert numbers == sorted(numbers)
 
 
+async def test_many_values_read_at_once_are_no_backlog():
+    """At a reading a second they would take ten minutes, and those of other meters behind them too."""
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port, backlog_rate=1) as broker:
+        await _until(lambda: broker.connected)
+        _put(broker.outbox, 0)
+        broker.outbox_filled()
+        await _until(lambda: odd.taken)
+        _put(broker.outbox, *range(1, 600))
+        broker.outbox_filled()
+        await _until(lambda: len(odd.taken) == 600 and not len(broker.outbox))
+
+
 def test_what_sending_takes_is_part_of_the_pause(monkeypatch, tmp_path):
     """Else a broker that is as slow as the pause halves the rate, and a backlog of many meters never shrinks."""
     monkeypatch.setattr(bridge_mqtt, "_BACKLOG", 0)

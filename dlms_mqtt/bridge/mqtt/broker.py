@@ -388,6 +388,7 @@ class Broker:
                 self._note_refusal(topic, why)
 
     async def _send_outbox(self, client: Client) -> None:
+        self._rate.behind = True
         while True:
             self._wake_outbox.clear()
             self._unblock()
@@ -396,6 +397,7 @@ class Broker:
                 taken = await asyncio.gather(*(self._send_entry(client, entry) for entry in batch))
                 self._outbox.done([entry.number for entry, done in zip(batch, taken, strict=True) if done])
                 self._passed = batch[-1].number
+            self._rate.behind = False
             self._check_idle()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REFUSED_AGAIN if self._blocked else None):
@@ -407,6 +409,7 @@ class Broker:
         if self._blocked and now >= self._unblocks:
             self._unblocks, self._passed = now + _REFUSED_AGAIN, 0
             self._blocked.clear()
+            self._rate.behind = True
 
     async def _send_entry(self, client: Client, entry: Entry) -> bool:
         """Was it taken? One that the broker refuses stays in the outbox, which is bounded."""
@@ -436,14 +439,15 @@ class _Rate:
         self._wanted = wanted
         self._since, self._number, self._read = 0.0, 0, 0.0
         self._due = 0.0  # when the next are to be sent: what sending takes is part of the pause
+        self.behind = True  # after an outage, until everything was sent once: what is read since then is no backlog
 
     async def wait(self, count: int, outbox: Outbox) -> None:
-        """Before so many readings are sent; at once where there is no backlog."""
+        """Before so many readings are sent; at once where there is no backlog, however many are read at once."""
         now = asyncio.get_running_loop().time()
         if now - self._since >= _RATE_OVER:
             self._read = (outbox.newest - self._number) / (now - self._since) if self._number else 0.0
             self._since, self._number = now, outbox.newest
-        if self._wanted and len(outbox) > _BACKLOG:
+        if self._wanted and self.behind and len(outbox) > _BACKLOG:
             pause = self._due - now
             self._due = max(self._due, now) + count / max(self._wanted, 2 * self._read)
             await asyncio.sleep(max(pause, 0.0))
