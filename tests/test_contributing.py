@@ -183,7 +183,8 @@ assert "mood" in {entity.key for entity in built_in((), "en")}
     "a language": Errand(
         {"languages/ia.json": '{"language": "Interlingua", "shorter": {}, "texts": {"Last success": "Successo"}}'},
         """
-from dlms_mqtt.bridge.config.sections import Discovery, section
+from dlms_mqtt.bridge.config.rows import section
+from dlms_mqtt.bridge.config.sections.bridge import Discovery
 from dlms_mqtt.bridge.homeassistant.entities import built_in
 names = {entity.key: entity.name for entity in built_in((), "ia")}
 assert (names["last_success"], names["status"]) == ("Successo", "Status")

@@ -14,7 +14,8 @@ from pathlib import Path
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.bridge import Bridge, Process
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_config
-from dlms_mqtt.bridge.config.sections import Config, Mqtt
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.mqtt.client import tls_context
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.state_dir import State, locked, open_state

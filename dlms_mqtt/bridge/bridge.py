@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config.load import Loaded, Presets
-from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.homeassistant.announcement import messages, roots
 from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
 from dlms_mqtt.bridge.meters.association import CLOCK_SET

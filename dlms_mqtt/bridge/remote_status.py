@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from dlms_mqtt.bridge.api.payload import loads
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
-from dlms_mqtt.bridge.config.sections import HTTP_PORT, Config
+from dlms_mqtt.bridge.config.sections.bridge import HTTP_PORT
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.mqtt.client import Client, message_of
 from dlms_mqtt.bridge.mqtt.enquiry import enquire
 from dlms_mqtt.errors import ConfigError, ConnectFailed

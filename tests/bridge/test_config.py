@@ -9,9 +9,11 @@ import pytest
 import voluptuous as vol
 
 from dlms_mqtt.bridge.config import manual
-from dlms_mqtt.bridge.config.kinds import AT, DURATION, INTERVAL, SECRET, kind_of
+from dlms_mqtt.bridge.config.kinds import AT, DURATION, INTERVAL, SECRET
 from dlms_mqtt.bridge.config.load import ConfigMistakes, default_state_dir, load_config, parse_meter
-from dlms_mqtt.bridge.config.sections import Config, Item, item_of_text
+from dlms_mqtt.bridge.config.rows import kind_of
+from dlms_mqtt.bridge.config.sections.config import Config
+from dlms_mqtt.bridge.config.sections.item import Item, item_of_text
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection

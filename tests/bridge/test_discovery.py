@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.config.sections import RESERVED_KEYS, Action, Item
+from dlms_mqtt.bridge.config.sections.item import RESERVED_KEYS, Action, Item
 from dlms_mqtt.bridge.homeassistant.discovery import _ICONS, Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN, STATUS, action_entities, built_in, value_entities
 from dlms_mqtt.languages.texts import translated

@@ -18,7 +18,7 @@ from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.load import parse_meter
-from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.config.sections.bridge import Discovery
 from dlms_mqtt.bridge.meters import poller
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health

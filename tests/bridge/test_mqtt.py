@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from dlms_mqtt.bridge.config.sections import Mqtt, Tls
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.client import Will, tls_context
 from dlms_mqtt.bridge.mqtt.outbox import Outbox

@@ -22,7 +22,7 @@ from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.seal import SealKey
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.lockout import Lockout
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
 from dlms_mqtt.bridge.presence.ghosts import ghosts

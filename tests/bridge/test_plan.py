@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge.config.sections import Meter, Read
+from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.reading.plan import make_plan, plan_for
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.protocol.obis import Obis

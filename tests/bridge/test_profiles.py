@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dlms_mqtt.bridge.config.sections import Meter, Profile
+from dlms_mqtt.bridge.config.sections.item import Profile
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.procedures import profile as client_profile

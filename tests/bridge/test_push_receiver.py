@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters import push as module
 from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver
 from dlms_mqtt.client.settings import parse_settings

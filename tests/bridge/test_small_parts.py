@@ -15,7 +15,8 @@ import pytest
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters
 from dlms_mqtt.bridge.config.seal import SealKey, seal
-from dlms_mqtt.bridge.config.sections import Item, Meter, Read
+from dlms_mqtt.bridge.config.sections.item import Item
+from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of
 from dlms_mqtt.bridge.reading.plan import PlanItem, make_plan, needs_object_list

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from dlms_mqtt.bridge.config.sections import METER
+from dlms_mqtt.bridge.config.sections.meter import METER
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import make_plan
 from dlms_mqtt.bridge.requests.topic_units import in_topic_unit

@@ -16,7 +16,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.config.sections import Action, Item
+from dlms_mqtt.bridge.config.sections.item import Action, Item
 from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_payload, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import Entity, action_entities, built_in, value_entities
 from dlms_mqtt.bridge.homeassistant.lean import lean

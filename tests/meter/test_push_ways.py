@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import samples
 from dlms_mqtt import decode
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.push import PushReceiver
 from dlms_mqtt.cli.tools.listen import Printer
 from dlms_mqtt.client.push import PushSource

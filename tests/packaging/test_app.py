@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dlms_mqtt.bridge.config.kinds import kind_of
-from dlms_mqtt.bridge.config.sections import Bridge, Discovery
+from dlms_mqtt.bridge.config.rows import kind_of
+from dlms_mqtt.bridge.config.sections.bridge import Bridge, Discovery
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"

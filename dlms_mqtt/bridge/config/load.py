@@ -13,7 +13,9 @@ from typing import Any
 import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
-from dlms_mqtt.bridge.config.sections import CONFIG, METER, STATE_DIR, Config, Meter
+from dlms_mqtt.bridge.config.sections.bridge import STATE_DIR
+from dlms_mqtt.bridge.config.sections.config import CONFIG, Config
+from dlms_mqtt.bridge.config.sections.meter import METER, Meter
 from dlms_mqtt.bridge.config.speaking import asked_where_it_calls, listening
 from dlms_mqtt.bridge.config.spoken import AUTO, kept_language, known_language
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath

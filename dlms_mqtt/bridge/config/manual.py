@@ -9,8 +9,11 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from dlms_mqtt.bridge.config.kinds import DURATION, Kind, default_of, kind_of
-from dlms_mqtt.bridge.config.sections import CONFIG, Action, Config, Derive, Item, Meter, Profile
+from dlms_mqtt.bridge.config.kinds import DURATION, Kind
+from dlms_mqtt.bridge.config.rows import default_of, kind_of
+from dlms_mqtt.bridge.config.sections.config import CONFIG, Config
+from dlms_mqtt.bridge.config.sections.item import Action, Derive, Item, Profile
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from dlms_mqtt.bridge.config.sections import Meter, Push, Read
+from dlms_mqtt.bridge.config.sections.meter import Meter, Push, Read
 from dlms_mqtt.client.settings import LINES
 
 OWN_LINE = "connection"

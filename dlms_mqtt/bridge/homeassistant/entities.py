@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from dlms_mqtt.bridge.config.sections import Action, Item
+from dlms_mqtt.bridge.config.sections.item import Action, Item
 from dlms_mqtt.bridge.homeassistant.pace import Pace
 from dlms_mqtt.bridge.reading.plan import moment_of
 from dlms_mqtt.languages.texts import shorter, translated

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import h11
 
-from dlms_mqtt.bridge.config.sections import HTTP_PORT
+from dlms_mqtt.bridge.config.sections.bridge import HTTP_PORT
 from dlms_mqtt.transport.base import format_address, parse_address
 from dlms_mqtt.transport.listen import cannot_listen
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.homeassistant.entities import STATUS
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.reading.latest_values import Value

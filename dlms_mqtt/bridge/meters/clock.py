@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from dlms_mqtt.bridge.config.sections import ClockCare
+from dlms_mqtt.bridge.config.sections.meter import ClockCare
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.client import DlmsClient

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from dlms_mqtt.bridge.config.load import Scalers
-from dlms_mqtt.bridge.config.sections import Bridge, Meter
+from dlms_mqtt.bridge.config.sections.bridge import Bridge
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.output.context import Context

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.clock import MeterClock
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.status import MeterStatus

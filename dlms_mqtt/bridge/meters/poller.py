@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import only_speaks, polls
 from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.clock import MeterClock

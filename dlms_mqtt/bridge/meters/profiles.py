@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from dlms_mqtt.bridge.config.sections import Meter
-from dlms_mqtt.bridge.config.sections import Profile as ProfileConfig
+from dlms_mqtt.bridge.config.sections.item import Profile as ProfileConfig
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority

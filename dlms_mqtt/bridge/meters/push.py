@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dlms_mqtt.bridge.config.sections import Match
-from dlms_mqtt.bridge.config.sections import Push as PushConfig
+from dlms_mqtt.bridge.config.sections.meter import Match
+from dlms_mqtt.bridge.config.sections.meter import Push as PushConfig
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.twins import Twins
 from dlms_mqtt.bridge.reading.interpret import Moment

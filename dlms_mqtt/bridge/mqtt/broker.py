@@ -20,7 +20,7 @@ import aiomqtt
 
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, V5, V311, Client, Unsaid, Will, message_of, new_client, tls_context
 from dlms_mqtt.bridge.mqtt.outbox import Entry, Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from dlms_mqtt.bridge.api.message import Message
-from dlms_mqtt.bridge.config.sections import Mqtt, Tls
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.errors import ConfigError
 
 V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import aiomqtt
 
-from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, new_client, tls_context, versions_of
 from dlms_mqtt.errors import ConnectFailed
 

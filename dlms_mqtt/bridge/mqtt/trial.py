@@ -6,7 +6,7 @@ import secrets
 
 import aiomqtt
 
-from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, Will, new_client, tls_context, versions_of
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
 from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
 from dlms_mqtt.client.state.store import Store

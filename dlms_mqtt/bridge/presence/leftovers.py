@@ -12,7 +12,7 @@ from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.managed_meters import METER_ID
-from dlms_mqtt.bridge.config.sections import Config
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics
 from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE, component_name
 from dlms_mqtt.bridge.meters.output.context import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from dlms_mqtt.bridge.config.sections import Supply
+from dlms_mqtt.bridge.config.sections.meter import Supply
 
 _HEAT = 100_000.0  # W; what a house's heat connection can carry, whatever its electric supply
 _VOLUME = 50.0  # m³ an hour: more than the gas or water meter of a house can pass

@@ -7,7 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
-from dlms_mqtt.bridge.config import sections
+from dlms_mqtt.bridge.config.sections.item import Item as ItemConfig
+from dlms_mqtt.bridge.config.sections.item import Profile as ProfileConfig
+from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
 from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.catalogue import default_class, varies
@@ -32,7 +34,7 @@ class PlanItem:
     attribute: AttributeDescriptor
     quantity: Quantity
     schedule: Schedule
-    said: sections.Item | None = None
+    said: ItemConfig | None = None
 
     @property
     def key(self) -> str:
@@ -74,23 +76,23 @@ WELL_KNOWN: tuple[ObjectInfo, ...] = (
 )
 
 
-def needs_object_list(meter: sections.Meter) -> bool:
+def needs_object_list(meter: Meter) -> bool:
     """Can the plan be made without asking the meter what it has?"""
     return meter.read.set != "none" or any(_is_open(said) for said in meter.read.also)
 
 
-def _is_open(said: sections.Item) -> bool:
+def _is_open(said: ItemConfig) -> bool:
     """Is its class not sure without the meter's list?"""
     guessed = said.class_ is None and said.obis is not None and varies(said.obis)
     return guessed or _class_of(said, {}) is None
 
 
-async def plan_for(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
+async def plan_for(meter: Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
     """``make_plan``, beside the event loop where there are very many objects."""
     return await apart(_OBJECT * len(objects), lambda: make_plan(meter, objects, zone))
 
 
-def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
+def make_plan(meter: Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
     """The plan for a meter that offers these objects."""
     classes = {item.obis: item.class_id for item in objects}
     chosen = _chosen(meter.read, objects)
@@ -111,7 +113,7 @@ def make_plan(meter: sections.Meter, objects: Sequence[ObjectInfo], zone: tzinfo
     return Plan(tuple(items), _derived(meter.read, items), missing)
 
 
-def _chosen(read: sections.Read, objects: Sequence[ObjectInfo]) -> list[Item]:
+def _chosen(read: Read, objects: Sequence[ObjectInfo]) -> list[Item]:
     if read.set == "none":
         return []
     excepted = exceptions(read)
@@ -122,7 +124,7 @@ def _chosen(read: sections.Read, objects: Sequence[ObjectInfo]) -> list[Item]:
     ]
 
 
-def exceptions(read: sections.Read) -> Callable[[str, AttributeDescriptor], bool]:
+def exceptions(read: Read) -> Callable[[str, AttributeDescriptor], bool]:
     """Says of a key and its attribute whether ``read.except`` leaves it out, of what is read and of what is pushed."""
     references = _exceptions(read.except_)
 
@@ -149,26 +151,26 @@ def _is_meant(reference: ObjectRef, class_id: int, obis: Obis, attribute: int) -
     return False
 
 
-def _class_of(said: sections.Item, classes: Mapping[Obis, int]) -> int | None:
+def _class_of(said: ItemConfig, classes: Mapping[Obis, int]) -> int | None:
     assert said.obis is not None  # noqa: S101 - the schema has seen to it
     if said.class_ is not None:
         return said.class_
     return classes.get(said.obis) or default_class(said.obis)
 
 
-def _address(said: sections.Item, classes: Mapping[Obis, int]) -> tuple[int | None, Obis, int]:
+def _address(said: ItemConfig, classes: Mapping[Obis, int]) -> tuple[int | None, Obis, int]:
     assert said.obis is not None  # noqa: S101 - the schema has seen to it
     return _class_of(said, classes), said.obis, said.attribute
 
 
 def plan_item(
-    attribute: AttributeDescriptor, found: Quantity, said: sections.Item | None, every: float, zone: tzinfo
+    attribute: AttributeDescriptor, found: Quantity, said: ItemConfig | None, every: float, zone: tzinfo
 ) -> PlanItem:
     """One value, as the user's own row says it where there is one."""
     return PlanItem(attribute, _said_quantity(found, said), schedule_of(said, every, zone), said)
 
 
-def _said_quantity(found: Quantity, said: sections.Item | None) -> Quantity:
+def _said_quantity(found: Quantity, said: ItemConfig | None) -> Quantity:
     if said is None:
         return found
     kind, words = found.kind, found.words
@@ -184,14 +186,14 @@ def _said_quantity(found: Quantity, said: sections.Item | None) -> Quantity:
     return replace(found, key=said.key or found.key, title=title, kind=kind, words=words)
 
 
-def moment_of(found: Quantity, said: sections.Item | None) -> DataType | None:
+def moment_of(found: Quantity, said: ItemConfig | None) -> DataType | None:
     """Which of date-time, date and time an item is; None for everything else."""
     if found.kind is Kind.TIMESTAMP:
         return DataType.DATE_TIME
     return _MOMENTS.get(said.type) if said and found.kind is Kind.TEXT else None
 
 
-def schedule_of(said: sections.Item | sections.Profile | None, every: float, zone: tzinfo) -> Schedule:
+def schedule_of(said: ItemConfig | ProfileConfig | None, every: float, zone: tzinfo) -> Schedule:
     """The schedule of a row; ``every`` where it says nothing."""
     if said is not None and said.at:
         return At(said.at, zone)
@@ -206,7 +208,7 @@ def _unique(items: Iterable[PlanItem]) -> list[PlanItem]:
     return sorted(by_key.values(), key=lambda item: (item.attribute.obis, item.attribute.attribute))
 
 
-def _derived(read: sections.Read, items: Sequence[PlanItem]) -> tuple[Derived, ...]:
+def _derived(read: Read, items: Sequence[PlanItem]) -> tuple[Derived, ...]:
     """``power`` out of import and export, unless it is excepted."""
     keys = [item.key for item in items]
     return tuple(row for row in derived(keys) if row.key not in read.except_ and read.set != "none")

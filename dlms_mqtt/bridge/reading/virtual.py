@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from dlms_mqtt.bridge.config import sections
+from dlms_mqtt.bridge.config.sections.item import Derive as DeriveConfig
+from dlms_mqtt.bridge.config.sections.item import Item as ItemConfig
 from dlms_mqtt.bridge.reading.interpret import rounded, with_class
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import PlanItem
@@ -18,7 +19,7 @@ Row = tuple[PlanItem, Reading, float]
 Parts = Mapping[str, tuple[PlanItem, Reading]]  # what is fresh now, by key
 
 
-def computed(key: str, said: sections.Derive, parts: Parts, least: float) -> Row | None:
+def computed(key: str, said: DeriveConfig, parts: Parts, least: float) -> Row | None:
     """The value, when all its parts are fresh; it lives (s) as long as the slowest of them. ConfigError."""
     names = sorted(said.value.names) if said.value else []
     if said.value is None or not names or not all(name in parts for name in names):
@@ -36,16 +37,16 @@ def computed(key: str, said: sections.Derive, parts: Parts, least: float) -> Row
     return item, reading, max(least, *(lifetime(parts[name][0].schedule) for name in names))
 
 
-def _unit(said: sections.Derive, units: Collection[str]) -> str:
+def _unit(said: DeriveConfig, units: Collection[str]) -> str:
     """As it is said, else the parts' where they have the same."""
     if said.unit is not None:
         return said.unit
     return next(iter(units)) if len(units) == 1 else ""
 
 
-def _item(key: str, said: sections.Derive, part: PlanItem, unit: str) -> PlanItem:
+def _item(key: str, said: DeriveConfig, part: PlanItem, unit: str) -> PlanItem:
     name = said.name or key.replace("_", " ").capitalize()
-    row = sections.Item(
+    row = ItemConfig(
         obis=part.attribute.obis,
         key=key,
         name=name,

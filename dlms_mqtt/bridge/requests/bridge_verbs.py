@@ -12,7 +12,8 @@ from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.config import managed_meters, manual
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, managed_file, parse_meter
 from dlms_mqtt.bridge.config.seal import SealKey, seal_id
-from dlms_mqtt.bridge.config.sections import Config, Meter
+from dlms_mqtt.bridge.config.sections.config import Config
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.config.spoken import keep_language
 from dlms_mqtt.bridge.meters.fleet import Fleet

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from dlms_mqtt.bridge.config.load import Scalers
-from dlms_mqtt.bridge.config.sections import Match
+from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.own_line import read_some

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.config.sections import Action
+from dlms_mqtt.bridge.config.sections.item import Action
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.reading.plan import PlanItem, moment_of
 from dlms_mqtt.bridge.requests import written_values

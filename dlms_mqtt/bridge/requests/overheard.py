@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from dlms_mqtt.bridge.config.sections import Match
+from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.push import Receiver

@@ -17,7 +17,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.doubts import doubts
 from dlms_mqtt.bridge.config.load import Loaded, load_config
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE, polls
 from dlms_mqtt.bridge.mqtt.client import Client
 from dlms_mqtt.bridge.mqtt.enquiry import enquire

@@ -7,8 +7,8 @@ import asyncio
 from typing import Any
 
 from dlms_mqtt.bridge.config.broker_address import broker_of
-from dlms_mqtt.bridge.config.kinds import section
-from dlms_mqtt.bridge.config.sections import Mqtt
+from dlms_mqtt.bridge.config.rows import section
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.trial import try_broker
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation, parse_with

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.config.load import parse_meter
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.once import Once, read_once
 from dlms_mqtt.bridge.meters.push import keys_of
 from dlms_mqtt.cli.output import say, table

@@ -15,7 +15,7 @@ from typing import Any
 from zlib import crc32
 
 from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics, messages
 from dlms_mqtt.bridge.homeassistant.discovery import Device, component_name, meter_payload
 from dlms_mqtt.bridge.homeassistant.entities import LONGEST_STATE, Entity, action_entities, built_in, value_entities

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.config.sections import Discovery
+from dlms_mqtt.bridge.config.sections.bridge import Discovery
 from dlms_mqtt.bridge.mqtt.publisher import Publisher
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.transport.clock import Clock

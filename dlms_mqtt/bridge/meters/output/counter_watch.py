@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from decimal import Decimal
 
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.reading.counter_units import FLOWS, most_of
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Held, Reason
 from dlms_mqtt.bridge.reading.identity import KEYS, Change

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
-from dlms_mqtt.bridge.config.sections import Meter
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, component_topics
 from dlms_mqtt.bridge.meters.output.announcer import Announcer
 from dlms_mqtt.bridge.meters.output.context import Context

@@ -1,0 +1,1 @@
+"""Every key of the configuration with its default and sentence, as rows."""
