@@ -16,9 +16,9 @@ from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr
 
 from .api import ApiError, Json, as_object, as_rows
-from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN
+from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN, STAGE_SHOWN
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
-from .errors import details, in_sentence, in_words, sentence
+from .errors import details, in_sentence, in_words, sentence, stage_in_words
 from .meter_config import HEAD_KEY, LINE_KEYS, head_key, outgoing, same_place
 
 _LOGGER = logging.getLogger(__name__)
@@ -37,9 +37,13 @@ class BridgeFlow(ConfigSubentryFlow):
         self._objects: list[Json] = []
         self._history: Json | None = None  # what the subentry keeps of it; None: not asked
         self._learned: Json = {}  # by a search
+        self._was_silent = False  # the search of this line: another one goes on for longer
         self._head_key = ""  # of an ESPHome device, as long as the flow lasts
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._stage = ""  # of the work, as the bridge tells it
+        self._moved = asyncio.Event()  # to another stage
 
     # The bridge behind the entry
 
@@ -81,6 +85,8 @@ class BridgeFlow(ConfigSubentryFlow):
     @callback
     def async_remove(self) -> None:
         """The flow ended, one way or another: the bridge's word counts for this meter again."""
+        if self._task is not None:
+            self._task.cancel()
         if self._get_entry().state is ConfigEntryState.LOADED:
             self._bridge.busy.discard(self._meter)
             self._bridge.refresh()
@@ -93,8 +99,13 @@ class BridgeFlow(ConfigSubentryFlow):
         rows = list(zip(names, causes, strict=False)) if isinstance(names, list) and isinstance(causes, list) else []
         if not rows:
             return await in_sentence(self.hass, failure)
-        told = [await in_words(self.hass, f"selector.find_cause.options.{name}", str(cause)) for name, cause in rows]
+        network = "-network" if {"tcp", "udp"} & set(self._connection) else ""
+        told = [await self._cause(str(name), network, str(cause)) for name, cause in rows]
         return "\n".join(f"- {text}" for text in told)
+
+    async def _cause(self, name: str, network: str, cause: str) -> str:
+        path = "selector.find_cause.options."
+        return await in_words(self.hass, f"{path}{name}{network}", await in_words(self.hass, path + name, cause))
 
     # Which meter
 
@@ -208,11 +219,31 @@ class BridgeFlow(ConfigSubentryFlow):
         self, step: str, work: Callable[[], Coroutine[Any, Any, None]], *, done: str, failed: str
     ) -> SubentryFlowResult:
         if self._task is None:
+            self._stage = ""
             self._task = self.hass.async_create_task(self._run(work), eager_start=False)
         if not self._task.done():
-            return self.async_show_progress(step_id=step, progress_action=step, progress_task=self._task)
+            watch = self._next_page(self._task)
+            told = {"stage": await stage_in_words(self.hass, self._stage)}
+            return self.async_show_progress(
+                step_id=step, progress_action=step, progress_task=watch, description_placeholders=told
+            )
         self._task = None
         return self.async_show_progress_done(next_step_id=failed if self._failure else done)
+
+    def _next_page(self, work: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Home Assistant asks for the page again when this ends: with the work, or with another stage of it."""
+        if self._watch is None or self._watch.done():
+            self._moved.clear()
+            self._watch = self.hass.async_create_task(self._end_or_stage(work), eager_start=False)
+        return self._watch
+
+    async def _end_or_stage(self, work: asyncio.Task[None]) -> None:
+        await asyncio.wait((work,), timeout=STAGE_SHOWN)
+        moved = asyncio.ensure_future(self._moved.wait())
+        try:
+            await asyncio.wait((work, moved), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            moved.cancel()
 
     async def _run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """The work, with its failure kept for the next page: an exception here would start it again and again."""
@@ -227,6 +258,9 @@ class BridgeFlow(ConfigSubentryFlow):
 
     @callback
     def _show_progress(self, data: Json) -> None:
+        if (stage := str(data.get("stage") or "")) != self._stage:
+            self._stage = stage
+            self._moved.set()
         done, total = data.get("done"), data.get("total")
         if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
             update = getattr(self, "async_update_progress", None)  # newer than 2025.4

@@ -27,6 +27,8 @@ TEST_TIMEOUT = 120.0
 LONG_TIMEOUT = 600.0
 LISTEN = 150  # for the first telegram of a meter that sends by itself; most send every 1 to 60 s
 
+STAGE_SHOWN = 2.0  # at least, so that it can be read
+
 HISTORY_DAYS = 30
 
 # How a meter is, as the bridge's health says it.

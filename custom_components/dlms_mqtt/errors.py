@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -109,6 +110,15 @@ async def in_words(hass: HomeAssistant, path: str, fallback: str) -> str:
     """A text of our translations where a page shows what it is given; in the language of Home Assistant."""
     texts = await async_get_translations(hass, hass.config.language, path.partition(".")[0], {DOMAIN})
     return texts.get(f"component.{DOMAIN}.{path}", fallback)
+
+
+async def stage_in_words(hass: HomeAssistant, stage: str) -> str:
+    """What a search does now (``direct 9600 baud``), as a paragraph; empty where we have no words for it."""
+    number = re.search(r"\d+(?: baud)?", stage)
+    name = "-".join(re.sub(r"\d+(?: baud)?", "", stage).split())
+    text = await in_words(hass, f"selector.find_stage.options.{name}", "") if name else ""
+    detail = f" ({number.group().replace('baud', 'Bd')})" if number else ""
+    return text and "\n\n" + text.replace("{detail}", detail)
 
 
 async def in_sentence(hass: HomeAssistant, error: ApiError) -> str:

@@ -94,6 +94,7 @@ class MeterFlow(PushFlow):
         return self.async_show_form(step_id="remote", data_schema=REMOTE_SCHEMA)
 
     async def _take_line(self, line: Json) -> SubentryFlowResult:
+        self._was_silent = False
         # The bridge sends no secret to another address than it was given for: it must be given again.
         self._config["connection"] = with_line(without_secrets(self._connection), self._own_line(line))
         return await (self.async_step_access() if self._reconfiguring else self.async_step_method())
@@ -110,10 +111,11 @@ class MeterFlow(PushFlow):
 
     async def _find(self) -> None:
         line = {key: self._connection[key] for key in LINE_KEYS if key in self._connection}
-        line = self._with_head_key(line, NEW_METER)
+        request = {"line": self._with_head_key(line, NEW_METER), "go_on": self._was_silent}
         found = await self._bridge.api.request(
-            "meter/find", {"line": line}, timeout=LONG_TIMEOUT, progress=self._show_progress
+            "meter/find", request, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
+        self._was_silent = "silent" in (found.get("names") or ())
         if not found.get("found"):
             raise ApiError("no-answer", str(found.get("diagnosis") or ""), detail=found)
         self._config["connection"] = with_found(self._connection, as_object(found.get("connection")))

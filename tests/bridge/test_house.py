@@ -525,7 +525,9 @@ async def test_what_is_said_of_pushed_values_asks_nothing(mosquitto, tmp_path):
 async def test_a_meter_is_found(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "", "management: true") as home:
         body = {"line": {"tcp": f"127.0.0.1:{meter.port}"}}
-        reply = await home.ask("bridge/main/request/meter/find", body)
+        reply = await home.ask("bridge/main/request/meter/find", body | {"go_on": "yes"})
+        assert reply["error"]["code"] == "bad-request", reply
+        reply = await home.ask("bridge/main/request/meter/find", body | {"go_on": True})
         assert reply["data"]["found"], reply
         assert reply["data"]["connection"]["tcp"] == body["line"]["tcp"]
         assert any('"progress"' in text for text in home.seen.of("dlms_mqtt/bridge/main/response/meter/find"))

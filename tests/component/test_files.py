@@ -86,7 +86,19 @@ def test_the_causes_of_a_search_have_their_sentences() -> None:
     root = "selector.find_cause.options."
     ours = {path.removeprefix(root) for path in ENGLISH if path.startswith(root)}
     # Home Assistant's search sends no password: causes about one that was sent cannot come.
-    assert ours == causes - {"password-refused", "password-unanswered", "refused-before"}
+    sent = {"password-refused", "password-unanswered", "refused-before"}
+    assert ours == causes - sent | {"silent-network"}  # what silence means at a network address
+
+
+def test_the_stages_of_a_search_have_their_words() -> None:
+    folder = ROOT / "dlms_mqtt" / "meter" / "finder"
+    source = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+    root = "selector.find_stage.options."
+    ours = {path.removeprefix(root) for path in ENGLISH if path.startswith(root)}
+    said = re.findall(r'(?:stage|progress)\([^"\n]*"([a-z][a-z -]*)"', source)
+    kinds = re.findall(r'Probe\(\s*"([a-z-]+)"', source)
+    client = re.findall(r'(?:stage|progress)\([^"\n]*f"([a-z]+) {', source)
+    assert ours == {name.replace(" ", "-") for name in (*said, *kinds, *client)} | {"sign-on-after-a-wake-up"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

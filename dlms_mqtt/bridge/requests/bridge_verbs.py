@@ -204,7 +204,7 @@ class BridgeRequests:
 
     async def find_meter(self, request: Request) -> Any:
         """Find out how to talk to the meter on a line; with ``listen``: what speaks on it by itself."""
-        from dlms_mqtt.meter.finder import find
+        from dlms_mqtt.meter.finder import Limits, find
 
         line = request.get("line", dict, str)
         line = {"serial": line} if isinstance(line, str) else line
@@ -225,6 +225,7 @@ class BridgeRequests:
                 given,
                 store=self._bridge.store,
                 progress=lambda done, total, stage: request.progress(round(done), round(total), stage),
+                limits=Limits(go_on=bool(request.get("go_on", bool))),
             )
         return {
             "found": found.found,

@@ -130,7 +130,8 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
 
 def _ended_early(found: Found, given: Mapping[str, Any]) -> bool:
     """A meter that speaks by itself is not asked; a silent network address not for the rarest addresses."""
-    return bool(SPEAKS & set(found.names)) or ("tcp" in given and bool({"silent", "echo"} & set(found.names[:1])))
+    network = {"tcp", "udp"} & set(given) or str(given.get("serial", "")).startswith("socket://")
+    return bool(SPEAKS & set(found.names) or (network and {"silent", "echo"} & set(found.names[:1])))
 
 
 def _print(found: Found) -> None:

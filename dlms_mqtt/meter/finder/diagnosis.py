@@ -26,6 +26,15 @@ def _silent(facts: Facts) -> bool:
     return not _answered(facts) and not facts.identification and not facts.linked
 
 
+def _echoes(facts: Facts) -> bool:
+    return facts.seen[Evidence.ECHO] > 0 or "echo" in facts.oddities
+
+
+def _mute(facts: Facts) -> bool:
+    """Not one octet, and nobody who hangs up."""
+    return _silent(facts) and not facts.closed and not _echoes(facts)
+
+
 #: Why nothing was found (or not all): every row that applies is told, in this order.
 CAUSES: tuple[Case, ...] = (
     Case(
@@ -167,14 +176,22 @@ CAUSES: tuple[Case, ...] = (
     ),
     Case(
         "echo",
-        lambda f: _silent(f) and (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+        lambda f: _silent(f) and _echoes(f),
         "only our own octets come back",
         "The head works but does not see the meter: turn it by 180 degrees, move it; on two wires check A and B. If "
         "it sits well, the address may be none of the common ones (--number, or --physical and --address-size).",
     ),
     Case(
         "silent",
-        lambda f: _silent(f) and not f.closed and not (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+        lambda f: _mute(f) and f.network,
+        "nothing at all comes back from this network address",
+        "Is it the meter's own port for DLMS (mostly 4059)? Another program or the meter's old reader may hold its "
+        "only connection, or it answers certain addresses alone. Behind a converter: its speed and parity, the wires "
+        "and the head on its serial side.",
+    ),
+    Case(
+        "silent",
+        lambda f: _mute(f) and not f.network,
         "nothing at all comes back",
         "Is the head in its place and powered (--dtr, --rts)? Some meters sleep until a key is pressed or light shines "
         "on them; on wires check A and B; a meter on a bus may want its --iec-address. If all is well, its address "
@@ -365,7 +382,7 @@ NEWS: tuple[tuple[Case, float], ...] = (
     (
         Case(
             "echo",
-            lambda f: _silent(f) and (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+            lambda f: _silent(f) and _echoes(f),
             "only our own octets have come back so far",
             "The head works; does it see the meter? Turn it by 180 degrees, or on two wires check A and B.",
         ),
@@ -374,7 +391,16 @@ NEWS: tuple[tuple[Case, float], ...] = (
     (
         Case(
             "silent",
-            lambda f: _silent(f) and not f.closed and not (f.seen[Evidence.ECHO] > 0 or "echo" in f.oddities),
+            lambda f: _mute(f) and f.network,
+            "nothing at all has come back so far",
+            "Check the port's number meanwhile, and that no other program reads the meter.",
+        ),
+        10.0,
+    ),
+    (
+        Case(
+            "silent",
+            lambda f: _mute(f) and not f.network,
             "nothing at all has come back so far",
             "Check wiring, power and the seat of the head meanwhile.",
         ),
@@ -389,8 +415,8 @@ def news(facts: Facts, seconds: float) -> list[Case]:
 
 
 def nobody_there(facts: Facts) -> bool:
-    """Behind a network address that tells no speed: not one octet of a meter, and nothing that hangs up."""
-    return facts.network and not facts.has_speed and _silent(facts) and not facts.closed
+    """Behind an address that tells no speed: not one octet of a meter, and nothing that hangs up."""
+    return not facts.has_speed and _silent(facts) and not facts.closed
 
 
 #: Cases of meters that are listened to.

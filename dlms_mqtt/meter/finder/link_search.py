@@ -43,7 +43,7 @@ _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _SETTLE = 1.0
 _PAUSE, _LONGEST_READOUT = 1.5, 120.0
-_SILENT = 130.0  # s without an octet from a network address after which less than one meter in thirty is still found
+_SILENT = 60.0  # s without an octet from a network address after which one meter in eight would still be found
 _LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
@@ -64,6 +64,7 @@ class Probing:
     pushed: Options | None = None
     spent: float = 0.0
     told: Readout | None = None
+    _waited: float = 0.0  # the longest, for one answer
     _clear_text: Options | None = None
     _lines: tuple[bool, ...] = ()
     _history: list[tuple[float, Options]] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Probing:
 
     async def _run(self) -> Options | None:
         if self.settings.udp is not None:
+            self.facts.has_speed = False
             return await self._work(plan.wrapped(self.fixed, 1.0))
         line = await self._open()
         self.facts.has_speed = line.has_speed
@@ -99,21 +101,32 @@ class Probing:
         total = sum(probe.cost for probe in left)
         while left:
             probe = left.pop(0)
-            self.stage(self.spent, total, _words(probe))
+            self.stage(self.spent, self._most(total), _words(probe))
             found = await self._try(probe)
             self.spent += probe.cost
+            self._waited = max(self._waited, probe.wait)
             if found is not None:
                 return found
-            self.news(total - self.spent)
-            if not self.go_on and self._is_known:
+            self.news(self._most(total) - self.spent)
+            if self.pushed is not None and not self.go_on:
                 return None
             left = self._reorder(left) if self.pushed is None else self._at_that_speed(left)
+            left = self._for_nobody(left) if self._ends_early else left
         return None
 
     @property
-    def _is_known(self) -> bool:
-        """Is it known what is there, so that more questions tell hardly more?"""
-        return self.pushed is not None or (self.spent >= _SILENT and nobody_there(self.facts))
+    def _ends_early(self) -> bool:
+        """Is nobody there, as far as is known, so that rarer clients and addresses tell hardly more?"""
+        return not self.go_on and nobody_there(self.facts)
+
+    def _most(self, total: float) -> float:
+        """What the search takes as far as is known now."""
+        return min(total, max(_SILENT, self.spent)) if self._ends_early else total
+
+    def _for_nobody(self, left: list[Probe]) -> list[Probe]:
+        """Before the end one more question, with the patience that meters behind a modem want."""
+        patient = [probe for probe in left if probe.wait >= plan.PATIENT and self._waited < plan.PATIENT][:1]
+        return patient if self.spent + sum(probe.cost for probe in patient) >= _SILENT else left
 
     def _at_that_speed(self, left: list[Probe]) -> list[Probe]:
         """A meter pushes: it hardly answers questions, but the likeliest are asked at the speed of its pushes."""

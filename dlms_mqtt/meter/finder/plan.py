@@ -75,8 +75,8 @@ LISTENING: tuple[tuple[Speed, float, float], ...] = (
     (Speed(9600, "none", 0), 0.01, 11.0),
 )
 _WRAPPED_SERVERS = {1: 0.85, 0: 0.05, 16: 0.05, 17: 0.03}
-_WRAPPER_WAIT = 1.5
-_PATIENT = 15.0  # s: for meters behind a modem, at the likeliest server
+_WRAPPER_WAIT = 2.5
+PATIENT = 15.0  # s: for meters behind a modem, at the likeliest server
 _SLOW_ONES = 0.1  # of them there are few
 
 
@@ -140,8 +140,8 @@ def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
             worth = weight * likely * share
             found.append(Probe("wrapper", options, worth, _WRAPPER_WAIT, wait=_WRAPPER_WAIT))
             if server == first:
-                options = options | {"timeout": _PATIENT}
-                found.append(Probe("wrapper", options, worth * _SLOW_ONES, _PATIENT, wait=_PATIENT))
+                options = options | {"timeout": PATIENT}
+                found.append(Probe("wrapper", options, worth * _SLOW_ONES, PATIENT, wait=PATIENT))
     return ordered(found)
 
 
