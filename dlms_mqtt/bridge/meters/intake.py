@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
@@ -24,6 +25,7 @@ from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 _LOG = logging.getLogger(__name__)
+_AT_ONCE = 200  # steps: a hundredth of a second or two; common meters have fewer in a cycle
 
 
 class Intake:
@@ -42,17 +44,27 @@ class Intake:
         """How long (s) what was pushed lives at least."""
         return lifetime(Every(self._config.push.every)) if self._config.push else 0.0
 
-    def polled(
+    async def polled(
         self,
         due: Iterable[PlanItem],
         answers: Mapping[AttributeDescriptor, Measured | MeterRefused],
         plan: Plan,
         now: datetime,
     ) -> None:
-        """Answers of a cycle."""
+        """Answers of a cycle; very many do not keep others waiting."""
+        await _in_turns(self._polled(due, answers, plan, now))
+
+    def _polled(
+        self,
+        due: Iterable[PlanItem],
+        answers: Mapping[AttributeDescriptor, Measured | MeterRefused],
+        plan: Plan,
+        now: datetime,
+    ) -> Iterator[None]:
         readings: Readings = {}
         moment = self._moment(now)
         for item in due:
+            yield
             answer = answers.get(item.attribute)
             if answer is None:
                 continue  # it keeps failing, so it was left out this time
@@ -62,7 +74,7 @@ class Intake:
             self._status.refused.pop(item.key, None)
             if reading := self._reading(item, answer, moment):
                 readings[item.key] = (item, reading, lifetime(item.schedule))
-        self._publish(readings, derive(readings, plan.derived, plan.by_key), plan)
+        yield from self._publishing(readings | derive(readings, plan.derived, plan.by_key), plan)
 
     def pushed(
         self, rows: Sequence[tuple[PlanItem, Measured]], moment: Moment, plan: Plan | None, announced: Plan | None
@@ -75,7 +87,8 @@ class Intake:
             if reading := self._reading(item, measured, moment):
                 readings[item.key] = (item, reading, max(lifetime(item.schedule), self.push_lifetime))
         found = derive(readings, self._derived_of_push(readings, plan), {row.minus for row in DERIVED})
-        self._publish(readings, found, announced)
+        for _ in self._publishing(readings | found, announced):
+            pass
 
     def single(self, item: PlanItem, measured: Measured, now: datetime) -> Reading | None:
         """One value that was read on behalf of a request."""
@@ -84,10 +97,9 @@ class Intake:
             self._output.publish([(item, reading, lifetime(item.schedule))])
         return reading
 
-    def _publish(self, readings: Readings, more: Readings, plan: Plan | None) -> None:
-        readings = {**readings, **more}
+    def _publishing(self, readings: Readings, plan: Plan | None) -> Iterator[None]:
         self._judge_scalers(readings)
-        self._output.publish(readings.values())
+        yield from self._output.publishing(readings.values())
         self._publish_virtual(readings)
         self._judge_parts(plan)
         self._output.announce(plan)
@@ -147,3 +159,10 @@ class Intake:
         names = ", ".join(sorted(self._unscaled))
         sentence = f"no scaler and unit is known of {names}; state them in read.also or in a preset of your own"
         self._status.judge("unscaled", sentence if names else "")
+
+
+async def _in_turns(steps: Iterator[None]) -> None:
+    """All the steps, with everything else that is due between every few of them."""
+    for number, _ in enumerate(steps, 1):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)

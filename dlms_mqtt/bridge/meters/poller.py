@@ -219,7 +219,7 @@ class MeterTask:
         if (left_out := self._failing.sentence) and left_out != self.status.reasons.get("failing"):
             _LOG.info("%s: %s", self.id, left_out)
         self.status.judge("failing", left_out)
-        self._intake.polled(due, answers, self.plan, self.now())
+        await self._intake.polled(due, answers, self.plan, self.now())
         if gone is not None:
             raise gone
         duration = self._clock.monotonic() - started

@@ -65,17 +65,18 @@ class Announcer:
         if text == self._announced:
             return
         self._announced = text
-        self._retain(payload, before)
+        self._retain(payload, text, before)
         if plan is None and not before:
             return  # nothing worth a write to the disk
         pushed |= {component_name(entity) for entity in self._pushed(plan, shown, offsets)}
         style = self._context.discovery.style
-        kept = {**payload, "pushed": sorted(pushed), "said": self._fingerprint}
+        kept = {**json.loads(text), "pushed": sorted(pushed), "said": self._fingerprint}
         self._remember(kept if style == DEVICE else {**kept, "style": style}, before)
 
-    def _retain(self, payload: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    def _retain(self, payload: Mapping[str, Any], text: str, before: Mapping[str, Any]) -> None:
         topics, style = self._context.topics, self._context.discovery.style
-        found = messages(topics, self._device_id, payload, style)
+        whole = {topics.discovery(self._device_id): text}  # as ``messages`` says, but it is long and written already
+        found = whole if style == DEVICE else messages(topics, self._device_id, payload, style)
         if style == DEVICE and before.get("style") == COMPONENTS:
             found |= dict.fromkeys(component_topics(topics, self._device_id, before.get("components", ())), "")
         for topic, text in found.items():
@@ -171,11 +172,10 @@ class Announcer:
             found = None
         return found if isinstance(found, dict) else {}
 
-    def _remember(self, payload: dict[str, Any], before: dict[str, Any]) -> None:
-        plain = json.loads(dumps(payload))
-        if plain != before:
+    def _remember(self, kept: dict[str, Any], before: dict[str, Any]) -> None:
+        if kept != before:
             try:
-                self._context.store.set(_SPACE, self._id, plain)
+                self._context.store.set(_SPACE, self._id, kept)
             except StoreError as error:
                 _LOG.debug("%s: discovery is not remembered: %s", self._id, error.message)
 

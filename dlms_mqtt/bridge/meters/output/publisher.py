@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +32,7 @@ from dlms_mqtt.meter.readings import Reading
 
 _LOG = logging.getLogger(__name__)
 _ALIVE = 120.0  # s: the shortest life of what is retained
+Row = tuple[PlanItem, Reading, float]
 
 
 class MeterOutput:
@@ -47,7 +48,7 @@ class MeterOutput:
         self._moments = KeptReadings(meter_id, context.store)
         self._announcer = Announcer(meter_id, config, context, features)
         self._shown: dict[str, tuple[PlanItem, Reading]] = {}
-        self._waiting: dict[str, tuple[PlanItem, Reading, float]] = {}  # held back by the guard
+        self._waiting: dict[str, Row] = {}  # held back by the guard
         self._plan: Plan | None = None  # as it was last announced
         self.online: bool | None = None
         self._renewed = 0.0  # when availability is to be said again (monotonic)
@@ -60,8 +61,13 @@ class MeterOutput:
 
     # -- values -------------------------------------------------------------------------------------------------------
 
-    def publish(self, readings: Iterable[tuple[PlanItem, Reading, float]]) -> None:
+    def publish(self, readings: Iterable[Row]) -> None:
         """New readings: each with its plan item and how long it lives (s)."""
+        for _ in self.publishing(readings):
+            pass
+
+    def publishing(self, readings: Iterable[Row]) -> Iterator[None]:
+        """The same in steps of one reading, between which others may have their turn."""
         readings = [(self._known(item, reading), reading, lifetime) for item, reading, lifetime in readings]
         self._identify(readings)
         alive = self._watch.is_alive(readings)
@@ -72,6 +78,7 @@ class MeterOutput:
                 self._publish_one(item, reading, lifetime, starts=starts)
             elif item.key in self.guard.held:
                 self._waiting[item.key] = (item, reading, lifetime)
+            yield
         self._publish_state()
         self._watch.keep()
         self.scalers.keep()
@@ -90,7 +97,7 @@ class MeterOutput:
         """The item with what its unit (and what is on its M-Bus channel) tells of it."""
         return with_class(item, reading.unit, self._last(f"mbus_{item.attribute.obis[1]}_device_type"))
 
-    def _identify(self, readings: Sequence[tuple[PlanItem, Reading, float]]) -> None:
+    def _identify(self, readings: Sequence[Row]) -> None:
         """Another meter than before: every counter of it is a new start, its scalers are its own, and it is told."""
         change = self._watch.identify(readings)
         if change:
