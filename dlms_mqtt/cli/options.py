@@ -46,7 +46,7 @@ def add_option(group: argparse._ArgumentGroup, row: Any) -> None:
     if row.name in _FLAGS:
         action = group.add_argument(name, dest=row.name, help=sentence, action="store_const", const="true")
     else:
-        choices = getattr(row.metadata["parse"], "choices", None)
+        choices = getattr(row.metadata["parse"], "schema", {}).get("enum")
         shown = "" if default in (None, "", b"", ()) else f" (default {default})"
         metavar = row.metadata["metavar"] or "|".join(choices or ("VALUE",))
         action = group.add_argument(name, dest=row.name, help=sentence + shown, metavar=metavar, choices=choices)

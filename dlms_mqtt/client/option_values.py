@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.conformance import Conformance
@@ -14,6 +14,17 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.times import parse_duration
 
 Parse = Callable[[Any], Any]
+_Parse = TypeVar("_Parse", bound=Parse)
+
+
+def _takes(**schema: Any) -> Callable[[_Parse], _Parse]:
+    """What a JSON schema says of the values that a function reads, kept with it."""
+
+    def keep(parse: _Parse) -> _Parse:
+        parse.schema = schema  # type: ignore[attr-defined]
+        return parse
+
+    return keep
 
 
 def parse_secret(value: Any) -> Secret:
@@ -73,6 +84,7 @@ SECRET_KINDS: dict[str, Callable[[str], Secret]] = {
 def parse_int(low: int, high: int) -> Parse:
     """A whole number from ``low`` to ``high``, in decimal or 0x form."""
 
+    @_takes(type="integer", minimum=low, maximum=high)
     def parse(value: Any) -> int:
         try:
             number = int(value, 0) if isinstance(value, str) else value
@@ -85,6 +97,7 @@ def parse_int(low: int, high: int) -> Parse:
     return parse
 
 
+@_takes(type=["number", "string"], format="seconds")
 def parse_seconds(value: Any) -> float:
     """Seconds below a day, with or without a unit: ``5``, ``0.2``, ``500ms``, ``5s``, ``1m30s``."""
     try:
@@ -99,6 +112,7 @@ def parse_seconds(value: Any) -> float:
 def parse_hex(*lengths: int) -> Parse:
     """Octets in hexadecimal; of one of the given lengths, where some are given."""
 
+    @_takes(type=["string", "integer"], format="hex")
     def parse(value: Any) -> bytes:
         try:
             octets = value if isinstance(value, bytes) else bytes.fromhex(str(value))
@@ -114,15 +128,16 @@ def parse_hex(*lengths: int) -> Parse:
 def parse_choice(*choices: str) -> Parse:
     """One of the given words."""
 
+    @_takes(enum=list(choices))
     def parse(value: Any) -> str:
         if value not in choices:
             raise ConfigError(f"expected one of {', '.join(choices)}, not {value!r}")
         return str(value)
 
-    parse.choices = choices  # type: ignore[attr-defined]
     return parse
 
 
+@_takes(type="boolean")
 def parse_bool(value: Any) -> bool:
     """true or false (also on, off, yes, no)."""
     words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
@@ -133,6 +148,7 @@ def parse_bool(value: Any) -> bool:
     return words[str(value).lower()]
 
 
+@_takes(type="string", format="address")
 def parse_host(value: Any) -> tuple[str, int]:
     """``HOST:PORT``; the port is 4059 (IANA: dlms-cosem) when left out."""
     from dlms_mqtt.transport.base import parse_address  # which brings asyncio: a fifth of the start of `decode`
@@ -140,6 +156,7 @@ def parse_host(value: Any) -> tuple[str, int]:
     return parse_address(str(value))
 
 
+@_takes(type="string")
 def parse_bind(value: Any) -> str:
     """``tcp://ADDR:PORT`` of ours."""
     from dlms_mqtt.transport.listen import listen_address
@@ -149,6 +166,7 @@ def parse_bind(value: Any) -> str:
     return str(value or "")
 
 
+@_takes(type=["string", "integer"])
 def parse_counter(value: Any) -> int | Obis | None:
     """``auto``, a number, or the OBIS code of the meter's counter object. None is auto."""
     if value is None or value == "auto":
@@ -165,6 +183,7 @@ def parse_names(value: Any) -> tuple[str, ...]:
     return tuple(str(name).strip() for name in names if str(name).strip())
 
 
+@_takes(type=["array", "string"], items={"type": "string"})
 def parse_services(value: Any) -> tuple[str, ...]:
     """Names of conformance bits."""
     names = parse_names(value)
@@ -172,6 +191,7 @@ def parse_services(value: Any) -> tuple[str, ...]:
     return names
 
 
+@_takes(type="string")
 def parse_obis(value: Any) -> Obis:
     """An OBIS code in any spelling."""
     return value if isinstance(value, Obis) else Obis.parse(str(value))

@@ -102,7 +102,9 @@ class ConnectionSettings:
         "OBIS",
     )
 
-    authentication: str = _option("none", parse_choice(*AUTHENTICATIONS), "authentication mechanism")
+    authentication: str = _option(
+        "none", parse_choice(*AUTHENTICATIONS), "authentication mechanism; ecdsa is not supported"
+    )
     password: Secret | None = _option(
         None, parse_secret, "password of low and HLS authentication", "SECRET", secret=True
     )

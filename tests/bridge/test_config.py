@@ -487,6 +487,9 @@ def test_the_schema_is_json():
         "auto",
     ]
     assert meter["properties"]["connection"]["properties"]["password"]["format"] == "password"
+    baud = meter["properties"]["connection"]["properties"]["baud"]
+    assert (baud["type"], baud["minimum"], baud["maximum"]) == ("integer", 50, 4_000_000)
+    assert meter["properties"]["connection"]["properties"]["dtr"]["type"] == "boolean"
     assert vol.Schema(dict)(schema)
 
 

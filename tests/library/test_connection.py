@@ -24,7 +24,7 @@ def test_the_keywords_are_the_connection_keys() -> None:
 def test_words_are_literals(row: Any) -> None:
     hint = typing.get_type_hints(Connection)[row.name]
     words = {word for part in (hint, *typing.get_args(hint)) for word in typing.get_args(part) if isinstance(word, str)}
-    assert words == set(getattr(row.metadata["parse"], "choices", ()))
+    assert words == set(getattr(row.metadata["parse"], "schema", {}).get("enum", ()))
 
 
 LINES = [

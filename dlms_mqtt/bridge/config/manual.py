@@ -19,6 +19,13 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
 _NAMES = {"name": "X-Token", "<id>": "house", "<key>": "round_clock", "<number>": "1", "<bit>": "0"}
+_TYPES = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "array": "list"}
+_FORMATS = {
+    "password": "secret",
+    "hex": "hexadecimal octets",
+    "seconds": "seconds or duration",
+    "address": "`HOST:PORT`",
+}
 _UNSET: tuple[Any, ...] = (None, "", (), {}, b"")
 
 #: What the example says where neither a row's own example nor its default will do.
@@ -77,8 +84,8 @@ def _may_be(schema: Mapping[str, Any]) -> str:
     """The words that are allowed, or the type, in a cell of a table."""
     if words := schema.get("enum"):
         return ", ".join(f"`{word}`" for word in words)
-    if schema.get("format") == "password":
-        return "secret"
+    if named := _FORMATS.get(schema.get("format", "")):
+        return named
     if schema.get("type") == "array":
         items = _may_be(schema["items"])
         return "list" if items == "section" else f"list of {items}"
@@ -86,11 +93,10 @@ def _may_be(schema: Mapping[str, Any]) -> str:
         return "section"
     if schema == DURATION.schema:
         return "duration"
-    names = {"string": "text", "boolean": "`true`, `false`", "integer": "whole number", "null": "nothing"}
     kind = schema.get("type", "anything")
     kinds = kind if isinstance(kind, list) else [kind]
     bounds = [f"{schema[key]}" for key in ("minimum", "maximum") if key in schema]
-    return " or ".join(names.get(name, str(name)) for name in kinds) + (f", {' to '.join(bounds)}" if bounds else "")
+    return " or ".join(_TYPES.get(name, str(name)) for name in kinds) + (f", {' to '.join(bounds)}" if bounds else "")
 
 
 def schema() -> dict[str, Any]:

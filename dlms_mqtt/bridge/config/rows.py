@@ -120,13 +120,8 @@ def kind_of(item: Field[Any]) -> Kind:
         return kind
     if item.metadata["secret"]:
         return SECRET
-    words = getattr(item.metadata["parse"], "choices", None)
-    return Kind(item.metadata["parse"], {"enum": list(words)} if words else {"type": _json_type(item.default)})
-
-
-def _json_type(default: Any) -> Any:
-    kinds: tuple[tuple[type, str], ...] = ((bool, "boolean"), (int, "integer"), (float, "number"))
-    return next((name for kind, name in kinds if isinstance(default, kind)), ["string", "integer", "boolean"])
+    parse = item.metadata["parse"]
+    return Kind(parse, getattr(parse, "schema", {"type": ["string", "integer"]}))  # else any word, as str takes it
 
 
 def _builder(cls: type[Any], rows: Mapping[str, Field[Any]]) -> Convert:

@@ -70,7 +70,7 @@ BOUNDS: dict[str, Bound] = {
     "language": _text(64),
     "set": Bound((bool, str), "true, or a time in ISO 8601", 0, 64),
     "config": Bound((dict,), "a JSON object", 0, 100),
-    "line": Bound((str, dict), "{serial | tcp | udp}, or {bind} with listen", 0, 256),
+    "line": Bound((str, dict), "{serial, tcp or udp}, or {bind} with listen", 0, 256),
 }
 _LONGEST_TEXT = 65_536
 
