@@ -140,9 +140,10 @@ asyncio.run(main())
     "a request to the bridge": Errand(
         {
             "bridge/requests/bridge_verbs.py": (
-                '            "ping": _Verb(self.ping),\n',
-                '            "ping": _Verb(self.ping),\n            "motto": _Verb(self.motto),\n',
-            )
+                '            "ping": self.ping,\n',
+                '            "ping": self.ping,\n            "motto": self.motto,\n',
+            ),
+            "bridge/requests/verbs.py": ("VERBS = {\n", 'VERBS = {\n    "motto": Verb(looks=True),\n'),
         },
         """
 import asyncio

@@ -23,7 +23,7 @@ BELOW = {
     "transport": {"errors"},
     "cosem": {"errors", "protocol", "transport"},
     "client": {"errors", "times", "protocol", "transport", "cosem"},
-    "simulator": {"errors", "protocol", "transport", "cosem"},
+    "simulator": {"errors", "times", "protocol", "transport", "cosem"},
     "meter": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator"},
     "bridge": {"errors", "times", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter"},
     "library": {"errors", "languages", "protocol", "transport", "cosem", "client", "simulator", "meter", "bridge"},

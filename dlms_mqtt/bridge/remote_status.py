@@ -6,7 +6,6 @@ Both give the object of ``/state.json``; what the broker does not know (names, u
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import json
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ from dlms_mqtt.bridge.api.payload import loads
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.config.sections.bridge import HTTP_PORT
 from dlms_mqtt.bridge.config.sections.config import Config
-from dlms_mqtt.bridge.mqtt.client import Client, message_of
-from dlms_mqtt.bridge.mqtt.enquiry import enquire
+from dlms_mqtt.bridge.mqtt.client import Client
+from dlms_mqtt.bridge.mqtt.enquiry import enquire, kept
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.transport.base import format_address, parse_address
 
@@ -63,29 +62,26 @@ def from_broker(config: Config, timeout: float) -> Document:
 
 
 async def _everything_of(client: Client, topics: Topics) -> dict[str, str]:
-    kept = await _collect(client, [topics.state, topics.info, topics.health])
-    own = [topics.meter(row["id"]) for row in _json(kept.get(topics.info)).get("meters", ())]
+    found = await _collect(client, [topics.state, topics.info, topics.health])
+    own = [topics.meter(row["id"]) for row in _json(found.get(topics.info)).get("meters", ())]
     wanted = [topic for meter in own for topic in (meter.availability, meter.state)]
-    return kept | (await _collect(client, wanted) if wanted else {})
+    return found | (await _collect(client, wanted) if wanted else {})
 
 
 async def _collect(client: Client, wanted: list[str]) -> dict[str, str]:
-    """The retained messages of these topics; where there is none nothing comes, so a silence ends it."""
-    kept: dict[str, str] = {}
-    await client.subscribe_to(wanted)
-    messages = aiter(client.messages)
-    with contextlib.suppress(TimeoutError):
-        while not set(wanted) <= set(kept):
-            async with asyncio.timeout(_SILENCE):
-                message = message_of(await anext(messages))
-            kept[message.topic] = message.payload.decode(errors="replace")
-    return kept
+    """The retained messages of these topics; where one has none, a silence ends it."""
+    found: dict[str, str] = {}
+    async for message in kept(client, wanted, _SILENCE):
+        found[message.topic] = message.payload.decode(errors="replace")
+        if len(found) == len(wanted):
+            break
+    return found
 
 
-def document_of(topics: Topics, kept: Mapping[str, str]) -> Document:
+def document_of(topics: Topics, retained: Mapping[str, str]) -> Document:
     """The document, of what is retained by topic."""
-    info, health = _json(kept.get(topics.info)), _json(kept.get(topics.health))
-    word = kept.get(topics.state) or "nothing"
+    info, health = _json(retained.get(topics.info)), _json(retained.get(topics.health))
+    word = retained.get(topics.state) or "nothing"
     if word != "online":
         sentence = f"the bridge is not there: {topics.state} says {word}"
         health = {"status": "failing", "reasons": [sentence], "counters": {}, "meters": {}}
@@ -95,18 +91,20 @@ def document_of(topics: Topics, kept: Mapping[str, str]) -> Document:
         "bridge": {"id": topics.bridge, "version": info.get("version"), "started": info.get("started")},
         **{name: health.get(name, {}) for name in ("status", "reasons", "counters")},
         "meters": {
-            row["id"]: _meter(row, topics.meter(row["id"]), kept, health.get("meters", {}))
+            row["id"]: _meter(row, topics.meter(row["id"]), retained, health.get("meters", {}))
             for row in info.get("meters", ())
         },
     }
 
 
-def _meter(row: Mapping[str, Any], topics: MeterTopics, kept: Mapping[str, str], health: Mapping[str, Any]) -> Document:
-    state = _json(kept.get(topics.state))
+def _meter(
+    row: Mapping[str, Any], topics: MeterTopics, retained: Mapping[str, str], health: Mapping[str, Any]
+) -> Document:
+    state = _json(retained.get(topics.state))
     times = state.pop("_time", {})
     return {
         "name": row.get("name", row["id"]),
-        "online": kept.get(topics.availability) == "online",
+        "online": retained.get(topics.availability) == "online",
         "values": {key: {"value": value, "unit": "", "time": times.get(key)} for key, value in state.items()},
         "health": health.get(row["id"], {}),
     }

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, Date, DateTime, Time
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.obis import CLOCK, Obis
 from dlms_mqtt.protocol.units import unit_code
 
 _SETS = re.compile(r"(?:[^()\s/!]*(?:\([^()]*\))+\s*)+(?=\Z|[^()]*[\x00-\x08])")
@@ -36,7 +36,6 @@ _MOST_HEX = 8  # digits of an error register
 
 _SHOWN_DATE = re.compile(r"0\.9\.2(?:\*255)?\((\d+)\)")
 
-CLOCK = Obis((0, 0, 1, 0, 0, 255))
 _TIME_OF_DAY = Obis((1, 0, 0, 9, 1, 255))
 _DATE_OF_DAY = Obis((1, 0, 0, 9, 2, 255))
 

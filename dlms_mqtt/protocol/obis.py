@@ -57,3 +57,7 @@ class Obis(bytes):
             return None
         groups = [int(group or default) for group, default in zip(match.groups(), _LEFT_OUT, strict=True)]
         return cls(groups) if max(groups) <= 255 else None
+
+
+CLOCK = Obis((0, 0, 1, 0, 0, 255))
+"""The meter's clock, the one name that every layer above needs."""

@@ -104,6 +104,23 @@ class Transport(ABC):
         """Hold the line in the break state; nothing happens where that cannot be done."""
 
 
+class Uart:
+    """A serial port's speed and parity, and when what was written has left its UART: adapters tell that too early."""
+
+    def __init__(self, first: SerialFormat) -> None:
+        self.first = self.format = first  # at the opening, and in force
+        self._empty_at = 0.0  # the event loop's clock
+
+    def write(self, octets: int) -> None:
+        """So many octets go out behind those that are on their way."""
+        self._empty_at = max(asyncio.get_running_loop().time(), self._empty_at) + self.format.seconds(octets)
+
+    @property
+    def lag(self) -> float:
+        """Seconds until the last octet has left."""
+        return max(0.0, self._empty_at - asyncio.get_running_loop().time())
+
+
 class Inbox:
     """What was received and the one reader that waits for it."""
 

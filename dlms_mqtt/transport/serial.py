@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import serial
 
 from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost, TransportError
-from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
+from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, Uart, closed
 from dlms_mqtt.transport.holder import port_in_use
 from dlms_mqtt.transport.network import connect_failed
 from dlms_mqtt.transport.serial_wire import DeviceWire, ThreadWire, Wire, words
@@ -47,19 +47,17 @@ class SerialTransport(Transport):
         rts: bool | None = None,
     ) -> None:
         self.name = port
-        self._first_format = SerialFormat(baud, data_bits, parity, stop_bits)
-        self._format = self._first_format
+        self._uart = Uart(SerialFormat(baud, data_bits, parity, stop_bits))
         self._dtr = dtr
         self._rts = rts
         self._port: serial.SerialBase | None = None
         self._wire: Wire
         self._inbox = Inbox()
-        self._sent_at = 0.0
 
     @property
     def format(self) -> SerialFormat:
         """Speed and parity in force: a pseudo-terminal stays 8N1 whatever was asked."""
-        return self._format
+        return self._uart.format
 
     async def open(self) -> None:
         """Open the port for us alone; ConnectFailed says who holds it."""
@@ -74,14 +72,14 @@ class SerialTransport(Transport):
             raise self._open_failed(error) from error
         self._port, self._inbox = port, Inbox()
         self._wire = DeviceWire(loop, port, self._inbox, self.name) if native else ThreadWire(loop, port, self._inbox)
-        self._format = self._first_format
+        self._uart.format = self._uart.first
         if native:
             await self._set_up()
 
     async def _set_up(self) -> None:
         """What pyserial does not check while it opens a device: parity and modem lines."""
         try:
-            await self.configure(**self._first_format._asdict())
+            await self.configure(**self._uart.first._asdict())
             await self.lines(self._dtr, self._rts)
         except BaseException:
             await self.close()
@@ -106,8 +104,7 @@ class SerialTransport(Transport):
         self._open_port()
         if self._inbox.error is not None:
             raise ConnectionLost(self._inbox.error.message, hint=self._inbox.error.hint)
-        now = asyncio.get_running_loop().time()
-        self._sent_at = max(now, self._sent_at) + self._format.seconds(len(data))
+        self._uart.write(len(data))
         self._wire.write(data)
 
     async def drain(self) -> None:
@@ -117,12 +114,12 @@ class SerialTransport(Transport):
         """
         self._open_port()
         await self._wire.flushed()
-        await asyncio.sleep(max(0.0, self._sent_at - asyncio.get_running_loop().time()))
+        await asyncio.sleep(self.lag)
 
     @property
     def lag(self) -> float:
         """Seconds until what was written has left the UART at the speed in force."""
-        return max(0.0, self._sent_at - asyncio.get_running_loop().time())
+        return self._uart.lag
 
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
@@ -144,7 +141,7 @@ class SerialTransport(Transport):
             await self._call(lambda: _apply(port, asked), native=self._native)
         except (OSError, ValueError, termios.error) as error:
             raise ConnectFailed(f"{self.name} cannot be set to {asked}: {words(error)}") from error
-        self._format = _in_force(port, asked)
+        self._uart.format = _in_force(port, asked)
 
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the modem lines that are not None; ConnectFailed where the port has none."""
@@ -184,7 +181,7 @@ class SerialTransport(Transport):
         if _is_device(port):
             port.exclusive = True
         else:
-            _assign(port, self._first_format)
+            _assign(port, self._uart.first)
         for line, value in (("dtr", self._dtr), ("rts", self._rts)):
             setattr(port, line, value is not False)  # before opening: no pulse on the line
         return port

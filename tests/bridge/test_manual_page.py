@@ -13,6 +13,7 @@ from dlms_mqtt.bridge.api import topics
 from dlms_mqtt.bridge.api.errors import CODES
 from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.bridge.requests import bridge_verbs, meter_verbs
+from dlms_mqtt.bridge.requests.verbs import VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs/mqtt.md").read_text(encoding="utf-8")
 
@@ -53,8 +54,12 @@ def test_what_needs_management_is_marked() -> None:
         if " * |" in line
         for verb in re.findall(r"`([a-z/]+)`", line.split("|")[1])
     }
-    source = inspect.getsource(bridge_verbs.BridgeRequests.__init__)
-    assert marked == set(re.findall(r'"([a-z/]+)": _Verb\([^)]*managing=True', source))
+    assert marked == {name for name, verb in VERBS.items() if verb.managing}
+
+
+def test_every_verb_has_its_row() -> None:
+    handled = verbs_of(bridge_verbs.BridgeRequests) | verbs_of(meter_verbs.MeterRequests) | {"cancel"}
+    assert set(VERBS) == handled
 
 
 def test_every_code_is_told() -> None:

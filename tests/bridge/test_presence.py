@@ -345,3 +345,42 @@ async def test_managed_meters_and_odd_names_are_left_alone(mosquitto, tmp_path):
         await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])
         await home.ask("bridge/main/request/ping")
     assert await _stands(mosquitto.port, "flat") == {"flat"}
+
+
+async def test_a_look_around_lasts_as_long_as_new_topics_come(monkeypatch):
+    """A broker that keeps much sends it in its own time; what is said again is no news."""
+    waits = []
+    seen = _looking_around()
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) <= 3:
+            seen.retained_came(_kept(f"{ROOT}/value/{len(waits)}"))
+        seen.retained_came(_kept(f"{ROOT}/value/1"))
+
+    monkeypatch.setattr("dlms_mqtt.bridge.presence.presence.asyncio.sleep", sleep)
+    await seen._all_has_come()
+    assert len(waits) == 4
+    assert seen._come is None
+
+
+async def test_a_flood_of_retained_topics_keeps_no_bridge_from_its_work(monkeypatch):
+    numbers = iter(range(10_000))
+    seen = _looking_around()
+
+    async def sleep(_seconds):
+        seen.retained_came(_kept(f"{ROOT}/value/{next(numbers)}"))
+
+    monkeypatch.setattr("dlms_mqtt.bridge.presence.presence.asyncio.sleep", sleep)
+    await seen._all_has_come()
+    assert next(numbers) == 50
+
+
+def _kept(topic):
+    return Message(topic, b"1", True)
+
+
+def _looking_around():
+    return Presence(
+        Topics("dlms_mqtt", "main"), OLD, mock.MagicMock(), mock.MagicMock(), mock.MagicMock(), print, mock.AsyncMock()
+    )

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.cosem.data_lines import CLOCK, DataLine, data_code, data_lines, with_clock
+from dlms_mqtt.cosem.data_lines import DataLine, data_code, data_lines, with_clock
 from dlms_mqtt.protocol.axdr.data import DataType
+from dlms_mqtt.protocol.obis import CLOCK
 
 
 def one(line: str) -> DataLine:

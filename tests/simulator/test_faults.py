@@ -460,3 +460,15 @@ def test_every_fault_can_be_given_by_its_name() -> None:
     for name, row in FAULTS.items():
         assert Fault.parse(name).value == row.value
         assert row.text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("delay:2", 2.0), ("delay:500ms", 0.5), ("clock-jump:-1h", -3600.0), ("stuck:1m30s", 90.0)]
+)
+def test_times_of_faults_are_written_as_all_others(text: str, seconds: float) -> None:
+    assert Fault.parse(text).seconds == seconds
+
+
+def test_a_time_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="the fault 'delay': expected a time"):
+        _ = Fault.parse("delay:soon").seconds

@@ -12,7 +12,7 @@ import pytest
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import ConfigError, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
@@ -278,3 +278,13 @@ async def test_a_line_with_echo_gives_back_the_sign_on_too(clock: FakeClock, fau
     assert Faults([fault]).echo(b"12345678") == b"12345678"[: int(8 * share)]
     assert Faults().echo(b"1") == b""
     await near.close()
+
+
+@pytest.mark.parametrize("every", ["60", "1m", "60s", "0.001h"])
+def test_the_time_between_pushes_is_written_as_all_others(every: str) -> None:
+    assert parse_push(f"memory,every={every}").every == pytest.approx(3.6 if every == "0.001h" else 60)
+
+
+def test_a_time_between_pushes_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="every of a push: expected a time"):
+        parse_push("memory,every=soon")

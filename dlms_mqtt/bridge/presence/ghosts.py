@@ -6,42 +6,37 @@ for what it said before may be what was lost.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
-from dlms_mqtt.bridge.mqtt.client import Client, message_of
+from dlms_mqtt.bridge.mqtt.client import Client
+from dlms_mqtt.bridge.mqtt.enquiry import kept
 from dlms_mqtt.bridge.presence.id_claims import info_in
 
-_SILENCE = 2.0  # s without another retained topic (a bridge at work repeats its own): the broker keeps no more
+_SILENCE = 2.0  # s without another retained topic: the broker keeps no more
 _MOST = 100_000  # topics that are looked at
 
 
 async def retained_below(client: Client, topics: Topics) -> dict[str, str]:
     """What the broker keeps of ours, by topic: payloads of discovery and of bridges, else that there is something."""
-    kept: dict[str, str] = {}
+    found: dict[str, str] = {}
     prefix = topics.prefix
-    await client.subscribe_to([f"{topics.base}/#", f"{prefix}/device/+/config", f"{prefix}/+/+/+/config"])
-    messages = aiter(client.messages)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_SILENCE) as silence:
-            while len(kept) < _MOST:
-                message = message_of(await anext(messages))
-                if message.retained and message.payload and message.topic not in kept:
-                    silence.reschedule(asyncio.get_running_loop().time() + _SILENCE)
-                    told = not message.topic.startswith(f"{topics.base}/meter/")
-                    kept[message.topic] = message.payload.decode(errors="replace") if told else "..."
-    return kept
+    filters = [f"{topics.base}/#", f"{prefix}/device/+/config", f"{prefix}/+/+/+/config"]
+    async for message in kept(client, filters, _SILENCE):
+        told = not message.topic.startswith(f"{topics.base}/meter/")
+        found[message.topic] = message.payload.decode(errors="replace") if told else "..."
+        if len(found) >= _MOST:
+            break
+    return found
 
 
-def ghosts(kept: Mapping[str, str], topics: Topics, meters: Collection[str]) -> dict[str, list[str]]:
+def ghosts(retained: Mapping[str, str], topics: Topics, meters: Collection[str]) -> dict[str, list[str]]:
     """The topics of each meter that nobody has. ``meters``: those of our configuration."""
-    owned = {*meters, *_of_bridges(kept, topics)}
+    owned = {*meters, *_of_bridges(retained, topics)}
     found: dict[str, list[str]] = {}
-    for topic, payload in sorted(kept.items()):
+    for topic, payload in sorted(retained.items()):
         meter = _meter_of(topic, payload, topics)
         if meter and meter not in owned:
             found.setdefault(meter, []).append(topic)
@@ -58,9 +53,9 @@ def _meter_of(topic: str, payload: str, topics: Topics) -> str:
     return named[1] if named else ""
 
 
-def _of_bridges(kept: Mapping[str, str], topics: Topics) -> Iterator[str]:
-    gone = topics.info if kept.get(topics.state) != "online" else ""
-    for topic, payload in kept.items():
+def _of_bridges(retained: Mapping[str, str], topics: Topics) -> Iterator[str]:
+    gone = topics.info if retained.get(topics.state) != "online" else ""
+    for topic, payload in retained.items():
         if topic.startswith(f"{topics.base}/bridge/") and topic.endswith("/info") and topic != gone:
             yield from info_in(payload.encode()).meters
 

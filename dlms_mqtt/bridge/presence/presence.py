@@ -16,7 +16,9 @@ from dlms_mqtt.bridge.presence.id_claims import Claims
 from dlms_mqtt.bridge.presence.leftovers import Former
 
 _LOG = logging.getLogger(__name__)
-_WAIT = 0.4  # s after the subscription: what is retained has arrived by then
+# What the broker keeps follows a subscription and nothing marks its end: so many s without a topic that is new.
+_SILENCE = 0.4
+_MOST_WAITS = 50  # of these: whoever floods the broker keeps no bridge from its work
 _CALM = 1.0  # s between two times that a topic is put right
 _FOR_EVER = 3600.0
 _OLDER = "the bridge id '{}' is held by an older bridge on this broker"
@@ -46,6 +48,7 @@ class Presence:
         self._overwritten: deque[float] = deque(maxlen=_OVERWRITTEN)  # when an older instance stood where we had been
         self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
         self.ready = False
+        self._come: set[str] | None = None  # retained topics, while they are waited for
         self._asking: asyncio.Task[None] | None = None
 
     async def look_around(self) -> None:
@@ -54,7 +57,7 @@ class Presence:
         others = self._retained_of(*self._ghosts, *self.asleep)
         await self._broker.subscribe([*self.claims.filters, self._topics.birth, *ours, *others])
         await self._broker.subscribe(self._retained_of(*self._fleet.running))
-        await asyncio.sleep(_WAIT)
+        await self._all_has_come()
         if not self.ready:
             await self._check_claims()
             others += await self._look_for_lost()
@@ -63,6 +66,16 @@ class Presence:
         for name in list(self._fleet.running):  # more may start meanwhile; they subscribe themselves
             await self._broker.subscribe(self.filters(name))
         await self._broker.subscribe(self._topics.commands)
+
+    async def _all_has_come(self) -> None:
+        """Wait until the broker has sent what it keeps on the topics just subscribed to, however much that is."""
+        self._come, before = set(), -1
+        for _ in range(_MOST_WAITS):
+            if len(self._come) == before:
+                break
+            before = len(self._come)
+            await asyncio.sleep(_SILENCE)
+        self._come = None
 
     def filters(self, name: str) -> list[str]:
         """What is subscribed to on behalf of a meter."""
@@ -91,7 +104,7 @@ class Presence:
         filters = self._retained_of(*lost)
         if filters:
             await self._broker.subscribe(filters)
-            await asyncio.sleep(_WAIT)
+            await self._all_has_come()
         return filters
 
     def home_assistant_spoke(self, message: Message) -> None:
@@ -107,6 +120,8 @@ class Presence:
 
     def retained_came(self, message: Message) -> None:
         """Something on a topic that we or an earlier run retain: put right or cleared where it is not what we say."""
+        if message.retained and self._come is not None:
+            self._come.add(message.topic)
         if not self._is_overwritten(message):
             self._clear_leftover(message)
 

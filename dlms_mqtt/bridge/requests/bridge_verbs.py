@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
 from dlms_mqtt.bridge.requests.first_telegrams import Trial, first_telegrams
 from dlms_mqtt.bridge.requests.overheard import who_speaks
 from dlms_mqtt.bridge.requests.trial_connection import try_out
+from dlms_mqtt.bridge.requests.verbs import VERBS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
 from dlms_mqtt.client.settings import LINE_SECRETS, SECRET_KEYS, ConnectionSettings, parse_settings
@@ -62,45 +62,38 @@ class BridgeAsked(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Verb:
-    run: Callable[[Request], Awaitable[Any]]
-    managing: bool = False
-
-
 class BridgeRequests:
     """The verbs of the bridge."""
 
     def __init__(self, bridge: BridgeAsked) -> None:
         self._bridge = bridge
-        self._verbs: dict[str, _Verb] = {
-            "ping": _Verb(self.ping),
-            "ports": _Verb(self.ports),
-            "presets": _Verb(self.presets),
-            "schema": _Verb(self.schema),
-            "config": _Verb(self.config),
-            "reload": _Verb(self.reload, managing=True),
-            "language": _Verb(self.language),
-            "meter/validate": _Verb(self.validate, managing=True),
-            "meter/find": _Verb(self.find_meter, managing=True),
-            "meter/objects": _Verb(self.objects),
-            "meter/add": _Verb(self.add, managing=True),
-            "meter/update": _Verb(self.update, managing=True),
-            "meter/remove": _Verb(self.remove, managing=True),
+        self._verbs: dict[str, Handler] = {
+            "ping": self.ping,
+            "ports": self.ports,
+            "presets": self.presets,
+            "schema": self.schema,
+            "config": self.config,
+            "reload": self.reload,
+            "language": self.language,
+            "meter/validate": self.validate,
+            "meter/find": self.find_meter,
+            "meter/objects": self.objects,
+            "meter/add": self.add,
+            "meter/update": self.update,
+            "meter/remove": self.remove,
         }
 
     def find(self, name: str) -> Handler:
         """The handler of a verb; RequestError when there is none or it is not allowed."""
-        verb = self._verbs.get(name)
-        if verb is None:
+        if name not in self._verbs:
             raise RequestError(
                 "unknown-request",
                 f"There is no request '{name}'",
                 hint=f"There are {', '.join((*self._verbs, 'cancel'))}.",
             )
-        if verb.managing:
+        if name in VERBS and VERBS[name].managing:
             self._need_management()
-        return verb.run
+        return self._verbs[name]
 
     def _need_management(self) -> None:
         if not self._bridge.config.bridge.management:

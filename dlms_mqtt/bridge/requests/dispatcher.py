@@ -1,6 +1,6 @@
 """Commands: every message on a command topic gets exactly one reply, whatever it was and however it ends.
 
-An ``id`` repeated within ten minutes gets the first reply again (while it is kept) and runs nothing. This file knows no
+An ``id`` repeated within ten minutes gets the first reply again (while it is kept) and runs nothing. This file runs no
 verb: a handler per verb comes from outside.
 """
 
@@ -20,6 +20,7 @@ from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, plain_text
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED, RepeatedIds
+from dlms_mqtt.bridge.requests.verbs import verb_of
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.transport.clock import Clock
 
@@ -29,9 +30,6 @@ _MOST_RUNNING = 32
 _TIMEOUT = 60.0  # s
 _LONG_TIMEOUT = 3600.0
 _LONGEST_ID = 128  # characters, or digits
-#: What ``id`` names in these, where the request has no ``meter``: a meter or another request, so it is asked anew.
-_NAMING = frozenset({"cancel", "meter/validate", "meter/objects", "meter/add", "meter/update", "meter/remove"})
-LONG = frozenset({"objects", "profile", "meter/find", "meter/objects", "dump"})
 
 Progress = Callable[[int, int, str], None]
 Id = str | int | Decimal | None
@@ -125,7 +123,7 @@ class Commands:
     async def _once(self, request: Request) -> dict[str, Any]:
         if request.id is None:
             return await self._run(request)
-        naming = request.address.name in _NAMING and "meter" not in request.body
+        naming = verb_of(request.address).naming and "meter" not in request.body
         key = ("/".join(request.address), f"{'named' if naming else type(request.id).__name__}:{request.id}")
         self._forget()
         known = None if naming else self._known.get(key)
@@ -219,6 +217,6 @@ def _id_of(payload: bytes) -> Id:
 
 def _timeout(request: Request) -> float:
     wanted = request.get("timeout", int, Decimal)
-    long = request.address.name in LONG or "listen" in request.body
+    long = verb_of(request.address).long or "listen" in request.body
     longest = _LONG_TIMEOUT if long else _TIMEOUT
     return longest if wanted is None else float(wanted)

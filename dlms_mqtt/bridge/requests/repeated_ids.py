@@ -12,6 +12,7 @@ from itertools import islice
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.api.topics import Address
+from dlms_mqtt.bridge.requests.verbs import verb_of
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.transport.clock import Clock
@@ -21,11 +22,6 @@ REMEMBERED = 600.0  # s
 _MOST = 100_000  # ids, about 15 MB
 _AT_ONCE = 64  # that are forgotten
 _SPACE = "requests"  # namespace of the store: hash of topic and id -> Unix time
-#: Requests that only look; everything else changes the meter, the configuration, or what is done.
-_LOOKING = frozenset(
-    {"read", "profile", "objects", "poll", "dump", "cancel", "ping", "presets", "ports", "config", "schema"}
-    | {"meter/validate", "meter/objects", "meter/find"}
-)
 
 
 class RepeatedIds:
@@ -62,7 +58,7 @@ class RepeatedIds:
         if len(self._times) >= _MOST:
             raise RequestError("busy", "Too many ids within ten minutes", hint="Wait, or send less often.")
         self._times[name] = self._clock.monotonic()
-        if address.verb != "request" or address.name not in _LOOKING:
+        if not verb_of(address).looks:
             self._keep(name)
 
     def _keep(self, name: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.bridge.demo import run_demo
+from dlms_mqtt.cli.options import seconds_option
 from dlms_mqtt.cli.output import note, say, table
 from dlms_mqtt.transport.base import parse_address
 
@@ -26,7 +27,7 @@ EXAMPLE = "--seconds 60"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``demo``."""
-    parser.add_argument("--seconds", type=float, metavar="N", help="end after so many seconds (default: Ctrl-C)")
+    parser.add_argument("--seconds", metavar="N", help="end after so many seconds (default: Ctrl-C)")
     parser.add_argument("--broker", metavar="HOST:PORT", help="use this broker, below a base of its own")
 
 
@@ -36,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
         logging.getLogger().setLevel(logging.ERROR)
     for noisy in _FOREIGN:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    screen = _Screen()
+    screen, seconds = _Screen(), seconds_option(args)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run_demo(screen, parse_address(args.broker, _MQTT_PORT) if args.broker else None, args.seconds))
+        asyncio.run(run_demo(screen, parse_address(args.broker, _MQTT_PORT) if args.broker else None, seconds))
     return 0 if screen.updates else 1
 
 

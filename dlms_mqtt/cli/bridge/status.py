@@ -11,6 +11,7 @@ from typing import Any
 from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.bridge.remote_status import from_broker, from_listener, listener_url
 from dlms_mqtt.cli.configuration import add_config, needed_config
+from dlms_mqtt.cli.options import seconds_option
 from dlms_mqtt.cli.output import print_json, say, table
 from dlms_mqtt.errors import DlmsMqttError, TransportError
 from dlms_mqtt.meter.presets.preset import preset_connection
@@ -33,17 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``status``."""
     add_config(parser)
     parser.add_argument("--url", help="where the bridge's listener is (default: http.listen, else the broker is asked)")
-    parser.add_argument(
-        "--timeout", metavar="S", type=float, default=10.0, help="seconds to wait (default %(default)g)"
-    )
+    parser.add_argument("--timeout", metavar="S", default="10", help="seconds to wait (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.description = f"{parser.description}: 0 ok, 1 degraded, 2 failing or not there"
 
 
 def run(args: argparse.Namespace) -> int:
     """The exit status of the epilog. ConfigError where nobody knows whom to ask."""
+    timeout = seconds_option(args, "timeout") or 0.0
     try:
-        document = _found(args.url, args.config, args.timeout)
+        document = _found(args.url, args.config, timeout)
     except TransportError as error:
         document = _unreachable(error)
     if args.json:

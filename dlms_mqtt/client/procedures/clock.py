@@ -15,10 +15,9 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.obis import CLOCK, Obis
 
-CLOCK = 8
-CLOCK_OBIS = Obis((0, 0, 1, 0, 0, 255))
+_CLASS = 8
 STANDARD_SENSE = -1
 _PLAUSIBLE = timedelta(minutes=20)  # smaller than half of the least deviation, which moves the clock twice
 
@@ -73,7 +72,7 @@ def _near(moment: datetime | None, now: datetime) -> bool:
 
 async def read_clock(
     client: DlmsClient,
-    obis: Obis = CLOCK_OBIS,
+    obis: Obis = CLOCK,
     *,
     tz: tzinfo | None,
     now: Callable[[], datetime],
@@ -81,7 +80,7 @@ async def read_clock(
 ) -> ClockReading:
     """Read the clock; the answer is taken to be as old as half of the question took. AccessRefused, DecodeError."""
     before = now()
-    data = await client.get(AttributeDescriptor(CLOCK, obis, 2))
+    data = await client.get(AttributeDescriptor(_CLASS, obis, 2))
     middle = before + (now() - before) / 2
     octets = data.value.raw if isinstance(data.value, DateTime) else data.value
     if not isinstance(octets, bytes) or len(octets) != 12:
@@ -97,5 +96,5 @@ async def set_clock(client: DlmsClient, reading: ClockReading, *, tz: tzinfo, no
     stated = DateTime(reading.octets).deviation is not None
     value = DateTime.from_datetime(moment, deviation=stated, sense=reading.sense)
     data = Data(reading.type, value if reading.type is DataType.DATE_TIME else value.encode())
-    await client.set(AttributeDescriptor(CLOCK, reading.obis, 2), data)
+    await client.set(AttributeDescriptor(_CLASS, reading.obis, 2), data)
     return moment

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from dlms_mqtt.cosem.data_lines import CLOCK, data_code, stamp_of, unit_of
+from dlms_mqtt.cosem.data_lines import data_code, stamp_of, unit_of
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, DateTime
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.obis import CLOCK, Obis
 
 _GROUP = re.compile(r"\(([^()]*)\)")
 _STATUS = Obis((0, 0, 96, 10, 1, 255))

@@ -17,7 +17,7 @@ from dlms_mqtt.client.refusals import access_refused
 from dlms_mqtt.client.services.load_profile import LoadProfile, earlier, parse_load_profile, range_request
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.cosem.classes import scaler_attribute
-from dlms_mqtt.cosem.data_lines import CLOCK, DataLine, data_lines, tells_season, with_clock
+from dlms_mqtt.cosem.data_lines import DataLine, data_lines, tells_season, with_clock
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import AccessRefused
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, AttributeWithSelection
@@ -25,7 +25,7 @@ from dlms_mqtt.protocol.apdu.results import DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.framing.sign_on import Identification
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.obis import CLOCK, Obis
 
 _AN_HOUR = timedelta(hours=1)
 _BY_RANGE, _PROFILE, _PROFILES = 1, 7, 99  # selector, class and group C of load profiles

@@ -18,12 +18,13 @@ from dlms_mqtt.protocol.apdu.results import DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.buffer import encode_length
+from dlms_mqtt.protocol.obis import CLOCK as CLOCK_NAME
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.household.clock_object import moment_of
 from dlms_mqtt.simulator.server.meter import Code, Meter
 from dlms_mqtt.simulator.server.objects import Context, CosemObject, Outcome, make, named
 
-CLOCK = CaptureObject(8, Obis((0, 0, 1, 0, 0, 255)), 2, 0)
+CLOCK = CaptureObject(8, CLOCK_NAME, 2, 0)
 _FIFO = 1
 _NO_SORT_OBJECT = CaptureObject(0, Obis(bytes(6)), 0, 0)
 

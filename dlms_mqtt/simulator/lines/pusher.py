@@ -18,6 +18,7 @@ from dlms_mqtt.protocol.framing.wrapper import encode_frame
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.server.meter import Meter
 from dlms_mqtt.simulator.server.push import ON_EVENT, SCHEDULED, notification, tell_clients
+from dlms_mqtt.times import parse_duration
 from dlms_mqtt.transport import Transport, make_transport
 
 CLIENTS = "clients"
@@ -29,7 +30,8 @@ log = logging.getLogger("dlms_mqtt.simulator")
 class PushRow:
     """One push. ``to``: a line (``tcp://host:port``) or ``clients`` (every association that stands).
 
-    ``every`` in seconds, 0: when an event is logged."""
+    ``every`` in seconds, 0: when an event is logged.
+    """
 
     to: str
     every: float = 0.0
@@ -51,9 +53,10 @@ def parse_push(row: Any) -> PushRow:
     if strange or "to" not in row:
         raise ConfigError(f"a push has {', '.join(_KEYS)}", key="push", hint="Write tcp://host:port,every=60,ciphered")
     try:
-        every, client = float(row.get("every", 0)), int(row.get("client", 1))
+        client = int(row.get("client", 1))
     except (TypeError, ValueError):
-        raise ConfigError("every and client of a push are numbers", key="push") from None
+        raise ConfigError("the client of a push is a number", key="push") from None
+    every = _interval(row.get("every", 0))
     obis = Obis.parse(str(row["object"])) if "object" in row else SCHEDULED if every else ON_EVENT
     return PushRow(
         str(row["to"]),
@@ -63,6 +66,13 @@ def parse_push(row: Any) -> PushRow:
         str(row.get("ciphered", False)).lower() in ("true", "yes", "1"),
         str(row.get("framing", "wrapper")),
     )
+
+
+def _interval(value: Any) -> float:
+    try:
+        return parse_duration(value, bare=True)
+    except ConfigError as error:
+        raise ConfigError(f"every of a push: {error.message}", key="push") from None
 
 
 def push_frame(meter: Meter, row: PushRow, number: int) -> bytes:

@@ -44,11 +44,11 @@ class Dropped(Exception):
 
 
 _METER_FAULTS: dict[str, Any] = {
-    "tariff-switch": lambda meter, number: meter.force_tariff(int(number)),
-    "clock-drift": lambda meter, seconds: meter.drift(seconds),
-    "clock-jump": lambda meter, seconds: meter.jump(seconds),
-    "register-reset": lambda meter, _number: meter.reset_registers(),
-    "restart": lambda meter, _number: meter.restart(),
+    "tariff-switch": lambda meter, fault: meter.force_tariff(int(fault.number)),
+    "clock-drift": lambda meter, fault: meter.drift(fault.seconds),
+    "clock-jump": lambda meter, fault: meter.jump(fault.seconds),
+    "register-reset": lambda meter, _fault: meter.reset_registers(),
+    "restart": lambda meter, _fault: meter.restart(),
 }
 
 
@@ -56,7 +56,7 @@ def in_spite_of_faults(session: Session, faults: Faults, request: Any) -> bool:
     """Let the faults of this association and the meter strike; False: the request is done with. Dropped."""
     for name, strike in _METER_FAULTS.items():
         if fault := faults.strike(name):
-            strike(session.meter, fault.number if fault.value else 0.0)
+            strike(session.meter, fault)
     if session.restarts != session.meter.restarts:
         session.restarted()
         raise Dropped

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.times import parse_duration
 
 Piece = tuple[float, bytes]
 """Seconds to wait, and the octets that follow."""
@@ -116,6 +117,15 @@ class Fault:
         except ValueError:
             raise ConfigError(f"the fault '{self.name}' needs a number, not '{self.value}'") from None
 
+    @property
+    def seconds(self) -> float:
+        """The value as a time, with a unit or in seconds, also back (``-1h``); ConfigError."""
+        sign = -1 if self.value.startswith("-") else 1
+        try:
+            return sign * parse_duration(self.value.removeprefix("-"), bare=True)
+        except ConfigError as error:
+            raise ConfigError(f"the fault '{self.name}': {error.message}") from None
+
 
 class Faults:
     """The faults of one meter, link or association. ``strike`` decides about one occasion."""
@@ -197,7 +207,7 @@ def _silent(_faults: Faults, _fault: Fault, _piece: Piece) -> list[Piece]:
 
 
 def _late(_faults: Faults, fault: Fault, piece: Piece) -> list[Piece]:
-    return [(piece[0] + fault.number, piece[1])]
+    return [(piece[0] + fault.seconds, piece[1])]
 
 
 def _twice(_faults: Faults, _fault: Fault, piece: Piece) -> list[Piece]:
@@ -227,7 +237,7 @@ def _noise(faults: Faults, fault: Fault, piece: Piece) -> list[Piece]:
 
 
 def _trickle(_faults: Faults, fault: Fault, piece: Piece) -> list[Piece]:
-    return [(piece[0] if not at else fault.number, piece[1][at : at + 1]) for at in range(len(piece[1]))]
+    return [(piece[0] if not at else fault.seconds, piece[1][at : at + 1]) for at in range(len(piece[1]))]
 
 
 def rubbish(random: Random, count: int) -> bytes:

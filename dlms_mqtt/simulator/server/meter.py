@@ -233,7 +233,7 @@ class Meter:
         """The line went without a release: some meters keep the association for its inactivity time."""
         fault = row.faults.strike("stuck") if row.faults else None
         if fault is not None:
-            self._stuck_until[row.client] = self.clock.time() + fault.number
+            self._stuck_until[row.client] = self.clock.time() + fault.seconds
 
     def stuck(self, client: int) -> bool:
         """Is an association of this client still open that nobody released?"""

@@ -13,7 +13,7 @@ from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, Variabl
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.buffer import encode_length
-from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.obis import CLOCK, Obis
 from dlms_mqtt.protocol.security import Cipher, Security
 from dlms_mqtt.simulator.server import services
 from dlms_mqtt.simulator.server.associations import Association
@@ -59,7 +59,7 @@ def _readable_list(value: object) -> bool:
 def push_objects(meter: Meter) -> list[CosemObject]:
     """The scheduled push of readings, and the one of alarms."""
     name = CaptureObject(1, Obis((0, 0, 42, 0, 0, 255)), 2)
-    clock = CaptureObject(8, Obis((0, 0, 1, 0, 0, 255)), 2)
+    clock = CaptureObject(8, CLOCK, 2)
     registers = [(1, 8, 0), (1, 8, 1), (1, 8, 2), (2, 8, 0), (1, 7, 0), (2, 7, 0)]
     readings = [CaptureObject(3, Obis((1, 0, c, d, e, 255)), 2) for c, d, e in registers]
     alarms = [CaptureObject(1, Obis((0, 0, 97, 98, 0, 255)), 2), CaptureObject(1, Obis((0, 0, 96, 11, 0, 255)), 2)]

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dlms_mqtt.errors import ConfigError, ConnectFailed, ConnectionLost
-from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, closed
+from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, Uart, closed
 from dlms_mqtt.transport.esphome.address import key_text, parse, split_key
 
 if TYPE_CHECKING:
@@ -37,17 +37,16 @@ class EsphomeTransport(Transport):
         self.name, key = split_key(line)
         self._address = parse(self.name)
         self._key = key_text(noise_psk or key.encode()) if noise_psk or key else ""
-        self._first_format = self._format = SerialFormat(baud, data_bits, parity, stop_bits)
+        self._uart = Uart(SerialFormat(baud, data_bits, parity, stop_bits))
         self._lines = {"dtr": dtr, "rts": rts}
         self._head: Head | None = None
         self._library: ModuleType
         self._inbox = Inbox()
-        self._sent_at = 0.0
 
     @property
     def format(self) -> SerialFormat:
         """Speed and parity in force."""
-        return self._format
+        return self._uart.format
 
     async def open(self) -> None:
         """Connect, and take the port for us alone; ConnectFailed, ConfigError where the extra is not installed."""
@@ -55,9 +54,9 @@ class EsphomeTransport(Transport):
             return
         loop = asyncio.get_running_loop()
         self._library = await loop.run_in_executor(None, _library)
-        self._inbox, self._format = Inbox(), self._first_format
+        self._inbox, self._uart.format = Inbox(), self._uart.first
         port = _Port(self.name, self._inbox)
-        self._head = await self._library.connect(self.name, self._address, self._key, self._format, port)
+        self._head = await self._library.connect(self.name, self._address, self._key, self._uart.format, port)
         await self._set_lines()
 
     async def _set_lines(self) -> None:
@@ -79,8 +78,7 @@ class EsphomeTransport(Transport):
     def write(self, data: bytes) -> None:
         """Queue bytes; ConnectionLost."""
         head = self._open_head()
-        now = asyncio.get_running_loop().time()
-        self._sent_at = max(now, self._sent_at) + self._format.seconds(len(data))
+        self._uart.write(len(data))
         try:
             head.write(data)
         except self._library.ERRORS as error:
@@ -98,7 +96,7 @@ class EsphomeTransport(Transport):
     @property
     def lag(self) -> float:
         """Seconds until what was written has left the UART at the speed in force."""
-        return max(0.0, self._sent_at - asyncio.get_running_loop().time())
+        return self._uart.lag
 
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
@@ -119,7 +117,7 @@ class EsphomeTransport(Transport):
             raise self._gone() from error
         except self._library.ERRORS as error:
             raise ConnectFailed(f"{self.name} cannot be set to {asked}: {error}") from error
-        self._format = asked
+        self._uart.format = asked
 
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the modem lines that are not None; ConnectFailed where the port has none."""
