@@ -47,7 +47,7 @@ SHELVES = {
         "esphome incoming serial",
         "registry",
     ),
-    "cosem": ("access pattern rows structures", "catalogue classes data_lines object_list", "reference"),
+    "cosem": ("access local_names pattern rows structures", "catalogue classes data_lines object_list", "reference"),
     "client": (
         "option_values quality refusals state",
         "settings",

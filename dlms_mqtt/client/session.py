@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -32,6 +32,7 @@ from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.services.planner import Limits, limits
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import (
+    AccessRefused,
     AssociationRefused,
     AuthenticationRefused,
     ConnectionLost,
@@ -170,7 +171,7 @@ class MeterSession:
         self.reads_out, self._figures = True, SessionFigures()
         services = Conformance.GET | Conformance.MULTIPLE_REFERENCES | Conformance.SELECTIVE_ACCESS
         self.association = Association(services, 0)
-        self._services = Readouts(await self._read_out(), self.memory, self._read_out, self._read_table)
+        self._services = Readouts(await self._read_out(), self.memory, self._read_out, self._read_sets)
 
     async def _read_out(self) -> Readout:
         from dlms_mqtt.client.line.readout import Tally, read_out
@@ -185,13 +186,13 @@ class MeterSession:
             self._figures = self._figures + tally.figures()
             await self.transport.close()
 
-    async def _read_table(self, request: str) -> str:
-        """One table in programming mode (a load profile)."""
-        from dlms_mqtt.client.line.programming import read_table
+    async def _read_sets(self, requests: Sequence[str], commands: Sequence[str]) -> list[str | AccessRefused]:
+        """Registers or a load profile in programming mode."""
+        from dlms_mqtt.client.line.programming import read_sets
 
         await self.transport.close()
         try:
-            return await read_table(self.transport, self.settings, request, self.before_secret)
+            return await read_sets(self.transport, self.settings, requests, commands, self.before_secret)
         finally:
             await self.transport.close()
 

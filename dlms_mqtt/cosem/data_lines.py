@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import NamedTuple
 
+from dlms_mqtt.cosem.local_names import LOCAL
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, Date, DateTime, Time
@@ -55,32 +56,6 @@ _DISPLAYED = {(c, 8): "kvarh" if 3 <= c <= 8 else "kWh" for c in (1, 2, 3, 4, 5,
 _HEAT = 6
 _OF_HEAT = ("m3", "m³", "gj", "mj", "°c", "m3ph", "l/h")  # units that no electricity meter tells a value in
 
-# Energomera CE: names in the place of codes, the values of total and tariffs, or of the phases, one after another.
-
-
-def _tariffs(quantity: int, unit: str) -> tuple[str, tuple[str, ...]]:
-    return unit, tuple(f"1-0:{quantity}.8.{tariff}" for tariff in range(6))
-
-
-def _by_phase(first: int, unit: str) -> tuple[str, tuple[str, ...]]:
-    return unit, tuple(f"1-0:{first + 20 * phase}.7.0" for phase in range(3))
-
-
-#: name -> unit and codes, value by value
-_LOCAL: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ET0PE": _tariffs(1, "kWh"),
-    "ET0PI": _tariffs(2, "kWh"),
-    "ET0QE": _tariffs(3, "kvarh"),
-    "ET0QI": _tariffs(4, "kvarh"),
-    "VOLTA": _by_phase(32, "V"),
-    "CURRE": _by_phase(31, "A"),
-    "POWPP": _by_phase(21, "kW"),
-    "COS_f": _by_phase(33, ""),
-    "POWEP": ("kW", ("1-0:1.7.0",)),
-    "FREQU": ("Hz", ("1-0:14.7.0",)),
-    "SNUMB": ("", ("0-0:96.1.0",)),
-}
-
 
 class DataLine(NamedTuple):
     """One value: plain or, of logs and limits by direction, a structure of texts. ``time``: when it was measured."""
@@ -98,7 +73,7 @@ def data_lines(text: str) -> Iterator[DataLine]:
     units: dict[bytes, str] = {}  # stored values may leave out the unit that the running one has
     codes = [data_code(address, medium) for address, _ in found]
     for (address, groups), code in zip(found, codes, strict=True):
-        if address in _LOCAL:
+        if address in LOCAL:
             yield from _local(address, groups)
         elif code is not None:
             if code[5] == 0 and _running(code) not in codes:  # the running value has the number 0 at Pafal
@@ -162,7 +137,7 @@ def _sets(text: str) -> Iterator[tuple[str, list[str]]]:
             continue
         for address, groups in _SET.findall(line):
             # Energomera: the value of the next tariff, with or without its name.
-            goes_on = not address or (address in _LOCAL and last is not None and last[0] == address)
+            goes_on = not address or (address in LOCAL and last is not None and last[0] == address)
             if goes_on and last is not None:
                 last[1].extend(_GROUP.findall(groups))
                 continue
@@ -178,7 +153,7 @@ def _is_of_heat(groups: list[str]) -> bool:
 
 
 def _local(name: str, groups: list[str]) -> Iterator[DataLine]:
-    unit, codes = _LOCAL[name]
+    unit, codes = LOCAL[name]
     for code, text in zip(map(Obis.parse, codes), groups, strict=False):
         yield _single(code, f"{text}*{unit}" if unit and "*" not in text else text, hexadecimal=False)
 

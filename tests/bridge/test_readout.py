@@ -102,6 +102,34 @@ async def test_it_goes_away_and_comes_back(clock, store):
         assert rig.publisher.retained["availability"] == "online"
 
 
+REGISTER = {
+    "connection": {"serial": "memory", "opening": "readout", "password": "text:12345678"},
+    "every": "60s",
+    "read": ["energy_import", {"obis": "1-0:1.4.0", "key": "demand"}],
+}
+
+
+async def test_a_register_that_stands_in_no_readout(clock, store):
+    rig = ReadoutRig(clock, store, REGISTER)
+    async with rig.run():
+        await asyncio.sleep(300)
+        assert rig.state["demand"] >= 0
+        assert rig.output.last["demand"].unit == "W"
+        assert rig.state["energy_import"] > 0
+        assert rig.task.status.verdict == "ok"
+        assert not rig.simulated.failures
+
+
+@pytest.mark.expect_log("The meter refused the password", "the meter did not accept the password")
+async def test_a_wrong_password_of_a_register_is_not_tried_for_ever(clock, store):
+    wrong = {**REGISTER["connection"], "password": "text:87654321"}
+    rig = ReadoutRig(clock, store, {**REGISTER, "connection": wrong})
+    async with rig.run():
+        await asyncio.sleep(6 * 3600)
+        assert rig.simulated.failures[32] <= rig.task.config.attempts + 6
+        assert rig.task.session.lockout.refusals
+
+
 class ProgrammingRig(Rig):
     """The rig with a meter that keeps a load profile behind a password."""
 

@@ -1,4 +1,4 @@
-"""Programming mode: password, load profile P.01 in one block and in several, refusals; profiles of two makers."""
+"""Programming mode: password, registers (R1, R5), load profile P.01 (R5, R6), refusals, damage; meters of others."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.line.programming import REGISTER, read_sets
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.services.load_profile import parse_load_profile
+from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, DecodeError
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, DecodeError, FramingError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.framing.seven_bit import strip_parity
 from dlms_mqtt.protocol.framing.sign_on import BREAK, block_check, encode_readout
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.simulator import Faults, household, serve_memory
+from dlms_mqtt.simulator.household.clients import PASSWORD
+from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.fake_clock import FakeClock
+from tests.frames_data import entries
 from tests.line import SIGN_ON
 
 LOAD_PROFILE = Obis.parse("1-0:99.1.0")
@@ -97,6 +105,34 @@ class Meter:
     async def _say(self, end: MemoryTransport, data: bytes) -> None:
         end.write(data)
         await end.drain()
+
+
+class Published(Meter):
+    """A meter that answers as in a conversation that was published."""
+
+    def __init__(self, case: dict[str, Any]) -> None:
+        super().__init__("")
+        self.case = case
+        self.answers = dict(case["exchanges"])
+        self.first = case.get("first", "")
+
+    async def _answer(self, end: MemoryTransport, message: bytes) -> None:
+        if message.startswith(b"/?"):
+            await end.configure(baud=300, data_bits=7, parity="even")
+            await self._say(end, f"{self.case['identification']}\r\n".encode())
+        elif message[:1] == b"\x06" and len(message) > 1:
+            await end.configure(baud=9600, data_bits=7, parity="even")
+            await asyncio.sleep(0.2)
+            readout = encode_readout(f"{self.case['readout']}\r\n".encode())
+            await self._say(end, readout if message[3:4] == b"0" else self.case["introduction"].encode())
+            if message[3:4] == b"0":
+                await end.configure(baud=300, data_bits=7, parity="even")
+        elif message == BREAK:
+            await end.configure(baud=300, data_bits=7, parity="even")
+        else:
+            self.asked.append(message)
+            answer, self.first = self.first or self.answers[message.decode()], ""
+            await self._say(end, answer.encode())
 
 
 @asynccontextmanager
@@ -188,3 +224,128 @@ def test_a_head_after_a_gap() -> None:
     found = parse_load_profile(gap + "(0.1)(0)(0)(0)(0)(0)\r\n")
     assert len(found.rows) == 3
     assert found.rows[2].value[1].value == "00000080"
+
+
+# -- registers ---------------------------------------------------------------------------------------------------------
+
+PUBLISHED = entries("programming")
+DEMAND = AttributeDescriptor(5, Obis.parse("1.4.0"), 2)
+NOWHERE = AttributeDescriptor(3, Obis.parse("9.9.0"), 2)
+
+
+def register(text: str) -> AttributeDescriptor:
+    return AttributeDescriptor(3, Obis.parse(text), 2)
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids=lambda case: case["name"])
+async def test_registers_of_meters_of_others(clock: FakeClock, case: dict[str, Any]) -> None:
+    meter = Published(case)
+    secret = {"authentication": "low", "password": Secret(case["password"].encode())} if "password" in case else {}
+    async with reading(meter, **secret) as client:
+        found = await client.read([register(text) for text in case["values"]])
+        assert {
+            text: f"{item.value:f} {item.unit}"
+            for text, item in zip(case["values"], found, strict=True)
+            if isinstance(item, Measured)
+        } == case["values"]
+    once = set(map(str, meter.asked))
+    assert len(once) == len(case["exchanges"])  # each name is asked for once, however many codes it means
+
+
+@asynccontextmanager
+async def simulated(*faults: str, **values: Any) -> AsyncIterator[DlmsClient]:
+    """A client of the simulated meter in clear text, with its password."""
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    options = {"opening": "readout", "retries": 0, "authentication": "low", "password": PASSWORD, **values}
+    meter = household(faults=Faults(faults))
+    async with (
+        serve_memory(meter, far, sign_on=READOUT_ONLY, faults=Faults(faults)),
+        DlmsClient(ConnectionSettings(**options), transport=near) as client,
+    ):
+        client.meter = meter  # type: ignore[attr-defined]
+        yield client
+
+
+async def test_a_register_that_is_in_no_readout(clock: FakeClock) -> None:
+    async with simulated() as client:
+        demand, energy = await client.read([DEMAND, register("1.8.0")])
+        assert isinstance(demand, Measured)
+        assert demand.unit == "W"
+        assert isinstance(energy, Measured)
+        before = client.memory.scalers[AttributeDescriptor(5, Obis.parse("1.4.0"), 4)]
+        assert before is not None
+        assert (await client.get(DEMAND)).value >= 0  # the same reading, and one by itself
+
+
+async def test_a_register_that_is_nowhere_is_given_up(clock: FakeClock) -> None:
+    async with simulated() as client:
+        sent: list[float] = []
+        client.before_secret = lambda: sent.append(clock.monotonic())
+        for _ in range(6):
+            (missing,) = await client.read([NOWHERE])
+            assert isinstance(missing, AccessRefused)
+            assert missing.name == "object-undefined"
+            assert "9.9.0" in missing.message
+            await asyncio.sleep(60)
+        assert len(sent) == 3
+
+
+async def test_without_its_password_the_meter_tells_nothing(clock: FakeClock) -> None:
+    async with simulated(authentication="none", password=None) as client:
+        (missing,) = await client.read([DEMAND])
+        assert isinstance(missing, AccessRefused)
+        assert "want a password" in missing.hint
+
+
+async def test_a_wrong_password_for_a_register_is_sent_once(clock: FakeClock) -> None:
+    async with simulated(password=Secret(b"00000000")) as client:
+        with pytest.raises(AuthenticationRefused):
+            await client.read([DEMAND, register("1.8.0")])
+        assert client.meter.failures == {32: 1}  # type: ignore[attr-defined]
+
+
+async def test_a_meter_without_programming_mode(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    without = replace(READOUT_ONLY, programming=False)
+    async with (
+        serve_memory(household(), far, sign_on=without),
+        DlmsClient(ConnectionSettings(opening="readout", retries=0), transport=near) as client,
+    ):
+        missing, energy = await client.read([DEMAND, register("1.8.0")])
+        assert isinstance(missing, AccessRefused)
+        assert "no programming mode" in missing.message
+        assert isinstance(energy, Measured)
+
+
+@pytest.mark.parametrize("commands", [("R5",), ("R6",)])
+async def test_the_load_profile_of_the_simulated_meter(clock: FakeClock, commands: tuple[str, ...]) -> None:
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    settings = ConnectionSettings(opening="readout", authentication="low", password=PASSWORD)
+    meter = household(clock=clock)
+    now = meter.now().replace(minute=0)
+    span = f"{now - timedelta(days=1):0%y%m%d%H%M};{now:0%y%m%d%H%M}"
+    async with serve_memory(meter, far, sign_on=READOUT_ONLY):
+        (text,) = await read_sets(near, settings, [f"P.01({span})"], commands, None)
+        await near.close()
+    assert isinstance(text, str)
+    assert len(parse_load_profile(text).rows) == 96 + 1
+
+
+@pytest.mark.parametrize("fault", ["echo", "wrong-check", "garbled", "trickle"])
+async def test_faults_of_the_line(clock: FakeClock, fault: str) -> None:
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    settings = ConnectionSettings(opening="readout", authentication="low", password=PASSWORD)
+    faults = Faults([f"{fault},after=2" if fault in ("wrong-check", "garbled") else fault])
+    async with serve_memory(household(clock=clock), far, sign_on=READOUT_ONLY, faults=faults):
+        found = await read_sets(near, settings, ["1.8.0()", "1.4.0()"], REGISTER, None)
+        await near.close()
+    assert [str(text)[:6] for text in found] == ["1.8.0(", "1.4.0("]
+
+
+async def test_damage_without_end(clock: FakeClock) -> None:
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    faults = Faults(["wrong-check,after=1,times=99"])
+    async with serve_memory(household(clock=clock, associations=()), far, sign_on=READOUT_ONLY, faults=faults):
+        with pytest.raises(FramingError):
+            await read_sets(near, ConnectionSettings(opening="readout"), ["1.8.0()"], REGISTER, None)
+        await near.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from dlms_mqtt.client.line.opening import make_ready
 from dlms_mqtt.client.line.sign_on import SignOnFailed, sign_on_for
@@ -31,7 +32,7 @@ _NO_BEGIN_HINT = (
     "It may speak DLMS only (opening: sign-on), or at another speed than the port (max_baud: 300 keeps it)."
 )
 _UNREADABLE = "octets come in the place of a readout, but they mean nothing"
-_SPEED_HINT = (
+SPEED_HINT = (
     "The port does not follow the change of speed: keep the first one (max_baud: 300), or set the converter to the "
     "meter's own."
 )
@@ -77,7 +78,7 @@ async def read_out(transport: Transport, settings: ConnectionSettings, tally: Ta
             tally.repeats += 1
             log.debug("%s: %s; it is read again", transport.name, error.message)
         except TimeoutError:
-            raise Broken(f"the readout takes longer than {settings.exchange_timeout:g} s", hint=_SPEED_HINT) from None
+            raise Broken(f"the readout takes longer than {settings.exchange_timeout:g} s", hint=SPEED_HINT) from None
         await transport.close()
     raise AssertionError("a try ends with a readout or an error")
 
@@ -116,18 +117,23 @@ async def _overhear(transport: Transport, settings: ConnectionSettings, silent: 
     return Readout(found[0] if found else None, block.text, block.checked)
 
 
-async def read_block(transport: Transport, settings: ConnectionSettings, received: bytes = b"") -> DataBlock:
+class Source(Protocol):
+    """Where octets come from: a transport, or one whose echoes are taken out."""
+
+    async def read(self, timeout: float | None) -> bytes:
+        """The next octets. TransportError."""
+
+
+async def read_block(source: Source, settings: ConnectionSettings, received: bytes = b"") -> DataBlock:
     """The data block that is on its way; ``received``: what came of it already. Broken, FramingError."""
-    return (await _collect(transport, settings.timeout, settings.octet_timeout, received))[0]
+    return (await _collect(source, settings.timeout, settings.octet_timeout, received))[0]
 
 
-async def _collect(
-    transport: Transport, first_wait: float, octet_wait: float, received: bytes
-) -> tuple[DataBlock, bytes]:
+async def _collect(source: Source, first_wait: float, octet_wait: float, received: bytes) -> tuple[DataBlock, bytes]:
     data, wait = bytearray(received), first_wait if not received else octet_wait
     while len(data) < MAX_SIZE:
         try:
-            octets = await transport.read(wait)
+            octets = await source.read(wait)
         except ResponseTimeout:
             return _at_the_end(bytes(data)), bytes(data)
         data += octets
@@ -135,7 +141,7 @@ async def _collect(
         tail = strip_parity(bytes(data[-len(octets) - 4 :]))
         if any(end in tail for end in _MAY_END) and (block := find_data_block(bytes(data))):
             return block, bytes(data)
-    raise Broken("the readout does not end", received=bytes(data[-64:]), hint=_SPEED_HINT)
+    raise Broken("the readout does not end", received=bytes(data[-64:]), hint=SPEED_HINT)
 
 
 def _at_the_end(data: bytes) -> DataBlock:
@@ -145,5 +151,5 @@ def _at_the_end(data: bytes) -> DataBlock:
         return block
     if not data:
         raise Broken(_NO_BEGIN, hint=_NO_BEGIN_HINT)
-    sentence, hint = (_CUT, _CUT_HINT) if holds_data(data) else (_UNREADABLE, _SPEED_HINT)
+    sentence, hint = (_CUT, _CUT_HINT) if holds_data(data) else (_UNREADABLE, SPEED_HINT)
     raise Broken(sentence, received=data[-64:], hint=hint)

@@ -12,7 +12,7 @@ from typing import Any
 from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, MeterRefused
+from dlms_mqtt.errors import AccessRefused, DecodeError, MeterRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -65,6 +65,7 @@ class Memory:
     scalers: dict[AttributeDescriptor, ScalerUnit | None] = field(default_factory=dict)
     profiles: dict[Obis, object] = field(default_factory=dict)
     tables: dict[Obis, object] = field(default_factory=dict)  # heads of load profiles in clear text
+    absent: dict[Obis, AccessRefused] = field(default_factory=dict)  # what a meter in clear text has nowhere
     refused_selectors: dict[tuple[Obis, int], int] = field(default_factory=dict)  # how often in a row
     short_names: dict[tuple[int, Obis], ObjectInfo] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)

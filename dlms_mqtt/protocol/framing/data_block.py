@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dlms_mqtt.errors import FramingError
@@ -20,22 +21,26 @@ _SET = re.compile(rb"\([^()\r\n]*\)")
 _ENCODING = "latin-1"
 
 
-def _sum(data: bytes) -> bytes:
+Check = Callable[[bytes], bytes]
+
+
+def sum_check(data: bytes) -> bytes:
+    """The check character of Energomera: the sum of all octets."""
     return bytes((sum(data) & 0x7F,))
 
 
-#: The standard's check character, and the one that Energomera takes for it.
-_CHECKS = (block_check, _sum)
+_CHECKS: tuple[Check, ...] = (block_check, sum_check)
 
 
 class DataBlock(NamedTuple):
     """``text``: what stood in it; ``end``: the offset after it; ``checked``: a check character proved it;
-    ``more``: it is one of several, another follows when it is acknowledged."""
+    ``more``: it is one of several, another follows when it is acknowledged; ``check``: how the character is made."""
 
     text: str
     end: int
     checked: bool = True
     more: bool = False
+    check: Check = block_check
 
 
 def find_data_block(data: bytes, *, final: bool = False) -> DataBlock | None:
@@ -54,13 +59,13 @@ def find_data_block(data: bytes, *, final: bool = False) -> DataBlock | None:
     body = text[start.end() : end.start()].decode(_ENCODING)
     checked = end.end() < len(text)
     own = text[end.end() : end.end() + 1]
-    wrong = checked and all(check(text[start.end() : end.end()]) != own for check in _CHECKS)
-    if wrong or _parity_is_wrong(data[start.end() : end.end()]):
+    right = next((check for check in _CHECKS if check(text[start.end() : end.end()]) == own), None)
+    if (checked and right is None) or _parity_is_wrong(data[start.end() : end.end()]):
         raise FramingError(
             "the check character of the readout is wrong: it was damaged on the line",
             hint="Check the seat of the head and bright light on it.",
         )
-    return DataBlock(body, end.end() + checked, checked, end[0] == _EOT)
+    return DataBlock(body, end.end() + checked, checked, end[0] == _EOT, right or block_check)
 
 
 def _parity_is_wrong(octets: bytes) -> bool:

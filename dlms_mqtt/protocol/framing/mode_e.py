@@ -74,13 +74,15 @@ class Done:
     """The port is ready for what was wanted. ``identification`` None (meter side): not known there.
 
     ``notes``: what was odd on the way: noise-before-identification, unconfirmed, confirmation-cut. ``rest``: octets
-    behind the identification, which may be the beginning of the data.
+    behind the identification, which may be the beginning of the data. ``programming`` (meter side): the reader chose
+    programming mode.
     """
 
     identification: Identification | None
     baud: int
     notes: frozenset[str] = field(default=frozenset(), compare=False)
     rest: bytes = field(default=b"", compare=False)
+    programming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +304,10 @@ _ON_TIMEOUT = {
 
 @dataclass(slots=True)
 class SignOnServer:
-    """The meter's side: ``receive`` gives the actions that answer; Done means that HDLC follows.
+    """The meter's side: ``receive`` gives the actions that answer; Done means that HDLC or programming mode follows.
 
     ``confirm``: whether the acknowledgement is sent back; ``readout``: lines of the clear-text readout; ``hdlc``: it
-    knows mode E, else it reads out in its place.
+    knows mode E, else it reads out in its place; ``programming``: it has a programming mode, else it breaks off.
     """
 
     identification: Identification
@@ -315,6 +317,7 @@ class SignOnServer:
     software_parity: bool = False
     initial_baud: int = 300
     hdlc: bool = True
+    programming: bool = False
     _received: bytes = field(default=b"", repr=False)
 
     def reset(self) -> None:
@@ -356,7 +359,10 @@ class SignOnServer:
             return [*confirmation, SetSpeed(baud, 8, "none"), Done(None, baud)]
         if choice.mode == READOUT_MODE or choice.mode_e:
             return self._read_out(baud)
-        return [self._line(BREAK)]
+        return [self._speed(baud), Wait(self.identification.reaction_time), *self._programming(baud)]
+
+    def _programming(self, baud: int) -> list[Action]:
+        return [Done(None, baud, programming=True)] if self.programming else [self._line(BREAK), self.start()]
 
     def _speed(self, baud: int) -> SetSpeed:
         return SetSpeed(baud, 8, "none") if self.software_parity else SetSpeed(baud, 7, "even")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.protocol.axdr.data import DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
@@ -16,7 +17,7 @@ from dlms_mqtt.simulator.server.objects import Context, CosemObject
 
 _REGISTERS = (3, 4)
 _EXTENDED_REGISTER = 4
-_VALUE, _SCALER, _CAPTURE_TIME = 2, 3, 5
+_VALUE, _CAPTURE_TIME = 2, 5
 _IN_THOUSANDS = frozenset({"Wh", "varh", "VAh", "W", "var", "VA"})
 _DIGITS = 6  # before the point, as on a display
 _WHOLE = 8  # digits of a number
@@ -38,23 +39,34 @@ def _lines(meter: Meter) -> Iterator[str]:
     context = Context(meter, _READER)
     for (class_id, obis), item in sorted(meter.objects.items(), key=lambda entry: entry[0][1]):
         if class_id in _REGISTERS and obis[0] == 1 and (class_id, obis) in context.view:
-            yield f"{_code(obis)}({_value(context, item)}){_time(context, item)}"
+            yield line_of(context, item)
 
 
-def _code(obis: Obis) -> str:
+def line_of(context: Context, item: CosemObject) -> str:
+    """A register as a line: code, value and unit, and behind a maximum when it was measured."""
+    return f"{reduced_code(item.obis)}({_value(context, item)}){_time(context, item)}"
+
+
+def reduced_code(obis: Obis) -> str:
+    """A code as a display shows it."""
     return "{}.{}.{}".format(*obis[2:5]) + (f"*{obis[5]:02d}" if obis[5] != 255 else "")
 
 
 def _value(context: Context, item: CosemObject) -> str:
-    scaler_unit = ScalerUnit.from_data(item.data(context, _SCALER))
+    scaler_unit = ScalerUnit.from_data(item.data(context, scaler_attribute(item.class_id, _VALUE) or 0))
     data = item.data(context, _VALUE)
     if not isinstance(data.value, int) or data.type is DataType.BOOLEAN:
         return str(data.value)
-    unit = UNITS.get(scaler_unit.unit_code, "")
-    value = scaler_unit.apply(data.value)
+    value, unit = in_thousands(scaler_unit, data.value)
+    return _number(value) + (f"*{unit}" if unit else "")
+
+
+def in_thousands(scaler_unit: ScalerUnit, raw: int) -> tuple[Decimal, str]:
+    """A value and its unit as lines tell them: kWh, kW, and nothing for a count."""
+    unit, value = UNITS.get(scaler_unit.unit_code, ""), scaler_unit.apply(raw)
     if unit in _IN_THOUSANDS:
-        value, unit = value / 1000, f"k{unit}"
-    return _number(value) + (f"*{unit}" if unit and unit != "count" else "")
+        return value / 1000, f"k{unit}"
+    return value, "" if unit == "count" else unit
 
 
 def _time(context: Context, item: CosemObject) -> str:

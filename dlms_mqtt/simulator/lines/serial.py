@@ -13,6 +13,7 @@ from typing import Any
 from dlms_mqtt.errors import ResponseTimeout, TransportError
 from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer, Wait
 from dlms_mqtt.protocol.framing.sign_on import Identification, begins_readout
+from dlms_mqtt.simulator.lines.programming import ProgrammingMode
 from dlms_mqtt.simulator.lines.readout import readout_of
 from dlms_mqtt.simulator.lines.virtual_ports import BridgedLine, PtyLine, Rfc2217Line
 from dlms_mqtt.simulator.server.faults import Faults, Piece, rubbish
@@ -24,6 +25,7 @@ from dlms_mqtt.transport.base import SerialFormat, Transport
 log = logging.getLogger("dlms_mqtt.simulator")
 
 _IDENTIFICATION = Identification("DMQ", "5", ("2",), "SIM1.4")
+_REACTION = 0.02  # s between a command and its answer
 #: Of a meter that knows clear text only.
 CLEAR_TEXT = Identification("DMQ", "5", (), "SIM1.4")
 
@@ -32,8 +34,8 @@ CLEAR_TEXT = Identification("DMQ", "5", (), "SIM1.4")
 class SignOnOptions:
     """How the meter signs on. ``readout``: lines of its data block; None: its registers as they are.
 
-    ``hdlc``: it speaks HDLC after a sign-on, else clear text only. ``inactivity``: seconds of silence after which it
-    wants a new sign-on.
+    ``hdlc``: it speaks HDLC after a sign-on, else clear text only. ``programming``: it has a programming mode.
+    ``inactivity``: seconds of silence after which it wants a new sign-on.
     """
 
     identification: Identification = _IDENTIFICATION
@@ -42,10 +44,11 @@ class SignOnOptions:
     readout: bytes | None = None
     inactivity: float = 10.0
     hdlc: bool = True
+    programming: bool = False
 
 
 #: A meter that is read in clear text.
-READOUT_ONLY = SignOnOptions(identification=CLEAR_TEXT, hdlc=False)
+READOUT_ONLY = SignOnOptions(identification=CLEAR_TEXT, hdlc=False, programming=True)
 
 
 async def serve_transport(
@@ -81,11 +84,20 @@ async def serve_transport(
 
 
 async def serve_signed_on(session: MeterServer, transport: Transport, options: SignOnOptions) -> None:
-    """One sign-on and the HDLC link after it, until the link ends or falls silent."""
-    server = SignOnServer(options.identification, address=options.address, confirm=options.confirm, hdlc=options.hdlc)
+    """One sign-on and the HDLC link or programming mode after it, until it ends or falls silent."""
+    server = SignOnServer(
+        options.identification,
+        address=options.address,
+        confirm=options.confirm,
+        hdlc=options.hdlc,
+        programming=options.programming,
+    )
     await _carry_out(session, transport, server.start())
-    while not await _signed_on(session, transport, server, options.readout):
+    while (done := await _signed_on(session, transport, server, options.readout)) is None:
         pass
+    if done.programming:
+        await _serve_programming(session, transport, options.inactivity)
+        return
     heard = False
     try:
         while not heard or session.linked:
@@ -96,15 +108,31 @@ async def serve_signed_on(session: MeterServer, transport: Transport, options: S
     await transport.drain()
 
 
-async def _signed_on(session: MeterServer, transport: Transport, server: SignOnServer, readout: bytes | None) -> bool:
+async def _serve_programming(session: MeterServer, transport: Transport, inactivity: float) -> None:
+    mode = ProgrammingMode(session.meter)
+    answer = mode.begin()
+    with contextlib.suppress(ResponseTimeout):
+        while not mode.over:
+            if answer:
+                await _answer(transport, session.faults.shape(answer))
+                await transport.drain()
+            data = await transport.read(inactivity)
+            _reflect(session, transport, data)
+            answer = mode.receive(data)
+            await asyncio.sleep(_REACTION)
+
+
+async def _signed_on(
+    session: MeterServer, transport: Transport, server: SignOnServer, readout: bytes | None
+) -> Done | None:
     data = await transport.read(None)
     _reflect(session, transport, data)
     server.readout = readout_of(session.meter) if readout is None else readout
     for action in server.receive(data):
         if isinstance(action, Done):
-            return True
+            return action
         await _carry_out(session, transport, action)
-    return False
+    return None
 
 
 async def _carry_out(session: MeterServer, transport: Transport, action: Action) -> None:

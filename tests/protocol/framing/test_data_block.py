@@ -22,7 +22,7 @@ def test_whole_only(before: bytes, coded: type[bytes]) -> None:
     data = coded(before + BLOCK)
     found = find_data_block(data)
     assert found is not None
-    assert found == (TEXT, len(data), True, False)
+    assert found == (TEXT, len(data), True, False, block_check)
     for end in range(len(data)):
         assert find_data_block(data[:end]) is None
 

@@ -217,7 +217,9 @@ def test_meter_sends_a_readout() -> None:
         Send(encode_readout(lines)),
         SetSpeed(300, 7, "even"),
     ]
-    assert server().receive(b"\x06051\r\n") == [Send(BREAK)]
+    speed = [SetSpeed(9600, 7, "even"), Wait(0.2)]
+    assert server().receive(b"\x06051\r\n") == [*speed, Send(BREAK), SetSpeed(300, 7, "even")]
+    assert server(programming=True).receive(b"\x06051\r\n") == [*speed, Done(None, 9600, programming=True)]
 
 
 @pytest.mark.parametrize("parity", [False, True])
