@@ -19,6 +19,7 @@ from .api import ApiError, Json, as_object, as_rows
 from .const import CONF_HISTORY, CONF_METER, DEVICE_WAIT, DOMAIN, STAGE_SHOWN
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .errors import details, in_sentence, in_words, sentence, stage_in_words
+from .heads import known_heads
 from .meter_config import HEAD_KEY, LINE_KEYS, head_key, outgoing, same_place
 
 _LOGGER = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class BridgeFlow(ConfigSubentryFlow):
         self._history: Json | None = None  # what the subentry keeps of it; None: not asked
         self._learned: Json = {}  # by a search
         self._was_silent = False  # the search of this line: another one goes on for longer
+        self._known_keys: dict[str, str] = {}  # of ports that Home Assistant knows
         self._head_key = ""  # of an ESPHome device, as long as the flow lasts
         self._failure: ApiError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -62,7 +64,8 @@ class BridgeFlow(ConfigSubentryFlow):
 
     def _own_line(self, line: Json) -> Json:
         """The line without the key of an ESPHome device, which is kept aside until it is sealed."""
-        port, self._head_key = head_key(str(line.get("serial") or ""))
+        port, typed = head_key(str(line.get("serial") or ""))
+        self._head_key = typed or self._known_keys.get(port, "")
         return {**line, "serial": port} if port else line
 
     def _with_head_key(self, connection: Json, meter: str) -> Json:
@@ -132,10 +135,14 @@ class BridgeFlow(ConfigSubentryFlow):
         return {CONF_METER: self._meter, "config": outgoing(self._config)}
 
     async def _ports(self) -> list[Json]:
+        """The bridge's own, and those of ESPHome devices that Home Assistant knows."""
+        heads = await known_heads(self.hass)
+        self._known_keys = {str(head.row["port"]): head.key for head in heads}
         try:
-            return as_rows((await self._bridge.api.request("ports")).get("ports"))
+            own = as_rows((await self._bridge.api.request("ports")).get("ports"))
         except ApiError:
-            return []  # the name can be typed as well
+            own = []  # the name can be typed as well
+        return [*own, *(head.row for head in heads)]
 
     async def _check_new(self) -> None:
         """One meter added twice would count twice, and be asked twice; ApiError."""

@@ -139,7 +139,7 @@ def serial_schema(ports: Iterable[Mapping[str, Any]]) -> vol.Schema:
 
 
 def _port_label(row: Mapping[str, Any]) -> str:
-    parts = [str(row["port"])]
+    parts = [str(row.get("name") or row["port"])]
     if row.get("description"):
         parts.append(str(row["description"]))
     if row.get("in_use_by"):
