@@ -16,7 +16,7 @@ from .const import CONF_BASE_TOPIC, DOMAIN, SUBENTRY_METER
 from .coordinator import BridgeCoordinator, DlmsMqttConfigEntry
 from .services import register_services
 
-PLATFORMS = [Platform.SENSOR]
+PLATFORMS = [Platform.EVENT, Platform.SENSOR]
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 

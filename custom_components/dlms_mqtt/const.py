@@ -45,3 +45,6 @@ STATUSES = (
     "paused",
     "error",
 )
+
+# What may happen to a meter, as its event topic says it.
+EVENTS = ("alarm", "alarm_cleared", "log_entry", "notification", "meter_changed")

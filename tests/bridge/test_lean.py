@@ -49,9 +49,12 @@ def test_without_something_held_there_is_nothing_to_accept() -> None:
     assert not {"held_value", "accept_energy"} & {entity.key for entity in built_in(("clock", "poll"), "en")}
 
 
-def test_a_status_of_the_components_own_is_enough() -> None:
-    (status,) = (row for row in lean(entities(), (), {}, translated=True) if row.key == "status")
-    assert not status.enabled
+@pytest.mark.parametrize("key", ["status", "event"])
+def test_what_the_component_shows_itself_is_enough(key: str) -> None:
+    (shown,) = (row for row in lean(entities(), (), {}) if row.key == key)
+    assert shown.enabled
+    (shown,) = (row for row in lean(entities(), (), {}, translated=True) if row.key == key)
+    assert not shown.enabled
 
 
 def test_power_of_the_phases_where_that_is_all() -> None:

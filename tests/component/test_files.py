@@ -14,7 +14,7 @@ from homeassistant.helpers.selector import validate_selector
 from homeassistant.util.yaml import load_yaml
 
 from custom_components.dlms_mqtt.api import ApiError
-from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, MINIMUM_BRIDGE, STATUSES
+from custom_components.dlms_mqtt.const import API_VERSION, DOMAIN, EVENTS, MINIMUM_BRIDGE, STATUSES
 from custom_components.dlms_mqtt.errors import CAUSES, CODES, sentence
 from custom_components.dlms_mqtt.problems import METER_RULES
 from custom_components.dlms_mqtt.repairs import FLOWS
@@ -156,10 +156,23 @@ def test_entities_their_states_and_icons() -> None:
         }
         assert icons[key]["default"].startswith("mdi:")
         assert set(icons[key].get("state", {}).values()).isdisjoint({icons[key]["default"]})
+
+
+def test_the_types_of_events_and_their_icons() -> None:
+    root = "entity.event.meter_event.state_attributes.event_type.state."
+    assert [path.removeprefix(root) for path in ENGLISH if path.startswith(root)] == list(EVENTS)
+    icons = json.loads((COMPONENT / "icons.json").read_text())["entity"]["event"]["meter_event"]
+    special = icons["state_attributes"]["event_type"]["state"]
+    assert special.keys() <= set(EVENTS)
+    assert all(icon.startswith("mdi:") for icon in (icons["default"], *special.values()))
+
+
+@pytest.mark.parametrize(("name", "ours"), [("STATUS", STATUSES), ("EVENTS", EVENTS)])
+def test_words_are_those_of_the_bridge(name: str, ours: tuple[str, ...]) -> None:
     source = (ROOT / "dlms_mqtt" / "bridge" / "homeassistant" / "entities.py").read_text()
-    told = re.search(r"^STATUS = \((.*?)\)", source, re.M | re.S)
+    told = re.search(rf"^{name} = \((.*?)\)", source, re.M | re.S)
     assert told
-    assert set(re.findall(r'"(\w+)"', told[1])) == set(STATUSES)  # those of the bridge
+    assert set(re.findall(r'"(\w+)"', told[1])) == set(ours)
 
 
 def test_manifest() -> None:

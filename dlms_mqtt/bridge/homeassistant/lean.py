@@ -22,6 +22,8 @@ _SPARE = re.compile(
       | read_now | pause""",
     re.VERBOSE,
 )
+#: The component has its own of these.
+_TRANSLATED = frozenset(("status", "event"))
 _ONE_WAY = re.compile(r"power_(?:import|export)(|_l\d)")
 _OF_A_PHASE = re.compile(r"power(_import|_export)?_l\d")
 _MAY_BE_NOUGHT = re.compile(r"energy_(export.*|.*_t\d+)")
@@ -33,13 +35,13 @@ def lean(
 ) -> list[Entity]:
     """Disable the spare ones. ``chosen``: keys that the user's own rows name; ``values``: the latest by key.
 
-    ``translated``: Home Assistant's component shows a status of its own, in its user's language.
+    ``translated``: Home Assistant's component shows its own instead of some, in its user's language.
     """
     found = list(entities)
     keys = {entity.key for entity in found}
     return [
         replace(entity, enabled=False)
-        if (translated and entity.key == "status")
+        if (translated and entity.key in _TRANSLATED)
         or (entity.key not in chosen and _is_spare(entity, keys, values.get(entity.key)))
         else entity
         for entity in found
