@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from homeassistant.components import mqtt
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import Platform
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_time_change
 from homeassistant.util import dt as dt_util
 
-from .api import ApiError, Json
+from .api import ApiError, BridgeApi, Json
 from .const import CONF_HISTORY, DOMAIN, LONG_TIMEOUT
 from .history_plan import (
     HOUR,
@@ -39,7 +40,6 @@ from .history_plan import (
 from .problems import Problem
 
 if TYPE_CHECKING:  # pragma: no cover
-    from .coordinator import BridgeCoordinator
     from .recorder_rows import Statistic
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,10 +68,27 @@ class Sensor:
     rising: bool
 
 
+class Bridge(Protocol):
+    """What a fill asks of the bridge that it is of."""
+
+    entry: ConfigEntry[Any]
+    api: BridgeApi
+    online: bool | None
+
+    @property
+    def compatible(self) -> bool: ...  # noqa: D102
+    @property
+    def meters(self) -> dict[str, Json]: ...  # noqa: D102
+    def meter_health(self) -> dict[str, Json]: ...  # noqa: D102
+    def identifier(self, meter: str) -> str | None: ...  # noqa: D102
+    def refresh(self) -> None: ...  # noqa: D102
+    def changed(self) -> None: ...  # noqa: D102
+
+
 class History:
     """The fills of one bridge's meters, one at a time; ``last`` is how each ended, ``running`` how far it is."""
 
-    def __init__(self, hass: HomeAssistant, bridge: BridgeCoordinator) -> None:
+    def __init__(self, hass: HomeAssistant, bridge: Bridge) -> None:
         self.hass = hass
         self.bridge = bridge
         self.last: dict[str, Json] = {}

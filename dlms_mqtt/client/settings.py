@@ -37,7 +37,9 @@ def _option(default: Any, parse: Parse, help_text: str, metavar: str = "", *, se
 
 AUTHENTICATIONS = ("none", "low", "hls", "md5", "sha1", "gmac", "sha256", "ecdsa")
 #: Keys that name a line; the last one where meters connect by themselves.
-LINES = ("serial", "tcp", "udp", "bind")
+NETWORK_LINES = ("tcp", "udp")  # that have HOST:PORT
+CALLED_LINES = ("serial", *NETWORK_LINES)  # that we open; what calls by itself is waited for
+LINES = (*CALLED_LINES, "bind")
 SECURITIES = ("none", "authentication", "encryption", "both")
 
 

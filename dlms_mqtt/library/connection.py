@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 
 from dlms_mqtt.client.option_values import parse_secret
-from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, key_apart, parse_settings
+from dlms_mqtt.client.settings import LINES, NETWORK_LINES, SECRET_KEYS, ConnectionSettings, key_apart, parse_settings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret
 
@@ -101,7 +101,7 @@ def settings_of(line: str, keywords: Mapping[str, Any], *, lineless: bool = Fals
         raise ValueError("which meter? The line is tcp://HOST:PORT, udp://HOST:PORT, a serial port or serial URL")
     with value_errors():
         given |= {name: secret(name, given[name]) for name in SECRET_KEYS & set(given)}
-        return parse_settings(given | {name: _address(given[name]) for name in ("tcp", "udp") if name in given})
+        return parse_settings(given | {name: _address(given[name]) for name in NETWORK_LINES if name in given})
 
 
 def line_of(line: str) -> dict[str, str]:
@@ -109,7 +109,7 @@ def line_of(line: str) -> dict[str, str]:
     if not line:
         return {}
     scheme, separator, rest = line.partition("://")
-    return {scheme: rest} if separator and scheme in ("tcp", "udp") else key_apart({"serial": line})
+    return {scheme: rest} if separator and scheme in NETWORK_LINES else key_apart({"serial": line})
 
 
 def _address(value: Any) -> Any:

@@ -25,7 +25,14 @@ from dlms_mqtt.bridge.requests.trial_connection import try_out
 from dlms_mqtt.bridge.requests.verbs import VERBS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
-from dlms_mqtt.client.settings import LINE_SECRETS, SECRET_KEYS, ConnectionSettings, parse_settings
+from dlms_mqtt.client.settings import (
+    CALLED_LINES,
+    LINE_SECRETS,
+    NETWORK_LINES,
+    SECRET_KEYS,
+    ConnectionSettings,
+    parse_settings,
+)
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter import json_shapes
@@ -35,7 +42,6 @@ from dlms_mqtt.transport.listen import listen_address
 from dlms_mqtt.transport.ports import list_ports
 
 _NEW = "new"  # a meter that has no id yet
-_LINES = ("serial", "tcp", "udp")  # that can be searched
 _TAKEN = "seals"  # namespace of the store: with which of them a meter was added or changed
 
 
@@ -234,7 +240,7 @@ class BridgeRequests:
         if bind:
             listen_address(str(bind))  # ConfigError
         given = managed_meters.remote_connection(line, self._bridge.seal, _NEW)
-        if bool(bind) == any(given.get(name) for name in _LINES):
+        if bool(bind) == any(given.get(name) for name in CALLED_LINES):
             raise RequestError("bad-request", "'line' is {serial | tcp | udp}, or {bind} alone")
         where = str(bind) or OWN_LINE
         return await who_speaks(self._bridge.fleet, _only_line(given), where, seconds, request.progress)
@@ -331,7 +337,7 @@ class BridgeRequests:
 
 def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
     try:
-        return parse_settings({key: given[key] for key in (*_LINES, *LINE_SECRETS) if given.get(key)})
+        return parse_settings({key: given[key] for key in (*CALLED_LINES, *LINE_SECRETS) if given.get(key)})
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
 
@@ -355,7 +361,7 @@ def _json_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
     """A ``connection:`` block as JSON, without secrets."""
     return {
         key: f"{value[0]}:{value[1]}"
-        if isinstance(value, tuple) and len(value) == 2 and key in ("tcp", "udp")
+        if isinstance(value, tuple) and len(value) == 2 and key in NETWORK_LINES
         else value
         for key, value in connection.items()
         if key not in SECRET_KEYS

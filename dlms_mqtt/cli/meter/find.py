@@ -16,11 +16,11 @@ from dlms_mqtt.cli.options import Target, configured, given_options
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.client.line.opening import STEP
 from dlms_mqtt.client.option_values import parse_seconds
-from dlms_mqtt.client.settings import LINE_SECRETS, SECRET_KEYS, ConnectionSettings
+from dlms_mqtt.client.settings import CALLED_LINES, LINE_SECRETS, NETWORK_LINES, SECRET_KEYS, ConnectionSettings
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.diagnosis import SPEAKS
-from dlms_mqtt.meter.finder.engine import CREDENTIALS, LINES, forget
+from dlms_mqtt.meter.finder.engine import CREDENTIALS, forget
 from dlms_mqtt.meter.presets.preset import matching
 from dlms_mqtt.transport.base import format_address
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = parser.add_argument_group("what you know (everything else is found out)")
     for row in fields(ConnectionSettings):
         if row.name not in _NOT_ASKED:
-            add_option(line if row.name in LINES else known, row)
+            add_option(line if row.name in CALLED_LINES else known, row)
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
     parser.add_argument(
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
     limits = Limits(seconds=parse_seconds(args.seconds), numbers=tuple(args.number), go_on=args.go_on)
-    if not set(LINES) & set(given):
+    if not set(CALLED_LINES) & set(given):
         return _list_ports(args.json)
     found = asyncio.run(_find(given, limits, args))
     if args.json:
@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
 def _kept(where: Target, given: Mapping[str, Any]) -> dict[str, Any]:
     """Of a configuration: the line and who we are. How the meter is reached may be what is wrong there."""
     settings = where.settings
-    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(LINES) & set(given) else (*LINES, *LINE_SECRETS)))
+    names = (*CREDENTIALS, *_EQUIPMENT, *(() if set(CALLED_LINES) & set(given) else (*CALLED_LINES, *LINE_SECRETS)))
     defaults = {row.name: row.default for row in fields(settings)}
     kept = {name: getattr(settings, name) for name in names}
     kept = {name: value for name, value in kept.items() if value != defaults[name]}
     if set(CREDENTIALS) & set(kept):
         kept["client"] = settings.client
-    return kept | {name: format_address(*kept[name]) for name in ("tcp", "udp") if name in kept}
+    return kept | {name: format_address(*kept[name]) for name in NETWORK_LINES if name in kept}
 
 
 def _list_ports(as_json: bool) -> int:
@@ -130,7 +130,7 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
 
 def _ended_early(found: Found, given: Mapping[str, Any]) -> bool:
     """A meter that speaks by itself is not asked; a silent network address not for the rarest addresses."""
-    network = {"tcp", "udp"} & set(given) or str(given.get("serial", "")).startswith("socket://")
+    network = set(NETWORK_LINES) & set(given) or str(given.get("serial", "")).startswith("socket://")
     return bool(SPEAKS & set(found.names) or (network and {"silent", "echo"} & set(found.names[:1])))
 
 
@@ -155,7 +155,7 @@ def _print(found: Found) -> None:
 
 
 def _words(connection: Mapping[str, Any]) -> str:
-    return " ".join(f"--{key} {value}" for key, value in connection.items() if key in (*LINES, "baud", "parity"))
+    return " ".join(f"--{key} {value}" for key, value in connection.items() if key in (*CALLED_LINES, "baud", "parity"))
 
 
 def _print_learned(learned: Mapping[str, Any]) -> None:

@@ -12,12 +12,12 @@ from dlms_mqtt.cli.output import Progress, say, table
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation
 from dlms_mqtt.client.option_values import SECRET_KINDS
-from dlms_mqtt.client.settings import ACCESS_SECRETS, SECRET_KEYS, key_apart, parse_options
+from dlms_mqtt.client.settings import ACCESS_SECRETS, CALLED_LINES, SECRET_KEYS, key_apart, parse_options
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, DlmsMqttError
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.meter.finder.diagnosis import CAUSES, REMARKS, SPEAKS
-from dlms_mqtt.meter.finder.engine import LINES, forget
+from dlms_mqtt.meter.finder.engine import forget
 from dlms_mqtt.meter.presets.preset import load_preset, preset_names, preset_only_speaks
 from dlms_mqtt.transport.ports import list_ports
 
@@ -38,7 +38,7 @@ class Draft:
     @property
     def line(self) -> str:
         """The name of its line."""
-        return next(str(self.connection[name]) for name in LINES if name in self.connection)
+        return next(str(self.connection[name]) for name in CALLED_LINES if name in self.connection)
 
     def section(self) -> dict[str, Any]:
         """Below ``meters.<id>``, with its secrets as they are."""
@@ -64,7 +64,7 @@ class Search:
 
     def run(self) -> Draft:
         """The meter, or NotFound. ConfigError, ConnectFailed."""
-        if not set(LINES) & set(self.given):
+        if not set(CALLED_LINES) & set(self.given):
             self.given |= _line_of(self._port())
         if self.preset and preset_only_speaks(self.preset):
             return self._listened_to({name: self.given[name] for name in self.given if name not in SECRET_KEYS})
@@ -100,7 +100,7 @@ class Search:
     # -- the search ---------------------------------------------------------------------------------------------------
 
     def _found(self) -> Found:
-        line = next(str(self.given[name]) for name in LINES if name in self.given)
+        line = next(str(self.given[name]) for name in CALLED_LINES if name in self.given)
         self.talk.say(words.SEARCHING, line=line)
         return asyncio.run(self._find())
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.line.sign_on import SignOnFailed
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.settings import CALLED_LINES, ConnectionSettings
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
     AssociationRefused,
@@ -259,7 +259,7 @@ class Entering:
             self.facts.wants_password.append(client)
 
     def _settings(self, options: Options) -> ConnectionSettings:
-        line = {name: getattr(self.settings, name) for name in ("serial", "tcp", "udp")}
+        line = {name: getattr(self.settings, name) for name in CALLED_LINES}
         limits: Options = {
             "timeout": min(self.settings.timeout, _TIMEOUT),
             "retries": _RETRIES,

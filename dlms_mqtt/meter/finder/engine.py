@@ -10,7 +10,15 @@ from typing import Any
 from dlms_mqtt.client.line.readout import Readout
 from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
 from dlms_mqtt.client.services.readouts import objects_of
-from dlms_mqtt.client.settings import ACCESS_SECRETS, LINE_SECRETS, ConnectionSettings, implied, parse_options
+from dlms_mqtt.client.settings import (
+    ACCESS_SECRETS,
+    CALLED_LINES,
+    LINE_SECRETS,
+    NETWORK_LINES,
+    ConnectionSettings,
+    implied,
+    parse_options,
+)
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
@@ -31,8 +39,7 @@ _OF_THE_LINE = frozenset({"echo", "parity", "noise-before-identification", "mode
 _SURVEY = 20.0  # s for the other clients
 _AFTER_SIGN_ON = 3  # of them (one is known already), where each costs a sign-on
 #: Keys of a line that can be searched: on one where meters connect by themselves there is nobody to call.
-LINES = ("serial", "tcp", "udp")
-_LINE = (*LINES, *LINE_SECRETS)
+_LINE = (*CALLED_LINES, *LINE_SECRETS)
 #: Options that say who we are: used only when the link is proved.
 CREDENTIALS = frozenset(
     ACCESS_SECRETS | {"authentication", "security", "suite", "ciphering", "system_title", "invocation_counter"}
@@ -89,7 +96,7 @@ class _Search:
         self.limits = limits
         self.tell: Callable[[str], None] = lambda _sentence: None
         self.told: set[str] = set()
-        self.facts = Facts(network="tcp" in given or "udp" in given)
+        self.facts = Facts(network=bool(set(NETWORK_LINES) & set(given)))
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
         lines = frozenset({"dtr", "rts"} & set(given))
         self.fixed = Fixed(**{key: given.get(key) for key in _SEARCHED}, numbers=limits.numbers, lines=lines)
@@ -206,7 +213,7 @@ class _Search:
         if not kept:
             return None
         self.progress(0, 1, "as last time")
-        options = {"client": 16} | parse_options(kept) | {k: v for k, v in self.given.items() if k not in LINES}
+        options = {"client": 16} | parse_options(kept) | {k: v for k, v in self.given.items() if k not in CALLED_LINES}
         entering = self._enter()
         attempt = await entering.attempt(options)
         if attempt.reason == "password" or (not attempt.reason and self.credentials):
