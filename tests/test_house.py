@@ -226,6 +226,29 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
 
 
+def without_test_file() -> set[str]:
+    """The modules that no test file below the tests of their room is named after; of two namesakes, in their folder."""
+    files = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    named = {(path.parts[0] if len(path.parts) > 1 else "", path.stem.removeprefix("test_")) for path in files}
+    stems = [(room_of(path), path.stem) for path in modules()]
+    missing = set()
+    for path in modules():
+        place, key = path.relative_to(PACKAGE), (room_of(path), path.stem)
+        own = place.parent / f"test_{path.stem}.py" in files
+        if path.stem.startswith("__") or own or (stems.count(key) == 1 and {key, ("", path.stem)} & named):
+            continue
+        missing.add(str(place))
+    return missing
+
+
+def test_a_module_has_a_test_file_of_its_name() -> None:
+    """Those that have none yet are listed; the list may only shrink."""
+    listed = set((ROOT / "tests" / "without_test_file.txt").read_text(encoding="utf-8").split())
+    missing = without_test_file()
+    assert sorted(missing - listed) == [], "new modules need a test file of their name"
+    assert sorted(listed - missing) == [], "these have one now: take them off tests/without_test_file.txt"
+
+
 def test_the_component_knows_nothing_of_the_package() -> None:
     """By text: Home Assistant's Python is newer than the oldest that these tests run on."""
     for path in sorted((ROOT / "custom_components").rglob("*.py")):

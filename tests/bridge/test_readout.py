@@ -14,8 +14,8 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.simulator import Faults, serve_memory
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import memory_pair
-from tests.bridge.test_meter_task import Rig
-from tests.client.test_programming import EMH, Meter
+from tests.bridge.test_poller import Rig
+from tests.client.line.test_programming import EMH, Meter
 from tests.line import SIGN_ON
 
 CONFIG = {"connection": {"serial": "memory", "opening": "readout"}, "every": "60s"}

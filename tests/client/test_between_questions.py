@@ -28,10 +28,10 @@ from dlms_mqtt.transport.memory import MemoryTransport
 from tests.client.fresh_line import FreshLine
 from tests.client.our_meter import OurMeter
 from tests.client.scripted import Scripted, accepted
+from tests.client.services.test_short_names import ASK_LIST, ENERGY
 from tests.client.some_objects import CUT_OFF, attribute
 from tests.client.test_client import NAME, TIME
-from tests.client.test_short_names import ASK_LIST, ENERGY
-from tests.protocol.test_security_cipher import meter as meter_cipher
+from tests.protocol.security.test_cipher import meter as meter_cipher
 
 LABEL = attribute(1, "0.0.96.1.1.255")
 

@@ -20,7 +20,7 @@ from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.description import Described, describe, load_meter
 from tests.fake_clock import FakeClock
-from tests.simulator.test_services import connected
+from tests.simulator.server.test_services import connected
 
 YAML = """
 seed: 3

@@ -12,8 +12,8 @@ from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetRequestWithList, Ge
 from dlms_mqtt.protocol.layout import Apdu
 from tests.frames_data import entries, entry_id
 from tests.octets import strip_llc
+from tests.protocol.acse.test_messages import describe as describe_association
 from tests.protocol.apdu.drive import describe, drive, frames, told
-from tests.protocol.test_acse import describe as describe_association
 
 CONVERSATIONS = entries("conversations")
 

@@ -17,7 +17,7 @@ from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
 from dlms_mqtt.meter.explain.explain import explain
 from tests.frames_data import Entry, entries, entry_id
 
-CAPTURES = Path(__file__).parents[1] / "captures"
+CAPTURES = Path(__file__).parents[2] / "captures"
 ANSWER = bytes.fromhex("7ea01e410352054fe6e700c4018100090c07e60810ff0f211bff800000c71a7e")
 QUESTION = bytes.fromhex("7ea0070341935a647e")
 

@@ -29,7 +29,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys
 from tests.frames_data import Entry, entries, entry, entry_id
-from tests.meter.test_explain import one_message
+from tests.meter.explain.test_explain import one_message
 
 ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
 CLOCK = AttributeDescriptor(8, Obis.parse("0.0.1.0.0.255"), 2)

@@ -18,9 +18,9 @@ from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.protocol.security import Keys
 from tests.client.our_meter import WAYS
 from tests.frames_data import entries
-from tests.meter.test_explain_sessions import session
+from tests.meter.explain.test_sessions import session
 
-CAPTURES = Path(__file__).parents[1] / "captures"
+CAPTURES = Path(__file__).parents[2] / "captures"
 
 
 @pytest.mark.parametrize("framing", ["hdlc", "wrapper"])

@@ -29,7 +29,7 @@ from tests.client.our_meter import OurMeter
 
 KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 TITLE = b"DMQ00001"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

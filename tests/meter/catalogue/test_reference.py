@@ -12,7 +12,7 @@ from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.catalogue.reference import method_of, object_of, of_key
 from dlms_mqtt.protocol.obis import Obis
 
-KEYS = Path(__file__).with_name("keys.txt").read_text(encoding="utf-8").splitlines()
+KEYS = (Path(__file__).parents[1] / "keys.txt").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_key_names_an_object_with_that_key() -> None:

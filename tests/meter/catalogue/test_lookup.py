@@ -19,7 +19,7 @@ from dlms_mqtt.protocol.obis import Obis
 from tests.frames_data import entries
 from tests.meter.frozen_keys import lines
 
-KEYS = Path(__file__).with_name("keys.txt")
+KEYS = Path(__file__).parents[1] / "keys.txt"
 obis_codes = st.binary(min_size=6, max_size=6).map(Obis)
 electric = st.tuples(st.just(1), st.just(0), st.integers(0, 127), st.integers(0, 60), st.integers(0, 130), st.just(255))
 
