@@ -31,6 +31,8 @@ from dlms_mqtt.simulator.household.household import scaled
 
 METERS, VALUES, SECONDS = 200, 20, 60.0
 RSS, FIRST_PUBLISH = 60.0, 2.0  # MB, s: the targets of an idle bridge
+FIRST = 180.0  # s until every meter must have been read once
+SETTLED = 5.0  # s after which what a meter has answered must have come
 ROUNDS = 3
 _ROOT = Path(__file__).parents[1]
 _CONFIG = """\
@@ -148,48 +150,79 @@ async def load(meters: int, values: int, seconds: float) -> None:
             servers = [await stack.enter_async_context(serve_tcp(made.make(number))) for number in range(meters)]
             lines = [f'tcp: "127.0.0.1:{server.port}"' for server in servers]
             path = _write_config(Path(name), port, lines, made.codes, seconds)
-            async with aiomqtt.Client("127.0.0.1", port) as client:
-                client.pending_calls_threshold = 1 << 30
-                await client.subscribe("dlms_mqtt/meter/+/reading", qos=0)
-                begin = time.perf_counter()
-                async with started("-m", "dlms_mqtt", "run", "--config", str(path), core=cores[0]) as pid:
-                    if len(await _collect(client, made, meters * values)) < meters * values:
-                        raise SystemExit("the bridge did not read every meter")
-                    print(
-                        f"all {meters} meters read for the first time: {time.perf_counter() - begin:.1f} s after start"
-                    )
-                    # from the middle of one interval to the middle of the next: one round of everything
-                    await asyncio.sleep(seconds / 2)
-                    before, clock = _processor(pid), time.perf_counter()
-                    delays = await _collect(client, made, meters * values, seconds * 1.5)
-                    await asyncio.sleep(max(0.0, seconds - (time.perf_counter() - clock)))
-                    passed = time.perf_counter() - clock
-                    _report(meters, values, delays, _processor(pid) - before, passed, pid)
+            begin = time.perf_counter()
+            async with (
+                watching(port) as arrivals,
+                started("-m", "dlms_mqtt", "run", "--config", str(path), core=cores[0]) as pid,
+            ):
+                if await _wait(arrivals, meters * values, FIRST) < meters * values:
+                    raise SystemExit("the bridge did not read every meter")
+                print(f"all {meters} meters read for the first time: {arrivals[-1][0] - begin:.1f} s after start")
+                print(f"  memory       {_memory(pid):6.1f} MB RSS, peak {_memory(pid, 'VmHWM'):.1f} MB")
+                # from the middle of one interval to the middle of the next: one round of everything
+                await asyncio.sleep(seconds / 2)
+                before, clock, known = _processor(pid), time.perf_counter(), len(arrivals)
+                await asyncio.sleep(seconds)
+                used, passed = _processor(pid) - before, time.perf_counter() - clock
+                _report(made, arrivals, known, used, passed, pid)
     os.sched_setaffinity(0, set(cores))
 
 
-async def _collect(client: aiomqtt.Client, made: Meters, count: int, seconds: float = 120.0) -> list[float]:
-    """Delays (s) of so many readings; fewer when the time is over."""
-    delays: list[float] = []
+@asynccontextmanager
+async def watching(port: int) -> AsyncIterator[list[tuple[float, bytes]]]:
+    """When each reading came, and what it says: looked at all the time, so that nothing waits to be timed."""
+    arrivals: list[tuple[float, bytes]] = []
+
+    async def take() -> None:
+        async for message in client.messages:
+            arrivals.append((time.perf_counter(), bytes(message.payload)))
+
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        client.pending_calls_threshold = 1 << 30
+        await client.subscribe("dlms_mqtt/meter/+/reading", qos=0)
+        task = asyncio.create_task(take())
+        try:
+            yield arrivals
+        finally:
+            task.cancel()
+
+
+async def _wait(arrivals: list[tuple[float, bytes]], count: int, seconds: float) -> int:
+    """Until so many have come, or the time is over; how many have."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            async for message in client.messages:
-                delays.append(time.perf_counter() - made.answered[json.loads(bytes(message.payload))["value"]])
-                if len(delays) >= count:
-                    break
-    return delays
+            while len(arrivals) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    return len(arrivals)
 
 
-def _report(meters: int, values: int, delays: list[float], processor: float, passed: float, pid: int) -> None:
-    whole = "" if len(delays) == meters * values else f" (of {meters * values}: MISSED)"
-    quantiles = statistics.quantiles(delays, n=100) if len(delays) > 1 else [0.0] * 99
-    print(f"{meters} meters x {values} values each {passed:.0f} s: {len(delays)} readings{whole}")
-    print(f"  processor    {processor:6.2f} s = {100 * processor / passed:.1f} % of one core")
+def _report(
+    made: Meters, arrivals: list[tuple[float, bytes]], known: int, used: float, passed: float, pid: int
+) -> None:
+    numbers = [json.loads(payload)["value"] for _, payload in arrivals]
+    delays = [moment - made.answered[number] for (moment, _), number in zip(arrivals, numbers, strict=True)][known:]
+    settled = [number for number, moment in enumerate(made.answered) if moment < arrivals[-1][0] - SETTLED]
+    lost = len(set(settled) - set(numbers))
+    print(f"{len(delays)} readings in {passed:.0f} s; of all, {lost} lost, {len(numbers) - len(set(numbers))} doubled")
+    print(f"  longest gap between two readings of a value {_longest_gap(arrivals):.1f} s")
+    print(f"  processor    {used:6.2f} s = {100 * used / passed:.1f} % of one core")
     print(f"  memory       {_memory(pid):6.1f} MB RSS, peak {_memory(pid, 'VmHWM'):.1f} MB")
+    quantiles = statistics.quantiles(delays, n=100)
     print(
         f"  answer to publish, ms   median {1000 * quantiles[49]:.0f}, 95 % {1000 * quantiles[94]:.0f}, "
         f"worst {1000 * max(delays):.0f}"
     )
+
+
+def _longest_gap(arrivals: list[tuple[float, bytes]]) -> float:
+    """Seconds: above one and a half intervals a cycle was missed."""
+    last: dict[tuple[str, str], float] = {}
+    longest = 0.0
+    for moment, payload in arrivals:
+        reading = json.loads(payload)
+        before = last.setdefault((reading["meter"], reading["key"]), moment)
+        longest, last[reading["meter"], reading["key"]] = max(longest, moment - before), moment
+    return longest
 
 
 async def idle() -> None:

@@ -24,7 +24,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.mqtt import client as mqtt_client
-from dlms_mqtt.bridge.mqtt.client import Client, Unsaid, Will, new_client
+from dlms_mqtt.bridge.mqtt.client import Client, UnderWay, Unsaid, Will, new_client
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
@@ -248,7 +248,8 @@ async def test_a_broker_that_does_not_say_what_it_takes(mosquitto_factory, monke
 
 def _line_broken_by(size: int, topic: str = "base/large") -> Client:
     client = new_client(Mqtt(), mqtt_client.V311, "test", Will("base/state", "offline"), None, {})
-    client.lost = (size, topic)
+    if size:
+        client.under_way[1] = UnderWay(topic, size, 0.0, print)
     return client
 
 

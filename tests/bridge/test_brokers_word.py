@@ -136,17 +136,31 @@ async def test_what_is_retained_with_a_lifetime_carries_its_expiry():
         assert told["base/b"] == told["base/c"] == b""
 
 
-async def test_a_backlog_is_sent_at_its_rate_and_live_readings_at_once():
+async def test_a_backlog_is_sent_at_its_rate():
     odd = OddBroker()
-    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
-        _put(broker.outbox, *range(600))
-        broker.outbox_filled()
-        await _until(lambda: broker.connected)
-        began = asyncio.get_running_loop().time()
-        await _until(lambda: not len(broker.outbox))
-        assert asyncio.get_running_loop().time() - began > 0.9  # 500 at 400 a second
+    with Store(":memory:") as store:
+        outbox = Outbox(store, 1000)
+        _put(outbox, *range(600))  # left by an earlier run
+        async with odd.serving() as port, _running(port, outbox, backlog_rate=400) as broker:
+            await _until(lambda: broker.connected)
+            began = asyncio.get_running_loop().time()
+            await _until(lambda: not len(outbox))
+            assert asyncio.get_running_loop().time() - began > 0.9  # 500 at 400 a second
         numbers = [json.loads(payload)["seq"] for _, payload, _ in odd.taken]
         assert numbers == sorted(numbers)
+
+
+@pytest.mark.expect_log("No line to the broker", "is there again")
+async def test_what_an_outage_left_is_a_backlog_too(monkeypatch):
+    monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
+        await _until(lambda: broker.connected)
+        began = asyncio.get_running_loop().time()
+        odd.hang_up(139)
+        _put(broker.outbox, *range(600))
+        await _until(lambda: not len(broker.outbox))
+        assert asyncio.get_running_loop().time() - began > 0.9
 
 
 async def test_many_values_read_at_once_are_no_backlog():

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -89,6 +90,8 @@ class Broker:
         self._unblocks = 0.0
         self._passed = 0  # the number of the last reading that was sent, or left because it is refused
         self._rate = _Rate(config.backlog_rate)
+        self._backlog = outbox.newest  # the last reading that an outage, or an earlier run, left unsent
+        self._outbox_waits = True  # is there a reading that has not been handed to the broker?
         self._unsaid = Unsaid()
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
         self._renew = asyncio.Event()
@@ -192,6 +195,7 @@ class Broker:
     def outbox_filled(self) -> None:
         """Something was put into the outbox."""
         self._idle.clear()
+        self._outbox_waits = True
         self._wake_outbox.set()
 
     async def flush(self, seconds: float) -> None:
@@ -320,8 +324,8 @@ class Broker:
         self._client = client
         self._refusals.clear()
         self._blocked.clear()
-        self._passed = 0
-        await first_to_end(self._receive(client, handler), self._live(client, handler))
+        self._passed, self._outbox_waits = 0, True
+        await first_to_end(self._receive(client, handler), self._live(client, handler), client.answers_in_time())
 
     async def _live(self, client: Client, handler: Handler) -> None:
         if self._filters:
@@ -331,6 +335,7 @@ class Broker:
             return
         self.connected = True
         if self.trouble:
+            self._backlog = self._outbox.newest
             _LOG.warning("The line to the broker is there again")
         elif not self._stood_before:
             _LOG.info("The line to the broker %s:%d is there", self._config.host, self._config.broker_port)
@@ -347,9 +352,10 @@ class Broker:
         while True:
             self._wake.clear()
             while self._replies or self._unsent:
-                await self._send_replies(client)
+                if self._replies:
+                    await self._send_replies(client)
                 await self._send_some_retained(client)
-            self._check_idle()
+            self._check_idle(client)
             await self._wake.wait()
 
     async def _send_replies(self, client: Client) -> None:
@@ -368,37 +374,37 @@ class Broker:
         self._forget_reply(reply)
 
     async def _send_some_retained(self, client: Client) -> None:
-        batch = {topic: self._retained.get(topic) for topic in islice(self._unsent, IN_FLIGHT)}
-        for topic in batch:  # whatever changes from here on is sent again
-            del self._unsent[topic]
-        # published in this order, confirmed in any; a broken line sends everything again
-        await asyncio.gather(*(self._send_kept(client, topic, kept) for topic, kept in batch.items() if kept))
-        for topic, kept in batch.items():
-            if kept and not kept.payload and self._retained.get(topic) == kept and topic not in self._unsent:
-                del self._retained[topic]
+        """In this order; a broken line sends everything again, and what changes meanwhile is sent again too."""
+        for topic in list(islice(self._unsent, IN_FLIGHT)):
+            self._unsent.pop(topic, None)
+            kept = self._retained.get(topic)
+            if kept and client.takes(topic, kept.payload):
+                expiry = kept.expiry(asyncio.get_running_loop().time())
+                answered = partial(self._kept_answered, client, topic, kept)
+                await client.start(topic, kept.payload, answered, retain=True, MessageExpiryInterval=expiry)
 
-    async def _send_kept(self, client: Client, topic: str, kept: _Kept) -> None:
-        if client.takes(topic, kept.payload):
-            expiry = kept.expiry(asyncio.get_running_loop().time())
-            why = await client.send(topic, kept.payload, retain=True, MessageExpiryInterval=expiry)
-            if not why:
-                self._confirmed.add(topic)
-                self._refusals.taken(topic)
-            elif client.takes(topic, kept.payload):  # else that is what is told
-                self._note_refusal(topic, why)
+    def _kept_answered(self, client: Client, topic: str, kept: _Kept, why: str) -> None:
+        if not why:
+            self._confirmed.add(topic)
+            self._refusals.taken(topic)
+        elif client.takes(topic, kept.payload):  # else that is what is told
+            self._note_refusal(topic, why)
+        if not kept.payload and self._retained.get(topic) == kept and topic not in self._unsent:
+            del self._retained[topic]
+        self._check_idle(client)
 
     async def _send_outbox(self, client: Client) -> None:
-        self._rate.behind = True
         while True:
             self._wake_outbox.clear()
             self._unblock()
             while batch := self._outbox.batch(IN_FLIGHT, self._passed):
-                await self._rate.wait(len(batch), self._outbox)
-                taken = await asyncio.gather(*(self._send_entry(client, entry) for entry in batch))
-                self._outbox.done([entry.number for entry, done in zip(batch, taken, strict=True) if done])
-                self._passed = batch[-1].number
-            self._rate.behind = False
-            self._check_idle()
+                if batch[0].number <= self._backlog:
+                    await self._rate.wait(len(batch), self._outbox)
+                for entry in batch:
+                    await self._send_entry(client, entry)
+                    self._passed = entry.number
+            self._outbox_waits = self._wake_outbox.is_set()
+            self._check_idle(client)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REFUSED_AGAIN if self._blocked else None):
                     await self._wake_outbox.wait()
@@ -409,21 +415,27 @@ class Broker:
         if self._blocked and now >= self._unblocks:
             self._unblocks, self._passed = now + _REFUSED_AGAIN, 0
             self._blocked.clear()
-            self._rate.behind = True
+            self._backlog = self._outbox.newest
 
-    async def _send_entry(self, client: Client, entry: Entry) -> bool:
-        """Was it taken? One that the broker refuses stays in the outbox, which is bounded."""
+    async def _send_entry(self, client: Client, entry: Entry) -> None:
+        """One that the broker refuses stays in the outbox, which is bounded."""
         if entry.topic in self._blocked:
-            return False
-        why = await client.send(entry.topic, entry.payload) if client.takes(entry.topic, entry.payload) else ""
+            return
+        if client.takes(entry.topic, entry.payload):
+            await client.start(entry.topic, entry.payload, partial(self._entry_answered, client, entry))
+        else:
+            self._outbox.done([entry.number])
+
+    def _entry_answered(self, client: Client, entry: Entry, why: str) -> None:
         if why:
             self._note_refusal(entry.topic, why, reading=True)
         else:
             self._refusals.taken(entry.topic)
-        return not why
+            self._outbox.done([entry.number])
+        self._check_idle(client)
 
-    def _check_idle(self) -> None:
-        if not (self._replies or self._unsent or self._wake_outbox.is_set()):
+    def _check_idle(self, client: Client) -> None:
+        if not (self._replies or self._unsent or self._outbox_waits or client.under_way):
             self._idle.set()
 
     async def _spill(self) -> None:
@@ -439,15 +451,14 @@ class _Rate:
         self._wanted = wanted
         self._since, self._number, self._read = 0.0, 0, 0.0
         self._due = 0.0  # when the next are to be sent: what sending takes is part of the pause
-        self.behind = True  # after an outage, until everything was sent once: what is read since then is no backlog
 
     async def wait(self, count: int, outbox: Outbox) -> None:
-        """Before so many readings are sent; at once where there is no backlog, however many are read at once."""
+        """Before so many readings are sent; at once where there is next to no backlog."""
         now = asyncio.get_running_loop().time()
         if now - self._since >= _RATE_OVER:
             self._read = (outbox.newest - self._number) / (now - self._since) if self._number else 0.0
             self._since, self._number = now, outbox.newest
-        if self._wanted and self.behind and len(outbox) > _BACKLOG:
+        if self._wanted and len(outbox) > _BACKLOG:
             pause = self._due - now
             self._due = max(self._due, now) + count / max(self._wanted, 2 * self._read)
             await asyncio.sleep(max(pause, 0.0))

@@ -10,6 +10,8 @@ import logging
 import math
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,7 @@ IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mos
 
 _LOG = logging.getLogger(__name__)
 _ANSWER = 10.0  # s that the broker has for an answer
+_LOOK = 1.0  # s between looks whether it has taken longer
 _AROUND = 64  # octets of a message beside topic, payload and correlation data, at most
 _SAME = 3  # lines that one message has broken in a row before it is believed to be too large
 _ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
@@ -71,11 +74,20 @@ class _Heard(logging.Handler):
         self.last = record.getMessage()
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A message that the broker has not confirmed yet; ``since`` by the loop's clock, ``answered`` gets why not."""
+
+    topic: str
+    octets: int
+    since: float
+    answered: Callable[[str], None]
+
+
 class Client(aiomqtt.Client):
     """``skipped``: topics whose last message was larger than the broker takes, and how large it was."""
 
     largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
-    lost: tuple[int, str] = (0, "")  # octets and topic of the largest message that was not confirmed
     skipped: dict[str, int]
     version: aiomqtt.ProtocolVersion
     heard: _Heard
@@ -83,12 +95,12 @@ class Client(aiomqtt.Client):
     left: int = 0  # the reason code with which the broker hung up (MQTT 5)
     at_once: int = IN_FLIGHT  # messages under way that the broker takes
     _slots: asyncio.Semaphore
-    _under_way: dict[int, asyncio.Future[int]]
+    under_way: dict[int, UnderWay]  # messages that the broker has not confirmed yet
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
         self.at_once = max(1, min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT)))
-        self._slots, self._under_way = asyncio.Semaphore(self.at_once), {}
+        self._slots = asyncio.Semaphore(self.at_once)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
@@ -98,25 +110,31 @@ class Client(aiomqtt.Client):
         self.ask()
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
-        """As aiomqtt does it, but for a socket that is closed by the time the loop comes to it."""
-
-        def register() -> None:
-            if sock.fileno() >= 0:
-                self._loop.add_writer(sock.fileno(), self._write)
-
-        self._loop.call_soon_threadsafe(register)
+        """Write in the loop's next round, with whatever else is said until then; wait only where the socket is full."""
+        if self._connected.done():
+            self._loop.call_soon(self._write)
+        else:  # in the thread that connects
+            self._loop.call_soon_threadsafe(self._write)
 
     def _write(self) -> None:
         try:
             self._client.loop_write()
+            sock = self._client.socket()
+            if sock is not None and sock.fileno() >= 0 and self._client.want_write():
+                self._loop.add_writer(sock.fileno(), self._write)
         except Exception as error:
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
-        done = self._under_way.get(mid)
-        if done and not done.done():
-            done.set_result(_code(reason_code))
+        message = self.under_way.pop(mid, None)
+        if message is None:
+            return
+        self._slots.release()
+        code = _code(reason_code)
+        if code == _TOO_LARGE:
+            self.largest = min(self.largest, message.octets - 1)
+        message.answered(_refusal(code))
 
     def ask(self) -> None:
         """Take note of why the line broke, if it did: asyncio logs exceptions that nobody asked for."""
@@ -136,34 +154,48 @@ class Client(aiomqtt.Client):
         self.skipped[topic] = size
         return False
 
-    async def send(self, topic: str, payload: str, *, retain: bool = False, **properties: Any) -> str:
-        """Publish with QoS 1; "" when the broker took it, else why not (MQTT 5 tells that). MqttError: no answer.
+    @property
+    def lost(self) -> tuple[int, str]:
+        """Octets and topic of the largest message that is not confirmed."""
+        return max(((message.octets, message.topic) for message in self.under_way.values()), default=(0, ""))
 
-        ``properties``: of MQTT 5, by their names; those that are None are left out.
+    async def start(
+        self, topic: str, payload: str, answered: Callable[[str], None], *, retain: bool = False, **properties: Any
+    ) -> None:
+        """Publish with QoS 1 as soon as the broker takes one more message, and do not wait for its answer.
+
+        ``answered`` gets "" when the broker has taken it, else why not (MQTT 5 tells that). ``properties``: of MQTT 5,
+        by their names; those that are None are left out. MqttError where the line is down.
         """
-        try:
-            async with self._slots:
-                code = await self._confirmed(topic, payload, retain, self._told(properties))
-            if code == _TOO_LARGE:
-                self.largest = min(self.largest, _octets(topic, payload) - 1)
-            return _refusal(code)
-        except BaseException:
-            self.lost = max(self.lost, (_octets(topic, payload), topic))
-            raise
-
-    async def _confirmed(self, topic: str, payload: str, retain: bool, properties: Properties | None) -> int:
-        sent = self._client.publish(topic, payload, 1, retain, properties)
+        await self._slots.acquire()
+        sent = self._client.publish(topic, payload, 1, retain, self._told(properties))
         if sent.rc:
             raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
-        done = self._under_way[sent.mid] = asyncio.get_running_loop().create_future()
+        now = asyncio.get_running_loop().time()
+        self.under_way[sent.mid] = UnderWay(topic, _octets(topic, payload), now, answered)
+
+    async def send(self, topic: str, payload: str, *, retain: bool = False, **properties: Any) -> str:
+        """``start`` it and wait for the answer. MqttError: none in time."""
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def answered(why: str) -> None:
+            if not done.done():
+                done.set_result(why)
+
+        await self.start(topic, payload, answered, retain=retain, **properties)
         try:
             async with asyncio.timeout(_ANSWER):
-                code: int = await done
+                return await done
         except TimeoutError:
             raise aiomqtt.MqttError("Operation timed out") from None
-        finally:
-            del self._under_way[sent.mid]
-        return code
+
+    async def answers_in_time(self) -> None:
+        """For ever; MqttError when a message has waited too long for its answer."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            oldest = next(iter(self.under_way.values()), None)
+            if oldest and asyncio.get_running_loop().time() - oldest.since > _ANSWER:
+                raise aiomqtt.MqttError("Operation timed out")
 
     async def subscribe_to(self, filters: list[str]) -> dict[str, str]:
         """Everything that others send there, retained messages marked as such; what the broker refused, and why."""
@@ -210,10 +242,10 @@ def _refusal(code: int) -> str:
     """Why the broker refuses, in words; "" when it does not."""
     if code < _FAILED:
         return ""
-    try:
-        return _WORDS.get(code) or ReasonCode(PacketTypes.PUBACK, identifier=code).getName().lower()
-    except KeyError:
-        return f"the broker refused it with reason code {code}"
+    for packet in (PacketTypes.PUBACK, PacketTypes.DISCONNECT) if code not in _WORDS else ():
+        with suppress(KeyError, ValueError):  # no reason of this packet
+            return ReasonCode(packet, identifier=code).getName().lower()
+    return _WORDS.get(code) or f"the broker refused it with reason code {code}"
 
 
 class Unsaid:
@@ -254,7 +286,7 @@ def new_client(
     skipped: dict[str, int],
 ) -> Client:
     """A client that is not connected yet; a clean session, as nothing depends on the broker's memory."""
-    quiet, heard = logging.Logger("aiomqtt"), _Heard()
+    quiet, heard = logging.Logger("aiomqtt", logging.ERROR), _Heard()  # else each message is put into words
     quiet.addHandler(heard)
     client = Client(
         config.host,
@@ -277,7 +309,7 @@ def new_client(
         logger=quiet,
     )
     client.pending_calls_threshold = 2 * IN_FLIGHT
-    client.skipped, client.version, client.heard = skipped, version, heard
+    client.skipped, client.version, client.heard, client.under_way = skipped, version, heard, {}
     return client
 
 

@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time
 _MIGRATIONS = (("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload TEXT NOT NULL)",),)
 _AT_ONCE = 500  # parameters of one statement
+_SETTLED = 100  # messages that were confirmed since the disk was last written: as many may come twice after a kill
 _SPACE = "bridge"  # namespace of the store
 
 
@@ -42,7 +43,7 @@ class Outbox:
         """``first``: no ``seq`` is below it (milliseconds of Unix time)."""
         self._store, self._limit, self._first = store, limit, first
         self._memory: dict[int, Entry] = {}
-        self._confirmed: set[int] = set()  # still on a disk that cannot be written
+        self._confirmed: set[int] = set()  # still on the disk, which is written seldom or cannot be written
         self._on_disk = 0
         self._sequence = self._reserved = first
         self._seen = 0
@@ -107,7 +108,7 @@ class Outbox:
             self._failed(error)
 
     def __len__(self) -> int:
-        return self._on_disk - len(self._confirmed) + len(self._memory)
+        return max(0, self._on_disk - len(self._confirmed)) + len(self._memory)
 
     @property
     def newest(self) -> int:
@@ -138,7 +139,7 @@ class Outbox:
 
     def batch(self, most: int, after: int = 0) -> list[Entry]:
         """The oldest messages with a number greater than ``after``."""
-        entries = self._stored(most, after) if self._on_disk else []
+        entries = self._stored(most, after) if self._on_disk > len(self._confirmed) else []
         newer = (entry for entry in self._memory.values() if entry.number > after)
         return entries + list(islice(newer, most - len(entries)))
 
@@ -155,10 +156,12 @@ class Outbox:
         return []
 
     def done(self, numbers: Sequence[int]) -> None:
-        """The broker has confirmed these."""
+        """The broker has confirmed these. Of those on the disk many are deleted at once."""
         stored = [number for number in numbers if self._memory.pop(number, None) is None]
-        if stored and not self._delete(f"number IN ({','.join('?' * len(stored))})", tuple(stored)):
+        if self._on_disk:  # else they were dropped meanwhile
             self._confirmed.update(stored)
+        if not self.trouble and len(self._confirmed) >= _SETTLED:
+            self._forget_confirmed()
 
     def _forget_confirmed(self) -> None:
         numbers = list(self._confirmed)
@@ -181,6 +184,8 @@ class Outbox:
         """Spill if a message has been in memory since the last call: the broker is away, or silent."""
         if self.trouble:
             self._try_again()
+        else:
+            self._forget_confirmed()
         oldest = next(iter(self._memory), None)
         if oldest is not None and oldest <= self._seen:
             self.spill()
@@ -188,6 +193,7 @@ class Outbox:
 
     def spill(self) -> None:
         """Write what is only in memory to disk, in one transaction; stays in memory when the disk refuses."""
+        self._forget_confirmed()
         if not self._memory:
             return
         rows = [(entry.number, entry.topic, entry.payload) for entry in self._memory.values()]

@@ -52,8 +52,15 @@ async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
     comes in the same moment as what it waits for.
     """
     tasks = list(tasks)
+    for task in tasks:
+        task.add_done_callback(_asked)  # also where this waits no longer by then
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=_CANCEL_AGAIN)
-    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _asked(task: asyncio.Task[None]) -> None:
+    """asyncio logs exceptions that nobody asked for."""
+    if not task.cancelled():
+        task.exception()
