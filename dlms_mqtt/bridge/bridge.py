@@ -147,13 +147,20 @@ class Bridge:
         ]
         await self._serve_http()
         try:
-            for name in self.config.meters:
-                await self._start_meter(name)
+            await self._start_meters()
             self.former.remember(self.config.meters)
             self._notifier.send("READY=1", f"STATUS={len(self.meters)} meters")
             await self._stop.wait()
         finally:
             await self._end(background)
+
+    async def _start_meters(self) -> None:
+        """One after the other: the first are read while others start. A reload may come between."""
+        for name in list(self.config.meters):
+            if name in self.config.meters and name not in self.fleet.running and not self._stop.is_set():
+                await self._start_meter(name)
+                await asyncio.sleep(0)
+        self.fleet.complete.set()
 
     async def _end(self, background: list[asyncio.Task[None]]) -> None:
         outputs = [meter.output for meter in self.meters.values()]
@@ -313,6 +320,7 @@ class Bridge:
     async def _tell_health(self) -> None:
         """At once when a verdict changes, else now and then."""
         published = float("-inf")
+        await self.fleet.complete.wait()
         while True:
             health = self.health()
             sign = signature(health)

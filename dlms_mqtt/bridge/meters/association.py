@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import TypeVar
 
 from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
@@ -45,7 +46,17 @@ _FRESH = 15.0  # s of silence after which an open association is checked before 
 
 def fingerprint(settings: ConnectionSettings) -> str:
     """Tells whether the secrets are the same as before, and nothing else about them."""
-    secrets = b"\0".join(bytes(secret) for secret in settings.secrets)
+    if not settings.secrets:
+        return _of_no_secrets()
+    return _hashed(b"\0".join(bytes(secret) for secret in settings.secrets))
+
+
+@cache
+def _of_no_secrets() -> str:
+    return _hashed(b"")
+
+
+def _hashed(secrets: bytes) -> str:
     return hashlib.scrypt(secrets, salt=b"dlms-mqtt lockout", n=1024, r=8, p=1, dklen=12).hex()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from dlms_mqtt.transport import transport_for
 from dlms_mqtt.transport.incoming import Incoming, IncomingTransport
 from dlms_mqtt.transport.overheard import Heard, OverheardTransport
 
+_LOG = logging.getLogger(__name__)
 _MOST_OCTETS = 3 << 20  # of one answer: 100,000 rows of a profile, which take 60 MB while they are worked on
 _CALLED_WITHIN = 1.0  # s: a poll does not wait for a meter that has not connected, which wakes it
 
@@ -60,6 +62,7 @@ class Fleet:
         self._random, self._supervise = random, supervise
         self._lines: dict[str, Line] = {}
         self.running: dict[str, Running] = {}
+        self.complete = asyncio.Event()  # has every meter of the configuration been started?
         self.pushes = PushHub()
 
     @property
@@ -178,11 +181,15 @@ class Fleet:
                 other.wake()
 
     async def expire(self) -> None:
-        """Drop what is too old, every second, for ever."""
+        """Drop what is too old and write what was learned, every second, for ever."""
         while True:
             await asyncio.sleep(1)
             for running in self.running.values():
                 running.meter.output.expire()
+            try:
+                self._context.store.write_soon()
+            except StoreError as error:
+                _LOG.debug("what was learned of meters is not kept: %s", error.message)
 
 
 def _features(config: Meter, settings: ConnectionSettings) -> list[str]:

@@ -19,6 +19,7 @@ _LOG = logging.getLogger(__name__)
 # What the broker keeps follows a subscription and nothing marks its end: so many s without a topic that is new.
 _SILENCE = 0.4
 _MOST_WAITS = 50  # of these: whoever floods the broker keeps no bridge from its work
+_AT_ONCE = 20  # meters whose topics are subscribed to in one message
 _CALM = 1.0  # s between two times that a topic is put right
 _FOR_EVER = 3600.0
 _OLDER = "the bridge id '{}' is held by an older bridge on this broker"
@@ -53,6 +54,7 @@ class Presence:
 
     async def look_around(self) -> None:
         """After every connection, before anything is published."""
+        await self._fleet.complete.wait()  # nobody else may have what is still to be started
         ours = self._topics.health, self._topics.discovery(self._topics.bridge_device)
         others = self._retained_of(*self._ghosts, *self.asleep)
         await self._broker.subscribe([*self.claims.filters, self._topics.birth, *ours, *others])
@@ -63,8 +65,9 @@ class Presence:
             others += await self._look_for_lost()
         await self._broker.unsubscribe(others)
         self.ready = True
-        for name in list(self._fleet.running):  # more may start meanwhile; they subscribe themselves
-            await self._broker.subscribe(self.filters(name))
+        names = list(self._fleet.running)  # more may start meanwhile; they subscribe themselves
+        for some in (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)):
+            await self._broker.subscribe([each for name in some for each in self.filters(name)])
         await self._broker.subscribe(self._topics.commands)
 
     async def _all_has_come(self) -> None:
@@ -200,6 +203,7 @@ class Presence:
         roots += [self._topics.meter(name).value("") for name in self.asleep]
         if message.topic.startswith(tuple(roots)):
             self._broker.retain(message.topic, "")
-        for name, meter in self._fleet.meters.items():
-            if message.topic.startswith(self._topics.meter(name).value("")):
-                meter.output.clear_stranger(message.topic)
+        name = message.topic.removeprefix(f"{self._topics.base}/meter/").partition("/")[0]
+        running = self._fleet.running.get(name)
+        if running and message.topic.startswith(self._topics.meter(name).value("")):
+            running.meter.output.clear_stranger(message.topic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,16 +35,21 @@ class MeterState:
 
     def __init__(self) -> None:
         self._values: dict[str, Value] = {}
+        self._first = math.inf  # nothing expires before
 
     def update(self, key: str, value: Value) -> None:
         """A new reading."""
         self._values[key] = value
+        self._first = min(self._first, value.expires)
 
     def expire(self, now: float) -> list[str]:
         """Drop what is too old; the keys that went."""
+        if now < self._first:
+            return []
         gone = [key for key, value in self._values.items() if value.expires <= now]
         for key in gone:
             del self._values[key]
+        self._first = min((value.expires for value in self._values.values()), default=math.inf)
         return gone
 
     def fresh(self, now: float) -> dict[str, Value]:

@@ -7,7 +7,7 @@ blocks; what a killed process did not use of its block is lost, never given agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -141,6 +141,7 @@ class Store(StateFile):
         super().__init__(path)
         self.block = block
         self._counters: dict[tuple[str, str], Counter] = {}
+        self._soon: dict[tuple[str, str], str] = {}  # JSON by namespace and key
         try:
             self.migrate("store", MIGRATIONS)
             self.check("counters")
@@ -159,6 +160,8 @@ class Store(StateFile):
         with suppress(StoreError):  # numbers that can't be given back are merely lost
             for counter in self._counters.values():
                 counter.give_back()
+        with suppress(StoreError):
+            self.write_soon()
         self._counters.clear()
         super().close()
 
@@ -203,13 +206,16 @@ class Store(StateFile):
 
     def get(self, namespace: str, key: str, default: Any = None) -> Any:
         """A remembered JSON value."""
+        if (namespace, key) in self._soon:
+            return json.loads(self._soon[namespace, key])
         rows = self.read("SELECT value FROM facts WHERE namespace = ? AND key = ?", (namespace, key))
         return json.loads(rows[0][0]) if rows else default
 
     def items(self, namespace: str) -> dict[str, Any]:
         """Everything that is remembered in a namespace."""
         rows = self.read("SELECT key, value FROM facts WHERE namespace = ? ORDER BY key", (namespace,))
-        return {key: json.loads(value) for key, value in rows}
+        soon = {key: value for (space, key), value in self._soon.items() if space == namespace}
+        return {key: json.loads(value) for key, value in (dict(rows) | soon).items()}
 
     def set(self, namespace: str, key: str, value: Any) -> None:
         """Remember a JSON value."""
@@ -217,19 +223,35 @@ class Store(StateFile):
 
     def update(self, namespace: str, values: Mapping[str, Any]) -> None:
         """Remember several values at once."""
-        rows = [(namespace, key, json.dumps(value, separators=(",", ":"))) for key, value in values.items()]
+        for key in values:
+            self._soon.pop((namespace, key), None)
+        self._write([(namespace, key, _json(value)) for key, value in values.items()])
+
+    def set_soon(self, namespace: str, key: str, value: Any) -> None:
+        """Remember a JSON value that may be lost with the last second before a kill: ``write_soon`` writes many."""
+        self._soon[namespace, key] = _json(value)
+
+    def write_soon(self) -> None:
+        """Write what ``set_soon`` was given, in one transaction; StoreError: it is not kept."""
+        rows = [(*row, value) for row, value in self._soon.items()]
+        self._soon.clear()
+        if rows:
+            self._write(rows)
+
+    def _write(self, rows: Sequence[tuple[str, str, str]]) -> None:
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", rows)
 
     def agree(self, namespace: str, key: str, proposal: Any) -> Any:
         """The remembered JSON value; ``proposal`` where there is none. Of several processes all get the same."""
         with self.transaction() as db:
-            text = json.dumps(proposal, separators=(",", ":"))
-            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?, ?)", (namespace, key, text))
+            db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?, ?)", (namespace, key, _json(proposal)))
             return self.get(namespace, key)
 
     def forget(self, namespace: str, key: str | None = None) -> None:
         """Forget one key, or the whole namespace."""
+        for row in [row for row in self._soon if row[0] == namespace and key in (None, row[1])]:
+            del self._soon[row]
         with self.transaction() as db:
             db.execute("DELETE FROM facts WHERE namespace = ? AND key = ifnull(?, key)", (namespace, key))
 
@@ -258,3 +280,7 @@ class Store(StateFile):
             db.execute(
                 "INSERT INTO object_lists VALUES (?, ?, ?, ?, ?)", (meter, client, authentication, firmware, data)
             )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -7,6 +7,8 @@ works the same way; only in those that come with the program every claim must na
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,16 @@ def is_own(name: str) -> bool:
 
 def load_preset(name: str) -> dict[str, Any]:
     """A preset by name, or by the path of the user's own file. ConfigError."""
-    path = Path(name) if is_own(name) else DIRECTORY / f"{name}.yaml"
+    return deepcopy(_load_bundled(name)) if not is_own(name) else _load(name, Path(name))
+
+
+@cache
+def _load_bundled(name: str) -> dict[str, Any]:
+    """These do not change while we run, and a thousand meters have the same one."""
+    return _load(name, DIRECTORY / f"{name}.yaml")
+
+
+def _load(name: str, path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,6 @@ then; what neither is planned nor was pushed any more is taken away.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -30,7 +29,6 @@ from dlms_mqtt.errors import ConfigError, StoreError
 from dlms_mqtt.meter.presets.preset import load_preset
 from dlms_mqtt.meter.readings import Reading
 
-_LOG = logging.getLogger(__name__)
 _SPACE = "discovery"  # namespace of the store
 Shown = Mapping[str, tuple[PlanItem, Reading]]  # what is known of each value by key, and the last reading
 Offsets = Mapping[str, Decimal]
@@ -174,10 +172,7 @@ class Announcer:
 
     def _remember(self, kept: dict[str, Any], before: dict[str, Any]) -> None:
         if kept != before:
-            try:
-                self._context.store.set(_SPACE, self._id, kept)
-            except StoreError as error:
-                _LOG.debug("%s: discovery is not remembered: %s", self._id, error.message)
+            self._context.store.set_soon(_SPACE, self._id, kept)
 
 
 def _family(preset: str) -> dict[str, Any]:

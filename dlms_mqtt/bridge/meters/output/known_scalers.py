@@ -5,7 +5,6 @@ Without them a bridge that starts while attribute 3 is refused would publish Wh 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from dlms_mqtt.client.services.memory import Measured, scaler_of
@@ -14,7 +13,6 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
-_LOG = logging.getLogger(__name__)
 SPACE = "scalers"  # namespace of the store
 
 
@@ -51,10 +49,7 @@ class KnownScalers:
         """Write what is new."""
         if self._known != self._kept:
             self._kept = dict(self._known)
-            try:
-                self._store.set(SPACE, self._id, {name: list(scaler) for name, scaler in self._known.items()})
-            except StoreError as error:
-                _LOG.debug("%s: scalers are not kept: %s", self._id, error.message)
+            self._store.set_soon(SPACE, self._id, {name: list(scaler) for name, scaler in self._known.items()})
 
 
 def _name(attribute: AttributeDescriptor) -> str:
