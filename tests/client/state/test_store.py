@@ -85,6 +85,16 @@ def test_unused_numbers_are_given_back_when_closed(path):
         assert store.counter(KEY, TITLE).next() == FIRST + 1
 
 
+def test_a_counter_that_gave_no_number_leaves_nothing(path: Path) -> None:
+    """Else it would be known next time, and the meter would not be asked for its own."""
+    with Store(path) as store:
+        counter = store.counter(KEY, TITLE)
+        counter.give_back()
+        assert (counter.value, counter.known, store.counters()) == (FIRST, False, [])
+    with Store(path) as store:
+        assert not store.counter(KEY, TITLE).known
+
+
 def test_but_not_when_another_process_went_on(path):
     with Store(path) as second:
         with Store(path) as first:
