@@ -23,7 +23,6 @@ _SECURITY = {bits: Security(bits) for bits in (0x00, 0x10, 0x20, 0x30)}
 _BITS = int(Security.BOTH)
 _AUTHENTICATION = int(Security.AUTHENTICATION)
 
-_INITIATE = {0x01, 0x08}
 _CONFIRMED_SERVICE_ERROR = 0x0E
 _EXCEPTION_RESPONSE = 0xD8
 _GENERAL_GLO = 0xDB

@@ -647,3 +647,45 @@ def test_a_plain_refusal_has_at_most_sixteen_octets(length):
 
 def test_a_length_of_0x80_is_no_length():
     assert refused(cipher(), b"\xcc\x80" + bytes(128)).reason == "cut"
+
+
+def test_a_side_that_only_encrypts_needs_no_authentication_key():
+    keys, warnings = Keys(ENCRYPTION), list[str]()
+    sent = meter(keys=keys, security=Security.ENCRYPTION).protect_apdu(ANSWER)
+    receiver = cipher(
+        keys=keys, security=Security.ENCRYPTION, accept_unauthenticated=True, warn=warnings.append, peer_title=METER
+    )
+    assert (receiver.unprotect_apdu(sent), len(warnings)) == (ANSWER, 1)
+
+
+@pytest.mark.parametrize("security", [Security.NONE, Security.BOTH])
+def test_a_title_is_checked_whenever_there_is_one_or_must_be(security):
+    """Without protection it may be missing, but must not be cut."""
+    with pytest.raises(ConfigError, match="8 octets"):
+        cipher(security=security, system_title=b"short")
+    if security:
+        with pytest.raises(ConfigError, match="8 octets"):
+            cipher(security=security, system_title=b"")
+    else:
+        assert cipher(security=security, system_title=b"").protect_apdu(GET) == GET
+
+
+@pytest.mark.parametrize("inner", [0xE0, 0x0F, 0xDA, ord("/")])
+def test_general_blocks_and_texts_may_be_inside_of_general_glo(inner):
+    """Though no tag proves that deciphering went well; anything else shows a wrong key."""
+    receiver = cipher(security=Security.ENCRYPTION, accept_unauthenticated=True, warn=lambda _: None)
+    sealed = [protected_general(bytes((tag, 0x80, 0, 1, 0, 0, 1, 7))) for tag in (inner, 0x77)]
+    assert receiver.unprotect_apdu(sealed[0])[0] == inner
+    assert refused(receiver, sealed[1]).reason == "key"
+
+
+def protected_general(apdu: bytes) -> bytes:
+    body = protect(
+        apdu,
+        suite=0,
+        security=Security.ENCRYPTION,
+        key=ENCRYPTION,
+        system_title=METER,
+        invocation_counter=apdu[0],
+    )
+    return bytes((0xDB, 8)) + METER + bytes((len(body),)) + body
