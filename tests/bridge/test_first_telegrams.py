@@ -7,11 +7,14 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC
 
 import pytest
 
 from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.requests import overheard as module
+from dlms_mqtt.bridge.requests.first_telegrams import ROUND, Telegrams, Wait
 from dlms_mqtt.client.settings import ConnectionSettings
 from tests.bridge.house import House, house
 from tests.frames_data import entry
@@ -97,7 +100,7 @@ async def test_a_meter_that_connects_to_us(home):
     port = free_port()
     async with calling(port, KAMSTRUP):
         reply = await heard(home, {"push": {"listen": f"tcp://127.0.0.1:{port}"}, "preset": "kamstrup-omnipower"})
-    assert reply["data"]["valid"] and reply["data"]["telegrams"] >= 2
+    assert reply["data"]["valid"] and reply["data"]["telegrams"]
     values = said(reply)
     assert values["power_import"][1] == "W" and values["voltage_l1"][1] == "V"
     (row,) = (row for row in reply["data"]["values"] if row["key"] == "power_import")
@@ -148,13 +151,45 @@ async def test_a_wrong_key_and_none(home):
         assert (none["error"]["code"], none["error"]["detail"]["reason"]) == ("security-error", "key")
 
 
-async def test_silence_and_noise(home):
+async def test_silence(home):
     quiet = await heard(home, {"push": {"listen": f"udp://127.0.0.1:{free_port()}"}}, 1)
     assert (quiet["error"]["code"], quiet["error"]["detail"]["reason"]) == ("no-answer", "no-telegram")
-    async with speaking(b"\x55" * 40) as port:
-        config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
-        noise = await heard(home, config, 8)
-    assert (noise["error"]["code"], noise["error"]["detail"]["reason"]) == ("no-answer", "garbled")
+
+
+async def test_noise_and_the_time_it_takes(clock):
+    """To the end: octets that are no telegram may be the wrong speed's."""
+    stages = []
+    wait = Wait(30, lambda done, total, stage: stages.append((done, total, stage)))
+    trial = Telegrams(ConnectionSettings(), Match(), {}, UTC, wait)
+    assert trial.failure.reason == "no-telegram"
+    trial.receive("line", b"\x55" * 40, False)
+    while wait.left:
+        await wait.tick()
+    assert (clock.elapsed, trial.failure.reason) == (30, "garbled")
+    assert [done for done, _, stage in stages if stage == "waiting"] == [1, 6, 11, 16, 21, 26]
+
+
+async def test_a_round_after_the_first_telegram(clock):
+    """The longer lists of most families come within it."""
+    stages = []
+    wait = Wait(300, lambda *told: stages.append(told))
+    trial = Telegrams(ConnectionSettings(), Match(), {}, UTC, wait)
+    for _ in range(3):
+        await wait.tick()
+    trial.receive("line", KAMSTRUP, False)
+    while wait.left:
+        await wait.tick()
+    assert (clock.elapsed, trial.count) == (3 + ROUND, 1)
+    assert (3, 300, "telegram 1") in stages
+
+
+async def test_a_list_that_comes_again_and_again_is_the_only_one(clock):
+    wait = Wait(300, lambda *_: None)
+    trial = Telegrams(ConnectionSettings(), Match(), {}, UTC, wait)
+    while wait.left:
+        await wait.tick()
+        trial.receive("line", KAMSTRUP, False)
+    assert clock.elapsed == 7  # one that is new, and six that are not
 
 
 async def test_a_port_that_is_taken_and_a_line_that_ends(home):
@@ -163,7 +198,7 @@ async def test_a_port_that_is_taken_and_a_line_that_ends(home):
     taken = await heard(home, {"push": {"listen": f"tcp://127.0.0.1:{port}"}})
     assert taken["error"]["code"] == "link-down" and "in use" in taken["error"]["message"]
     config = {"push": {"listen": "connection"}, "connection": {"tcp": f"127.0.0.1:{port}"}}
-    assert (await heard(home, config, 2))["error"]["code"] == "link-down"
+    assert (await heard(home, config))["error"]["code"] == "link-down"  # at once: the wait ends with the line
     server.close()
 
 

@@ -167,7 +167,7 @@ async def first_telegrams(
     """Who speaks, and the values of its telegrams; DlmsMqttError where none could be used."""
     wait = Wait(seconds, progress)
     heard = Telegrams(trial.settings, trial.match, trial.scalers, trial.zone, wait)
-    async with listening(fleet, trial, heard):
+    async with listening(fleet, trial, heard, wait):
         while wait.left:
             await wait.tick()
     if not heard.count:
@@ -191,8 +191,8 @@ def _row(reading: Reading, language: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def listening(fleet: Fleet, trial: Trial, heard: Receiver) -> AsyncIterator[None]:
-    """Octets reach ``heard``; ConnectFailed."""
+async def listening(fleet: Fleet, trial: Trial, heard: Receiver, wait: Wait) -> AsyncIterator[None]:
+    """Octets reach ``heard``; ConnectFailed. A line of our own that is lost ends the wait: ConnectionLost."""
     port = trial.listen if trial.listen != OWN_LINE else trial.settings.bind
     place, name, hub = port or fleet.line(trial.settings).name, f"{trial.name} (trial)", fleet.pushes
     try:
@@ -203,14 +203,16 @@ async def listening(fleet: Fleet, trial: Trial, heard: Receiver) -> AsyncIterato
             hub.share(place, name, heard)
             yield
         else:
-            async with _reading(fleet, trial.settings, name, heard):
+            async with _reading(fleet, trial.settings, name, heard, wait):
                 yield
     finally:
         hub.remove(place, name)
 
 
 @asynccontextmanager
-async def _reading(fleet: Fleet, settings: ConnectionSettings, name: str, heard: Receiver) -> AsyncIterator[None]:
+async def _reading(
+    fleet: Fleet, settings: ConnectionSettings, name: str, heard: Receiver, wait: Wait
+) -> AsyncIterator[None]:
     async with fleet.line(settings).turn(name, Priority.COMMAND, _nothing), transport_for(settings) as transport:
 
         async def read() -> None:
@@ -218,6 +220,7 @@ async def _reading(fleet: Fleet, settings: ConnectionSettings, name: str, heard:
                 await read_some(transport, heard.receive)
 
         task = asyncio.create_task(read())
+        task.add_done_callback(lambda task: None if task.cancelled() else wait.end())
         try:
             yield
             if task.done():

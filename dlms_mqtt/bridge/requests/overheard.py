@@ -55,7 +55,7 @@ async def who_speaks(
         heard = _Overheard(wait)
         trial = Trial("search", listen, Match(), replace(settings, **form), {}, UTC)
         ends = wait.left - ROUND if form else 0.0
-        async with listening(fleet, trial, heard):
+        async with listening(fleet, trial, heard, wait):
             while wait.left > max(ends, 0.0):
                 await wait.tick()
         if heard.messages:
