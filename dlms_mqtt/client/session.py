@@ -91,11 +91,13 @@ class MeterSession:
         random: Callable[[int], bytes] = os.urandom,
         on_notification: Callable[[Apdu], None] | None = None,
         algorithm: ManufacturerAlgorithm | None = None,
+        peer: str = "",
     ) -> None:
+        """``peer``: the name under which ``store`` keeps what a meter without a challenge has counted."""
         self.settings = settings
         self.transport = transport or transport_for(settings)
         self.memory = memory if memory is not None else Memory()
-        self.ciphering = Ciphering(settings, store, random, algorithm, self._warn_once)
+        self.ciphering = Ciphering(settings, store, random, algorithm, self._warn_once, peer)
         self.association = Association(Conformance(0), 0)
         self.link_parameters: LinkParameters | None = None
         self._random, self._store = random, store

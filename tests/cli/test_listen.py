@@ -179,6 +179,25 @@ def test_refusals_are_said_and_not_counted(cli: Cli) -> None:
     assert result.out.count("tag verified") == 2
 
 
+def test_a_recorded_message_is_not_taken_by_a_command_that_starts_anew(cli: Cli) -> None:
+    seal = cipher()
+    recorded, fresh = (ui(LLC + seal.protect_apdu(PLAIN)) for _ in range(2))
+    assert listen_tcp(cli, "--count", "1", *KEY_OPTIONS, sent=[recorded]).status == 0
+    again = listen_tcp(cli, "--count", "1", *KEY_OPTIONS, sent=[recorded, fresh])
+    assert again.status == 0
+    assert "refused: this message was received before" in again.err and "--forget" in again.err
+    assert again.out.count("tag verified") == 1
+    forgotten = listen_tcp(cli, "--count", "1", "--forget", *KEY_OPTIONS, sent=[recorded])
+    assert forgotten.status == 0 and "refused" not in forgotten.err
+
+
+def test_without_a_place_for_a_memory_it_listens_all_the_same(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    result = listen_tcp(cli, "--count", "1", *KEY_OPTIONS, sent=[ui(LLC + cipher().protect_apdu(PLAIN))])
+    assert result.status == 0
+    assert "what was received before is not known: " in result.err
+
+
 def test_a_body_that_is_none_is_refused(cli: Cli) -> None:
     broken = ui(LLC + bytes.fromhex("0f00000001000205"))
     result = listen_tcp(cli, "--count", "1", sent=[broken, KAMSTRUP])
@@ -189,7 +208,7 @@ def test_a_body_that_is_none_is_refused(cli: Cli) -> None:
 def test_secrets_are_never_shown(cli: Cli) -> None:
     seal = cipher()
     sent = [ui(LLC + seal.protect_apdu(PLAIN)), ui(LLC + PLAIN), ui(LLC + seal.protect_apdu(PLAIN)[:-1] + b"\0")]
-    for words in ([], ["--json"]):
+    for words in ([], ["--json", "--forget"]):
         result = listen_tcp(cli, "-vv", "--count", "1", *KEY_OPTIONS, *words, sent=sent)
         for key in (KEYS.encryption, KEYS.authentication):
             for shown in (bytes(key).hex(), repr(bytes(key))[2:-1]):

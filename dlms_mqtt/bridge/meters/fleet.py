@@ -15,7 +15,7 @@ from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.output.context import Context
-from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
+from dlms_mqtt.bridge.meters.output.publisher import MeterOutput, peer_of
 from dlms_mqtt.bridge.meters.own_line import listen_between, read_connection
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver
@@ -85,6 +85,7 @@ class Fleet:
         receive: Callable[[object], None] | None,
         heard: Heard | None = None,
         incoming: Incoming | None = None,
+        peer: str = "",
     ) -> Callable[[ConnectionSettings], DlmsClient]:
         memory, store = Memory(), self._context.store
 
@@ -103,6 +104,7 @@ class Fleet:
                 memory=memory,
                 random=self._random,
                 on_notification=receive,
+                peer=peer,
             )
             client.most_octets = _MOST_OCTETS
             return client
@@ -123,7 +125,7 @@ class Fleet:
         incoming = Incoming() if settings.bind else None
         listens = config.push is not None and config.push.listen == OWN_LINE and not incoming
         heard = (lambda *data: holder[0].receive(*data)) if listens else None
-        clients = self._clients(lambda apdu: holder[0].take(apdu), heard, incoming)
+        clients = self._clients(lambda apdu: holder[0].take(apdu), heard, incoming, peer_of(name))
         line = self.line(settings) if not incoming else Line(f"{settings.bind} {name}")
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)

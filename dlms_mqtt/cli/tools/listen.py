@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,23 @@ from dlms_mqtt.client.line.opening import DIRECT_BAUD
 from dlms_mqtt.client.option_values import parse_bool, parse_choice, parse_hex, parse_host, parse_int
 from dlms_mqtt.client.push import Push, PushReaders, PushSource, Refused
 from dlms_mqtt.client.settings import parse_settings
-from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout
+from dlms_mqtt.client.state.peer_history import PushHistory
+from dlms_mqtt.client.state.state_file import default_path
+from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
+from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout, StoreError
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.explain.json_shapes import readings_json
 from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu import Part
+from dlms_mqtt.protocol.security import PeerCounters
 from dlms_mqtt.transport import Transport, make_transport, transport_for
 from dlms_mqtt.transport.listen import listen
 
 _PARITIES = ("none", "even", "odd")
 _PINS = ("dtr", "rts")
 _LINE_OPTIONS = ("baud", "parity", *_PINS, "noise_psk")
+_SOURCE = "listen"  # under which the state file keeps what was received
 _TICK = 1.0  # s between looks at messages that may never be completed
 
 EXAMPLE = "--bind tcp://0.0.0.0:4059 --encryption-key file:key.hex --json"
@@ -57,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-unauthenticated", action="store_true", help="accept messages that nothing vouches for"
     )
+    parser.add_argument(
+        "--forget", action="store_true", help="take what was received before again (a meter that was reset)"
+    )
     parser.add_argument("--count", metavar="N", help="end after so many messages, or when only damage comes")
     parser.add_argument("--json", action="store_true", help="one JSON document per line and message")
 
@@ -65,8 +74,27 @@ def run(args: argparse.Namespace) -> int:
     """Listen until the count is reached, the line ends, or Ctrl-C."""
     count = _option(args, "count", parse_int(1, 1_000_000_000))
     source, where = _given(args) if args.config is None else _configured(args)
-    asyncio.run(_listen(where, Printer(source, count, args.json)))
+    with _memory(source, args) as counters:
+        asyncio.run(_listen(where, Printer(replace(source, peer_counters=counters), count, args.json)))
     return 0
+
+
+@contextlib.contextmanager
+def _memory(source: PushSource, args: argparse.Namespace) -> Iterator[PeerCounters | None]:
+    """What was received before, so that a recorded message is not taken again by a command that starts anew."""
+    if source.keys is None:
+        yield None
+        return
+    try:
+        store = Store(default_path())
+    except StoreError as error:
+        note(f"what was received before is not known: {error.message}")
+        yield None
+        return
+    with store:
+        if args.forget:
+            store.forget(PEER_COUNTERS, _SOURCE)
+        yield PushHistory(store, _SOURCE)
 
 
 def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:

@@ -75,7 +75,9 @@ class Ciphering:
         random: Callable[[int], bytes],
         algorithm: ManufacturerAlgorithm | None,
         warn: Callable[[str], None] = log.warning,
+        peer: str = "",
     ) -> None:
+        """``peer``: the name under which ``store`` keeps what the meter counted; without it, it is forgotten."""
         self.settings = settings
         self.security = _LEVELS[settings.protection]
         self._random = random
@@ -87,7 +89,7 @@ class Ciphering:
                 key="hls_algorithm",
                 hint=f"hls_algorithm is one of {', '.join(MANUFACTURER_ALGORITHMS)}; a wrong one may lock the meter.",
             )
-        self._peer_counters = PeerCounters()
+        self._peer_counters = _history(store, peer) if store is not None and peer else PeerCounters()
         self.dedicated_key: Secret | None = None
         self._cipher: Cipher | None = None
         self._traffic: Counter | None = None
@@ -166,7 +168,10 @@ class Ciphering:
 
     def _memory(self) -> PeerCounters:
         """Meters may count anew in each association. Only a fresh challenge tells that from an old one played back."""
-        return PeerCounters() if self.settings.authentication in _WITH_CHALLENGE else self._peer_counters
+        if self.settings.authentication in _WITH_CHALLENGE:
+            return PeerCounters()
+        self._peer_counters.begin()
+        return self._peer_counters
 
     def _dedicated(self, counter: Counter) -> Secret:
         """A new key for each association may share the global key's numbers; a given one outlives them: its own."""
@@ -223,6 +228,12 @@ def _store_in_memory() -> Store:
     from dlms_mqtt.client.state.store import Store
 
     return Store(MEMORY)
+
+
+def _history(store: Store, peer: str) -> PeerCounters:
+    from dlms_mqtt.client.state.peer_history import PeerHistory
+
+    return PeerHistory(store, peer)
 
 
 def _kept_title(store: Store, random: Callable[[int], bytes]) -> bytes:

@@ -16,8 +16,8 @@ MOST_KEPT = 256  # anybody can send under ever new titles where no tag is checke
 
 
 _HINT = (
-    "If the meter was reset: a new association counts anew, `listen` when it is started again, a bridge when the meter "
-    "was taken out of its configuration and put in again."
+    "If the meter was reset: a new association counts anew, a bridge when the meter was taken out of its configuration "
+    "and put in again, `listen` with --forget."
 )
 
 
@@ -30,6 +30,9 @@ class PeerCounters:
     def __init__(self, kept: Mapping[str, int] | None = None) -> None:
         parsed = ((_parse(name), counter) for name, counter in (kept or {}).items() if isinstance(counter, int))
         self._last: dict[_Key, int] = {place: counter for place, counter in parsed if place is not None}
+
+    def begin(self) -> None:
+        """A new association begins."""
 
     def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
         """Remember the counter of a good message; SecurityError unless it is above the last (the first may be 0)."""

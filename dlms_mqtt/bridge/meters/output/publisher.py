@@ -259,6 +259,11 @@ def announced_topics(meter_id: str, context: Context) -> list[str]:
     ]
 
 
+def peer_of(meter_id: str) -> str:
+    """The name under which is kept what the meter counted in its associations; that of its pushes is its id."""
+    return f"{meter_id} association"
+
+
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     """Clear the topics of a meter that is no more."""
     topics = context.topics.meter(meter_id)
@@ -270,5 +275,6 @@ def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     try:
         for space in ("discovery", "guard", SCALERS, MOMENTS, "lockout", PEER_COUNTERS, CURVE):
             context.store.forget(space, meter_id)
+        context.store.forget(PEER_COUNTERS, peer_of(meter_id))
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)

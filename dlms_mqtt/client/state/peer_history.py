@@ -1,0 +1,91 @@
+"""What a meter has counted up to, on the disk: without a fresh challenge nothing else tells an old session played back.
+
+Some meters count anew in each association, or after a power cut. Those whose counter has risen over several
+associations are held to it, also by a process that starts anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
+from dlms_mqtt.errors import StoreError
+from dlms_mqtt.protocol.security import PeerCounters
+
+_LOG = logging.getLogger(__name__)
+_TRUSTED = 3  # associations in a row whose counter was above that of the one before
+_CHECKED = "/1"  # how names of counters end whose messages had a tag: others can be forged
+
+
+class PeerHistory(PeerCounters):
+    """Of one peer; one write an association: one that is played back begins at or below what is kept."""
+
+    def __init__(self, store: Store, source: str) -> None:
+        self._store, self._source = store, source
+        kept = _shape(self._stored())
+        self._before: dict[str, int] = kept["counters"]
+        self._rose: int = kept["rose"]
+        super().__init__(self._before if self._rose >= _TRUSTED else None)
+        self._begins = True
+
+    def begin(self) -> None:
+        """A new association."""
+        self._begins = True
+
+    def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
+        """As the counters do; the first checked message of an association is kept."""
+        super().take(key_id, title, counter, verified)
+        if verified and self._begins:
+            self._begins = False
+            self._note()
+
+    def _note(self) -> None:
+        now = _checked(self)
+        if known := now.keys() & self._before.keys():
+            self._rose = self._rose + 1 if all(now[name] > self._before[name] for name in known) else 0
+        self._before |= now
+        try:
+            self._store.set(PEER_COUNTERS, self._source, {"counters": self._before, "rose": min(self._rose, _TRUSTED)})
+        except StoreError as error:
+            _LOG.debug("%s: what the meter counted is not kept: %s", self._source, error.message)
+
+    def _stored(self) -> Any:
+        try:
+            return self._store.get(PEER_COUNTERS, self._source)
+        except StoreError:
+            return None
+
+
+def _checked(counters: PeerCounters) -> dict[str, int]:
+    return {name: counter for name, counter in counters.keep().items() if name.endswith(_CHECKED)}
+
+
+def _shape(kept: Any) -> dict[str, Any]:
+    """A damaged row is none."""
+    if (
+        not isinstance(kept, dict)
+        or not isinstance(kept.get("counters"), dict)
+        or not isinstance(kept.get("rose"), int)
+    ):
+        return {"counters": {}, "rose": 0}
+    return kept
+
+
+class PushHistory(PeerCounters):
+    """Of pushes that a command listens to: each with a checked tag is kept when it was taken."""
+
+    def __init__(self, store: Store, source: str) -> None:
+        self._store, self._source = store, source
+        kept = store.get(PEER_COUNTERS, source)
+        super().__init__(kept if isinstance(kept, dict) else None)
+
+    def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
+        """As the counters do."""
+        super().take(key_id, title, counter, verified)
+        if not verified:
+            return
+        try:
+            self._store.set(PEER_COUNTERS, self._source, _checked(self))
+        except StoreError as error:
+            _LOG.debug("%s: what was received is not kept: %s", self._source, error.message)
