@@ -66,7 +66,7 @@ def _associations(store, *firsts):
 def test_a_session_of_before_is_refused_in_another_process(store):
     _associations(store, 10, 20, 30, 40)
     for played_back in (10, 30, 40):
-        with pytest.raises(SecurityError, match="received before|fell from 40"):
+        with pytest.raises(SecurityError, match=r"received before|fell from 40"):
             _associations(store, played_back)
     _associations(store, 43)
 
