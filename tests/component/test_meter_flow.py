@@ -156,6 +156,7 @@ async def test_add_by_preset(hass: HomeAssistant, broker: Broker, bridge: FakeBr
     assert {entity.unique_id for entity in entities} == {
         "main_house-meter_meter_status",
         "main_house-meter_meter_history",
+        "main_house-meter_meter_event",
     }
 
 
