@@ -13,9 +13,9 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.layout import Apdu
 
-MAX_SIZE = 4096
+MAX_SIZE = 1 << 15  # readouts with the history of a year and more are long
 _TEXT = re.compile(rb"[\x20-\x7e\t\r\n]*")
-_HEAD = re.compile(rb"/[A-Za-z0-9]{3}[\x20-\x7e]{1,60}\r?\n")
+_HEAD = re.compile(rb"/(?:[A-Za-z0-9]{3}[\x20-\x7e]{1,60})?\r?\n")  # empty: a readout whose head was not heard
 _END = re.compile(rb"\n!(?:\r?\n|([0-9A-Fa-f]{4})(?:\r?\n|\Z))")
 _REFLECTED_POLYNOMIAL = 0xA001
 

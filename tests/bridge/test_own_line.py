@@ -11,10 +11,12 @@ import pytest
 
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import house
 from tests.cases.scripted_meter import at_work, frame
 from tests.meter.p1_telegrams import FLUVIUS
+from tests.protocol.framing.test_readouts_overheard import READOUT
 
 ASKED = "{set: none, also: [{obis: 1.0.32.7.0.255}]}"
 
@@ -117,3 +119,14 @@ def _of(home, key):
 
 def _powers(home):
     return _of(home, "power_import")
+
+
+async def test_a_meter_that_sends_its_readout_by_itself(mosquitto, tmp_path):
+    """Mode D, or a meter with a button: the data block with its check character, at the speed of the port."""
+    case = {"framing": "hdlc", "dead": True, "push": {"hex": [add_parity(READOUT).hex()], "every": 1}}
+    with at_work(case) as lines:
+        text = f"\n  house: {{connection: {{tcp: '127.0.0.1:{lines.port}'}}, push: {{listen: connection}}}}\n"
+        async with house(mosquitto, tmp_path, text) as home:
+            await home.until(lambda: home.meter("value/energy_import") == "14864.1")
+            await home.until(lambda: home.meter("value/power") == "1250")
+            await home.until(lambda: home.meter("availability") == "online")

@@ -27,6 +27,7 @@ from tests.frames_data import entry
 from tests.free_port import free_port
 from tests.line import PacedPty
 from tests.meter.p1_telegrams import LUXEMBOURG
+from tests.protocol.framing.test_readouts_overheard import READOUT
 
 KAMSTRUP = bytes.fromhex(entry("push_kamstrup", "amsreader-kamstrup-em001-2")["hex"])
 KEY_OPTIONS = [
@@ -239,7 +240,9 @@ def test_nobody_at_the_converter(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [KAMSTRUP, LUXEMBOURG, add_parity(DSMR_2)], ids=["hdlc", "telegram", "telegram at 7E1"]
+    "data",
+    [KAMSTRUP, LUXEMBOURG, add_parity(DSMR_2), add_parity(READOUT)],
+    ids=["hdlc", "telegram", "telegram at 7E1", "readout at 7E1"],
 )
 def test_serial(cli: Cli, data: bytes) -> None:
     ready, device, loop, done = threading.Event(), [], asyncio.new_event_loop(), asyncio.Event()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from dlms_mqtt.protocol.framing.hdlc.frame import FLAG
 from dlms_mqtt.protocol.framing.mbus import CONTROLS
 from dlms_mqtt.protocol.framing.stream.events import Block, FrameInfo, Message, Rubbish, StreamEvent
+from dlms_mqtt.protocol.framing.stream.place import Found, Place, Result, Wait
 from dlms_mqtt.protocol.framing.stream.plausibility import begins_apdu
 from dlms_mqtt.protocol.framing.stream.reassembly import (
     GENERAL_BLOCK_TRANSFER,
@@ -26,14 +27,10 @@ from dlms_mqtt.protocol.framing.stream.recognisers import (
     MBUS,
     RAW,
     RECOGNISERS,
-    TELEGRAM,
     WRAPPER,
-    Found,
-    Place,
-    Result,
-    Wait,
     next_checked,
 )
+from dlms_mqtt.protocol.framing.stream.text import TELEGRAM
 
 __all__ = ["Block", "FrameInfo", "Message", "Rubbish", "StreamDecoder", "StreamEvent"]
 
@@ -44,7 +41,9 @@ _BEGINNINGS = re.compile(
     rb"|\x00(?:\x01|\Z)"
     rb"|[\xdb\xdc](?:\x08|\Z)"
     rb"|/(?:[0-9A-Za-z]|\Z)"
-    rb"|\xaf(?:[\x30-\x7a\xb1-\xfa]|\Z)" % CONTROLS,  # the same at 7E1
+    rb"|\xaf(?:[\x30-\x7a\xb1-\xfa]|\Z)"  # the same at 7E1
+    rb"|\x02(?:[0-9A-Z\r]|\Z)"
+    rb"|\x82(?:[\x30-\x5a\xb1-\xda\x8d]|\Z)" % CONTROLS,
     re.DOTALL,
 )
 _BLOCK_TAG = bytes((GENERAL_BLOCK_TRANSFER,))

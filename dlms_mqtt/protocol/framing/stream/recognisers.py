@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 
 from dlms_mqtt.errors import DecodeError
-from dlms_mqtt.protocol import p1_telegram
 from dlms_mqtt.protocol.apdu import TABLE, decode_prefix
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.framing import mbus
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import FLAG, NO_FRAME, Damaged, Kind, read_frame
 from dlms_mqtt.protocol.framing.hdlc.link import LLC
-from dlms_mqtt.protocol.framing.seven_bit import add_parity, parity_until, strip_parity
 from dlms_mqtt.protocol.framing.stream.events import FrameInfo
+from dlms_mqtt.protocol.framing.stream.place import Found, Place, Result, Wait
 from dlms_mqtt.protocol.framing.stream.plausibility import TAGS, begins_apdu, plausible, plausible_head, pushed
+from dlms_mqtt.protocol.framing.stream.text import TELEGRAM, recognise_telegram
 from dlms_mqtt.protocol.framing.wrapper import HEADER_SIZE, VERSION, WrapperHeader
 
-HDLC, MBUS, WRAPPER, TELEGRAM, RAW = "hdlc", "mbus", "wrapper", "telegram", "raw-apdu"
+HDLC, MBUS, WRAPPER, RAW = "hdlc", "mbus", "wrapper", "raw-apdu"
 APDU, CONTAINER = "apdu", "container"  # types of what comes without framing
 LLC_HEADERS = tuple(LLC.values())
 _GENERAL_CIPHERING = (0xDB, 0xDC)  # the containers of customer ports: tag, 08, system title, length, ...
 _TITLE_LENGTH = 8
 _MAX_RAW = 0x10000
-_SLASH_WITH_PARITY = add_parity(b"/")[0]
 _BEGINNINGS = (FLAG, bytes((mbus.START,)), b"\x00", b"/", b"\xe6")  # of frames, telegrams and LLC octets
 _MBUS_HEAD = re.compile(rb"\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
 _CHECKED_BEGINNINGS = re.compile(rb"\x7e[\xa0-\xaf]|\x68(.)\1\x68[%b]" % mbus.CONTROLS, re.DOTALL)
@@ -40,43 +37,6 @@ _DAMAGE = {
     "check": "the frame check sequence is wrong",
     "cut": "the frame ends too early",
 }
-
-
-class Wait(Enum):
-    """Something may begin here; more octets will tell. CERTAIN: a header proved it."""
-
-    POSSIBLE = "possible"
-    CERTAIN = "certain"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A frame, up to offset ``end``; ``data`` None: it carries nothing. ``number``, ``last``: M-Bus segments."""
-
-    frame: FrameInfo
-    end: int
-    data: bytes | None = None
-    number: int = 0
-    last: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where to look. ``fresh``: a message may begin here; ``seen``: kinds so far; ``final``: nothing more comes."""
-
-    buffer: bytes
-    at: int
-    fresh: bool
-    final: bool
-    seen: frozenset[str] = frozenset()
-    ended: bool = False  # final, and not only because the line was silent
-
-    def trusts(self, kind: str) -> bool:
-        """Whether this kind may begin here without proof: the stream has carried nothing else."""
-        return self.fresh and self.seen <= {kind}
-
-
-Result = Found | Wait | None
 
 
 def recognise_hdlc(place: Place) -> Result:
@@ -166,37 +126,6 @@ def _may_be_wrapper(head: bytes, any_port: bool) -> bool:
     tag = head[HEADER_SIZE:]
     length = int.from_bytes(head[6:HEADER_SIZE], "big") if len(head) >= HEADER_SIZE else 1
     return (any_port or not any(high_octets)) and length > 0 and (not tag or tag[0] in TAGS)
-
-
-def recognise_telegram(place: Place) -> Result:
-    """The text telegram of a P1 port; its CRC proves it, one without needs a line that has carried nothing else.
-
-    Meters before DSMR 4 send it at 7E1, which a port at 8N1 reads with the parity in bit 7.
-    """
-    buffer, at = place.buffer, place.at
-    if buffer[at] == p1_telegram.Telegram.TAG:
-        return _telegram(place, buffer, at)
-    if buffer[at] == _SLASH_WITH_PARITY:
-        heard = buffer[at : at + p1_telegram.MAX_SIZE]
-        return _telegram(place, buffer[:at] + strip_parity(heard[: parity_until(heard)]), at)
-    return None
-
-
-def _telegram(place: Place, text: bytes, at: int) -> Result:
-    """``text``: the buffer as characters, as far as they may be some."""
-    found = p1_telegram.find_end(text, at, final=place.final)
-    if found is None:
-        to_the_end = len(text) == len(place.buffer) and p1_telegram.may_begin(text, at)
-        return Wait.POSSIBLE if not place.final and to_the_end else None
-    end, crc = found
-    if crc is None and not place.seen <= {TELEGRAM}:
-        return None
-    raw = place.buffer[at:end]
-    try:
-        p1_telegram.Telegram.decode(text[at:end])
-    except DecodeError as error:
-        return Found(FrameInfo(TELEGRAM, "text", valid=False, reason=error.message, raw=raw, proved=False), at + 1)
-    return Found(FrameInfo(TELEGRAM, "text", raw=raw), end, text[at:end])
 
 
 def recognise_raw(place: Place) -> Result:
