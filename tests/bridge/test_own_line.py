@@ -16,7 +16,7 @@ from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import house
 from tests.cases.scripted_meter import at_work, frame
 from tests.meter.p1_telegrams import FLUVIUS
-from tests.protocol.framing.test_readouts_overheard import READOUT
+from tests.protocol.framing.stream.test_text import READOUT
 
 ASKED = "{set: none, also: [{obis: 1.0.32.7.0.255}]}"
 

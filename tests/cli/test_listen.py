@@ -27,7 +27,7 @@ from tests.frames_data import entry
 from tests.free_port import free_port
 from tests.line import PacedPty
 from tests.meter.p1_telegrams import LUXEMBOURG
-from tests.protocol.framing.test_readouts_overheard import READOUT
+from tests.protocol.framing.stream.test_text import READOUT
 
 KAMSTRUP = bytes.fromhex(entry("push_kamstrup", "amsreader-kamstrup-em001-2")["hex"])
 KEY_OPTIONS = [

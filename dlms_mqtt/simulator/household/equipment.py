@@ -25,6 +25,7 @@ DISCONNECT = (70, Obis((0, 0, 96, 3, 10, 255)))
 _SWITCH_SCRIPTS = bytes((0, 0, 10, 0, 106, 255))
 _POWER_DRAWN = bytes((1, 0, 1, 7, 0, 255))
 _HOURS_BEFORE = 20_000  # of operation
+_LONGEST_MESSAGE = 128
 # What sets which bit of the alarm register.
 _ALARMS = {Code.WRONG_PASSWORD: 0x2000, Code.POWER_DOWN: 0x0100, Code.RESET: 0x4000, Code.CLOCK_ADJUSTED: 0x0001}
 
@@ -32,6 +33,11 @@ _ALARMS = {Code.WRONG_PASSWORD: 0x2000, Code.POWER_DOWN: 0x0100, Code.RESET: 0x4
 def text(value: str) -> Data:
     """An octet-string of text, as identification objects have it."""
     return named("octet-string", value.encode())
+
+
+def _is_short(value: object) -> bool:
+    """A message for the display; a date may be written where an octet-string is."""
+    return isinstance(value, bytes | str) and len(value) <= _LONGEST_MESSAGE
 
 
 def structure(*items: Data) -> Data:
@@ -125,7 +131,7 @@ def _parameters() -> list[CosemObject]:
     """A message for the display, and the ratios of the transformers."""
     ratio = named("long-unsigned", 1)
     return [
-        make(1, "0.0.96.13.0.255", text(""), writable=(2,), checks={2: lambda value: len(value) <= 128}),
+        make(1, "0.0.96.13.0.255", text(""), writable=(2,), checks={2: _is_short}),
         make(1, "1.0.0.4.2.255", ratio, writable=(2,), checks={2: lambda value: 1 <= value <= 1000}),
         make(1, "1.0.0.4.3.255", ratio, writable=(2,), checks={2: lambda value: 1 <= value <= 1000}),
     ]

@@ -19,7 +19,7 @@ from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.services.load_profile import parse_load_profile
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, DecodeError, FramingError
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, FramingError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.framing.seven_bit import strip_parity
 from dlms_mqtt.protocol.framing.sign_on import BREAK, block_check, encode_readout
@@ -195,35 +195,6 @@ async def test_an_ordinary_reading_needs_no_password(clock: FakeClock) -> None:
     async with reading(meter, **WITH_PASSWORD) as client:
         assert client.reads_out
     assert not meter.passwords
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "nonsense",
-        "P.01(1)",
-        "P.01(1220823161500)(00)(15)(1)(x)(kW)",
-        "P.01()()(a)(b)",
-        "P.01(1220823161500)(00)(15)(2)(1.5)(kW)(2.5)\r\n(1)(2)",
-        "P.01(1220823161500)(00)(99999999999)(1)(1.5)(kW)\r\n(1)\r\n(2)",
-        f"{EMH}\r\nP.01(x)\r\n(1)",
-        f"{EMH}\r\nP.01(1220823180000)(00)(x)(1)(1.5)(kW)\r\n(1)",
-    ],
-)
-def test_no_profile(text: str) -> None:
-    with pytest.raises(DecodeError):
-        parse_load_profile(text)
-
-
-def test_a_head_after_a_gap() -> None:
-    gap = (
-        EMH
-        + "\r\nP.01(1220823180000)(00000080)(15)(6)(1.5)(kW)(2.5)(kW)(5.5)(kvar)(6.5)(kvar)(7.5)(kvar)(8.5)(kvar)\r\n"
-    )
-    found = parse_load_profile(gap + "(0.1)(0)(0)(0)(0)(0)\r\n")
-    assert len(found.rows) == 3
-    assert found.rows[2].value[1].value == "00000080"
 
 
 # -- registers ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.framing.sign_on import encode_readout
 from dlms_mqtt.protocol.framing.stream.decoder import FrameInfo, Message, StreamDecoder, StreamEvent
 from dlms_mqtt.protocol.p1_telegram import Telegram
-from tests.client.test_readouts_published import PUBLISHED, octets
+from tests.client.services.test_readouts import PUBLISHED, octets
 
 LINES = b"0.0.0(12345678)\r\nF.F(00)\r\n1.8.0(014864.1*kWh)\r\n1.7.0(01.250*kW)\r\n"
 HEAD = b"/ISK5MT174\r\n"
