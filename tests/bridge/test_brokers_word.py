@@ -9,7 +9,9 @@ import struct
 import pytest
 
 from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 from dlms_mqtt.client.state.store import Store
@@ -174,6 +176,49 @@ async def test_many_values_read_at_once_are_no_backlog():
         _put(broker.outbox, *range(1, 600))
         broker.outbox_filled()
         await _until(lambda: len(odd.taken) == 600 and not len(broker.outbox))
+
+
+async def test_who_has_very_much_to_say_waits_for_the_broker_and_nobody_waits_for_one_that_is_away():
+    odd = OddBroker(most=1, wait=0.001)
+    async with odd.serving() as port, _running(port) as broker:
+        await asyncio.wait_for(broker.room(), PATIENCE)  # no line yet
+        await _until(lambda: broker.connected)
+        for number in range(1000):
+            broker.retain(f"base/{number}", "1")
+        await asyncio.wait_for(broker.room(), PATIENCE)
+        assert 700 < len(odd.taken) < 1000
+        for number in range(1000):
+            broker.retain(f"base/{number}", "2")
+        broker.task.cancel()
+        await asyncio.wait_for(broker.room(), PATIENCE)
+
+
+@pytest.mark.expect_log("No line to the broker")
+def test_an_outage_is_one_line_unless_somebody_tells_why(tmp_path, caplog):
+    with Store(tmp_path / "state.sqlite") as store:
+        broker = bridge_mqtt.Broker(Mqtt(host="127.0.0.1"), "test", Will("a", "b"), Outbox(store, 10))
+        for words in ("Disconnected", "Connection refused", "Operation timed out", "Connection refused"):
+            broker._tell_trouble(words, told=False)
+        broker._tell_trouble("the broker refused user name or password", told=True)
+        broker._tell_trouble("the broker refused user name or password", told=True)
+    lines = [record.getMessage() for record in caplog.records if "No line" in record.getMessage()]
+    assert len(lines) == 2 and "Disconnected" in lines[0] and "user name" in lines[1]
+    assert broker.trouble == "the broker refused user name or password"
+
+
+async def test_what_is_read_while_a_backlog_is_sent_is_no_burst_after_it():
+    odd = OddBroker()
+    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
+        _put(broker.outbox, *range(400))
+        broker._backlog = broker.outbox.newest  # what an outage left
+        broker.outbox_filled()
+        await _until(lambda: odd.taken)
+        _put(broker.outbox, *range(400))
+        before = len(odd.taken)
+        began = asyncio.get_running_loop().time()
+        broker.outbox_filled()
+        await _until(lambda: not len(broker.outbox))
+        assert asyncio.get_running_loop().time() - began > (800 - before - 140) / 400
 
 
 def test_what_sending_takes_is_part_of_the_pause(monkeypatch, tmp_path):

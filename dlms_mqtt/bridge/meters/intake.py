@@ -52,7 +52,10 @@ class Intake:
         now: datetime,
     ) -> None:
         """Answers of a cycle; very many do not keep others waiting."""
-        await _in_turns(self._polled(due, answers, plan, now))
+        for number, _ in enumerate(self._polled(due, answers, plan, now), 1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+                await self._output.room()
 
     def _polled(
         self,
@@ -159,10 +162,3 @@ class Intake:
         names = ", ".join(sorted(self._unscaled))
         sentence = f"no scaler and unit is known of {names}; state them in read.also or in a preset of your own"
         self._status.judge("unscaled", sentence if names else "")
-
-
-async def _in_turns(steps: Iterator[None]) -> None:
-    """All the steps, with everything else that is due between every few of them."""
-    for number, _ in enumerate(steps, 1):
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)

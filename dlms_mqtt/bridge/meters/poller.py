@@ -213,6 +213,7 @@ class MeterTask:
         if not attributes:
             return
         answers = await self._read(attributes, priority)
+        duration = self._clock.monotonic() - started
         assert self.plan is not None  # noqa: S101
         planned = len({item.attribute for item in self.plan.items})
         gone = self._failing.judge(answers, planned, self._clock.monotonic())
@@ -222,7 +223,6 @@ class MeterTask:
         await self._intake.polled(due, answers, self.plan, self.now())
         if gone is not None:
             raise gone
-        duration = self._clock.monotonic() - started
         self._judge_speed(duration, due)
         self._succeeded(duration)
         await self.clock.care()

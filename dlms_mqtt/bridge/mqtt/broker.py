@@ -34,6 +34,7 @@ _REFUSED_PAUSE = 60.0  # s, where the broker answers and does not want us
 _REFUSED_AGAIN = 60.0  # s until a topic that the broker refused is tried again
 _LAST_TRY = 10  # times that a reply is sent which no broker confirms
 _BACKLOG = 100  # readings that wait: from here on they are sent at the backlog's rate
+_MUCH = 200  # retained topics that wait to be sent: then whoever has still more waits
 _RATE_OVER = 10.0  # s over which it is counted how many are read
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 _REPLIES = 16_000_000  # characters of replies that wait for the broker; then the oldest go
@@ -94,7 +95,7 @@ class Broker:
         self._outbox_waits = True  # is there a reading that has not been handed to the broker?
         self._unsaid = Unsaid()
         self._wake, self._wake_outbox = asyncio.Event(), asyncio.Event()
-        self._renew = asyncio.Event()
+        self._renew, self._room = asyncio.Event(), asyncio.Event()
         self._client: Client | None = None
         self._version = V311 if config.protocol == "3.1.1" else V5
         self._idle = asyncio.Event()
@@ -113,6 +114,12 @@ class Broker:
         until = math.inf if math.isinf(lifetime) else asyncio.get_running_loop().time() + lifetime
         self._retained[topic] = _Kept(payload, until)
         self._send_retained(topic)
+
+    async def room(self) -> None:
+        """Until little waits to be sent, or nothing can be: who has very much to say lets others speak in between."""
+        while self.connected and len(self._unsent) > _MUCH:
+            self._room.clear()
+            await self._room.wait()
 
     def retained(self, topic: str) -> str | None:
         """What this topic should hold; None when it is not ours."""
@@ -281,7 +288,7 @@ class Broker:
             try:
                 client = self._new_client()
             except ConfigError as error:  # of files that are being renewed
-                self._tell_trouble(error.message)
+                self._tell_trouble(error.message, told=True)
                 await asyncio.sleep(_LONGEST_PAUSE)
                 continue
             try:
@@ -292,6 +299,7 @@ class Broker:
                 self._broken(client, error)
             finally:
                 self.connected, self._client = False, None
+                self._room.set()
                 client.ask()
             if self._first and client.reason is None:
                 self._first = ""
@@ -309,10 +317,11 @@ class Broker:
         if self._config.protocol == "auto" and not self.connected and client.may_be_the_version(error):
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
             self._version = V311 if self._version is V5 else V5
-        self._tell_trouble(client.why(error))
+        self._tell_trouble(client.why(error), told=client.told_why(error))
 
-    def _tell_trouble(self, words: str) -> None:
-        if words != self.trouble:
+    def _tell_trouble(self, words: str, *, told: bool) -> None:
+        """One line an outage, however often the words change; another where somebody has ``told`` why."""
+        if not self.trouble or (told and words != self.trouble):
             place = f"{self._config.host}:{self._config.broker_port}"
             _LOG.warning(
                 "No line to the broker %s: %s. Check mqtt: in the configuration; it is tried again", place, words
@@ -382,6 +391,8 @@ class Broker:
                 expiry = kept.expiry(asyncio.get_running_loop().time())
                 answered = partial(self._kept_answered, client, topic, kept)
                 await client.start(topic, kept.payload, answered, retain=True, MessageExpiryInterval=expiry)
+        if len(self._unsent) <= _MUCH:
+            self._room.set()
 
     def _kept_answered(self, client: Client, topic: str, kept: _Kept, why: str) -> None:
         if not why:
@@ -400,6 +411,8 @@ class Broker:
             while batch := self._outbox.batch(IN_FLIGHT, self._passed):
                 if batch[0].number <= self._backlog:
                     await self._rate.wait(len(batch), self._outbox)
+                    if len(self._outbox) > _BACKLOG:  # what is read while it is sent would come in a burst after it
+                        self._backlog = self._outbox.newest
                 for entry in batch:
                     await self._send_entry(client, entry)
                     self._passed = entry.number

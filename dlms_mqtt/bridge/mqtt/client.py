@@ -221,6 +221,10 @@ class Client(aiomqtt.Client):
             return _refusal(self.left)
         return self.heard.last or str(error) or type(error).__name__
 
+    def told_why(self, error: Exception) -> bool:
+        """Is it in the broker's own words, or those of TLS? Else there was no answer, however that shows."""
+        return _reason_code(error) is not None or self.left >= _FAILED or bool(self.heard.last)
+
     @property
     def unwanted(self) -> bool:
         """Has the broker ended this line because another client uses our id, or because it does not want us?"""

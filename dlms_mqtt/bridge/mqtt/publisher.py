@@ -26,6 +26,10 @@ class Publisher:
         self._outbox.put(topic, lambda seq: dumps({"seq": seq, **message}))
         self._broker.outbox_filled()
 
+    async def room(self) -> None:
+        """Wait while very much waits for the broker."""
+        await self._broker.room()
+
     def keep(self) -> None:
         """Let what was handed over survive a kill."""
         self._outbox.spill()

@@ -206,6 +206,10 @@ class MeterOutput:
         self.curve.take(key, message)
         self._context.publisher.store_and_forward(self.topics.profile(key), {"meter": self.id, **message})
 
+    async def room(self) -> None:
+        """Wait while very much waits for the broker."""
+        await self._context.publisher.room()
+
     def flush_readings(self) -> None:
         """Let what was handed over survive a kill."""
         self._context.publisher.keep()
