@@ -72,6 +72,14 @@ def test_translations_are_translated(language: str) -> None:
     assert len(same) < 12, same
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_choices_are_not_cut_off_on_a_phone(language: str) -> None:
+    """A menu shows one line of each; 390 pixels hold 44 letters."""
+    choices = {path: text for path, text in texts(language).items() if ".menu_options." in path}
+    assert choices
+    assert {path: text for path, text in choices.items() if len(text) > 43} == {}
+
+
 def test_every_error_has_its_sentence() -> None:
     for key in {sentence(ApiError(code)) for code in CODES} | set(CAUSES.values()):
         for root in ("config.error.", "config_subentries.meter.error."):
