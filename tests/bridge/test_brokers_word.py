@@ -20,7 +20,7 @@ from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.odd_broker import OddBroker
-from tests.bridge.test_mqtt import _put, _running, _until
+from tests.bridge.test_client import _put, _running, _until
 from tests.fake_clock import FakeClock
 from tests.free_port import free_port
 

@@ -15,7 +15,7 @@ from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.run import TellOnce
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process, write_config
-from tests.bridge.test_broker_trouble import Authority
+from tests.bridge.test_broker import Authority
 from tests.free_port import free_port
 
 FULL = {

@@ -15,9 +15,9 @@ from dlms_mqtt.client.procedures.objects import read_objects
 from dlms_mqtt.errors import RemoteProtocolError
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetResponseBlock
 from dlms_mqtt.transport.listen import listen
+from tests.client.line.test_exchange import NAME, answer, number
 from tests.client.procedures.test_profile import CLOCK, IMPORT, Meter
 from tests.client.scripted import Scripted
-from tests.client.test_between_questions import NAME, answer, number
 
 MOST = 1.0  # s of work without a turn for anybody else (thread time: what others do on the machine is not counted)
 PUSH = bytes.fromhex("0f00000001000202090601000108" + "00ff0600000001")

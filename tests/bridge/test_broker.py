@@ -29,7 +29,7 @@ from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import house
-from tests.bridge.test_mqtt import _put, _running, _until
+from tests.bridge.test_client import _put, _running, _until
 from tests.free_port import free_port
 
 CONNACK = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}

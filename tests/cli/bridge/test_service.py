@@ -13,7 +13,7 @@ from dlms_mqtt.cli.bridge.service import minimal_config, unit
 from dlms_mqtt.meter.presets.preset import preset_connection
 from tests.cli.conftest import Cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_unit_starts_what_printed_it(cli: Cli) -> None:
