@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt import __version__
@@ -39,6 +38,7 @@ from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.bridge.router import Router
 from dlms_mqtt.bridge.state_dir import State
 from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.transport.clock import Clock
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from dlms_mqtt.client.procedures.profile import Column, Profile
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.json_shapes import cell_value
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dlms_mqtt.cli.configuration import usual_config
 from dlms_mqtt.cli.output import Progress
 from dlms_mqtt.client.settings import LINES, ConnectionSettings, implied, key_apart, parse_options
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
 from dlms_mqtt.times import parse_duration
 

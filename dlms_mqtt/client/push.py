@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, RemoteProtocolError, SecurityError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu import Part, decode_apdu, split_apdus
 from dlms_mqtt.protocol.apdu.general import PLAIN_TAGS
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.link import Statistics
 
 #: HDLC information fields, octets; 128 is what every meter takes.

@@ -7,11 +7,11 @@ unit and which its time is asked here by client, simulator, catalogue and push a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from dlms_mqtt.cosem.rows import ROWS
 from dlms_mqtt.cosem.rows.named import NAMED
 from dlms_mqtt.cosem.rows.row import Row
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.axdr.data import DataType
 
 __all__ = [

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from dlms_mqtt.cosem.access import FIRST_BITS_VERSION_LN, FIRST_BITS_VERSION_SN, AttributeAccess, MethodAccess
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode
 from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.obis import Obis

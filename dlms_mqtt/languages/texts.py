@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dlms_mqtt.frozen import dataclass
 
 ENGLISH = "en"
 _FOLDER = Path(__file__).parent

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +14,7 @@ from xml.etree import ElementTree
 from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.library.connection import Connection, settings_of
 from dlms_mqtt.library.results import JsonResult, MeterObject
 from dlms_mqtt.protocol.obis import Obis

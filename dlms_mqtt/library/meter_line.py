@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +19,7 @@ from dlms_mqtt.client.refusals import about_secrets
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectionLost, DlmsMqttError, LocalProtocolError, RemoteProtocolError, TransportError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.library.connection import zone_named
 from dlms_mqtt.transport import Transport
 

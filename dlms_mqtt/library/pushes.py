@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from dlms_mqtt.client.push import Notification, PushOpener, PushReader, PushReaders, PushSource, Refused
 from dlms_mqtt.client.push import Push as RawPush
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, DlmsMqttError, ResponseTimeout
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.library.connection import secret, value_errors, zone_named
 from dlms_mqtt.library.results import JsonResult, Reading, reading
 from dlms_mqtt.protocol.axdr.timestamps import DateTime

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DlmsMqttError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, CaptureObject
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from dlms_mqtt.client.settings import SECRET_KEYS, key_apart
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.library.connection import Connection, line_of, secret, value_errors
 from dlms_mqtt.library.meter_line import State
 from dlms_mqtt.library.results import JsonResult

@@ -7,8 +7,10 @@ clock that jumps over one makes a meter close a period twice or never. All inter
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta, tzinfo
+
+from dlms_mqtt.frozen import dataclass
 
 DAY = 86400.0
 MARGIN = timedelta(minutes=2)

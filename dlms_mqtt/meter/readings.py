@@ -7,13 +7,13 @@ in ``quality``, never silently changed.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.meter.json_text import number_text
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, NUMBERS, Data, DataType

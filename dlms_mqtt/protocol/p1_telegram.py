@@ -6,10 +6,10 @@ It is no APDU, but stands in the place of one: Luxembourg and Styria send it ins
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.layout import Apdu
 

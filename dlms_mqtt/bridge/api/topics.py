@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import NamedTuple
+
+from dlms_mqtt.frozen import dataclass
 
 DEFAULT_BASE = "dlms_mqtt"
 DEVICES = "dlms_mqtt"  # what the identifiers of our devices in Home Assistant begin with

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal, DecimalException
 
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 
 Values = Mapping[str, Decimal]
 Compute = Callable[[Values], Decimal]

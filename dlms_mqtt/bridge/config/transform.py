@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from dlms_mqtt.bridge.config.expression import Expression, parse_expression
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

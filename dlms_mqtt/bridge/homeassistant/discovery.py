@@ -7,13 +7,13 @@ there. Components are keyed ``<platform>_<key>``: a value that changes its platf
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import MeterTopics, Topics
 from dlms_mqtt.bridge.homeassistant.announcement import platform_of
 from dlms_mqtt.bridge.homeassistant.entities import DIAGNOSTIC, Entity
 from dlms_mqtt.bridge.homeassistant.pace import paced
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.languages.texts import translated
 
 Component = dict[str, Any]

@@ -6,7 +6,7 @@ The topics say every reading. Home Assistant's template takes one when it is the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dlms_mqtt.frozen import dataclass
 
 #: Which device classes, and by how much they must differ in their unit to be taken at once; None: never.
 _JUMPS: dict[tuple[str, str], float | None] = {

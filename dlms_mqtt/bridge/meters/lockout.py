@@ -10,8 +10,10 @@ After a few refusals attempts pause, longer each time. Another password or key s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
+
+from dlms_mqtt.frozen import dataclass
 
 PAUSES = (900.0, 3600.0, 6 * 3600.0, 24 * 3600.0)  # s; the last one is repeated
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
@@ -18,6 +17,7 @@ from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from dlms_mqtt.client.state.facts import UNSENT
 from dlms_mqtt.client.state.rescue import rescue_rows
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
+from dlms_mqtt.frozen import dataclass
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time

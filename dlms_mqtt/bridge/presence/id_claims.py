@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from dlms_mqtt.bridge.api.payload import dumps, loads
 from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.frozen import dataclass
 
 _ANSWER = 3.0  # s that another bridge has to answer
 _MOST = 1000  # bridges on one base topic, and meters of one, that are taken note of: whoever invents more costs nothing

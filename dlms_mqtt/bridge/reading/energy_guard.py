@@ -9,13 +9,13 @@ One wrong value ruins months of statistics, and a held one costs minutes. It is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 from dlms_mqtt.bridge.reading.counter_units import Bound, bound_of, converted
 from dlms_mqtt.bridge.reading.identity import Change, Identity
+from dlms_mqtt.frozen import dataclass
 
 AGREEING = 3  # reads that agree
 AGREEING_FOR = 600.0  # s that they must span

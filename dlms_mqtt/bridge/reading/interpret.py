@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from dlms_mqtt.bridge.reading.plan import PlanItem, moment_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.quantity import Kind, counts_since_ever, refine
 from dlms_mqtt.meter.push.readings import judged
 from dlms_mqtt.meter.readings import Quality, Reading, make_reading

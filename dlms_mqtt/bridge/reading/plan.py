@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import tzinfo
 
 from dlms_mqtt.bridge.config.sections.item import Item as ItemConfig
@@ -16,6 +16,7 @@ from dlms_mqtt.cosem.catalogue import default_class, varies
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.languages.texts import Title
 from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, quantity, select
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity

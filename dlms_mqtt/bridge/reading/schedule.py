@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Generic, TypeVar
 from zlib import crc32
+
+from dlms_mqtt.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.client.procedures.profile import Selection
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.reference import method_of, object_of
 from dlms_mqtt.times import parse_moment
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.frozen import dataclass
 
 MOST_VALUES = 100_000  # in one reply
 LONGEST_SPAN = timedelta(days=3660)  # of a profile

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED, RepeatedIds
 from dlms_mqtt.bridge.requests.verbs import verb_of
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -22,6 +21,7 @@ from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import DecodeError, DlmsMqttError, FramingError, ResponseTimeout
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading

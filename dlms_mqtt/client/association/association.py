@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dlms_mqtt.client.line.exchange import Exchange
 from dlms_mqtt.client.refusals import service_refused
@@ -19,6 +18,7 @@ from dlms_mqtt.errors import (
     RemoteProtocolError,
     SecurityError,
 )
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.acse.messages import (
     AUTHENTICATION_REQUIREMENT,
     Aare,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from dlms_mqtt.client.line.opening import make_ready
@@ -12,6 +12,7 @@ from dlms_mqtt.client.line.sign_on import SignOnFailed, sign_on_for
 from dlms_mqtt.client.quality import SessionFigures
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import FramingError, ResponseTimeout
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.data_block import MAX_SIZE, DataBlock, find_data_block, holds_data
 from dlms_mqtt.protocol.framing.mode_e import Goal
 from dlms_mqtt.protocol.framing.seven_bit import strip_parity

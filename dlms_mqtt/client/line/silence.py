@@ -7,11 +7,11 @@ has said at all weighs more than what the line has garbled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dlms_mqtt.client.line.question import Question
 from dlms_mqtt.errors import AssociationRefused, ConnectionLost, ResponseTimeout
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.link import LinkDown
 
 _ELSEWHERE = (

@@ -7,11 +7,11 @@ way round. Nobody can tell from one time alone, so it is compared with our own c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime

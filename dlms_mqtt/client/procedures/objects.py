@@ -7,7 +7,6 @@ and the meter's own name, so another meter on the same line never gets the list 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
@@ -17,6 +16,7 @@ from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import AccessRefused, AttributeFailed, ConfigError, MeterRefused, RemoteProtocolError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis

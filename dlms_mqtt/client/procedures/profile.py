@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit, capture_objects
 from dlms_mqtt.errors import AccessRefused, MeterRefused, RemoteProtocolError, ServiceRefused
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, entry_access, range_access
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_rows, fill_nulls
 from dlms_mqtt.protocol.axdr.repeated_hour import RepeatedHour, widened

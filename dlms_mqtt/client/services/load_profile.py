@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
 from dlms_mqtt.cosem.data_lines import data_code, stamp_of, unit_of
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, DateTime
 from dlms_mqtt.protocol.obis import CLOCK, Obis

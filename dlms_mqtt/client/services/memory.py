@@ -6,13 +6,14 @@ Whoever polls keeps the memory between sessions; it is thrown away when another 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import AccessRefused, DecodeError, MeterRefused
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
 from dlms_mqtt.protocol.obis import Obis

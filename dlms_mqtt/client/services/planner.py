@@ -7,8 +7,8 @@ answer would no longer fit into what travels without an extra turn: one HDLC win
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.link import LinkParameters
 
 _LLC = 3  # octets of LLC header in the first frame

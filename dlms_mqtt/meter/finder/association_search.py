@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
@@ -27,6 +27,7 @@ from dlms_mqtt.errors import (
     ServiceRefused,
     TransportError,
 )
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.evidence import judge
 from dlms_mqtt.meter.finder.learning import learn
 from dlms_mqtt.meter.finder.path_faults import path_fault

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.hdlc.address import split_number
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.path_faults import changed_echo, path_fault
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import Damaged, Frame, FrameParser, Kind

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.candidates import NO_HINTS, SPEEDS, Fixed, Hints, Speed, Station, clients, scan, stations
 
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do

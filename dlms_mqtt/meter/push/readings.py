@@ -7,7 +7,7 @@ about the meter; without any the reading is ``unscaled``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
 from dlms_mqtt.cosem.classes import TIMES, VALUES
 from dlms_mqtt.cosem.pattern import PatternTable
 from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.lookup import Item, quantity, unique
 from dlms_mqtt.meter.push.current_transformers import behind_transformers
 from dlms_mqtt.meter.push.layouts import PushValue, push_values

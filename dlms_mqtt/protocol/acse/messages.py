@@ -10,10 +10,10 @@ Source: IEC 62056-5-3, the ACSE APDUs (AARQ, AARE, RLRQ, RLRE), a subset of ISO/
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.acse.ber import decode_integer, encode_integer, encode_tlv, iter_tlv, read_tlv
 from dlms_mqtt.protocol.acse.names import (
     ApplicationContext,

@@ -6,10 +6,10 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import METHOD, METHODS, MethodDescriptor
 from dlms_mqtt.protocol.apdu.results import (
     ACTION_RESULT,

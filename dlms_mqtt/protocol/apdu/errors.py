@@ -6,9 +6,9 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.buffer import Reader
 from dlms_mqtt.protocol.layout import U8, U32, Apdu, Code, code_text
 

@@ -8,10 +8,10 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.layout import OCTETS, U8, Apdu, Codec, choice, optional, record
 

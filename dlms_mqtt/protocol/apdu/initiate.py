@@ -6,8 +6,9 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.layout import FLAG, I8, OCTETS, U8, U16, Apdu, Codec, optional
 from dlms_mqtt.protocol.secret import Secret

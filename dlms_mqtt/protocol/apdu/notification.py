@@ -6,10 +6,10 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import ATTRIBUTE, AttributeDescriptor
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.buffer import Reader, encode_length

@@ -10,10 +10,10 @@ Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.results import ACCESS_RESULT, DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data, decode_whole
 from dlms_mqtt.protocol.buffer import Reader

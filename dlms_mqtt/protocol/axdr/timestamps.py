@@ -8,7 +8,6 @@ hour 24) is no error: it has no ``datetime``, but it still prints.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from itertools import repeat
@@ -16,6 +15,7 @@ from struct import Struct
 from typing import Self
 
 from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.frozen import dataclass
 
 CLOCK_STATUS: dict[int, str] = {
     0x01: "invalid-value",

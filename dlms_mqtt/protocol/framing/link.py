@@ -6,9 +6,11 @@ gave, takes out what must be sent, and says when a timer ran out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple, Protocol
+
+from dlms_mqtt.frozen import dataclass
 
 NOISE_KEPT = 256  # bytes of rubbish that are kept for a diagnosis
 

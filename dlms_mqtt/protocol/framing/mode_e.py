@@ -7,9 +7,10 @@ loop is ``while True: action = sign_on.next_action()``, carry it out, and after 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.echo import EchoFilter
 from dlms_mqtt.protocol.framing.seven_bit import add_parity, strip_parity
 from dlms_mqtt.protocol.framing.sign_on import (

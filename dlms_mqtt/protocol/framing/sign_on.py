@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.seven_bit import has_parity, strip_parity
 
 ACK = b"\x06"

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security.gcm import HEADER_LENGTH, TAG_LENGTH, KeyContext

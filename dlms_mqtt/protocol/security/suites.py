@@ -8,10 +8,10 @@ Source: IEC 62056-5-3, security suites 0, 1 and 2; Green Book ed. 8, clause 9.2.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from enum import IntFlag
 
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.secret import Secret
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.errors import ConfigError, TransportError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Side
 from dlms_mqtt.protocol.framing.wrapper import encode_frame

@@ -7,10 +7,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from dlms_mqtt.errors import ResponseTimeout, TransportError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer, Wait
 from dlms_mqtt.protocol.framing.sign_on import Identification, begins_readout
 from dlms_mqtt.simulator.lines.programming import ProgrammingMode

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlms_mqtt.cosem.classes import RESERVED_BASE_NAMES
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.acse.messages import Mechanism
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis

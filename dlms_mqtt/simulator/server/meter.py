@@ -6,11 +6,11 @@ The wall clock and the random source are passed in; between two questions nothin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
 from typing import Protocol
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.obis import Obis
