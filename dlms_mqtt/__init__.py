@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         TransportError,
     )
     from dlms_mqtt.library.connection import Connection
+    from dlms_mqtt.library.decoding import Decoded, decode
     from dlms_mqtt.library.gurux import GuruxDevice, read_gurux
+    from dlms_mqtt.library.listening import listen
     from dlms_mqtt.library.meter import Meter, read_all
-    from dlms_mqtt.library.pushes import Decoded, Push, decode, listen
+    from dlms_mqtt.library.pushes import Push
     from dlms_mqtt.library.results import ClockDrift, MeterObject, Profile, Reading
     from dlms_mqtt.library.search import Finding, find
     from dlms_mqtt.library.sync import SyncMeter
@@ -41,7 +43,9 @@ _HOMES = {
     "library.connection": ("Connection",),
     "library.gurux": ("GuruxDevice", "read_gurux"),
     "library.meter": ("Meter", "read_all"),
-    "library.pushes": ("Decoded", "Push", "decode", "listen"),
+    "library.decoding": ("Decoded", "decode"),
+    "library.listening": ("listen",),
+    "library.pushes": ("Push",),
     "library.results": ("ClockDrift", "MeterObject", "Profile", "Reading"),
     "library.search": ("Finding", "find"),
     "library.sync": ("SyncMeter",),

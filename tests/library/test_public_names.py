@@ -101,5 +101,15 @@ def test_the_meter_brings_no_bridge() -> None:
     assert not [name for name in modules if name.startswith(("dlms_mqtt.bridge", "dlms_mqtt.cli."))]
 
 
+def test_bytes_are_explained_without_an_event_loop() -> None:
+    assert not imported("from dlms_mqtt import decode\ndecode('')") & STRANGERS
+
+
+def test_the_catalogue_is_loaded_for_what_is_no_code() -> None:
+    named = "from dlms_mqtt.meter.catalogue.reference import object_of; object_of"
+    assert "dlms_mqtt.meter.catalogue.keys" not in imported(f"{named}('1-0:1.8.0')")
+    assert "dlms_mqtt.meter.catalogue.keys" in imported(f"{named}('energy_import')")
+
+
 def test_the_version() -> None:
     assert dlms_mqtt.__version__.count(".") == 2

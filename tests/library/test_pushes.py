@@ -1,13 +1,8 @@
-"""``decode`` and ``listen``: bytes that were captured, and pushes as they come."""
+"""Pushes as a program sees them, made of the bytes of a line."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import os
-import pickle
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,166 +10,58 @@ from typing import Any
 import pytest
 
 from benchmarks import samples
-from dlms_mqtt import Push, decode, listen
-from dlms_mqtt.errors import ConnectFailed, ConnectionLost
+from dlms_mqtt.client.push import PushSource
+from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.library.pushes import Push, Pushes, keys_of, octets_of
 
-NUMBER = "7ea027010201105a87e6e7000f40000000090c07e7031603031c2aff800000020106000008e580bb7e"
 PLAIN, CIPHERED = samples.push()
-KEYS: Any = {"encryption_key": bytes(samples.KEY), "authentication_key": samples.AUTHENTICATION_KEY.hex()}
 
 
-def test_a_push_in_hexadecimal() -> None:
-    found = decode(NUMBER, timezone="Europe/Vienna")
-    (reading,) = found.readings
-    assert (str(reading.obis), reading.value, reading.unit) == ("1.0.1.7.0.255", Decimal(2277), "W")
-    assert reading.time.isoformat() == "2023-03-22T03:28:42+01:00"
-    assert found.messages[0]["framing"] == "hdlc"
-    assert (found.errors, found.rest) == ([], b"")
+def pushes(**keys: Any) -> Pushes:
+    return Pushes([PushSource("", keys_of(**keys) if keys else None)], UTC)
 
 
-def test_a_ciphered_push() -> None:
-    with_key = decode(CIPHERED, **KEYS)
-    assert with_key.readings[0].value == Decimal("12345.6")
-    assert with_key.messages[0]["ciphering"]["verified"] is True
-    assert decode(PLAIN, **KEYS).readings == decode(PLAIN).readings == with_key.readings
-    without = decode(CIPHERED)
-    assert without.readings == []
-    assert without.messages[0]["ciphering"]["verified"] is None
+def keyed() -> Pushes:
+    return pushes(encryption=samples.KEY, authentication=samples.AUTHENTICATION_KEY)
 
 
-def test_a_wrong_key() -> None:
-    found = decode(CIPHERED, encryption_key=bytes(16), authentication_key=bytes(16))
-    assert found.readings == []
-    assert any("tag" in error or "key" in error for error in found.errors)
+def test_a_message_in_two_halves() -> None:
+    taken = pushes()
+    assert taken.feed("here", PLAIN[:20], False, 0.0) == []
+    (push,) = taken.feed("here", PLAIN[20:], False, 0.1)
+    assert (push.origin, push.verified, push.error) == ("here", None, None)
+    assert push.readings[0].value == Decimal("12345.6")
 
 
-def test_what_is_no_message() -> None:
-    found = decode(b"\x00\x01\x02")
-    assert (found.readings, found.messages, found.rest) == ([], [], b"\x00\x01\x02")
+def test_a_ciphered_message_is_believed_once() -> None:
+    taken = keyed()
+    first, again = (push for now in (0.0, 1.0) for push in taken.feed("here", CIPHERED, True, now))
+    assert (first.verified, first.system_title) == (True, samples.TITLE)
+    assert again.readings == []
+    assert again.error is not None
+    assert json.loads(again.to_json())["error"] == again.error.told
 
 
-def test_results_hold_no_key() -> None:
-    found = decode(CIPHERED, **KEYS)
-    kept = pickle.dumps(found)
-    assert bytes(samples.KEY) not in kept
-    again = pickle.loads(kept)
-    assert again == found
-    assert json.loads(again.to_json())["readings"][0]["value"] == 12345.6
-    assert "12345.6" in repr(found)
+def test_half_a_message_is_told_when_its_time_is_over() -> None:
+    taken = pushes()
+    taken.feed("here", PLAIN[:20], False, 0.0)
+    assert taken.tick(0.1) == []
+    assert all(push.error or not push.readings for push in taken.tick(1000.0))
 
 
-WRONG: list[tuple[Any, dict[str, Any], str]] = [
-    ("7e a", {}, "data: "),
-    (5.0, {}, "data: "),
-    (b"", {"encryption_key": b"short"}, "encryption_key: a key has 16 or 32 octets, this one 5"),
-    (b"", {"encryption_key": "my secret"}, "encryption_key: "),
-    (b"", {"system_title": "xy"}, "system_title: "),
-    (b"", {"timezone": "Mars"}, "timezone: "),
-]
+def test_as_json_has_it() -> None:
+    push = Push("here", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), system_title=b"ABC")
+    assert push.as_dict() == {
+        "origin": "here",
+        "time": "2026-01-02T03:04:05+00:00",
+        "readings": [],
+        "system_title": "414243",
+        "verified": None,
+    }
 
 
-@pytest.mark.parametrize(("data", "keywords", "text"), WRONG, ids=lambda value: str(value)[:30])
-def test_a_wrong_argument_is_named(data: Any, keywords: Any, text: str) -> None:
-    with pytest.raises(ValueError, match=text) as error:
-        decode(data, **keywords)
-    assert "my secret" not in str(error.value)
-
-
-# -- listening --------------------------------------------------------------------------------------------------------
-
-
-async def send(address: str, *messages: bytes) -> None:
-    host, port = address.removeprefix("tcp://").split(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    for message in messages:
-        writer.write(message)
-        await writer.drain()
-    writer.close()
-    await writer.wait_closed()
-
-
-async def test_pushes_over_tcp() -> None:
-    async with listen("tcp://127.0.0.1:0", timezone="UTC") as pushes:
-        await send(pushes.address, bytes.fromhex(NUMBER), bytes.fromhex(NUMBER))
-        seen: list[Push] = []
-        async for push in pushes:
-            seen.append(push)
-            if len(seen) == 2:
-                break
-    assert [push.readings[0].value for push in seen] == [2277, 2277]
-    assert seen[0].origin.startswith("127.0.0.1:")
-    assert pickle.loads(pickle.dumps(seen[0])).as_dict() == seen[0].as_dict()
-    with pytest.raises(OSError):
-        await send(pushes.address, b"")
-
-
-async def test_ciphered_pushes_are_believed_once() -> None:
-    """What is played back, and what comes plain though there is a key, comes with the error and without readings."""
-    async with listen("tcp://127.0.0.1:0", **KEYS) as pushes:
-        stream = aiter(pushes)
-        seen = []
-        for message in (CIPHERED, CIPHERED, PLAIN):
-            await send(pushes.address, message)
-            seen.append(await anext(stream))
-    assert [push.error is None for push in seen] == [True, False, False]
-    assert seen[0].verified is True
-    assert seen[0].system_title == samples.TITLE
-    assert seen[1].readings == seen[2].readings == []
-    assert "error" in seen[1].as_dict()
-
-
-async def test_over_udp() -> None:
-    async with listen("udp://127.0.0.1:0") as pushes:
-        port = int(pushes.address.rpartition(":")[2])
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            asyncio.DatagramProtocol, remote_addr=("127.0.0.1", port)
-        )
-        transport.sendto(bytes.fromhex(NUMBER))
-        assert (await anext(aiter(pushes))).readings[0].value == 2277
-        transport.close()
-
-
-async def test_a_loop_alone_opens_and_closes() -> None:
-    pushes = listen("tcp://127.0.0.1:0")
-    async with contextlib.aclosing(aiter(pushes)) as stream:
-        waiting = asyncio.create_task(anext(stream))
-        while pushes.address.endswith(":0"):  # noqa: ASYNC110 - it opens in its own time
-            await asyncio.sleep(0)
-        await send(pushes.address, bytes.fromhex(NUMBER))
-        assert (await waiting).readings[0].value == 2277
-    with pytest.raises(OSError):
-        await send(pushes.address, b"")
-
-
-@pytest.fixture
-async def port() -> AsyncIterator[tuple[str, int]]:
-    meter, device = os.openpty()
-    yield os.ttyname(device), meter
-    os.close(device)
-    with contextlib.suppress(OSError):
-        os.close(meter)
-
-
-async def test_a_serial_port(port: tuple[str, int]) -> None:
-    device, meter = port
-    async with listen(device, baud=115200) as pushes:
-        os.write(meter, bytes.fromhex(NUMBER))
-        push = await anext(aiter(pushes))
-    assert push.readings[0].value == 2277
-    assert abs(push.time - datetime.now(UTC)).total_seconds() < 60
-
-
-async def test_a_serial_line_that_ends(port: tuple[str, int]) -> None:
-    device, meter = port
-    async with listen(device) as pushes:
-        os.close(meter)
-        with pytest.raises(ConnectionLost):
-            await anext(aiter(pushes))
-
-
-async def test_what_cannot_be_opened() -> None:
-    with pytest.raises(ConnectFailed):
-        async for _ in listen("/dev/no-such-port"):
-            pass
-    with pytest.raises(ValueError, match="is no"):
-        await anext(aiter(listen("tcp://0.0.0.0:x")))
+def test_keys_and_octets_as_people_write_them() -> None:
+    assert octets_of("00 ff", "data") == octets_of(b"\x00\xff", "data") == b"\x00\xff"
+    assert keys_of(encryption=None) is None
+    with pytest.raises(ConfigError, match="16 or 32"):
+        keys_of(encryption=b"short")

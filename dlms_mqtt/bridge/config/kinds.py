@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from dlms_mqtt.client import option_values
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.catalogue.reference import of_key
+from dlms_mqtt.meter.catalogue.keys import of_key
 from dlms_mqtt.meter.catalogue.unit_names import unit_named
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.times import DURATION_PATTERN, parse_duration

@@ -35,7 +35,6 @@ from dlms_mqtt.client.settings import (
 )
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter import json_shapes
 from dlms_mqtt.meter.catalogue.lookup import select
 from dlms_mqtt.meter.presets.preset import load_preset, preset_names, preset_scalers

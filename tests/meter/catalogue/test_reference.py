@@ -8,8 +8,9 @@ import pytest
 
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.meter.catalogue.keys import of_key
 from dlms_mqtt.meter.catalogue.lookup import quantity
-from dlms_mqtt.meter.catalogue.reference import method_of, object_of, of_key
+from dlms_mqtt.meter.catalogue.reference import method_of, object_of
 from dlms_mqtt.protocol.obis import Obis
 
 KEYS = (Path(__file__).parents[1] / "keys.txt").read_text(encoding="utf-8").splitlines()

@@ -29,7 +29,8 @@ from dlms_mqtt.bridge.config.transform import Transform, parse_transform
 from dlms_mqtt.cosem.catalogue import default_class
 from dlms_mqtt.cosem.reference import split_reference
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.catalogue.reference import object_of, of_key
+from dlms_mqtt.meter.catalogue.keys import of_key
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.protocol.obis import Obis
 
 
