@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dlms_mqtt.errors import FramingError
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.data_block import Check
 from dlms_mqtt.protocol.framing.seven_bit import strip_parity
 from dlms_mqtt.protocol.framing.sign_on import ETX, SOH, STX, block_check
