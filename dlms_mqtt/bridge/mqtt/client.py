@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiomqtt
@@ -26,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.frozen import dataclass
 
 V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
 IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)

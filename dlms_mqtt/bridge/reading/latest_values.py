@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
+from dlms_mqtt.frozen import dataclass
 
 MISSED = 3  # a value lives for so many intervals
 SHORTEST = 120.0  # s
