@@ -11,7 +11,7 @@ from dataclasses import MISSING, FrozenInstanceError, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass  # type checkers see no difference
+    from dataclasses import dataclass as dataclass  # type checkers see no difference
 else:
     from collections.abc import Callable
 
