@@ -119,7 +119,7 @@ _SHARED = {
 
 def _made(kind: type) -> type:
     own = vars(kind).keys()
-    made = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)(kind)
+    made: type = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True)(kind)
     for name, method in _SHARED.items():
         if name not in own:
             setattr(made, name, method)
