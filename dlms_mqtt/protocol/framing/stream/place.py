@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.framing.stream.events import FrameInfo
 
 
