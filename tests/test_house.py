@@ -79,7 +79,13 @@ SHELVES = {
         "demo remote_status run supervisor",
     ),
     "cli": ("chart configuration files output process", "options print_values", "bridge meter tools", "setup"),
-    "library": ("connection results values", "meter_line", "gurux meter pushes", "decoding listening search sync", "pytest_plugin"),
+    "library": (
+        "connection results values",
+        "meter_line",
+        "gurux meter pushes",
+        "decoding listening search sync",
+        "pytest_plugin",
+    ),
 }
 SIDE_BY_SIDE = 14  # modules in one folder
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
