@@ -1,27 +1,13 @@
-"""Keys of the catalogue as names of objects."""
+"""Objects by what people call them: codes, and keys of the catalogue."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.catalogue.keys import of_key
-from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.catalogue.reference import method_of, object_of
 from dlms_mqtt.protocol.obis import Obis
-
-KEYS = (Path(__file__).parents[1] / "keys.txt").read_text(encoding="utf-8").splitlines()
-
-
-def test_every_key_names_an_object_with_that_key() -> None:
-    for line in KEYS:
-        key = line.split()[1]
-        found = of_key(key)
-        assert found is not None, key
-        assert quantity(found.obis, found.class_id, found.number or 2).key == key
 
 
 @pytest.mark.parametrize(
