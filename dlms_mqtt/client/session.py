@@ -111,6 +111,7 @@ class MeterSession:
         self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
         self.most_octets = MOST_OCTETS  # that one answer may have
         self.ready = False  # the association stands and is proved, as far as anybody knows
+        self._lost: TransportError | None = None  # why it could not be opened again: the next question tries that first
         self._figures = SessionFigures()
         self.release_answered: bool | None = None  # None: no release was sent
 
@@ -134,6 +135,7 @@ class MeterSession:
     async def open(self) -> None:
         """Open line, link and association. DlmsMqttError of every kind; the line is closed again then."""
         self._heard = self.reads_out = False
+        self._lost = None
         try:
             await self._open()
         except BaseException:
@@ -367,7 +369,7 @@ class MeterSession:
             log.debug("%s: leaving took too long", self.transport.name)
         finally:
             self._figures, self._heard = self.figures, self.heard
-            self._exchange = self._services = None
+            self._exchange = self._services = self._lost = None
             self._associated = self.ready = False
             await self.transport.close()
 
@@ -440,7 +442,12 @@ class MeterSession:
 
     async def _open_again(self, error: DlmsMqttError) -> None:
         log.debug("%s: %s; the association is opened again", self.transport.name, error)
-        await self._start_over(line_lost=isinstance(error, ConnectionLost) and not isinstance(error, LinkLost))
+        self._lost = None
+        try:
+            await self._start_over(line_lost=isinstance(error, ConnectionLost) and not isinstance(error, LinkLost))
+        except TransportError as lost:
+            self._lost = lost
+            raise
 
     def left_over(self, octets: bytes, what: object) -> None:
         """Tell of octets behind a value that belong to nothing."""

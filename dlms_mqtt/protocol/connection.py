@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError
+from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu, decode_with_rest
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS, GeneralBlockTransfer
 from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkEvent, LinkUp, Received, Side
@@ -24,6 +24,8 @@ Event = Apdu | LinkEvent
 # AARQ, AARE, RLRQ and RLRE carry their own protection in user-information.
 _ACSE_TAGS = range(0x60, 0x64)
 _GENERAL_TAGS = (0xDB, 0xDC)
+# States in which an answer to an earlier question may come: it answers nothing and spoils nothing.
+_BETWEEN = (State.READY, State.ASSOCIATING)
 _BLOCK_TAG = GeneralBlockTransfer.TAG
 # What a meter may push in the middle of an answer, plain and with service-specific ciphering.
 _PUSHES = frozenset(
@@ -37,7 +39,9 @@ class Connection:
     ``cipher`` and ``blocks`` are set by whoever negotiates them. ``stale`` counts late answers that were dropped,
     ``dropped_pushes`` the pushes that could not be believed or read. ``unprotected``: the last answer came in plain
     though the association is ciphered, as a refusal may. ``left_over``: octets behind the last message that are none
-    of its own. ``constant`` is the number that all answers of the meter carry, where it does not give back ours.
+    of its own. ``replayed``: an answer to this question was dropped because its counter had been there before, or was
+    too low. ``unclaimed``: one without a number came that nobody awaited. ``constant`` is the number that all answers
+    of the meter carry, where it does not give back ours.
     """
 
     def __init__(self, side: Side, link: Link) -> None:
@@ -52,6 +56,8 @@ class Connection:
         self.dropped_pushes = 0
         self.unprotected = False
         self.left_over = b""
+        self.replayed: SecurityError | None = None
+        self.unclaimed = False
         self.constant: int | None = None
         self._held: tuple[Any, bytes] | None = None  # an answer with another number, until it is clear whose it is
         self._invoke: int | None = None
@@ -60,7 +66,7 @@ class Connection:
     def connect(self) -> None:
         """Set the link up (SNRM; at once where the framing has no connection)."""
         self.cipher = self.blocks = None
-        self._unanswered = False
+        self._unanswered = self.unclaimed = False
         self.state = State.NO_LINK
         self.link.connect()
 
@@ -86,7 +92,7 @@ class Connection:
         if state is None:
             raise LocalProtocolError(f"{type(message).__name__} is not allowed now ({self.state.value})")
         self.send_apdu(message.encode())
-        self.state = state
+        self.state, self.replayed = state, None
         if self.side is Side.CLIENT:
             self._invoke, self._held = _invoke_id(message), None
 
@@ -150,7 +156,13 @@ class Connection:
             if whole is None:
                 return None
             octets = whole
-        message, rest = decode_with_rest(self._opened(octets))
+        try:
+            message, rest = decode_with_rest(self._opened(octets))
+        except SecurityError as error:
+            if self.side is Side.SERVER or error.reason != "counter":
+                raise
+            self.stale, self.replayed = self.stale + 1, error  # a datagram may come twice, and not in order
+            return None
         if not self._accept(message):
             self._held = (message, rest)
             return None
@@ -183,11 +195,13 @@ class Connection:
         if state is not None:
             self.state = state
             return True
-        # A late AARE or RLRE: over UDP the question was repeated and has been answered twice.
+        # A late AARE or RLRE: over UDP the question was repeated and has been answered twice. An answer that comes
+        # instead of an AARE is one to the association before.
         tag = getattr(type(message), "TAG", 0)
-        late = self.state is State.READY or tag in _ACSE_TAGS
+        late = self.state in _BETWEEN or tag in _ACSE_TAGS
         if self.side is Side.CLIENT and (not mine or late):
             self.stale += 1
+            self.unclaimed |= self.state is State.READY and tag not in _ACSE_TAGS and _invoke_id(message) is None
             return False
         if self.side is Side.CLIENT and self.cipher is None and tag in _GENERAL_TAGS:
             self.dropped_pushes += 1  # a ciphered push: what was asked in plain is not answered so

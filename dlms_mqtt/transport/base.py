@@ -161,7 +161,11 @@ class Inbox:
                 await self._wait(timeout)
             if not self.chunks and self._error is not None:
                 raise repeated(self._error)
-        if self._datagram or len(self.chunks) == 1:
+        return self.at_once()
+
+    def at_once(self) -> bytes:
+        """All the bytes that are there (one datagram), or b""."""
+        if self.chunks and (self._datagram or len(self.chunks) == 1):
             return self.chunks.popleft()
         return self.discard()
 

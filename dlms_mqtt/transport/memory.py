@@ -138,6 +138,10 @@ class MemoryTransport(Transport):
         """At least one byte; ResponseTimeout, ConnectionLost."""
         return await self._open().read(timeout)
 
+    def at_once(self) -> bytes:
+        """Of a line of datagrams: one that is there."""
+        return self._inbox.at_once() if self._inbox and self.datagram else b""
+
     def discard(self) -> bytes:
         """Throw away and return what was received."""
         return self._inbox.discard() if self._inbox else b""

@@ -54,6 +54,10 @@ class UdpTransport(Transport):
         """One datagram; ResponseTimeout, ConnectionLost."""
         return await self._open().inbox.read(timeout)
 
+    def at_once(self) -> bytes:
+        """One datagram that is there."""
+        return self._endpoint.inbox.at_once() if self._endpoint else b""
+
     def discard(self) -> bytes:
         """Throw away and return all datagrams received."""
         return self._endpoint.inbox.discard() if self._endpoint else b""

@@ -61,3 +61,6 @@ class FreshLine(Transport):
 
     def discard(self) -> bytes:
         return self._near.discard() if self._near else b""
+
+    def at_once(self) -> bytes:
+        return self._near.at_once() if self._near else b""

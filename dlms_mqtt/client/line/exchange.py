@@ -19,7 +19,7 @@ from dlms_mqtt.client.line.silence import OTHER_INVOKE, LinkLost, Silence, link_
 from dlms_mqtt.client.line.trace import Trace
 from dlms_mqtt.client.refusals import service_refused
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import DlmsMqttError, RemoteProtocolError, ResponseTimeout
 from dlms_mqtt.protocol.acse.messages import Aarq, Rlrq
 from dlms_mqtt.protocol.apdu.get import GetRequestNext, GetRequestNormal, GetRequestWithList
 from dlms_mqtt.protocol.apdu.short_name import ReadRequest, WriteRequest
@@ -201,7 +201,8 @@ class Exchange:
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
         unpaired = self.settings.referencing == "sn" and not self.connection.link.numbered
-        if unpaired and not self.transport.datagram and (late := self.transport.discard()):
+        take = self.transport.at_once if self.transport.datagram else self.transport.discard
+        while unpaired and (late := take()):
             self.connection.receive(late)
         count = 0
         while (event := self.connection.next_event()) is not None:
@@ -211,7 +212,7 @@ class Exchange:
             count += 1
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if unpaired and self._question.strays:
+        if unpaired and self.connection.unclaimed:
             raise LinkLost("the meter sent an answer that nobody awaited, and nothing would tell the next one from it")
 
     async def overhear(self, timeout: float) -> None:
@@ -279,7 +280,7 @@ class Exchange:
             elif (answer := self.connection.take_held()) is not None:
                 return answer
             else:
-                raise self._silence()
+                raise self._no_answer()
             event = self.connection.next_event()
 
     def _sort_out(self, event: Event | None) -> tuple[Event | None, bool, bool]:
@@ -309,7 +310,7 @@ class Exchange:
         question, now = self._question, self._loop.time()
         ends = question.ends
         if now >= ends:
-            raise self._silence(f"; the exchange took longer than {now - question.began:.0f} s")
+            raise self._no_answer(f"; the exchange took longer than {now - question.began:.0f} s")
         until = now + self._octet_timeout if in_frame else due
         try:
             return await self.transport.read(max(0.0, min(until, ends) - now))
@@ -389,7 +390,11 @@ class Exchange:
         why = "they are not protected as this association is" if protected else "they cannot be read"
         self._warn(f"pushes are dropped: {why}")
 
-    def _silence(self, spent: str = "") -> ResponseTimeout:
+    def _no_answer(self, spent: str = "") -> DlmsMqttError:
+        """A message that was dropped as a replay tells more than the silence after it."""
+        return self.connection.replayed or self._silence(spent)
+
+    def _silence(self, spent: str) -> ResponseTimeout:
         """Why no answer came; ``spent`` ends the sentence."""
         silence = Silence(
             line=self.transport.name,

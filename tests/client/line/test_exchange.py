@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from dlms_mqtt.client.association.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import MeterRefused, RemoteProtocolError, ResponseTimeout, SecurityError
 from dlms_mqtt.protocol.acse.messages import Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal, ActionResponseNormal
@@ -26,7 +27,7 @@ from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.transport.memory import MemoryTransport
 from tests.client.fresh_line import FreshLine
-from tests.client.our_meter import OurMeter
+from tests.client.our_meter import CIPHERED, WAYS, OurMeter
 from tests.client.scripted import Scripted, accepted
 from tests.client.services.test_short_names import ASK_LIST, ENERGY
 from tests.client.some_objects import CUT_OFF, attribute
@@ -135,6 +136,85 @@ async def test_an_answer_with_short_names_that_nobody_awaits_ends_the_associatio
         assert meter.far is not before
         assert (await client.get(TIME)).type is time.type
         assert await client.get(NAME) == name
+
+
+@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("way", ["low", "gmac, ciphered"])
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+@pytest.mark.parametrize("datagram", [False, True], ids=["tcp", "udp"])
+async def test_answers_that_come_twice_cost_nothing(
+    clock: object, datagram: bool, referencing: str, way: str, after: int
+) -> None:
+    """A network may double them. What was ciphered is known by its counter, what was not by its number; where there
+    is neither, a new association is made before the next question.
+    """
+    faults = f"doubled,after={after},times=3"
+    meter, options = OurMeter(faults, framing="wrapper", datagram=datagram), WAYS[way] | {"referencing": referencing}
+    async with meter, meter.client(**options) as client:
+        for _ in range(4):
+            name, time = await client.get_many([NAME, TIME])
+            assert isinstance(name, Data) and isinstance(time, Data) and len(time.value) == 12
+            assert await client.get(NAME) == name
+
+
+async def test_a_counter_that_never_rises_is_told(clock: object) -> None:
+    """What is dropped as a replay may be all that the meter has to say: then that is the reason, not silence."""
+    async with Doubling(framing="wrapper") as meter, meter.client(**WAYS["gmac, ciphered"], retries=0) as client:
+        await client.get(NAME)
+        meter.stuck = True
+        with pytest.raises(SecurityError, match="received before"):
+            await client.get(NAME)
+
+
+class Doubling(OurMeter):
+    """Once it is ``stuck``, it answers with what it said last."""
+
+    stuck = False
+
+    async def _serve(self, far: MemoryTransport) -> None:
+        write, last = far.write, b""
+
+        def repeated(data: bytes) -> None:
+            nonlocal last
+            last = last if self.stuck else data
+            write(last)
+
+        far.write = repeated  # type: ignore[method-assign]
+        await super()._serve(far)
+
+
+@pytest.mark.parametrize("way", ["low", "gmac, ciphered"])
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+async def test_an_answer_to_the_association_before_is_no_aare(clock: object, referencing: str, way: str) -> None:
+    """It was held back on its way (by a converter) and comes together with the AARE of the next association."""
+    meter, options = OurMeter("merged,after=4", framing="wrapper"), WAYS[way] | {"referencing": referencing}
+    async with meter, meter.client(**options) as client:
+        for _ in range(4):
+            with contextlib.suppress(ResponseTimeout):
+                await client.get(NAME)
+        assert isinstance(await client.get(NAME), Data)
+
+
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+async def test_a_meter_that_was_gone_is_asked_again(clock: object, referencing: str) -> None:
+    """It was silent to a question and to the next AARQ too: nothing is asked where no association is."""
+    meter, options = OurMeter(framing="wrapper"), CIPHERED | {"referencing": referencing}
+    async with meter, meter.client(**options) as client:
+        name = (await client.get_many([NAME]))[0]
+        for times in (1, 2):
+            meter.faults.add("silence")
+            with pytest.raises(ResponseTimeout):
+                await client.get_many([NAME, TIME])
+            assert meter.line.opened == 1 + times
+        meter.faults.remove("silence")
+        assert (await client.get_many([NAME]))[0] == name
+        assert await client.get(NAME) == name
+        meter.faults.add("silence")
+        with pytest.raises(ResponseTimeout):
+            await client.get_many([NAME, TIME])
+        meter.faults.remove("silence")
+        with pytest.raises(MeterRefused):  # a write goes to the new association, and says what the meter says
+            await client.set(NAME, number(1))
 
 
 async def test_the_time_for_a_question_begins_with_it(clock: Any) -> None:
