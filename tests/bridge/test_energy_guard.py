@@ -106,6 +106,25 @@ def test_a_meter_that_comes_back_goes_on_where_the_other_ended(guard):
     assert guard.offsets == {"energy": Decimal("-0.5")}
 
 
+def test_the_offset_of_a_meter_ends_with_the_next_one(guard):
+    """The third begins near 0, so whoever counts sees a new cycle; a restart between them forgets no offset."""
+    for serial, value, offsets in (("1", "1000", {}), ("2", "500", {"energy": Decimal(500)}), ("3", "0.5", {})):
+        for now in (30, 60):
+            guard.identify({"serial_number": serial}, now)
+        assert guard.check("energy", Decimal(value), 60)
+        guard.restore(guard.dump())
+        assert guard.offsets == offsets
+
+
+def test_a_meter_that_counts_something_else_has_no_offset(guard):
+    for serial in ("1", "2"):
+        for now in (30, 60):
+            guard.identify({"serial_number": serial}, now)
+    assert guard.starts_anew("energy")
+    assert guard.check("energy", Decimal(700), 60, unit="m³")
+    assert guard.offsets == {}
+
+
 def test_what_was_restored_between_the_change_and_the_first_value_is_a_new_start_too(guard):
     guard.identify({"serial_number": "1"})
     for _ in range(2):
@@ -189,6 +208,8 @@ def test_a_unit_that_nobody_knows_still_never_falls():
 def test_another_unit_of_the_same_counter_is_compared_in_it(guard):
     assert guard.check("energy", Decimal(1_000_100), 30, unit="Wh")
     assert not guard.check("energy", Decimal(0), 60, unit="kWh")
+    assert not guard.check("energy", Decimal("999.9"), 60, unit="kWh")
+    assert guard.held["energy"].reason is Reason.FELL
     assert guard.check("energy", Decimal("1000.2"), 60, unit="kWh")
     assert guard.check("energy", Decimal(7), 90, unit="m³")  # something else altogether: as if it were new
 
@@ -230,7 +251,10 @@ def test_a_restart_does_not_forget(guard):
     guard.identify({"serial_number": "1"})
     again = EnergyGuard(43_000)
     again.restore(guard.dump())
+    assert again.knows("energy") and not again.knows("another") and not again.starts_anew("energy")
     assert not again.check("energy", Decimal(0), 60)
+    assert not again.check("energy", Decimal("999.9"), 60)  # no first value, but one that fell
+    assert again.held["energy"].last == Decimal(1000)
     assert again.identify({"serial_number": "2"}) is None
     assert again.identify({"serial_number": "2"}).old == "1"
     again.restore({})
@@ -244,6 +268,7 @@ def test_the_memory_of_the_version_before_holds():
     for _ in range(3):
         assert guard.identify({"serial_number": "4711", "logical_device_name": "KAM0001"}) is None
     assert not guard.check("energy", Decimal(0), 1030)
+    assert not guard.check("energy", Decimal("1000.4"), 1030)
     assert guard.check("energy", Decimal("1000.6"), 1060)
 
 
