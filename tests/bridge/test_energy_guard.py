@@ -326,3 +326,40 @@ def test_an_accepted_flow_is_within_the_bound(guard):
     assert guard.accept() == ["power"]
     assert guard.check_flow("power", Decimal(60_000), 10, W)
     assert not guard.knows("power")  # it is no counter
+
+
+def test_a_killed_bridge_forgets_nothing_that_has_happened(guard):
+    """Whatever changes what a restart must know changes the landmarks, at which the memory is written."""
+
+    def happens(what):
+        before = guard.landmarks
+        what()
+        return guard.landmarks != before
+
+    assert happens(lambda: guard.check("export", Decimal(7), 0)), "a counter that was not known"
+    assert happens(lambda: guard.identify({"serial_number": "1"}, 10)), "who the meter is"
+    assert not happens(lambda: guard.check("energy", Decimal("1000.1"), 60)), "what a counter does all day"
+    for now in (100, 400):
+        assert not happens(lambda now=now: guard.check("energy", Decimal(5), now)), "what is only held"
+    assert happens(lambda: guard.check("energy", Decimal(5), 700)), "a value that was let through"
+    guard.identify({"serial_number": "2"}, 800)
+    assert happens(lambda: guard.identify({"serial_number": "2"}, 830)), "another meter"
+    offsets = len(guard.offsets)
+    assert happens(lambda: guard.check("energy", Decimal(9000), 860)) and len(guard.offsets) == offsets + 1
+    change = guard.change
+    assert change is not None and happens(guard.accept), "a change that was accepted is not told again"
+
+
+def test_an_offset_that_changes_and_a_change_that_is_accepted_are_landmarks_by_themselves(guard):
+    guard.identify({"serial_number": "1"}, 0)
+    guard.check("energy", Decimal("1000.5"), 10)
+    kept = guard.landmarks
+    identity, change, agreed, counters, offsets = kept
+    assert identity == frozenset({("serial_number", "1")})
+    assert (change, agreed, counters, offsets) == (None, 0, frozenset({"energy"}), frozenset())
+    for now in (100, 130):
+        guard.identify({"serial_number": "2"}, now)
+    guard.check("energy", Decimal(9000), 160)
+    _, change, _, counters, offsets = guard.landmarks
+    assert change is not None and change.new == "2"
+    assert counters == frozenset({"energy"}) and offsets == frozenset({("energy", Decimal("-7999.5"))})
