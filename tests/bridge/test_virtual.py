@@ -36,6 +36,7 @@ def store():
         ("min(a, b, 3)", {"a": 5, "b": 4}, "3"),
         ("abs(-a)", {"a": -7}, "7"),
         ("0.1 + 0.2 + a", {"a": 0}, "0.3"),
+        ("a - main_house.a", {"a": 5, "main-house.a": 2}, "3"),
     ],
 )
 def test_arithmetic(text, values, result):
@@ -44,10 +45,12 @@ def test_arithmetic(text, values, result):
     assert expression.names == set(values)
 
 
-NONE = ("", "a b", "a.b", "a[0]", "open(a)", "min(a)", "abs(a, b)", "abs(x=a)", "lambda: 1", "a ** 9", "'a'", "True")
+DOTS = ("a.b.c", "a().b", "a.b()", "a.1")
+CALLS = ("open(a)", "min(a)", "abs(a, b)", "abs(x=a)", "__import__('os')")
+NONE = ("", "a b", "a[0]", "lambda: 1", "a ** 9", "'a'", "True", "a if b else c", "a < b")
 
 
-@pytest.mark.parametrize("text", [*NONE, "a if b else c", f"{'(' * 500}a{')' * 500}", "__import__('os')", "a < b"])
+@pytest.mark.parametrize("text", [*DOTS, *CALLS, *NONE, f"{'(' * 500}a{')' * 500}"])
 def test_what_is_no_arithmetic(text):
     with pytest.raises(ConfigError, match="expected arithmetic"):
         parse_expression(text)
@@ -134,3 +137,36 @@ async def test_a_refused_part_is_named(clock, store):
         reasons = meter_health(rig.task)["reasons"]
         assert "power_l1 cannot be told: the meter refuses power_export_l1" in reasons
         assert "odd cannot be told: the meter refuses power_export_l1" in reasons
+
+
+async def test_a_value_of_several_meters(clock, store):
+    """A sum of two meters stands at one of them, with key, unit and entity; it dies with its slower part."""
+    rig = _rig(clock, store, {"both": "power + garage_2.power"}, f"3/{POWER}")
+    with Store(":memory:") as other_store:
+        other = _rig(clock, other_store, {}, f"3/{POWER}")
+        rig.task.neighbours(lambda name: other.task if name == "garage-2" else None)
+        _set(rig, POWER, 100)
+        _set(other, POWER, 23)
+        async with rig.run():
+            await asyncio.sleep(15)
+            assert "value/both" not in rig.publisher.retained  # the other one has not been read
+            async with other.run():
+                await asyncio.sleep(25)
+                assert rig.publisher.retained["value/both"] == "123"
+                _set(other, POWER, 50)
+                await asyncio.sleep(25)
+                assert rig.publisher.retained["value/both"] == "150"
+                device = json.loads(rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"])["components"]
+                assert device["sensor_both"]["unit_of_measurement"] == "W"
+                assert "value/both" not in other.publisher.retained
+                del other.simulated.objects[3, POWER]
+                await asyncio.sleep(600)
+            assert rig.publisher.retained["value/both"] == "" and rig.publisher.retained["value/power"] == "100"
+            assert "both cannot be told: the meter refuses garage-2.power" in meter_health(rig.task)["reasons"]
+
+
+async def test_a_meter_that_is_not_there_is_named(clock, store):
+    rig = _rig(clock, store, {"both": "power + garage.power"}, f"3/{POWER}")
+    async with rig.run():
+        await asyncio.sleep(15)
+        assert "both cannot be told: there is no meter garage" in meter_health(rig.task)["reasons"]

@@ -40,7 +40,10 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Decimal], int, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression and the names in it; two are equal when their texts are."""
+    """A compiled expression and the names in it; two are equal when their texts are.
+
+    ``meter.key`` is a name too; ids of meters have hyphens, which are written as underscores here.
+    """
 
     text: str
     names: frozenset[str] = field(compare=False)
@@ -70,6 +73,9 @@ def _compile(node: ast.expr, text: str, names: set[str]) -> Compute:
     match node:
         case ast.Name(id=name):
             names.add(name)
+            return operator.itemgetter(name)
+        case ast.Attribute(value=ast.Name(id=meter), attr=key):
+            names.add(name := f"{meter.replace('_', '-')}.{key}")
             return operator.itemgetter(name)
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             constant = Decimal(ast.get_source_segment(text, node) or number)

@@ -130,9 +130,13 @@ class Fleet:
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)
         meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), told)
+        meter.neighbours(self._meter)
         holder.append(PushReceiver(meter, scalers))
         holder[0].incoming = incoming
         return Running(meter, holder[0])
+
+    def _meter(self, name: str) -> MeterTask | None:
+        return self.running[name].meter if name in self.running else None
 
     def zone(self, config: Meter) -> tzinfo:
         """Of the meter's clock."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from typing import Protocol
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.clock import MeterClock
@@ -16,7 +17,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.bridge.reading.virtual import computed, missing_part
+from dlms_mqtt.bridge.reading.virtual import Parts, computed, meter_of, missing_part
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -26,6 +27,13 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 200  # steps: a hundredth of a second or two; common meters have fewer in a cycle
+
+
+class Neighbour(Protocol):
+    """Another meter, as far as values of this one are computed of its."""
+
+    output: MeterOutput
+    status: MeterStatus
 
 
 class Intake:
@@ -38,6 +46,7 @@ class Intake:
         self._zone = zone
         self._excepted = exceptions(config.read)
         self._unscaled: set[str] = set()
+        self.neighbours: Callable[[str], Neighbour | None] = lambda _: None  # by id
 
     @property
     def push_lifetime(self) -> float:
@@ -111,10 +120,10 @@ class Intake:
         """What the user computes of these values, and of others that are fresh."""
         news = set(readings)
         for key, said in self._config.derive.items():
-            if not said.value or not said.value.names & news:
+            if not said.value or not any(name in news or meter_of(name) for name in said.value.names):
                 continue
             try:
-                row = computed(key, said, self._output.fresh_rows, self.push_lifetime)
+                row = computed(key, said, self._parts(said.value.names), self.push_lifetime)
             except ConfigError as error:
                 self._status.refused[key] = error.message
                 continue
@@ -123,14 +132,36 @@ class Intake:
                 self._output.publish([row])
                 news.add(key)
 
+    def _parts(self, names: Iterable[str]) -> Parts:
+        """What is fresh now, of others too: those have their own turns, so their part is as old as its last one."""
+        rows: dict[str, tuple[PlanItem, Reading]] = dict(self._output.fresh_rows)
+        for name in names:
+            other = self.neighbours(meter_of(name))
+            if other and (row := other.output.fresh_rows.get(name.partition(".")[2])):
+                rows[name] = row
+        return rows
+
+    def _refused_of(self, names: Iterable[str]) -> set[str]:
+        """Parts that never come: this meter or another one refuses them, or there is no such meter."""
+        found = set(self._status.refused)
+        for name in filter(meter_of, names):
+            other = self.neighbours(meter_of(name))
+            if other is None or name.partition(".")[2] in other.status.refused:
+                found.add(name)
+        return found
+
     def _judge_parts(self, plan: Plan | None) -> None:
         """A value that needs one that the meter refuses never comes: that is said, with the part's name."""
         fresh = self._output.fresh_rows
         parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
         parts |= {key: set(said.value.names) for key, said in self._config.derive.items() if said.value}
         for key, names in parts.items():
-            part = missing_part(names, fresh, self._status.refused) if key not in fresh else ""
-            self._status.judge(f"part of {key}", part and f"{key} cannot be told: the meter refuses {part}")
+            part = missing_part(names, fresh, self._refused_of(names)) if key not in fresh else ""
+            self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")
+
+    def _why_not(self, part: str) -> str:
+        other = meter_of(part)
+        return f"there is no meter {other}" if other and not self.neighbours(other) else f"the meter refuses {part}"
 
     def _moment(self, now: datetime) -> Moment:
         return Moment(now, self._zone, self._clock.sense)

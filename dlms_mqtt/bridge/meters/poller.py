@@ -81,6 +81,10 @@ class MeterTask:
         self._list_tries = 0
         self._list_again = math.inf  # monotonic
 
+    def neighbours(self, find: Callable[[str], MeterTask | None]) -> None:
+        """Where other meters are found by their ids, for values that are computed of theirs."""
+        self._intake.neighbours = find
+
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:

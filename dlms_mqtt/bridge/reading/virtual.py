@@ -59,6 +59,11 @@ def _item(key: str, said: DeriveConfig, part: PlanItem, unit: str) -> PlanItem:
     return with_class(PlanItem(part.attribute, Quantity(key, Title(own=name)), part.schedule, row), unit)
 
 
+def meter_of(name: str) -> str:
+    """The other meter of a part such as ``garage.power``; empty for this one's own."""
+    return name.partition(".")[0] if "." in name else ""
+
+
 def missing_part(names: Collection[str], fresh: Collection[str], refused: Collection[str]) -> str:
     """The part that the meter refuses, as far as it is the reason why a value cannot be told; or an empty text."""
     return next((name for name in sorted(names) if name in refused and name not in fresh), "")

@@ -161,7 +161,7 @@ class Derive:
     value: Expression | None = row(
         None,
         parsed(parse_expression),
-        "Arithmetic of keys of this meter, with abs, sign, min and max.",
+        "Arithmetic of keys, of other meters too (main_house.power is main-house's), with abs, sign, min and max.",
         "current_l1 * sign(power_l1)",
     )
     name: str = row("", TEXT, "Name in Home Assistant; without it the key.")
@@ -177,7 +177,7 @@ class Derive:
     def problems(self) -> Problems:
         """Without parts it would be a constant."""
         if self.value is None or not self.value.names:
-            yield "value", "expected arithmetic of at least one key of this meter"
+            yield "value", "expected arithmetic of at least one key"
 
 
 def derive_of_short(value: Any) -> Any:
