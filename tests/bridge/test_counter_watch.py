@@ -278,3 +278,23 @@ async def test_what_accepts_is_there_while_something_is_held(clock, store):
         bench.rig.output.accept_held()
         await asyncio.sleep(10)
         assert announced() == set()
+
+
+ODD_MEMORIES = [
+    *({"good": {"energy_import": odd}} for odd in (["1", "x"], ["1", None], ["NaN", 0.0], ["1", float("nan")], ["1"])),
+    *({"change": ["a", "b", "c", odd]} for odd in ("x", None, float("inf"))),
+    *({"good": {"energy_import": ["9e9", 0.0]}, name: {"energy_import": "NaN"}} for name in ("most", "offsets")),
+    {"good": [], "ended": {"energy_import": ["1", "x"]}},
+    {"change": ["a"]},
+    "x",
+]
+
+
+@pytest.mark.expect_log("the energy guard starts without a memory")
+@pytest.mark.parametrize("memory", ODD_MEMORIES)
+async def test_a_memory_of_another_shape_is_none_and_keeps_no_value_back(clock, store, memory):
+    store.set("guard", "h", memory)
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(25)
+        assert set(bench.history()) == {"12345.678"} and not bench.rig.output.guard.held

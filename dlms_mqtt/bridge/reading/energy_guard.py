@@ -227,8 +227,23 @@ class EnergyGuard:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """The opposite of ``dump``; of a version that knew one identity only, that is learned anew."""
         self.identity.restore(saved.get("identity", {}))
-        self.change = Change(*saved["change"]) if saved.get("change") else None
-        self._good = {key: Good(Decimal(value), *rest) for key, (value, *rest) in saved.get("good", {}).items()}
-        self._ended = {key: Good(Decimal(value), *rest) for key, (value, *rest) in saved.get("ended", {}).items()}
-        self._most = {key: Decimal(most) for key, most in saved.get("most", {}).items()}
-        self.offsets = {key: Decimal(offset) for key, offset in saved.get("offsets", {}).items()}
+        change = saved.get("change")
+        self.change = Change(change[0], change[1], change[2], float(_number(change[3]))) if change else None
+        self._good = {key: Good(_number(value), *_kept(*rest)) for key, (value, *rest) in saved.get("good", {}).items()}
+        self._ended = {
+            key: Good(_number(value), *_kept(*rest)) for key, (value, *rest) in saved.get("ended", {}).items()
+        }
+        self._most = {key: _number(most) for key, most in saved.get("most", {}).items()}
+        self.offsets = {key: _number(offset) for key, offset in saved.get("offsets", {}).items()}
+
+
+def _number(saved: Any) -> Decimal:
+    """ValueError for what compares with nothing: it would be found by the next value, and by each after it."""
+    number = Decimal(saved)
+    if not number.is_finite():
+        raise ValueError(saved)
+    return number
+
+
+def _kept(time: Any, unit: Any = "") -> tuple[float, str]:
+    return float(_number(time)), str(unit)

@@ -94,7 +94,8 @@ class CounterWatch:
     def _restore(self) -> None:
         try:
             self.guard.restore(self._store.get("guard", self._id) or {})
-        except (StoreError, ValueError, TypeError, ArithmeticError, AttributeError):
+        except (StoreError, ValueError, TypeError, ArithmeticError, AttributeError, LookupError):
+            self.guard = EnergyGuard(self._supply.watts)  # nothing of what was read until then
             _LOG.warning("%s: the energy guard starts without a memory", self._id)
 
     def keep(self, *, now: bool = False) -> None:
