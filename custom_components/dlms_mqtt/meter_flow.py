@@ -115,7 +115,7 @@ class MeterFlow(PushFlow):
         found = await self._bridge.api.request(
             "meter/find", request, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
-        self._was_silent = "silent" in (found.get("names") or ())
+        self._was_silent = not {"silent", "echo"}.isdisjoint(found.get("names") or ())
         if not found.get("found"):
             raise ApiError("no-answer", str(found.get("diagnosis") or ""), detail=found)
         self._config["connection"] = with_found(self._connection, as_object(found.get("connection")))

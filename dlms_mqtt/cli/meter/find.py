@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known.add_argument("--number", action="append", default=[], metavar="TEXT", help="number printed on the meter")
     parser.add_argument("--seconds", default="600", metavar="S", help="time limit of the search (default 600)")
     parser.add_argument(
-        "--go-on", action="store_true", help="ask on where it is known what is there (a meter that speaks by itself)"
+        "--go-on",
+        action="store_true",
+        help="ask on where it is known what is there (a meter that speaks by itself, an echo alone)",
     )
     parser.add_argument("--state", metavar="FILE", type=Path, help="state file (what was found last time)")
     parser.add_argument(
@@ -129,9 +131,10 @@ async def _find(given: Mapping[str, Any], limits: Limits, args: argparse.Namespa
 
 
 def _ended_early(found: Found, given: Mapping[str, Any]) -> bool:
-    """A meter that speaks by itself is not asked; a silent network address not for the rarest addresses."""
+    """A meter that speaks by itself is not asked; a silent network address and an echo not for the rarest addresses."""
     network = set(NETWORK_LINES) & set(given) or str(given.get("serial", "")).startswith("socket://")
-    return bool(SPEAKS & set(found.names) or (network and {"silent", "echo"} & set(found.names[:1])))
+    first = set(found.names[:1])
+    return bool(SPEAKS & set(found.names) or "echo" in first or (network and "silent" in first))
 
 
 def _print(found: Found) -> None:

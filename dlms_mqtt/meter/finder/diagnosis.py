@@ -415,8 +415,8 @@ def news(facts: Facts, seconds: float) -> list[Case]:
 
 
 def nobody_there(facts: Facts) -> bool:
-    """Behind an address that tells no speed: not one octet of a meter, and nothing that hangs up."""
-    return not facts.has_speed and _silent(facts) and not facts.closed
+    """Behind an address that tells no speed, or with an echo: not one octet of a meter, and nothing that hangs up."""
+    return (not facts.has_speed or _echoes(facts)) and _silent(facts) and not facts.closed
 
 
 #: Cases of meters that are listened to.

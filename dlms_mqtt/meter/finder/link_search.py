@@ -43,7 +43,8 @@ _ANSWERED = frozenset({Evidence.UA, Evidence.DM, Evidence.FRMR})
 _WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _SETTLE = 1.0
 _PAUSE, _LONGEST_READOUT = 1.5, 120.0
-_SILENT = 60.0  # s without an octet from a network address after which one meter in eight would still be found
+# s after which one meter in eight would still be found: without an octet from a network address, with an echo alone.
+_SILENT, _ECHOED = 60.0, 90.0
 _LATE = 0.5  # s: what takes longer has its remark
 _LATEST, _REMEMBERED = 3.0, 8  # s within which a meter may answer late, and questions that are remembered
 
@@ -121,12 +122,17 @@ class Probing:
 
     def _most(self, total: float) -> float:
         """What the search takes as far as is known now."""
-        return min(total, max(_SILENT, self.spent)) if self._ends_early else total
+        return min(total, max(self._patience, self.spent)) if self._ends_early else total
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that are spent where nobody is there, as far as is known."""
+        return _ECHOED if self.facts.has_speed else _SILENT
 
     def _for_nobody(self, left: list[Probe]) -> list[Probe]:
         """Before the end one more question, with the patience that meters behind a modem want."""
         patient = [probe for probe in left if probe.wait >= plan.PATIENT and self._waited < plan.PATIENT][:1]
-        return patient if self.spent + sum(probe.cost for probe in patient) >= _SILENT else left
+        return patient if self.spent + sum(probe.cost for probe in patient) >= self._patience else left
 
     def _at_that_speed(self, left: list[Probe]) -> list[Probe]:
         """A meter pushes: it hardly answers questions, but the likeliest are asked at the speed of its pushes."""

@@ -21,7 +21,7 @@ class Limits:
     """``seconds`` for the whole search; ``clients``: how many are asked without a password.
 
     ``patience``: for an association that was left open; ``numbers``: of the meter, as printed on it; ``go_on``: ask
-    all the same where it is known what is there (a meter that speaks by itself, a silent network address).
+    all the same where it is known what is there (a meter that speaks by itself, a silent network address, an echo).
     """
 
     seconds: float = 600.0

@@ -65,9 +65,36 @@ def test_counters_go_on_where_they_are(config: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(service, "STATE", tmp_path / "of-the-service")
     state = tmp_path / "state.sqlite"
     state.touch()
-    made = [" ".join(command) for command in steps(Path("u"), config, state, "alice")]
+    made = [" ".join(command) for command in steps(Path("u"), config, state, "alice", tmp_path / "of-the-service")]
     assert f"install -m 0600 -o alice {state} {tmp_path}/of-the-service/state.sqlite" in made
     assert not [command for command in made if command.startswith(("chgrp", "useradd"))]
+
+
+def test_a_state_dir_of_the_configuration_is_made_and_may_be_written(cli: Cli, config: Path, tmp_path: Path) -> None:
+    """Everything else is read-only for the bridge, so that it could not start."""
+    state = tmp_path / "state"
+    state.mkdir()
+    for name in ("state.sqlite", "state.sqlite-wal", "seal.key", "notes.txt"):
+        (state / name).touch()
+    result = cli("setup", "--service", "--config", str(config))
+    assert f'\nReadWritePaths="{state}"\n' in result.out
+    owner = service._user_of(config)
+    assert f"install -d -m 0700 -o {owner} {state}\n" in result.out
+    assert f"chown {owner} {state}/seal.key {state}/state.sqlite {state}/state.sqlite-wal\n" in result.out
+    assert "/var/lib/dlms-mqtt/state.sqlite" not in result.out
+
+
+def test_without_a_state_dir_systemd_gives_it_one(cli: Cli, config: Path) -> None:
+    config.write_text("meters: {}\n")
+    result = cli("setup", "--service", "--config", str(config))
+    assert "ReadWritePaths" not in result.out
+    assert " /var/lib/dlms-mqtt\n" in result.out
+
+
+def test_a_state_at_home_is_seen_by_the_service() -> None:
+    unit = unit_for("/opt/bin/dlms-mqtt", Path("/etc/dlms-mqtt/config.yaml"), "alice", Path("/home/alice/100%"))
+    assert "\nProtectHome=read-only\n" in unit
+    assert '\nReadWritePaths="/home/alice/100%%"\n' in unit
 
 
 def test_what_is_in_a_home_is_run_by_its_owner() -> None:

@@ -159,9 +159,12 @@ async def test_5_a_slow_meter_is_not_taken_for_one_that_lost_a_frame(clock: Fake
     assert "first-frame-lost" not in found.names
 
 
-async def test_7_only_our_own_frames_come_back(clock: FakeClock) -> None:
-    found = await search(Bench(echo=True, faults=("silence",)), clock)
+@pytest.mark.parametrize(("go_on", "least", "most"), [(False, 60, 130), (True, 299, 301)])
+async def test_7_only_our_own_frames_come_back(clock: FakeClock, go_on: bool, least: int, most: int) -> None:
+    """The search ends there, unless it is asked to go on."""
+    found = await search(Bench(echo=True, faults=("silence",)), clock, Limits(seconds=300, go_on=go_on))
     assert found.names[0] == "echo"
+    assert least < found.seconds < most
 
 
 # -- what is told while the search goes on ----------------------------------------------------------------------------
@@ -196,6 +199,7 @@ async def test_an_echo_is_told_early_and_once(clock: FakeClock) -> None:
     ((when, sentence),) = told
     assert 10 <= when < 30
     assert sentence.startswith("Only our own octets have come back so far.")
+    assert "goes on for at most" in sentence
 
 
 async def test_a_clear_text_readout_is_told_when_it_comes(clock: FakeClock) -> None:

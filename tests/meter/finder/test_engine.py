@@ -26,7 +26,7 @@ from tests.meter.finder_mixtures import mixture, readout_mixture
 
 #: The last ones were lost once: late answers cut in two or taken for another speed's, frames lost where it hurts.
 SEEDS = (*range(48), 165, 183, 1022, 1031, 1044, 1075, 1119, 2219, 2236, 5201, 6109)
-PATIENT = Limits(seconds=1200)
+PATIENT = Limits(seconds=1200, go_on=True)
 
 
 async def found_on(bench: Bench, clock: Clock, *, given: dict[str, Any] | None = None, **options: Any) -> Found:
