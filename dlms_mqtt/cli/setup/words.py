@@ -54,7 +54,7 @@ BROKER_USER = "User name at the broker"
 BROKER_PASSWORD = "Password at the broker (not shown)"  # noqa: S105
 BROKER_CA = "File with the certificate authority of the broker"
 BROKER_TRIED = "The broker {place} takes us."
-BROKER_FAILED = "The broker {place} does not: {why}."
+BROKER_FAILED = "The broker {place} does not take us: {why}."
 BROKER_ANYWAY = "Go on all the same? The bridge tries again for ever"
 
 WRITE = "Write this to {file}?"
