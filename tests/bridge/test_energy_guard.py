@@ -363,3 +363,14 @@ def test_an_offset_that_changes_and_a_change_that_is_accepted_are_landmarks_by_t
     _, change, _, counters, offsets = guard.landmarks
     assert change is not None and change.new == "2"
     assert counters == frozenset({"energy"}) and offsets == frozenset({("energy", Decimal("-7999.5"))})
+
+
+@pytest.mark.parametrize(("second", "agrees"), [("50", True), ("49.9", False), ("200", True), ("200.1", False)])
+def test_flows_between_half_and_twice_agree(second, agrees):
+    guard = EnergyGuard(43_000)
+    assert not guard.check_flow("current", Decimal(100), 0, Decimal(40))
+    assert not guard.check_flow("current", Decimal(second), 300, Decimal(40))
+    assert guard.held["current"].reads == (2 if agrees else 1)
+    assert guard.check_flow("current", Decimal(second), 900, Decimal(40)) is agrees
+    assert ("current" in guard.held) is not agrees, "what was let through waits no more"
+    assert not guard.check_flow("current", -4 * Decimal(second), 930, Decimal(40)), "in either direction"
