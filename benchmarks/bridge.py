@@ -158,7 +158,7 @@ async def load(meters: int, values: int, seconds: float) -> None:
                 if await _wait(arrivals, meters * values, FIRST) < meters * values:
                     raise SystemExit("the bridge did not read every meter")
                 print(f"all {meters} meters read for the first time: {arrivals[-1][0] - begin:.1f} s after start")
-                print(f"  memory       {_memory(pid):6.1f} MB RSS, peak {_memory(pid, 'VmHWM'):.1f} MB")
+                print(f"  processor    {_processor(pid):6.2f} s until then")
                 # from the middle of one interval to the middle of the next: one round of everything
                 await asyncio.sleep(seconds / 2)
                 before, clock, known = _processor(pid), time.perf_counter(), len(arrivals)

@@ -170,9 +170,9 @@ class Bridge:
                 await asyncio.gather(*(self.fleet.stop(name) for name in list(self.fleet.running)))
         except TimeoutError:
             _LOG.info("A meter took too long to be left; its line is closed all the same")
+        self.broker.retain(self.topics.state, "offline")  # first: it marks whatever is not cleared in time
         for output in outputs:
             output.leave()
-        self.broker.retain(self.topics.state, "offline")
         await self.broker.flush(_FLUSH)
         self._settle_former()
         await end_all([*background, *([self._http_task] if self._http_task else [])])

@@ -143,3 +143,30 @@ def test_nothing_is_lost_twice_or_out_of_order(steps):
                 sent += _values(entries)
                 outbox.done([entry.number for entry in entries])
         assert sent == list(range(put))
+
+
+def test_what_is_confirmed_of_the_disk_is_deleted_with_many_others(store, tmp_path):
+    """One writing for each message would take longer than the broker: it is made up for within seconds."""
+    outbox = Outbox(store, 1000)
+    _put(outbox, *range(150))
+    outbox.spill()
+    written = (tmp_path / "state.sqlite").stat().st_mtime_ns
+    entries = outbox.batch(150)
+    for entry in entries[:99]:
+        outbox.done([entry.number])
+    assert (tmp_path / "state.sqlite").stat().st_mtime_ns == written
+    assert len(outbox) == 51 and _values(outbox.batch(999)) == list(range(99, 150))
+    outbox.done([entries[99].number])
+    assert len(Outbox(store, 1000)) == 50
+    outbox.done([entries[100].number])
+    outbox.spill_old()
+    assert len(Outbox(store, 1000)) == 49
+
+
+def test_a_message_that_is_dropped_on_its_way_is_counted_once(store):
+    outbox = Outbox(store, 3)
+    _put(outbox, 1, 2, 3)
+    under_way = outbox.batch(3)
+    _put(outbox, 4, 5)
+    outbox.done([entry.number for entry in under_way])
+    assert len(outbox) == 2 and outbox.dropped == 2

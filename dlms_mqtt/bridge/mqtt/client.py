@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import aiomqtt
@@ -205,13 +206,8 @@ class Client(aiomqtt.Client):
         return {name: _refusal(code) for name, code in zip(filters, codes, strict=False) if code >= _FAILED}
 
     def _told(self, wanted: dict[str, Any]) -> Properties | None:
-        told = {name: value for name, value in wanted.items() if value is not None}
-        if self.version is not V5 or not told:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        for name, value in told.items():
-            setattr(properties, name, value)
-        return properties
+        told = tuple((name, value) for name, value in wanted.items() if value is not None)
+        return _properties(told) if told and self.version is V5 else None
 
     def why(self, error: Exception) -> str:
         """Why there is no line, in words."""
@@ -236,6 +232,15 @@ class Client(aiomqtt.Client):
         return code in _OLD_VERSION or (
             code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
         )
+
+
+@lru_cache(maxsize=64)
+def _properties(told: tuple[tuple[str, Any], ...]) -> Properties:
+    """Of a PUBLISH. They cost more than the rest of a message, and most have the same."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    for name, value in told:
+        setattr(properties, name, value)
+    return properties
 
 
 def _code(reason: Any) -> int:

@@ -486,3 +486,45 @@ def test_a_store_that_is_closed_or_was_refused_holds_no_file(tmp_path):
             Store(path)
     with pytest.raises(sqlite3.ProgrammingError):
         opened[-1].execute("SELECT 1")
+
+
+def test_what_may_be_lost_is_written_with_many_others(path):
+    with Store(path) as store, Store(path) as other:
+        store.set("space", "a", 1)
+        store.set_soon("space", "a", 2)
+        store.set_soon("space", "b", [3])
+        assert store.items("space") == {"a": 2, "b": [3]} and store.get("space", "b") == [3]
+        assert other.items("space") == {"a": 1}
+        store.write_soon()
+        assert other.items("space") == {"a": 2, "b": [3]}
+
+
+def test_what_is_said_last_holds_however_it_was_said(path):
+    with Store(path) as store:
+        store.set_soon("space", "a", 1)
+        store.set("space", "a", 2)
+        store.set_soon("space", "b", 1)
+        store.set_soon("other", "b", 1)
+        store.forget("space", "b")
+        store.write_soon()
+        assert store.items("space") == {"a": 2} and store.items("other") == {"b": 1}
+        store.set_soon("space", "c", 3)
+        store.forget("space")
+        store.set_soon("space", "d", 4)
+    with Store(path) as store:  # closing writes it
+        assert store.items("space") == {"d": 4}
+
+
+def test_what_a_full_disk_does_not_take_is_told_once(path, monkeypatch):
+    with Store(path) as store:
+        store.set_soon("space", "a", 1)
+        with monkeypatch.context() as full:
+            full.setattr(store, "transaction", _no_room)
+            with pytest.raises(StoreError):
+                store.write_soon()
+            store.write_soon()  # nothing is left to be written
+        assert store.get("space", "a") is None
+
+
+def _no_room() -> None:
+    raise StoreError("the disk is full")
