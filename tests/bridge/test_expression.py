@@ -43,7 +43,8 @@ def test_names_are_known() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a +", "a b", "a.b", "a[0]", "f(a)", "abs(a, b)", "min(a)", "max(*a)", "abs(x=a)", "a if b else c", "a < b",
+        "", "a +", "a b", "a.b.c", "a[0]", "f(a)", "abs(a, b)", "min(a)", "max(*a)", "abs(x=a)", "a if b else c",
+        "a < b",
         "a and b", "'a'", "True", "lambda: 1", "a ** b", "__import__('os')", "a := 1", "1j",
         "(" * 500 + "a" + ")" * 500,
         None, "a\nb", "a; b", "not a", "~a", "[a]", "f'{a}'",
