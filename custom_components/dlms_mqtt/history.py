@@ -68,7 +68,7 @@ class Sensor:
     rising: bool
 
 
-class Bridge(Protocol):
+class Bridge(Protocol):  # pragma: no cover - only said, never run
     """What a fill asks of the bridge that it is of."""
 
     entry: ConfigEntry[Any]
