@@ -1,8 +1,9 @@
 """Waiting for meters that connect by themselves: a TCP or UDP port that hands every chunk of bytes to a callback.
 
-Nobody can use it up: past ``most`` connections the one that was silent longest is closed, and so is one that has been
-silent for ``idle`` seconds (meters behind a modem vanish without a word). Nothing is sent unless whoever was told of
-a connection writes to it.
+Nobody can use it up: past ``most`` connections the one that was silent longest is closed, of the host that has most of
+them, and so is one that has been silent for ``idle`` seconds (meters behind a modem vanish without a word). The octets
+of a host are taken at a pace that leaves the machine free: TCP waits, datagrams past it are lost. Nothing is sent
+unless whoever was told of a connection writes to it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import logging
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self, cast
 
@@ -27,6 +29,9 @@ OnCall = Callable[["_Connection"], None]
 MOST = 64  # connections
 _BACKLOG = 32  # connections that the system takes at once before any of them is looked at
 _SLICE = 512  # octets that are handed over at once
+_BURST = 256 * 1024  # octets that a host may send at once: thousands of pushes of a concentrator
+_PACE = 64 * 1024  # octets a second after that; rubbish of the worst kind takes 5 ms of a core per 1,000
+_HOSTS = 256  # whose pace is remembered
 _SILENCE = 60.0  # s between two times that the same is told
 IDLE = 2 * 3600.0  # s; twice the longest usual interval of pushes
 
@@ -35,6 +40,25 @@ _WORDS: dict[int, tuple[str, str]] = {
     errno.EACCES: ("the system does not allow it", "Ports below 1024 need permission; take another one."),
     errno.EADDRNOTAVAIL: ("this machine does not have that address", "Write 0.0.0.0 or [::] for all addresses."),
 }
+
+
+class _Paces:
+    """How much each host may still send now; a host that is full again is forgotten."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[float, float]] = {}  # host -> octets, and when that was
+
+    def take(self, host: str, octets: int, now: float) -> float:
+        """Take as many; seconds until they are there (0: at once)."""
+        left, since = self._left.pop(host, (float(_BURST), now))
+        left = min(_BURST, left + (now - since) * _PACE) - octets
+        if left < 0:
+            self._left[host] = left + octets, now
+            return -left / _PACE
+        self._left[host] = left, now
+        if len(self._left) > _HOSTS:
+            del self._left[next(iter(self._left))]  # the longest silent
+        return 0.0
 
 
 class Listener:
@@ -49,7 +73,8 @@ class Listener:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._connections: dict[_Connection, None] = {}  # the longest silent first
         self._closed = False
-        self._told = -_SILENCE  # when it was last told that one was closed for the sake of others
+        self._told: dict[str, float] = {}  # what -> when it was last told
+        self.paces = _Paces()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -100,17 +125,26 @@ class Listener:
         self._connections[connection] = None
         self._empty.clear()
         if len(self._connections) > self._most:
-            silent = next(iter(self._connections))
+            silent = self._least_missed()
             del self._connections[silent]  # at once: its end comes later, and a burst before that
-            self._tell_closed(silent.origin)
+            self._tell("closed, %d other connections to %s are open", silent.origin, self._most, self.name)
             silent.drop()
 
-    def _tell_closed(self, origin: str) -> None:
+    def _least_missed(self) -> _Connection:
+        """The longest silent one of the host that has most of them."""
+        (crowd, _), *_ = Counter(connection.host for connection in self._connections).most_common(1)
+        return next(connection for connection in self._connections if connection.host == crowd)
+
+    def _tell(self, what: str, origin: str, *words: object) -> None:
         """At most once a minute, however many come."""
         now = asyncio.get_running_loop().time()
-        if now - self._told >= _SILENCE:
-            self._told = now
-            log.info("%s: closed, %d other connections to %s are open", origin, self._most, self.name)
+        if now - self._told.get(what, -_SILENCE) >= _SILENCE:
+            self._told[what] = now
+            log.info("%s: " + what, origin, *words)
+
+    def tell_pace(self, origin: str) -> None:
+        """That a host sends more than any meter does."""
+        self._tell("more than %d kB a second is not taken", origin, _PACE // 1024)
 
     def called(self, connection: _Connection) -> None:
         """Somebody has connected."""
@@ -141,12 +175,13 @@ class _Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self.origin = "?"
+        self.origin = self.host = "?"
         self._pending, self._lost = b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.origin = _name(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        self.origin, self.host = _name(peer), peer[0] if peer else "?"
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._heard = self._loop.time()
         self._timer = self._loop.call_at(self._heard + self._listener.idle, self._look)
@@ -166,16 +201,23 @@ class _Connection(asyncio.Protocol):
 
     def _hand_over_some(self) -> None:
         """A slice at a time: whoever pours out messages delays nobody else."""
-        slice_, self._pending = self._pending[:_SLICE], self._pending[_SLICE:]
-        if slice_:
-            self._listener.hand_over(self.origin, slice_, False)
+        wait = self._listener.paces.take(self.host, len(self._pending[:_SLICE]), self._loop.time())
+        if not wait:
+            slice_, self._pending = self._pending[:_SLICE], self._pending[_SLICE:]
+            if slice_:
+                self._listener.hand_over(self.origin, slice_, False)
         if self._pending:
             self._transport.pause_reading()
-            self._loop.call_soon(self._hand_over_some)
+            self._go_on_in(wait)
         elif self._lost:
             self._listener.hand_over(self.origin, b"", True)
         elif not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _go_on_in(self, wait: float) -> None:
+        if wait:
+            self._listener.tell_pace(self.origin)
+        self._loop.call_later(wait, self._hand_over_some)
 
     def _look(self) -> None:
         """Set the timer again only when it has run out: octets must cost nothing."""
@@ -207,7 +249,11 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._listener = listener
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        if data:  # an empty datagram would read as the end of a connection
+        if not data:  # an empty datagram would read as the end of a connection
+            return
+        if self._listener.paces.take(addr[0], len(data), asyncio.get_running_loop().time()):
+            self._listener.tell_pace(_name(addr))
+        else:
             self._listener.hand_over(_name(addr), data, True)
 
 

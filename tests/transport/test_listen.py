@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from dlms_mqtt.errors import ConfigError, ConnectFailed
-from dlms_mqtt.transport.listen import listen
+from dlms_mqtt.transport.listen import _BURST, _HOSTS, _PACE, _Paces, listen
 
 
 class Heard:
@@ -199,3 +199,72 @@ async def test_a_burst_of_idle_connections_keeps_the_bound(caplog: pytest.LogCap
         for _, other in opened:
             other.close()
         writer.close()
+
+
+def test_the_pace_of_a_host() -> None:
+    paces = _Paces()
+    assert paces.take("a", _BURST, 0.0) == 0
+    assert paces.take("a", _PACE, 0.0) == 1.0
+    assert paces.take("b", 1, 0.0) == 0, "another host is not held up"
+    assert paces.take("a", _PACE, 0.5) == 0.5
+    assert paces.take("a", _PACE, 1.0) == 0
+    assert paces.take("a", _BURST, 1000.0) == 0
+    assert paces.take("a", 1, 1000.0) > 0, "nobody saves up more than one burst"
+
+
+def test_the_paces_of_many_hosts_need_little() -> None:
+    paces = _Paces()
+    for number in range(10_000):
+        paces.take(str(number), 1, 0.0)
+    assert len(paces._left) <= _HOSTS
+
+
+async def test_what_is_too_much_waits_and_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="dlms_mqtt.transport")
+    monkeypatch.setattr("dlms_mqtt.transport.listen._BURST", 4096)
+    heard, sent = Heard(), bytes(range(256)) * 128
+    async with await listen("tcp://127.0.0.1:0", heard) as listener:
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+        writer.close()
+        async with asyncio.timeout(60):
+            while not heard.chunks or heard.chunks[-1][1]:
+                await heard.until(len(heard.chunks) + 1)
+    assert b"".join(data for _, data, _ in heard.chunks) == sent
+    assert caplog.text.count("more than 64 kB a second is not taken") == 1
+
+
+async def test_datagrams_past_the_pace_are_lost(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="dlms_mqtt.transport")
+    monkeypatch.setattr("dlms_mqtt.transport.listen._BURST", 1500)
+    monkeypatch.setattr("dlms_mqtt.transport.listen._PACE", 0.001)
+    heard = Heard()
+    async with await listen("udp://127.0.0.1:0", heard) as listener:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        ):
+            other.bind(("127.0.0.2", 0))
+            for _ in range(5):
+                sender.sendto(bytes(1000), ("127.0.0.1", listener.port))
+            other.sendto(b"meter", ("127.0.0.1", listener.port))
+            chunks = await heard.until(2)
+    assert [len(data) for _, data, _ in chunks] == [1000, 5]
+    assert caplog.text.count("is not taken") == 1
+
+
+async def test_a_crowd_of_one_host_closes_nobody_elses() -> None:
+    async with await listen("tcp://127.0.0.1:0", Heard(), most=3) as listener:
+        meter, meters_writer = await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0))
+        crowd = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(6)]
+        for reader, _ in crowd[:4]:
+            async with asyncio.timeout(60):
+                assert await reader.read() == b""
+        assert listener.connections == 3
+        assert not meter.at_eof()
+        for writer in (meters_writer, *(writer for _, writer in crowd)):
+            writer.close()
