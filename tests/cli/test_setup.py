@@ -51,6 +51,12 @@ for number in range(int(sys.argv[1])):
 """
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root the state would be in /var/lib, where ports are remembered by names that the next test has again."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
 class Terminal:
     """A process on a terminal of its own, and somebody who reads and types."""
 
