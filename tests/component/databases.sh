@@ -9,7 +9,12 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/dlms-mqtt-tests
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/databases.XXXXXX")
 servers=()
-trap 'for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" || true; done; rm -rf "$WORK"' EXIT
+end_servers() {
+    local pid
+    for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" || true; done
+    rm -rf "$WORK"
+}
+trap end_servers EXIT
 
 names=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do names+=("$1"); shift; done
