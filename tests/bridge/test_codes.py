@@ -203,7 +203,7 @@ async def test_not_supported(mosquitto, tmp_path):
 @pytest.mark.expect_log("failed")
 async def test_internal(mosquitto, tmp_path, meter, monkeypatch):
     async with house(mosquitto, tmp_path, _config(meter)) as home:
-        object.__setattr__(home.app.bridge.requests._verbs["ping"], "run", lambda request: 1 / 0)
+        monkeypatch.setitem(home.app.bridge.requests._verbs, "ping", lambda request: 1 / 0)
         reply = await home.ask("bridge/main/request/ping")
         assert reply["error"]["code"] == "internal"
 
