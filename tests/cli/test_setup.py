@@ -165,7 +165,8 @@ def dialogue(address: str, broker: str, language: str = "en", **other: str) -> l
 
 
 def setup_command(file: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "dlms_mqtt", "setup", "--config", str(file), *more]
+    """Without the question of a service, which is asked where systemd runs the machine."""
+    return [sys.executable, "-m", "dlms_mqtt", "setup", "--config", str(file), "--no-install", *more]
 
 
 def load(file: Path) -> object:

@@ -38,6 +38,8 @@ from tests.cli.test_setup import (
 mosquitto_factory, mosquitto = brokers.mosquitto_factory, brokers.mosquitto  # fixtures
 #: Questions that a meter without a client of its own is not asked.
 OF_CLIENTS = (words.HAVE_SECRET, words.CLIENT, words.KIND, words.PASSWORD)
+#: Questions that only some brokers bring about.
+OF_BROKERS = (words.BROKER_CA, words.BROKER_USER, words.BROKER_PASSWORD)
 
 
 @contextlib.contextmanager
@@ -146,7 +148,7 @@ def test_interrupted_at_the_questions_of_a_broker(mosquitto_factory: object, tmp
         return mosquitto_factory(wanted)  # type: ignore[operator]
 
     port = _secured(closed, ours, "127.0.0.1")
-    special = {words.BROKER_CA: ours.file, words.BROKER_USER: "dlms", words.BROKER_PASSWORD: "geheim"}
+    special = dict(zip(OF_BROKERS, (ours.file, "dlms", "geheim"), strict=True))
     with served() as address:
         rows = dialogue(address, f"mqtts://127.0.0.1:{port}", language)
         asked = [question for question, _ in rows].index(translated(words.BROKER, language, "setup").partition("{")[0])
