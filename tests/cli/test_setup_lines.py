@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import select
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.cli.setup import words
 from dlms_mqtt.languages.texts import translated
+from dlms_mqtt.meter.finder.diagnosis import GOING_ON, NEWS
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import SignOnOptions, household, serve_memory
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY, serve_pty
@@ -95,6 +99,50 @@ def test_an_optical_head(mosquitto: brokers.Mosquitto, tmp_path: Path, opening: 
     settings = load_config(file, preset_connection, {}).connections["keller"]
     assert (settings.serial, settings.opening) == (port, opening)
     assert settings.password == (PASSWORD.encode() if opening == "sign-on" else None)
+
+
+@contextlib.contextmanager
+def echoing() -> Iterator[str]:
+    """A head that sees no meter, but its own light."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    ending = threading.Event()
+
+    def give_back() -> None:
+        while not ending.is_set():
+            if select.select([master], [], [], 0.1)[0]:
+                os.write(master, os.read(master, 4096))
+
+    thread = threading.Thread(target=give_back)
+    thread.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        ending.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize(("name", "language"), [("clear-text", "en"), ("clear-text", "de"), ("echo", "de")])
+def test_what_the_search_knows_is_said_before_it_ends(tmp_path: Path, name: str, language: str) -> None:
+    """As ``find`` says it, in the language of the conversation."""
+    case = next(case for case, _ in NEWS if case.name == name)
+    sentence, step, going_on = (translated(text, language, "setup") for text in (case.sentence, case.step, GOING_ON))
+    head = in_a_thread(lambda: optical(READOUT_ONLY)) if name == "clear-text" else echoing()
+    with head as port:
+        command = setup_command(tmp_path / "config.yaml", "--serial", port, "--language", language)
+        with Terminal(command, tmp_path / "state") as terminal:
+            before = terminal.until(f"setup: {sentence[:1].upper()}{sentence[1:]}. {step}")
+            if name == "echo":
+                terminal.until(f" {going_on.partition('{')[0]}")
+            terminal.type(CTRL_C)
+            assert terminal.end() == 130
+    searching, found = (
+        translated(text, language, "setup").partition("{")[0] for text in (words.SEARCHING, words.FOUND)
+    )
+    assert searching in before
+    assert found not in terminal.seen
 
 
 def test_a_head_on_the_network(mosquitto: brokers.Mosquitto, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dlms_mqtt.languages.texts import Phrase, Title, Word, languages, shorter, t
 from dlms_mqtt.meter.catalogue import electricity, names
 from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, KINDS, LEVELS, MEASURES
 from dlms_mqtt.meter.catalogue.objects import FACETS, ROWS
-from dlms_mqtt.meter.finder.diagnosis import _UNCLEAR, CAUSES, REMARKS
+from dlms_mqtt.meter.finder.diagnosis import _UNCLEAR, CAUSES, GOING_ON, NEWS, REMARKS
 
 FOLDER = Path(texts.__file__).parent
 OTHERS = [language for language in languages() if language != "en"]
@@ -79,11 +79,12 @@ def test_a_file_says_its_language_and_shortens_what_it_says(language: str) -> No
 
 
 def test_setup_is_said_in_german_and_in_nothing_that_is_not_asked() -> None:
-    """Its questions all; of what a search finds, as much as the file has."""
+    """Its questions all, and what is told early; of what a search finds, as much as the file has."""
     found = json.loads((FOLDER / "setup" / "de.json").read_text(encoding="utf-8"))["texts"]
     asked = {text for name, text in vars(words).items() if name.isupper()}
     told = {text for case in (*CAUSES, *REMARKS, _UNCLEAR) for text in (case.sentence, case.step) if text}
-    assert faults(found, asked | (told & set(found))) == []
+    early = {GOING_ON, *(text for case, _ in NEWS for text in (case.sentence, case.step))}
+    assert faults(found, asked | early | (told & set(found))) == []
     assert translated(words.WRITE, "de", "setup") != words.WRITE == translated(words.WRITE, "en", "setup")
     assert len(told & set(found)) > len(told) / 2
 

@@ -16,7 +16,7 @@ from dlms_mqtt.client.settings import ACCESS_SECRETS, CALLED_LINES, SECRET_KEYS,
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, DlmsMqttError
 from dlms_mqtt.meter.finder import Found, Limits, find
-from dlms_mqtt.meter.finder.diagnosis import CAUSES, REMARKS, SPEAKS
+from dlms_mqtt.meter.finder.diagnosis import CAUSES, GOING_ON, REMARKS, SPEAKS, News
 from dlms_mqtt.meter.finder.engine import forget
 from dlms_mqtt.meter.presets.preset import load_preset, preset_names, preset_only_speaks
 from dlms_mqtt.transport.ports import list_ports
@@ -114,7 +114,18 @@ class Search:
                 store=store,
                 progress=lambda done, total, stage: progress.update(int(done), int(total), stage),
                 limits=self.limits,
+                news=lambda news: progress.news(self._early(news)),
             )
+
+    def _early(self, news: News) -> str:
+        """What is known before the end, in the language of the conversation."""
+        going_on = f" {self.talk.text(GOING_ON, seconds=f'{news.seconds:.0f}')}" if news.seconds else ""
+        return self._said(news.case.sentence, news.case.step) + going_on
+
+    def _said(self, sentence: str, step: str) -> str:
+        """What a case is and what to try, in the language of the conversation."""
+        text = self.talk.plain(sentence)
+        return f"{text[:1].upper()}{text[1:]}. {self.talk.plain(step) if step else ''}".rstrip()
 
     def _tell(self, found: Found) -> None:
         """The verdict, in the language of the conversation."""
@@ -125,9 +136,7 @@ class Search:
                 self.talk.say(words.NAMED, name=name)
         for case in REMARKS if found.complete else CAUSES:
             if case.name in found.names and case.name != "no-energy":
-                sentence = self.talk.plain(case.sentence)
-                step = "" if case.name in SPEAKS else self.talk.plain(case.step)
-                say(f"- {sentence[:1].upper()}{sentence[1:]}. {step}".rstrip())
+                say(f"- {self._said(case.sentence, '' if case.name in SPEAKS else case.step)}")
 
     def _once_more(self, found: Found) -> bool:
         """After a search that has not come to an end: a secret, or something that the user can mend at the meter."""

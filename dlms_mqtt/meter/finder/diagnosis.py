@@ -414,6 +414,24 @@ def news(facts: Facts, seconds: float) -> list[Case]:
     return [case for case, earliest in NEWS if seconds >= earliest and case.when(facts)]
 
 
+GOING_ON = "The search goes on for at most {seconds} s."
+
+
+class News(str):
+    """What is told while the search goes on, in English, and what other languages need; ``seconds``: 0 if unknown."""
+
+    __slots__ = ("case", "seconds")
+    case: Case
+    seconds: float
+
+    def __new__(cls, case: Case, seconds: float = 0.0) -> News:
+        """The sentence of a case, what to try, and how long the search may still take (s)."""
+        going_on = f" {GOING_ON.format(seconds=f'{seconds:.0f}')}" if seconds else ""
+        text = super().__new__(cls, f"{case.sentence[:1].upper()}{case.sentence[1:]}. {case.step}{going_on}")
+        text.case, text.seconds = case, seconds
+        return text
+
+
 def nobody_there(facts: Facts) -> bool:
     """Behind an address that tells no speed, or with an echo: not one octet of a meter, and nothing that hangs up."""
     return (not facts.has_speed or _echoes(facts)) and _silent(facts) and not facts.closed

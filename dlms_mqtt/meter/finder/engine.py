@@ -55,7 +55,7 @@ async def find(
     progress: Progress | None = None,
     limits: Limits | None = None,
     credentials: Mapping[str, Any] | None = None,
-    news: Callable[[str], None] | None = None,
+    news: Callable[[diagnosis.News], None] | None = None,
 ) -> Found:
     """Search one line. ``line``: its name and whatever the user knows, as below ``connection:``; ConfigError.
 
@@ -94,7 +94,7 @@ class _Search:
         self.store = store
         self.progress = progress
         self.limits = limits
-        self.tell: Callable[[str], None] = lambda _sentence: None
+        self.tell: Callable[[diagnosis.News], None] = lambda _sentence: None
         self.told: set[str] = set()
         self.facts = Facts(network=bool(set(NETWORK_LINES) & set(given)))
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
@@ -140,9 +140,7 @@ class _Search:
         for case in diagnosis.news(self.facts, seconds):
             if case.name not in self.told:
                 self.told.add(case.name)
-                rest = min(more, self.limits.seconds - seconds)
-                going_on = f" The search goes on for at most {rest:.0f} s." if more else ""
-                self.tell(f"{_sentence(case.sentence)} {case.step}{going_on}")
+                self.tell(diagnosis.News(case, min(more, self.limits.seconds - seconds)))
 
     async def _search(self) -> Attempt | None:
         remembered = await self._remembered()
