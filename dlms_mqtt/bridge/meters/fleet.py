@@ -195,7 +195,7 @@ class Fleet:
             try:
                 self._context.store.write_soon()
             except StoreError as error:
-                _LOG.debug("what was learned of meters is not kept: %s", error.message)
+                _LOG.debug("what was learned of meters is not on the disk yet: %s", error.message)
 
 
 def _features(config: Meter, settings: ConnectionSettings) -> list[str]:

@@ -232,11 +232,10 @@ class Store(StateFile):
         self._soon[namespace, key] = _json(value)
 
     def write_soon(self) -> None:
-        """Write what ``set_soon`` was given, in one transaction; StoreError: it is not kept."""
-        rows = [(*row, value) for row, value in self._soon.items()]
-        self._soon.clear()
-        if rows:
-            self._write(rows)
+        """Write what ``set_soon`` was given, in one transaction; StoreError: it waits for the next time."""
+        if self._soon:
+            self._write([(*row, value) for row, value in self._soon.items()])
+            self._soon.clear()
 
     def _write(self, rows: Sequence[tuple[str, str, str]]) -> None:
         with self.transaction() as db:
