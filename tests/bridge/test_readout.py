@@ -11,9 +11,11 @@ import pytest
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.quality import Figures
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.simulator import Faults, serve_memory
+from dlms_mqtt.simulator import Faults, serve_memory, serve_pty
+from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import memory_pair
+from tests.bridge.house import house
 from tests.bridge.test_poller import Rig
 from tests.client.line.test_programming import EMH, Meter
 from tests.line import SIGN_ON
@@ -118,6 +120,21 @@ async def test_a_register_that_stands_in_no_readout(clock, store):
         assert rig.state["energy_import"] > 0
         assert rig.task.status.verdict == "ok"
         assert not rig.simulated.failures
+
+
+async def test_a_register_that_stands_in_no_readout_is_published_with_its_unit(mosquitto, tmp_path):
+    """The whole way: a pseudo-terminal, the bridge, a real broker; asked as R1 in programming mode."""
+    async with serve_pty(household(1), paced=False, sign_on=READOUT_ONLY) as line:
+        connection = f'{{serial: {line.device}, opening: readout, password: "text:12345678", timeout: 20s}}'
+        read = "{set: none, also: [energy_import, {obis: 1-0:1.4.0, key: demand, name: Demand}]}"
+        text = f"\n  house:\n    connection: {connection}\n    every: 5s\n    read: {read}\n"
+        async with house(mosquitto, tmp_path, text) as home:
+            await home.until(lambda: home.meter("value/demand") and home.meter("value/energy_import"))
+            assert float(home.meter("value/demand")) >= 0
+            announced = "homeassistant/device/dlms_mqtt_house/config"
+            await home.until(lambda: "sensor_demand" in home.seen.latest.get(announced, ""))
+            demand = home.seen.json(announced)["components"]["sensor_demand"]
+            assert (demand["name"], demand["unit_of_measurement"]) == ("Demand", "W")
 
 
 @pytest.mark.expect_log("The meter refused the password", "the meter did not accept the password")
