@@ -29,7 +29,9 @@ def sum_check(data: bytes) -> bytes:
     return bytes((sum(data) & 0x7F,))
 
 
-_CHECKS: tuple[Check, ...] = (block_check, sum_check)
+def check_of(octets: bytes, character: bytes) -> Check | None:
+    """How the check character behind these octets was made; None: it is wrong."""
+    return next((check for check in (block_check, sum_check) if check(octets) == character), None)
 
 
 class DataBlock(NamedTuple):
@@ -59,7 +61,7 @@ def find_data_block(data: bytes, *, final: bool = False) -> DataBlock | None:
     body = text[start.end() : end.start()].decode(_ENCODING)
     checked = end.end() < len(text)
     own = text[end.end() : end.end() + 1]
-    right = next((check for check in _CHECKS if check(text[start.end() : end.end()]) == own), None)
+    right = check_of(text[start.end() : end.end()], own)
     if (checked and right is None) or _parity_is_wrong(data[start.end() : end.end()]):
         raise FramingError(
             "the check character of the readout is wrong: it was damaged on the line",

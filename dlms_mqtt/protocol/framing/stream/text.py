@@ -6,9 +6,9 @@ import re
 
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol import p1_telegram
-from dlms_mqtt.protocol.framing.data_block import sum_check
+from dlms_mqtt.protocol.framing.data_block import check_of
 from dlms_mqtt.protocol.framing.seven_bit import add_parity, parity_until, strip_parity
-from dlms_mqtt.protocol.framing.sign_on import ETX, block_check
+from dlms_mqtt.protocol.framing.sign_on import ETX
 from dlms_mqtt.protocol.framing.stream.events import FrameInfo
 from dlms_mqtt.protocol.framing.stream.place import Found, Place, Result, Wait
 
@@ -39,11 +39,12 @@ def recognise_telegram(place: Place) -> Result:
 
 
 def _of_text(place: Place, text: bytes) -> Result:
-    return _telegram(place, text, place.at) or _readout(place, text, place.at)
+    return _telegram(place, text) or _readout(place, text)
 
 
-def _telegram(place: Place, text: bytes, at: int) -> Result:
+def _telegram(place: Place, text: bytes) -> Result:
     """``text``: the buffer as characters, as far as they may be some."""
+    at = place.at
     found = p1_telegram.find_end(text, at, final=place.final)
     if found is None:
         to_the_end = len(text) == len(place.buffer) and p1_telegram.may_begin(text, at)
@@ -59,8 +60,9 @@ def _telegram(place: Place, text: bytes, at: int) -> Result:
     return Found(FrameInfo(TELEGRAM, "text", raw=raw), end, text[at:end])
 
 
-def _readout(place: Place, text: bytes, at: int) -> Result:
+def _readout(place: Place, text: bytes) -> Result:
     """STX, lines, ETX and a check character, with the identification before it where that was heard."""
+    at = place.at
     if not place.seen <= {TELEGRAM}:
         return None
     head = _HEAD.match(text, at)
@@ -83,6 +85,6 @@ def _whole_readout(place: Place, message: bytes, checked: bytes, check: bytes) -
     """As a telegram, which has the same lines."""
     end = place.buffer.index(checked[-1:], place.at) + 1 + len(check)
     raw = place.buffer[place.at : end]
-    if check and check not in (block_check(checked), sum_check(checked)):
+    if check and check_of(checked, check) is None:
         return Found(FrameInfo(TELEGRAM, "readout", valid=False, reason=_WRONG_CHECK, raw=raw, proved=False), end)
     return Found(FrameInfo(TELEGRAM, "readout", raw=raw), end, message.rstrip(b"!\r\n") + b"\r\n!\r\n")
