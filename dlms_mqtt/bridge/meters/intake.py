@@ -17,7 +17,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.bridge.reading.virtual import Parts, computed, meter_of, missing_part
+from dlms_mqtt.bridge.reading.virtual import Parts, computed, missing_part, place_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -120,7 +120,7 @@ class Intake:
         """What the user computes of these values, and of others that are fresh."""
         news = set(readings)
         for key, said in self._config.derive.items():
-            if not said.value or not any(name in news or meter_of(name) for name in said.value.names):
+            if not said.value or not any(name in news or place_of(name)[0] for name in said.value.names):
                 continue
             try:
                 row = computed(key, said, self._parts(said.value.names), self.push_lifetime)
@@ -136,17 +136,19 @@ class Intake:
         """What is fresh now, of others too: those have their own turns, so their part is as old as its last one."""
         rows: dict[str, tuple[PlanItem, Reading]] = dict(self._output.fresh_rows)
         for name in names:
-            other = self.neighbours(meter_of(name))
-            if other and (row := other.output.fresh_rows.get(name.partition(".")[2])):
+            meter, key = place_of(name)
+            other = self.neighbours(meter)
+            if other and (row := other.output.fresh_rows.get(key)):
                 rows[name] = row
         return rows
 
     def _refused_of(self, names: Iterable[str]) -> set[str]:
         """Parts that never come: this meter or another one refuses them, or there is no such meter."""
         found = set(self._status.refused)
-        for name in filter(meter_of, names):
-            other = self.neighbours(meter_of(name))
-            if other is None or name.partition(".")[2] in other.status.refused:
+        for name in names:
+            meter, key = place_of(name)
+            other = self.neighbours(meter)
+            if meter and (other is None or key in other.status.refused):
                 found.add(name)
         return found
 
@@ -160,8 +162,8 @@ class Intake:
             self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")
 
     def _why_not(self, part: str) -> str:
-        other = meter_of(part)
-        return f"there is no meter {other}" if other and not self.neighbours(other) else f"the meter refuses {part}"
+        meter, _ = place_of(part)
+        return f"there is no meter {meter}" if meter and not self.neighbours(meter) else f"the meter refuses {part}"
 
     def _moment(self, now: datetime) -> Moment:
         return Moment(now, self._zone, self._clock.sense)

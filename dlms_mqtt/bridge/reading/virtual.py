@@ -59,9 +59,10 @@ def _item(key: str, said: DeriveConfig, part: PlanItem, unit: str) -> PlanItem:
     return with_class(PlanItem(part.attribute, Quantity(key, Title(own=name)), part.schedule, row), unit)
 
 
-def meter_of(name: str) -> str:
-    """The other meter of a part such as ``garage.power``; empty for this one's own."""
-    return name.partition(".")[0] if "." in name else ""
+def place_of(part: str) -> tuple[str, str]:
+    """Meter and key of a part: ``garage.power`` is another meter's; of this one's own the meter is empty."""
+    meter, _, key = part.rpartition(".")
+    return meter, key
 
 
 def missing_part(names: Collection[str], fresh: Collection[str], refused: Collection[str]) -> str:

@@ -97,7 +97,7 @@ class BridgeRequests:
                 f"There is no request '{name}'",
                 hint=f"There are {', '.join((*self._verbs, 'cancel'))}.",
             )
-        if name in VERBS and VERBS[name].managing:
+        if VERBS[name].managing:
             self._need_management()
         return self._verbs[name]
 
