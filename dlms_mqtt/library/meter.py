@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, Unpack, overload
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects, resolve, type_of
@@ -42,10 +42,6 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescr
 from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.transport import Transport
 
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
 Named = str | MeterObject
 """An object: ``[CLASS/]OBIS[:ATTRIBUTE]``, such as ``1-0:1.8.0`` or ``3/1.0.1.8.0.255:2``, a key such as
 ``energy_import``, or one of ``objects()``."""

@@ -43,7 +43,7 @@ _WORDS: dict[int, tuple[str, str]] = {
 
 
 class _Paces:
-    """How much each host may still send now; a host that is full again is forgotten."""
+    """How much each host may still send now; of very many the longest silent is forgotten, and may send all again."""
 
     def __init__(self) -> None:
         self._left: dict[str, tuple[float, float]] = {}  # host -> octets, and when that was

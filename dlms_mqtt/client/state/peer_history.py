@@ -7,6 +7,7 @@ associations are held to it, also by a process that starts anew.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
@@ -45,10 +46,7 @@ class PeerHistory(PeerCounters):
         if known := now.keys() & self._before.keys():
             self._rose = self._rose + 1 if all(now[name] > self._before[name] for name in known) else 0
         self._before |= now
-        try:
-            self._store.set(PEER_COUNTERS, self._source, {"counters": self._before, "rose": min(self._rose, _TRUSTED)})
-        except StoreError as error:
-            _LOG.debug("%s: what the meter counted is not kept: %s", self._source, error.message)
+        _keep(self._store, self._source, {"counters": self._before, "rose": min(self._rose, _TRUSTED)})
 
     def _stored(self) -> Any:
         try:
@@ -77,15 +75,17 @@ class PushHistory(PeerCounters):
 
     def __init__(self, store: Store, source: str) -> None:
         self._store, self._source = store, source
-        kept = store.get(PEER_COUNTERS, source)
-        super().__init__(kept if isinstance(kept, dict) else None)
+        super().__init__(store.peer_counters(source).keep())
 
     def take(self, key_id: str, title: bytes, counter: int, verified: bool = True) -> None:
         """As the counters do."""
         super().take(key_id, title, counter, verified)
-        if not verified:
-            return
-        try:
-            self._store.set(PEER_COUNTERS, self._source, _checked(self))
-        except StoreError as error:
-            _LOG.debug("%s: what was received is not kept: %s", self._source, error.message)
+        if verified:
+            _keep(self._store, self._source, _checked(self))
+
+
+def _keep(store: Store, source: str, counters: Mapping[str, Any]) -> None:
+    try:
+        store.set(PEER_COUNTERS, source, counters)
+    except StoreError as error:
+        _LOG.debug("%s: what the meter counted is not kept: %s", source, error.message)
