@@ -55,6 +55,10 @@ def test_a_spelling(host, found):
         ("-broker", "no name or address"),
         ("::1:zz", "no name or address"),
         ("x" * 254, "no name or address"),
+        ("x" * 64 + ".de", "no name or address"),
+        ("a..b", "no name or address"),
+        (".a", "no name or address"),
+        ("bröker", "no name or address"),
     ],
 )
 def test_what_is_no_broker(host, message):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -281,6 +282,23 @@ def test_nothing_that_home_assistant_would_refuse():
             assert "expire_after" not in component
             if component["platform"] in ("sensor", "binary_sensor"):
                 assert component.get("entity_category") in (None, "diagnostic"), name
+
+
+def _templates(node):
+    if isinstance(node, str):
+        return [node] if "{{" in node else []
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [template for part in parts for template in _templates(part)]
+
+
+def test_a_topic_that_was_cleared_writes_no_error_into_home_assistants_log():
+    """Another id or base topic clears topics while entities look at them: an empty message is no JSON."""
+    templates = [template for payload in _all_payloads() for template in _templates(payload)]
+    assert len(templates) > 20
+    for template in templates:
+        bare = template.replace("(value_json | default({}, true))", "").replace("value_json is mapping and", "", 1)
+        assert "value_json" not in bare or "value_json is mapping and" in template, template
+        assert not re.search(r"\bvalue\b", bare) or "if value" in bare, template
 
 
 def test_removed_items_are_told_once_by_platform():

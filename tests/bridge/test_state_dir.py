@@ -11,6 +11,7 @@ import sqlite3
 import pytest
 
 from dlms_mqtt.bridge import state_dir
+from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.state_dir import STATE_FILE, is_usable, locked, mark_closed, open_state
 from dlms_mqtt.client.state.facts import DOUBTFUL, LOST, TITLE
@@ -18,6 +19,7 @@ from dlms_mqtt.client.state.rescue import raise_all
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
+from tests.bridge.house import write_config
 
 NOW = 1_800_000_000.0
 KEY, OURS = bytes(range(16)), b"DMQ\x01\x02\x03\x04\x05"
@@ -242,3 +244,15 @@ def test_the_lock_on_a_full_disk(tmp_path):
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_second_bridge_in_the_same_state_directory_is_refused(tmp_path):
+    """It would clear the meters of the first one from Home Assistant: neither broker nor meter is touched."""
+    path = write_config(tmp_path, 1, "", "id: second")
+    with locked(tmp_path / "state", "first"):
+        with pytest.raises(StoreError, match=rf"is in use by the bridge 'first' \(process {os.getpid()}\)") as caught:
+            await App(path, environment={}).run()
+        assert "state_dir of its own" in caught.value.hint
+        assert not (tmp_path / "state" / STATE_FILE).exists()
+    with locked(tmp_path / "state", "second"):  # what a killed one has written there is no lock
+        pass

@@ -19,7 +19,8 @@ _SCHEMES: dict[str, dict[str, Any]] = {
     "ws": {"transport": "websockets"},
     "wss": {"transport": "websockets", "tls": {}},
 }
-_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_NAME = re.compile(rf"(?!-){_LABEL}(\.{_LABEL})*(?<!-)\.?")
 
 
 def _mistake(sentence: str, key: str = "host") -> vol.MultipleInvalid:

@@ -50,6 +50,25 @@ def _pattern(pattern: str, what: str) -> Kind:
 
 
 TEXT = Kind(_text, {"type": "string"})
+
+
+def _sendable(value: Any) -> str:
+    """Text that MQTT carries: brokers hang up on the rest (MQTT 5, 1.5.4)."""
+    text = _text(value)
+    if not all(map(_is_sendable, text)):
+        raise ConfigError(f"expected text without control characters, not {value!r}")
+    if len(text.encode()) > 65535:
+        raise ConfigError("expected text of at most 65535 octets")
+    return text
+
+
+def _is_sendable(character: str) -> bool:
+    code = ord(character)
+    no_character = 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+    return not (code < 0x20 or 0x7F <= code <= 0x9F or no_character)
+
+
+MQTT_TEXT = Kind(_sendable, TEXT.schema)
 ID = _pattern(r"[a-z0-9-]+", "lower-case letters, digits and hyphens")
 KEY = _pattern(r"[a-z0-9_]+", "lower-case letters, digits and underscores")
 SYSTEM_TITLE = _pattern(r"([0-9A-Fa-f]{16})?", "16 hexadecimal digits")
@@ -59,6 +78,7 @@ _TOPIC = r"[^+#/\s$\x00-\x1f\x7f][^+#/\s\x00-\x1f\x7f]*(/[^+#/\s\x00-\x1f\x7f]+)
 def _topic(value: Any) -> str:
     """What a topic may not be, each with its sentence."""
     text = _text(value)
+    sendable = all(map(_is_sendable, text))
     faults = (
         (not text, "a topic"),
         (set(text) & set("+#"), "a topic without the wildcards + and #"),
@@ -67,8 +87,8 @@ def _topic(value: Any) -> str:
             text.startswith("/") or text.endswith("/") or "//" in text,
             "a topic without / at its ends, and with none doubled",
         ),
-        (not re.fullmatch(_TOPIC, text), "a topic without blanks and control characters"),
-        (len(text.encode()) > 256, "a topic of at most 256 octets"),
+        (not sendable or not re.fullmatch(_TOPIC, text), "a topic without blanks and control characters"),
+        (sendable and len(text.encode()) > 256, "a topic of at most 256 octets"),
     )
     for wrong, wanted in faults:
         if wrong:

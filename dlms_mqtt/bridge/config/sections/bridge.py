@@ -12,6 +12,7 @@ from dlms_mqtt.bridge.config.kinds import (
     DURATION,
     FLAG,
     ID,
+    MQTT_TEXT,
     SECRET,
     TEXT,
     TOPIC,
@@ -34,9 +35,13 @@ HTTP_PORT = 9780
 def _password(value: Any) -> Secret:
     """The broker's password is text, so it may also be written without ``text:``."""
     if isinstance(value, str) and value.partition(":")[0] not in SECRET_KINDS:
-        return Secret(value.encode())
+        value = f"text:{value}"
     secret = SECRET.convert(value)
     assert isinstance(secret, Secret)  # noqa: S101
+    try:
+        secret.decode()
+    except UnicodeDecodeError:
+        raise ConfigError("expected a password that is text (UTF-8)") from None
     return secret
 
 
@@ -46,6 +51,14 @@ def _protocol(value: Any) -> str:
     if word is None or isinstance(value, bool):
         raise ConfigError(f"expected one of auto, 5, 3.1.1, not {value!r}")
     return word
+
+
+def _websocket_path(value: Any) -> str:
+    """As it stands in the first line of a request, which blanks divide."""
+    text: str = MQTT_TEXT.convert(value)
+    if " " in text:
+        raise ConfigError(f"expected a path such as /mqtt, without blanks, not {value!r}")
+    return text
 
 
 def _path(value: Any) -> Path:
@@ -154,18 +167,18 @@ class Mqtt:
         "Host name or address of the broker; also HOST:PORT, [::1]:1883, mqtt://HOST or mqtts://HOST.",
     )
     port: int = row(0, integer(0, 65535), "Port of the broker; 0 is 1883, or 8883 with TLS.")
-    username: str = row("", TEXT, "User name at the broker.", "dlms")
+    username: str = row("", MQTT_TEXT, "User name at the broker.", "dlms")
     password: Secret | None = row(None, parsed(_password, type="string", format="password"), "Password at the broker.")
     client_id: str = row(
-        "", TEXT, "Client id at the broker; without it <base topic>-<bridge id>, such as dlms_mqtt-main."
+        "", MQTT_TEXT, "Client id at the broker; without it <base topic>-<bridge id>, such as dlms_mqtt-main."
     )
     protocol: str = row(
         "auto", parsed(_protocol, enum=["auto", "5", "3.1.1"]), "MQTT version; auto is 5, and 3.1.1 where 5 is refused."
     )
     transport: str = row("tcp", choice("tcp", "websockets"), "How the broker is reached.")
-    websocket_path: str = row("/mqtt", TEXT, "Path of the broker's WebSocket.")
+    websocket_path: str = row("/mqtt", parsed(_websocket_path), "Path of the broker's WebSocket.")
     websocket_headers: Mapping[str, str] = row(
-        dict, mapping_of(TEXT, TEXT, "name"), "HTTP headers that the broker's WebSocket wants."
+        dict, mapping_of(MQTT_TEXT, MQTT_TEXT, "name"), "HTTP headers that the broker's WebSocket wants."
     )
     backlog_rate: int = row(
         100,

@@ -51,7 +51,7 @@ def test_no_versions(word: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "secret"), [("plain", b"plain"), ("a:b", b"a:b"), ("text:a", b"a"), ("hex:00ff", b"\x00\xff")]
+    ("written", "secret"), [("plain", b"plain"), ("a:b", b"a:b"), ("text:a", b"a"), ("hex:00c3bf", b"\x00\xc3\xbf")]
 )
 def test_the_brokers_password_may_be_plain(written: str, secret: bytes) -> None:
     found = section(Mqtt).convert({"password": written}).password
