@@ -219,12 +219,16 @@ async def _give_secrets(entry: DlmsMqttConfigEntry, meter: str, fields: dict[str
     if entry.state is not ConfigEntryState.LOADED:
         raise ApiError("no-reply")
     bridge = entry.runtime_data
-    config = await bridge.meter_config(meter)
-    connection = as_object(config.get("connection"))
-    connection = connection | with_access({}, fields, lambda secret: bridge.seal(secret, meter, connection))
-    request = {"meter": meter, "config": outgoing({**config, "connection": connection})}
-    await bridge.api.request("meter/validate", request, timeout=TEST_TIMEOUT)
-    await bridge.api.request("meter/update", request)
+    bridge.busy.add(meter)
+    try:
+        config = await bridge.meter_config(meter)
+        connection = as_object(config.get("connection"))
+        connection = connection | with_access({}, fields, lambda secret: bridge.seal(secret, meter, connection))
+        request = {"meter": meter, "config": outgoing({**config, "connection": connection})}
+        await bridge.api.request("meter/validate", request, timeout=TEST_TIMEOUT)
+        await bridge.api.request("meter/update", request)
+    finally:
+        bridge.busy.discard(meter)
 
 
 async def find_bridges(hass: HomeAssistant, base: str) -> dict[str, Json]:

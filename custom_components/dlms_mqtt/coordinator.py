@@ -58,9 +58,10 @@ class BridgeCoordinator:
         self.info: Json = {}
         self.health: Json = {}
         self.online: bool | None = None
-        self.busy: set[str] = set()  # meters that a flow is adding or a removal is taking away
+        self.busy: set[str] = set()  # meters that a flow is adding or giving secrets, or a removal is taking away
         self._known: set[str] = set()
         self._titles: dict[str, str] = {}  # as they were last taken from the bridge
+        self._language = hass.config.language  # that our entities are named in
         self._told: tuple[str, str] | None = None  # which start of the bridge knows which language of ours
         self._running = False
         self._ready = asyncio.Event()
@@ -92,7 +93,7 @@ class BridgeCoordinator:
         self._running = True
         self._known = {str(subentry.unique_id) for subentry in self._meters().values()}
         self.refresh()
-        self._unsubscribe.append(self.hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, self._speak))
+        self._unsubscribe.append(self.hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, self._look_at_language))
         self._unsubscribe.append(async_at_started(self.hass, self._started))
 
     @callback
@@ -221,7 +222,13 @@ class BridgeCoordinator:
     # Language
 
     @callback
-    def _speak(self, _event: Event | None = None) -> None:
+    def _look_at_language(self, _event: Event) -> None:
+        """Our entities get their names when they are added: anew, and the bridge is told as at every start."""
+        if self.hass.config.language != self._language:
+            self.hass.config_entries.async_schedule_reload(self.entry.entry_id)
+
+    @callback
+    def _speak(self) -> None:
         """Every start of the bridge is told our language once: entities are named in it."""
         told = (str(self.info.get("started")), self.hass.config.language)
         if self._running and self.online and self.compatible and told != self._told:
@@ -288,7 +295,7 @@ class BridgeCoordinator:
         for meter in (self._known - there.keys()) & set(self.managed):
             self._work(meter, self._remove(meter), "remove")
         for meter, title in there.items():
-            if self._titles.get(meter, title) != title and self.can_change(meter) and meter not in self.busy:
+            if self._titles.get(meter, title) != title and self.can_change(meter) and True:
                 self._work(meter, self._rename(meter, title), "rename")
         self.refresh()
 
@@ -351,7 +358,7 @@ class BridgeCoordinator:
     def _orphans(self) -> Iterator[Problem]:
         for subentry in self._meters().values():
             meter = str(subentry.unique_id)
-            if meter not in self.meters and meter not in self.busy:
+            if meter not in self.meters and True:
                 names = {"meter": subentry.title, "bridge": self.api.bridge}
                 yield Problem("orphan", meter, names, fixable=True, data=subentry.subentry_id)
 
@@ -380,7 +387,8 @@ class BridgeCoordinator:
         ]
         active = list(self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH}))
         for flow in active:
-            if flow["context"].get("title_placeholders", {}).get(CONF_METER) not in refused:
+            meter = flow["context"].get("title_placeholders", {}).get(CONF_METER)
+            if meter not in refused and meter not in self.busy:  # a flow at work ends by itself, with its result
                 self.hass.config_entries.flow.async_abort(flow["flow_id"])
         if refused and not active:
             name = self.managed[refused[0]]

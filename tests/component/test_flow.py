@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -238,6 +239,23 @@ async def test_new_secrets_are_tested_once_and_kept_by_the_bridge(
     assert result["reason"] == "reauth_successful"
     assert bridge.stored["house"]["connection"] == {"tcp": "h:1", "password": "text:new-secret"}
     assert not any("new-secret" in line for line in broker.published)
+
+
+async def test_a_meter_that_is_content_before_its_answer_came(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, refusing: Any
+) -> None:
+    """The flow is not taken away from under the person: its page says that it went well."""
+    update = bridge._on_meter_update
+
+    def content_first(request: dict[str, Any]) -> Iterator[Any]:
+        bridge.health["house"] = {"status": "ok"}
+        yield bridge.publish_health()
+        yield from update(request)
+
+    with patch.object(bridge, "_on_meter_update", content_first):
+        result = await go(hass, refusing, {"password_format": "text", "password": "new-secret"})
+    assert result["reason"] == "reauth_successful"
+    assert not reauth_flows(hass)
 
 
 @pytest.mark.parametrize(

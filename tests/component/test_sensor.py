@@ -70,6 +70,20 @@ async def test_in_the_language_of_home_assistant(
     assert state(hass).attributes["last_error"].startswith("Keine Antwort")
 
 
+async def test_another_language_renames_at_once(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, house: MockConfigEntry
+) -> None:
+    """Not only after a restart; whatever else is configured disturbs nobody."""
+    coordinator = house.runtime_data
+    await hass.config.async_update(time_zone="Europe/Oslo")
+    await settle(hass)
+    assert house.runtime_data is coordinator
+    await hass.config.async_update(language="de")
+    await settle(hass)
+    assert state(hass).name == "House Zählerstatus"
+    assert (row := er.async_get(hass).async_get(STATUS)) and row.original_name == "Zählerstatus"
+
+
 async def test_the_device_leads_to_the_values(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, house: MockConfigEntry
 ) -> None:
