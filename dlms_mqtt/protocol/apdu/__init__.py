@@ -99,7 +99,7 @@ def split_apdus(data: bytes) -> list[Part]:
     parts: list[Part] = []
     offset = 0
     while offset < len(data):
-        start = offset + 3 if data[offset : offset + 3] in _LLC else offset
+        start = offset + 3 if data[offset : offset + 3] in _LLC and offset + 3 < len(data) else offset
         message, end = _first(data, start) if len(parts) < _MOST_APDUS else (None, start)
         if end == start and parts:
             parts[-1] = parts[-1]._replace(octets=parts[-1].octets + data[offset:])

@@ -27,7 +27,7 @@ CLOCK = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2)
 
 def test_text() -> None:
     assert str(ENERGY) == "3/1.0.1.8.0.255:2"
-    assert str(MethodDescriptor(70, Obis.parse("0.0.96.3.10.255"), 1)) == "70/0.0.96.3.10.255:1"
+    assert str(MethodDescriptor(70, Obis.parse("0.0.96.3.10.255"), -1)) == "70/0.0.96.3.10.255:-1"
 
 
 @given(st.integers(0, 0xFFFF), st.binary(min_size=6, max_size=6), st.integers(-128, 127))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError, ExceptionResponse, ServiceError, StateError
+from tests.protocol.apdu.drive import drive
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,23 @@ def test_any_numbers_go_round_and_have_words(service: int, category: int, value:
 def test_cut_ones_are_none(octets: str) -> None:
     with pytest.raises(DecodeError):
         decode_apdu(bytes.fromhex(octets))
+
+
+def test_exception_response() -> None:
+    assert drive(bytes.fromhex("d80102")) == ExceptionResponse(1, 2)
+    counted = drive(bytes.fromhex("d8010600000102"))
+    assert isinstance(counted, ExceptionResponse)
+    assert counted.service is ServiceError.INVOCATION_COUNTER_ERROR
+    assert counted.invocation_counter == 0x102
+    assert counted.text == "service-not-allowed, invocation-counter-error"
+    assert decode_apdu(bytes.fromhex("d80106")) == ExceptionResponse(1, 6)
+    assert ExceptionResponse(9, 9).text == "code 9, code 9"
+
+
+def test_confirmed_service_error() -> None:
+    error = drive(bytes.fromhex("0e010604"))
+    assert isinstance(error, ConfirmedServiceError)
+    assert error.text == "initiate-error: initiate: refused-by-the-VDE-handler"
+    assert ConfirmedServiceError(5, 5, 2).text == "read: access: object-access-violated"
+    assert ConfirmedServiceError(6, 99, 3).text == "write: category 99: code 3"
+    assert ConfirmedServiceError(0, 0, 99).text == "service 0: application-reference: code 99"

@@ -11,6 +11,7 @@ from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.initiate import LN_VAA, SN_VAA, InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.secret import Secret
+from tests.protocol.apdu.drive import drive
 
 # Green Book, example of an AARQ with logical names: proposed conformance 00 7E 1F, client-max-receive-pdu-size 04 B0.
 REQUEST = "01 00 00 00 06 5f 1f 04 00 00 7e 1f 04 b0"
@@ -56,3 +57,21 @@ def test_cut_ones_are_none(octets: str) -> None:
     for size in range(len(whole)):
         with pytest.raises(DecodeError):
             decode_apdu(whole[:size])
+
+
+def test_initiate_with_every_option() -> None:
+    request = InitiateRequest(Secret(b"k" * 16), False, -1, 5, Conformance.GET, 0)
+    assert drive(request.encode()) == request
+    assert "kkkk" not in repr(request)
+
+
+def test_response_allowed_spelled_out() -> None:
+    message = decode_apdu(bytes.fromhex("01000101" + "00065f1f040000001d0000"))
+    assert isinstance(message, InitiateRequest)
+    assert message.response_allowed
+
+
+def test_old_form_of_the_conformance_tag() -> None:
+    message = decode_apdu(bytes.fromhex("0800065f0400" + "00001d" + "01900007"))
+    assert isinstance(message, InitiateResponse)
+    assert message.max_pdu_size == 400

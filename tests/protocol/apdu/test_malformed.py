@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlms_mqtt.errors import DecodeError, DlmsMqttError
@@ -95,6 +95,7 @@ def test_any_octets_decode_or_raise(data: bytes) -> None:
 
 
 @given(st.lists(st.one_of(HEADS, st.binary(max_size=12)), max_size=20).map(b"".join))
+@example(b"\xe6\xe6\x00")
 def test_splitting_never_fails_and_loses_nothing(data: bytes) -> None:
     parts = [part.octets for part in split_apdus(data)]
     assert sum(map(len, parts)) <= len(data)
