@@ -249,7 +249,8 @@ async def test_a_broker_that_does_not_say_what_it_takes(mosquitto_factory, monke
 def _line_broken_by(size: int, topic: str = "base/large") -> Client:
     client = new_client(Mqtt(), mqtt_client.V311, "test", Will("base/state", "offline"), None, {})
     if size:
-        client.under_way[1] = UnderWay(topic, size, 0.0, print)
+        around = UnderWay(topic, "", 0.0, print).octets
+        client.under_way[1] = UnderWay(topic, "x" * (size - around), 0.0, print)
     return client
 
 

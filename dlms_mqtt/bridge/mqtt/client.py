@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
+from dlms_mqtt.bridge.mqtt.lean_paho import LeanPaho
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.frozen import dataclass
 
@@ -34,6 +35,7 @@ IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mos
 _LOG = logging.getLogger(__name__)
 _ANSWER = 10.0  # s that the broker has for an answer
 _LOOK = 1.0  # s between looks whether it has taken longer
+_LONGEST_CHARACTER = 4  # octets (UTF-8)
 _AROUND = 64  # octets of a message beside topic, payload and correlation data, at most
 _SAME = 3  # lines that one message has broken in a row before it is believed to be too large
 _ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
@@ -80,9 +82,14 @@ class UnderWay:
     """A message that the broker has not confirmed yet; ``since`` by the loop's clock, ``answered`` gets why not."""
 
     topic: str
-    octets: int
+    payload: str
     since: float
     answered: Callable[[str], None]
+
+    @property
+    def octets(self) -> int:
+        """In all, at most."""
+        return _octets(self.topic, self.payload)
 
 
 class Client(aiomqtt.Client):
@@ -95,13 +102,13 @@ class Client(aiomqtt.Client):
     reason: Exception | None = None  # why the line ended, if it broke
     left: int = 0  # the reason code with which the broker hung up (MQTT 5)
     at_once: int = IN_FLIGHT  # messages under way that the broker takes
-    _slots: asyncio.Semaphore
+    _turn: asyncio.Lock  # whoever sends waits in line
+    _free: asyncio.Event  # one more may be under way
     under_way: dict[int, UnderWay]  # messages that the broker has not confirmed yet
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
         self.at_once = max(1, min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT)))
-        self._slots = asyncio.Semaphore(self.at_once)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
@@ -131,7 +138,7 @@ class Client(aiomqtt.Client):
         message = self.under_way.pop(mid, None)
         if message is None:
             return
-        self._slots.release()
+        self._free.set()
         code = _code(reason_code)
         if code == _TOO_LARGE:
             self.largest = min(self.largest, message.octets - 1)
@@ -144,6 +151,8 @@ class Client(aiomqtt.Client):
 
     def takes(self, topic: str, payload: str) -> bool:
         """Is a message small enough? A broker hangs up on one that is not, and would do so for ever."""
+        if not self.skipped and _LONGEST_CHARACTER * (len(topic) + len(payload)) + _AROUND <= self.largest:
+            return True
         size = _octets(topic, payload)
         if size <= self.largest:
             self.skipped.pop(topic, None)
@@ -168,12 +177,15 @@ class Client(aiomqtt.Client):
         ``answered`` gets "" when the broker has taken it, else why not (MQTT 5 tells that). ``properties``: of MQTT 5,
         by their names; those that are None are left out. MqttError where the line is down.
         """
-        await self._slots.acquire()
-        sent = self._client.publish(topic, payload, 1, retain, self._told(properties))
-        if sent.rc:
-            raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
-        now = asyncio.get_running_loop().time()
-        self.under_way[sent.mid] = UnderWay(topic, _octets(topic, payload), now, answered)
+        async with self._turn:
+            while len(self.under_way) >= self.at_once:
+                self._free.clear()
+                await self._free.wait()
+            sent = self._client.publish(topic, payload, 1, retain, self._told(properties))
+            if sent.rc:
+                raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
+            now = asyncio.get_running_loop().time()
+            self.under_way[sent.mid] = UnderWay(topic, payload, now, answered)
 
     async def send(self, topic: str, payload: str, *, retain: bool = False, **properties: Any) -> str:
         """``start`` it and wait for the answer. MqttError: none in time."""
@@ -240,6 +252,8 @@ def _properties(told: tuple[tuple[str, Any], ...]) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     for name, value in told:
         setattr(properties, name, value)
+    octets = properties.pack()  # type: ignore[no-untyped-call]
+    object.__setattr__(properties, "pack", lambda: octets)
     return properties
 
 
@@ -310,14 +324,16 @@ def new_client(
         tls_context=context,
         clean_session=None if version is V5 else True,
         clean_start=True if version is V5 else MQTT_CLEAN_START_FIRST_ONLY,
-        max_inflight_messages=IN_FLIGHT,
+        max_inflight_messages=0,  # ``start`` counts them
         transport="websockets" if config.transport == "websockets" else "tcp",
         websocket_path=config.websocket_path if config.transport == "websockets" else None,
         websocket_headers=dict(config.websocket_headers) or None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
         logger=quiet,
     )
+    client._client.__class__ = LeanPaho
     client.pending_calls_threshold = 2 * IN_FLIGHT
+    client._turn, client._free = asyncio.Lock(), asyncio.Event()
     client.skipped, client.version, client.heard, client.under_way = skipped, version, heard, {}
     return client
 

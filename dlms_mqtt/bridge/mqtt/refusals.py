@@ -37,6 +37,8 @@ class Refusals:
 
     def taken(self, topic: str) -> None:
         """A message on this topic was taken. What was refused beside it may be still."""
+        if not self._groups:
+            return
         group = _group(topic)
         topics = self._groups.get(group, {})
         if topics.pop(topic, "") and not topics:

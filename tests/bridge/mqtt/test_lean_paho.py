@@ -1,0 +1,132 @@
+"""The short way of a message does what paho's own does; what is not the common case goes paho's way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+from paho.mqtt.client import MQTT_LOG_DEBUG, MQTT_LOG_ERR, Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+
+from dlms_mqtt.bridge.mqtt.lean_paho import LeanPaho
+
+PUBLISH, DISCONNECT, PUBACK = PacketTypes.PUBLISH << 4, PacketTypes.DISCONNECT << 4, PacketTypes.PUBACK << 4
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def client_on(line: tuple[socket.socket, socket.socket], version: Any = MQTTv5) -> tuple[Any, list[Any]]:
+    """A client that writes in its own time, and what it was told of its messages."""
+    client: Any = LeanPaho(CallbackAPIVersion.VERSION2, "test", protocol=version)
+    told: list[Any] = []
+    client.on_publish = lambda *row: told.append(row[2:4])
+    client.on_socket_register_write = lambda *_: None
+    client._sock = line[0]
+    return client, told
+
+
+def publish(client: Any, *payloads: str) -> None:
+    for payload in payloads:
+        assert not client.publish("a/b", payload, 1, True).rc
+
+
+@pytest.mark.parametrize("version", [MQTTv311, MQTTv5])
+def test_a_plain_yes_is_its_number(line: Any, version: Any) -> None:
+    client, told = client_on(line, version)
+    publish(client, "x", "y")
+    line[1].send(bytes((PUBACK, 2, 0, 1, PUBACK, 2, 0, 2)))
+    with mock.patch.object(Client, "_handle_pubackcomp") as long_way:
+        client.loop_read()
+    assert told == [(1, 0), (2, 0)]
+    assert not client._out_messages
+    assert not long_way.called  # paho calls it by this name
+
+
+def test_nobody_listens_is_a_yes(line: Any) -> None:
+    client, told = client_on(line)
+    publish(client, "x")
+    line[1].send(bytes((PUBACK, 3, 0, 1, 0x10)))
+    client.loop_read()
+    assert told == [(1, 0x10)]
+
+
+@pytest.mark.parametrize("more", [b"\x87", b"\x87\x00", b"\x10\x00"])
+def test_a_no_and_what_says_more_goes_the_long_way(line: Any, more: bytes) -> None:
+    client, told = client_on(line)
+    publish(client, "x")
+    line[1].send(bytes((PUBACK, 2 + len(more), 0, 1)) + more)
+    client.loop_read()
+    [(number, reason)] = told
+    assert (number, reason.value) == (1, more[0])
+
+
+def test_a_number_that_nobody_waits_for_is_passed_over(line: Any) -> None:
+    client, told = client_on(line)
+    publish(client, "x")
+    line[1].send(bytes((PUBACK, 2, 1, 1)))
+    assert client.loop_read() == 0
+    assert not told and list(client._out_messages) == [1]
+
+
+@pytest.mark.parametrize(("version", "octets"), [(MQTTv5, b"\x01"), (MQTTv5, b""), (MQTTv311, b"\0\1\0")])
+def test_a_damaged_confirmation_ends_the_line(line: Any, version: Any, octets: bytes) -> None:
+    client, told = client_on(line, version)
+    publish(client, "x")
+    line[1].send(bytes((PUBACK, len(octets))) + octets)
+    assert client.loop_read() == 2  # a protocol error
+    assert not told
+
+
+def test_what_waits_is_written_in_one_piece(line: Any) -> None:
+    client, _ = client_on(line)
+    publish(client, "first", "second", "third")
+    pieces = [bytes(packet["packet"]) for packet in client._out_packet]
+    client._out_packet[0]["pos"] = 3  # the beginning is on its way already
+    client._out_packet[0]["to_process"] -= 3
+    with mock.patch.object(client, "_sock_send", wraps=client._sock_send) as sent:
+        assert client.loop_write() == 0
+    assert line[1].recv(1000) == b"".join(pieces)[3:]
+    assert sent.call_count == 1
+    assert not client.want_write()
+
+
+def test_a_full_line_takes_the_rest_later(line: Any) -> None:
+    client, _ = client_on(line)
+    line[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    publish(client, *("x" * 3000 for _ in range(30)))
+    whole = b"".join(bytes(packet["packet"]) for packet in client._out_packet)
+    heard = b""
+    while len(heard) < len(whole):
+        client.loop_write()
+        heard += line[1].recv(5000)
+    assert heard == whole and not client.want_write()
+
+
+def test_a_goodbye_is_written_by_itself(line: Any) -> None:
+    client, _ = client_on(line)
+    publish(client, "x")
+    pieces = bytes(client._out_packet[0]["packet"])
+    client.disconnect()
+    client.loop_write()
+    assert line[1].recv(1000) == pieces + bytes((DISCONNECT, 0))
+    assert client.socket() is None  # paho has seen its own goodbye go
+
+
+def test_only_what_is_wrong_is_put_into_words(line: Any) -> None:
+    client, _ = client_on(line)
+    client.enable_logger(log := mock.Mock())
+    client._easy_log(MQTT_LOG_DEBUG, "Sending %s", "x")
+    assert not log.log.called
+    client._easy_log(MQTT_LOG_ERR, "failed to receive on socket: %s", "x")
+    assert log.log.called
