@@ -11,6 +11,7 @@ import pytest
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt import outbox_sender
 from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
@@ -21,7 +22,6 @@ from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.odd_broker import OddBroker
 from tests.bridge.test_client import _put, _running, _until
-from tests.fake_clock import FakeClock
 from tests.free_port import free_port
 
 
@@ -47,7 +47,7 @@ async def test_receive_maximum_is_kept_to(most):
 
 @pytest.mark.expect_log("base/reading: the broker's access list forbids it", "again")
 async def test_a_refused_reading_stays_in_the_outbox_and_goes_out_when_it_may(monkeypatch):
-    monkeypatch.setattr(bridge_mqtt, "_REFUSED_AGAIN", 0.3)
+    monkeypatch.setattr(outbox_sender, "_REFUSED_AGAIN", 0.3)
     odd = OddBroker(deny="base/reading")
     async with odd.serving() as port, _running(port) as broker:
         _put(broker.outbox, *range(50))
@@ -210,7 +210,7 @@ async def test_what_is_read_while_a_backlog_is_sent_is_no_burst_after_it():
     odd = OddBroker()
     async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
         _put(broker.outbox, *range(400))
-        broker._backlog = broker.outbox.newest  # what an outage left
+        broker._readings.pace()  # an outage has left it
         broker.outbox_filled()
         await _until(lambda: odd.taken)
         _put(broker.outbox, *range(400))
@@ -219,26 +219,6 @@ async def test_what_is_read_while_a_backlog_is_sent_is_no_burst_after_it():
         broker.outbox_filled()
         await _until(lambda: not len(broker.outbox))
         assert asyncio.get_running_loop().time() - began > (800 - before - 140) / 400
-
-
-def test_what_sending_takes_is_part_of_the_pause(monkeypatch, tmp_path):
-    """Else a broker that is as slow as the pause halves the rate, and a backlog of many meters never shrinks."""
-    monkeypatch.setattr(bridge_mqtt, "_BACKLOG", 0)
-    clock = FakeClock()
-
-    async def send(batches, seconds):
-        rate, began = bridge_mqtt._Rate(100), clock.elapsed
-        for _ in range(batches):
-            await rate.wait(20, outbox)
-            await asyncio.sleep(seconds)
-        return clock.elapsed - began
-
-    with Store(tmp_path / "state.sqlite") as store:
-        outbox = Outbox(store, 10)
-        _put(outbox, 1)
-        assert clock.run(send(11, 0.0)) == pytest.approx(2.0)
-        assert clock.run(send(11, 0.15)) == pytest.approx(2.15)
-        assert clock.run(send(10, 0.3)) == pytest.approx(3.0), "no slower than the broker"
 
 
 @pytest.mark.expect_log("not take what is sent to homeassistant")

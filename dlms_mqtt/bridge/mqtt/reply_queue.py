@@ -1,0 +1,75 @@
+"""Replies and other messages that are not retained: they wait in a short queue until the broker has taken them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from itertools import islice
+
+from dlms_mqtt.bridge.api.payload import dumps
+from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, Client
+from dlms_mqtt.bridge.mqtt.refusals import Refusals
+
+_LAST_TRY = 10  # times that a reply is sent which no broker confirms
+_MOST = 16_000_000  # characters of replies that wait for the broker; then the oldest go
+
+
+@dataclass(slots=True, eq=False)
+class _Reply:
+    topic: str
+    payload: str
+    correlation: bytes | None
+    tries: int = 0
+
+
+class ReplyQueue:
+    """In the order of their coming; each is done with by itself."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+        self._replies: dict[_Reply, None] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def put(self, topic: str, payload: str, correlation: bytes | None) -> None:
+        """One more; where they are too large together the oldest are dropped."""
+        self._replies[_Reply(topic, payload, correlation)] = None
+        self._size += len(payload)
+        while self._size > _MOST and len(self._replies) > 1:
+            self._forget(next(iter(self._replies)))
+
+    def _forget(self, reply: _Reply) -> None:
+        if reply in self._replies:  # it may have been pushed out meanwhile
+            del self._replies[reply]
+            self._size -= len(reply.payload)
+
+    async def send_some(self, client: Client) -> None:
+        """As many as the broker takes at once. MqttError where the line breaks."""
+        await asyncio.gather(*(self._send(client, reply) for reply in list(islice(self._replies, IN_FLIGHT))))
+
+    async def _send(self, client: Client, reply: _Reply) -> None:
+        """Another one that breaks the line has this one not sent again."""
+        reply.tries += 1
+        if reply.tries <= _LAST_TRY:
+            payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
+            why = await client.send(reply.topic, payload, CorrelationData=reply.correlation)
+            if why and not client.takes(reply.topic, payload):  # as we know now
+                why = await client.send(reply.topic, _too_large(payload), CorrelationData=reply.correlation)
+            if why:
+                self._refusals.refused(reply.topic, why)
+        self._forget(reply)
+
+
+def _too_large(payload: str) -> str:
+    """What is said instead of a reply that the broker would not take."""
+    error = {
+        "code": "internal",
+        "message": "The reply is larger than the broker takes in one message",
+        "hint": "Ask for less, or raise the broker's limit.",
+        "detail": {},
+    }
+    reply = json.loads(payload)
+    return dumps({**({"id": reply["id"]} if "id" in reply else {}), "status": "error", "error": error})
