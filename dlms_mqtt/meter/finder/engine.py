@@ -24,7 +24,7 @@ from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.finder import candidates, diagnosis
 from dlms_mqtt.meter.finder.association_search import REFUSED, Attempt, Entering
 from dlms_mqtt.meter.finder.candidates import Fixed
-from dlms_mqtt.meter.finder.link_search import Probing
+from dlms_mqtt.meter.finder.link_search import LinkSearch
 from dlms_mqtt.meter.finder.results import LOST, Facts, Found, Limits
 from dlms_mqtt.meter.finder.transparency import check_path
 from dlms_mqtt.transport import Transport, transport_for
@@ -110,7 +110,7 @@ class _Search:
         self._began = loop.time()
         self._link: Options | None = None
         self._entering: Entering | None = None
-        self._probing: Probing | None = None
+        self._link_search: LinkSearch | None = None
         self._clients: list[dict[str, Any]] = []
         self._found: Attempt | None = None
         try:
@@ -148,7 +148,7 @@ class _Search:
             asking = self.store.get(NAMESPACE, self._asking_key) if self.store is not None else None
             self.facts.wants_password += [n for n in asking or () if n not in self.facts.wants_password]
             return await self._with_energy(remembered) if _hidden(remembered) and asking is None else remembered
-        self._probing = Probing(
+        self._link_search = LinkSearch(
             self.settings,
             self.open_line,
             self.fixed,
@@ -158,11 +158,11 @@ class _Search:
             self._news,
             self.limits.go_on,
         )
-        self._link = await self._probing.run()
+        self._link = await self._link_search.run()
         if self._link is None:
             return None
-        if self._probing.told is not None:
-            return Attempt(self._link, learned=_told(self._probing.told))
+        if self._link_search.readout is not None:
+            return Attempt(self._link, learned=_told(self._link_search.readout))
         attempt = await self._enter().run(self._link)
         if not attempt.reason:
             attempt = await self._with_energy(attempt)
@@ -292,7 +292,7 @@ class _Search:
 
     def _listening(self) -> Options:
         """For a meter that pushes: the line as it was heard."""
-        pushed = self._probing.pushed if self._probing is not None else None
+        pushed = self._link_search.pushed if self._link_search is not None else None
         return self._connection(pushed) if pushed else {key: self.given[key] for key in _LINE if key in self.given}
 
     def _learned(self, facts: Mapping[str, Any]) -> dict[str, Any]:
