@@ -19,9 +19,9 @@ from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.meters.poller import MeterTask
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.requests.dispatcher import Handler, Request
-from dlms_mqtt.bridge.requests.first_telegrams import Trial, first_telegrams
-from dlms_mqtt.bridge.requests.overheard import who_speaks
-from dlms_mqtt.bridge.requests.trial_connection import try_out
+from dlms_mqtt.bridge.requests.trial.first_telegrams import Trial, first_telegrams
+from dlms_mqtt.bridge.requests.trial.overheard import who_speaks
+from dlms_mqtt.bridge.requests.trial.trial_connection import try_out
 from dlms_mqtt.bridge.requests.verbs import VERBS
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
