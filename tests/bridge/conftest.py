@@ -57,8 +57,11 @@ class Mosquitto:
 
     def stop(self, *, kill: bool = False) -> None:
         if self.process:
-            (self.process.kill if kill else self.process.terminate)()
-            self.process.wait(PATIENCE)
+            for _ in range(int(PATIENCE)):  # a Mosquitto that is just starting forgets a signal
+                (self.process.kill if kill else self.process.terminate)()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(1)
+                    break
             self.process = None
 
 

@@ -65,7 +65,7 @@ async def test_a_disk_that_takes_nothing(mosquitto, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dlms_mqtt.bridge.requests.bridge_verbs.keep_language", full)
+    monkeypatch.setattr("dlms_mqtt.bridge.requests.management.keep_language", full)
     async with house(mosquitto, tmp_path, "") as home:
         reply = await home.ask("bridge/main/request/language", {"language": "de"})
         assert reply["error"]["code"] == "internal"
