@@ -44,6 +44,12 @@ def test_what_is_not_the_same(tmp_path: Path, other: str, more: str) -> None:
     assert _doubts(tmp_path, _two("serial: /dev/x", f"serial: /dev/x, {other}", more)) == []
 
 
+def test_a_value_of_a_meter_that_is_not_there(tmp_path: Path) -> None:
+    text = _two("tcp: 'h:4059'", "tcp: 'i:4059'") + "  c: {derive: {all: a.power + b.power + d-e.power}}\n"
+    [told] = _doubts(tmp_path, text.replace("d-e", "d_e"))
+    assert told.startswith("meters.c.derive: there is no meter 'd-e'")
+
+
 def test_different_speeds_of_one_port(tmp_path: Path) -> None:
     [told] = _doubts(tmp_path, _two("serial: /dev/x", "serial: /dev/x, physical: 18, baud: 2400"))
     assert told == "meters on /dev/x are asked at different speeds (a 9600/none, b 2400/none); is that meant?"

@@ -8,8 +8,12 @@ from decimal import Decimal
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.config.expression import parse_expression
 from dlms_mqtt.bridge.meters.health import meter_health
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -163,6 +167,58 @@ async def test_a_value_of_several_meters(clock, store):
                 await asyncio.sleep(600)
             assert rig.publisher.retained["value/both"] == "" and rig.publisher.retained["value/power"] == "100"
             assert "both cannot be told: the meter refuses garage-2.power" in meter_health(rig.task)["reasons"]
+
+
+async def no_pause(meter, seconds):
+    raise AssertionError("nothing is paused")
+
+
+def _request(name, body):
+    return Request(Address("h", "request", name), body)
+
+
+async def test_a_meter_that_is_computed_of_others(clock, store):
+    """It has no line: a device of its own whose values are as fresh as their parts, offline when those are gone."""
+    derive = {"power": "house.power + garage_2.power", "half": "power / 2"}
+    rig = Rig(clock, store, {"connection": {}, "every": "10s", "derive": derive})
+    with Store(":memory:") as one, Store(":memory:") as two:
+        parts = {"house": _rig(clock, one, {}, f"3/{POWER}"), "garage-2": _rig(clock, two, {}, f"3/{POWER}")}
+        rig.task.neighbours(lambda name: parts[name].task if name in parts else None)
+        for part, watts in zip(parts.values(), (100, 23), strict=True):
+            _set(part, POWER, watts)
+        async with rig.run():
+            await asyncio.sleep(5)
+            assert rig.publisher.retained["availability"] == "offline" and rig.task.status.verdict == "waiting"
+            async with parts["house"].run(), parts["garage-2"].run():
+                await asyncio.sleep(15)
+                assert (rig.publisher.retained["value/power"], rig.publisher.retained["value/half"]) == ("123", "61.5")
+                assert rig.publisher.retained["availability"] == "online" and meter_health(rig.task)["status"] == "ok"
+                assert {row["key"] for row in rig.readings} == {"power", "half"}
+                _set(parts["house"], POWER, 200)
+                await asyncio.sleep(25)
+                assert rig.publisher.retained["value/power"] == "223"
+                polled = await rig.task.poll_now(["power"])
+                assert {key: row.value for key, row in polled.items()} == {"power": 223}
+                with pytest.raises(RequestError, match="no item 'energy'"):
+                    await rig.task.poll_now(["energy"])
+                for verb, body in (("read", {"items": ["1.0.1.8.0"]}), ("clock", {}), ("dump", {}), ("pause", {})):
+                    with pytest.raises(RequestError, match="is computed of others"):
+                        await MeterRequests(rig.task, no_pause).find("request", verb)(_request(verb, body))
+                device = json.loads(rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"])
+                power = device["components"]["sensor_power"]
+                assert (power["device_class"], power["unit_of_measurement"]) == ("power", "W")
+            told = len(rig.readings)
+            await asyncio.sleep(600)
+            assert len(rig.readings) <= told + 2  # nothing old is said again
+        assert rig.publisher.retained["availability"] == "offline" and rig.publisher.retained["value/power"] == ""
+        assert rig.task.status.verdict == "no_answer" and rig.connections == 0
+
+
+async def test_a_computed_meter_names_the_meter_that_is_not_there(clock, store):
+    rig = Rig(clock, store, {"connection": {}, "derive": {"both": "garage.power"}})
+    async with rig.run():
+        await asyncio.sleep(15)
+        assert "both cannot be told: there is no meter garage" in meter_health(rig.task)["reasons"]
 
 
 async def test_a_meter_that_is_not_there_is_named(clock, store):

@@ -92,10 +92,11 @@ meters:
   both: {connection: {tcp: "192.0.2.1:4059"}, push: {listen: "tcp://127.0.0.1:4061"}}
   port: {push: {listen: "udp://127.0.0.1:4062"}}
   mute: {connection: {tcp: "192.0.2.2:4059"}, read: none}
+  all: {derive: {power: both.power + port.power}}
 """
     file = written(tmp_path, text)
     lines = [line.strip() for line in cli("check", "--config", file).out.splitlines()]
-    assert [line for line in lines if line.startswith(("meter ", "reads", "listens", "nothing"))] == [
+    assert [line for line in lines if line.startswith(("meter ", "reads", "listens", "nothing", "computes"))] == [
         "meter han: han, on /dev/ttyX, preset norway-han",
         "listens on /dev/ttyX, and takes what comes as often as it comes; it is never asked",
         "meter both: both, on tcp://192.0.2.1:4059, preset generic",
@@ -105,6 +106,8 @@ meters:
         "listens on udp://127.0.0.1:4062, and takes what comes as often as it comes; it is never asked",
         "meter mute: mute, on tcp://192.0.2.2:4059, preset generic",
         "nothing is read and nothing listened to",
+        "meter all: all, on no line, preset generic",
+        "computes power = both.power + port.power",
     ]
     meters = cli("check", "--config", file, "--json").json["meters"]
     assert [(name, meter["polled"], meter["listens"]) for name, meter in meters.items()] == [
@@ -112,6 +115,7 @@ meters:
         ("both", True, "tcp://127.0.0.1:4061"),
         ("port", False, "udp://127.0.0.1:4062"),
         ("mute", False, ""),
+        ("all", False, ""),
     ]
     assert meters["han"]["items"][0]["when"] == "when pushed"
 

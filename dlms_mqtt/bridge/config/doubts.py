@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from importlib.util import find_spec
 
 from dlms_mqtt.bridge.config.load import Loaded
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.config.speaking import polls
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.transport.esphome.address import is_esphome
@@ -34,12 +35,21 @@ def doubts(loaded: Loaded) -> Iterator[str]:
         if len(speeds) > 1:
             said = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
             yield f"meters on {asked[names[0]].serial} are asked at different speeds ({said}); is that meant?"
+    for name, meter in loaded.config.meters.items():
+        for other in sorted(_others(meter) - loaded.config.meters.keys()):
+            yield f"meters.{name}.derive: there is no meter '{other}', so what is computed of it never comes"
     heads = [name for name, settings in loaded.connections.items() if is_esphome(settings.line)]
     if heads and not all(map(find_spec, _OF_ESPHOME)):
         yield f"meters {', '.join(heads)} need what is not installed here: pip install 'dlms-mqtt[esphome]'"
     for file in sorted(loaded.secret_files):
         if file.stat().st_mode & _BY_OTHERS:
             yield f"{file} holds secrets and can be read by every user of this machine; chmod 600 it"
+
+
+def _others(meter: Meter) -> set[str]:
+    """Meters of whose values this one computes something."""
+    parts = (name for said in meter.derive.values() if said.value for name in said.value.names)
+    return {name.partition(".")[0] for name in parts if "." in name}
 
 
 def _together(pairs: Iterable[tuple[str, Hashable]]) -> Iterator[list[str]]:

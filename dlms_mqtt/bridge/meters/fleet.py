@@ -126,7 +126,7 @@ class Fleet:
         listens = config.push is not None and config.push.listen == OWN_LINE and not incoming
         heard = (lambda *data: holder[0].receive(*data)) if listens else None
         clients = self._clients(lambda apdu: holder[0].take(apdu), heard, incoming, peer_of(name))
-        line = self.line(settings) if not incoming else Line(f"{settings.bind} {name}")
+        line = self.line(settings) if settings.line and not incoming else Line(f"{settings.bind} {name}".strip())
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)
         meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), told)

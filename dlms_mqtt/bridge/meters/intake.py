@@ -102,6 +102,13 @@ class Intake:
         for _ in self._publishing(readings | found, announced):
             pass
 
+    def compute(self) -> bool:
+        """Values of other meters alone; has anything new come of them?"""
+        before = self._output.last
+        for _ in self._publishing({}, Plan(())):
+            pass
+        return self._output.last != before
+
     def single(self, item: PlanItem, measured: Measured, now: datetime) -> Reading | None:
         """One value that was read on behalf of a request."""
         reading = self._reading(item, measured, self._moment(now))
@@ -128,7 +135,7 @@ class Intake:
                 self._status.refused[key] = error.message
                 continue
             self._status.refused.pop(key, None)
-            if row:
+            if row and row[1] != self._output.last.get(key):  # else no part of it is new
                 self._output.publish([row])
                 news.add(key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -110,6 +110,8 @@ class MeterTask:
         self._start = self._clock.monotonic()
         if self.polls:
             await together(self._poll_for_ever(), self.profiles.run())
+        elif self.config.is_computed:
+            await self._compute_for_ever()
         else:
             await self.watch_pushes()
 
@@ -139,6 +141,16 @@ class MeterTask:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _compute_for_ever(self) -> None:
+        """It is there as long as something of it is; until then its parts are looked for often."""
+        while True:
+            if self._intake.compute():
+                self._succeeded(None)
+            elif self.output.online and not self.output.fresh_rows:
+                self.status.verdict = "no_answer"
+                self.output.set_online(False)
+            await asyncio.sleep(self.config.every if self.output.online else 1.0)
 
     async def _turn(self) -> float:
         """Do what is due; seconds until something is due again."""
@@ -281,12 +293,14 @@ class MeterTask:
 
     async def poll_now(self, keys: Sequence[str] | None) -> dict[str, Reading]:
         """Read everything, or these keys, at once (on behalf of a request); what was read."""
+        if self.config.is_computed:
+            _refuse_unknown(keys, self.config.derive)
+            self._intake.compute()
+            return {key: row for key, (_, row) in self.output.fresh_rows.items() if keys is None or key in keys}
         if self.plan is None:
             await self._make_plan()
         assert self.plan is not None  # noqa: S101
-        unknown = [key for key in keys or () if key not in self.plan.by_key]
-        if unknown:
-            raise RequestError("unknown-key", f"There is no item '{unknown[0]}'")
+        _refuse_unknown(keys, self.plan.by_key)
         wanted = [item for item in self.plan.items if keys is None or item.key in keys]
         await self._cycle(wanted, Priority.COMMAND)
         return {item.key: self.output.last[item.key] for item in wanted if item.key in self.output.last}
@@ -355,6 +369,11 @@ class MeterTask:
         """End the association; the guard's memory is kept."""
         await self.session.close()
         self.output.close()
+
+
+def _refuse_unknown(keys: Sequence[str] | None, known: Container[str]) -> None:
+    if unknown := [key for key in keys or () if key not in known]:
+        raise RequestError("unknown-key", f"There is no item '{unknown[0]}'")
 
 
 async def together(*coroutines: Coroutine[Any, Any, None]) -> None:

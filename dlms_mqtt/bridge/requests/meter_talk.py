@@ -36,10 +36,19 @@ class MeterTalk:
         repeat: bool = True,
         priority: Priority = Priority.COMMAND,
     ) -> Any:
-        """One exchange when it is its turn, ``repeat`` as of ``Session``; RequestError for a meter that only pushes."""
+        """One exchange when it is its turn, ``repeat`` as of ``Session``; RequestError where nobody can be asked."""
+        self.needs_line()
+        return await self._meter.session.run(priority, work, keep=self._meter.keeps_open(), repeat=repeat)
+
+    def needs_line(self) -> None:
+        """RequestError where nobody can be asked."""
+        self._is_one()
         if not self._meter.session.settings.line or self._meter.only_speaks:
             raise RequestError("not-supported", "This meter only pushes; there is no line to ask it on")
-        return await self._meter.session.run(priority, work, keep=self._meter.keeps_open(), repeat=repeat)
+
+    def _is_one(self) -> None:
+        if self._meter.config.is_computed:
+            raise RequestError("not-supported", "This meter is computed of others; ask those")
 
     def confirmed(self, request: Request, needed: bool) -> None:
         """RequestError where a confirmation is needed and not given."""
@@ -61,6 +70,7 @@ class MeterTalk:
 
     async def pause(self, seconds: float) -> Any:
         """Free the line for so many seconds; 0 ends it. The data of the reply."""
+        self._is_one()
         await self._pause(self._meter, seconds)
         return {"paused_until": (self._meter.now() + timedelta(seconds=seconds)).isoformat() if seconds else None}
 

@@ -234,6 +234,8 @@ class MeterRequests:
         """``dump``: an anonymised capture of one session, for a bug report."""
         from dlms_mqtt.meter.dump import dump_session
 
+        self._talk.needs_line()
+
         async def work(settings: ConnectionSettings) -> Any:
             return await dump_session(
                 settings,

@@ -118,6 +118,7 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
             }
             for item in plan.items
         ],
+        "computed": {key: said.value.text for key, said in meter.derive.items() if said.value},
         "unknown_class": list(plan.missing),
         "actions": {key: own.do(key) for key in meter.actions},
         "writable": {item.key: own.set(item.key) for item in plan.items if item.said and item.said.writable},
@@ -142,7 +143,9 @@ def _work(meter: dict[str, Any]) -> Iterator[str]:
     if meter["listens"]:
         only = "" if meter["polled"] else "; it is never asked"
         yield f"listens on {meter['listens']}, and takes what comes as often as it comes{only}"
-    if not meter["polled"] and not meter["listens"]:
+    for key, value in meter["computed"].items():
+        yield f"computes {key} = {value}"
+    if not meter["polled"] and not meter["listens"] and not meter["computed"]:
         yield "nothing is read and nothing listened to"
 
 

@@ -86,6 +86,8 @@ def _as_the_bridge(args: argparse.Namespace) -> int:
             hint="Name its OBIS code or key (1.0.1.8.0, energy_import), or give --config FILE: what the bridge reads.",
         )
     if not polls(where.meter, where.settings.line):
+        if where.meter.is_computed:
+            raise ConfigError("this meter is computed of others", hint="Read those.")
         raise ConfigError("the bridge only listens to this meter", hint="See what it sends: dlms-mqtt listen.")
     document, readings, refused = asyncio.run(_read_once(where))
     if args.json:

@@ -172,7 +172,8 @@ class Meter:
     derive: Mapping[str, Derive] = row(
         dict,
         mapping_of(KEY, section(Derive, prepare=derive_of_short), "<key>"),
-        "Values computed of several items: signed currents, sums, what a submeter leaves.",
+        "Values computed of several items: signed currents, sums, what a submeter leaves. Alone it makes a meter "
+        "without a line, which is computed of others.",
     )
     actions: Mapping[str, Action] = row(
         dict, mapping_of(KEY, section(Action), "<key>"), "Methods that publishers may run."
@@ -184,10 +185,18 @@ class Meter:
     push: Push | None = row(None, section(Push), "For a meter that speaks by itself.")
     clock: ClockCare = row(ClockCare, section(ClockCare), "Care for the meter's clock.")
 
+    @property
+    def is_computed(self) -> bool:
+        """Is it no meter of its own, but derived of others alone?"""
+        return bool(self.derive) and all(getattr(self, name) == default for name, default in _NO_METER.items())
+
     def problems(self) -> Problems:
         """Mistakes that need more than one key."""
-        if not any(self.connection.get(line) for line in LINES) and not (self.push and self.push.listen):
-            yield "connection", "expected serial, tcp or udp (or push.listen for a meter that only pushes)"
+        has_line = any(self.connection.get(line) for line in LINES)
+        if not has_line and not (self.push and self.push.listen) and not self.is_computed:
+            yield "connection", _NO_LINE
+        if self.is_computed:
+            yield from self._parts_without_a_meter()
         if self.push and self.push.ask and not self.push.listen.startswith(("tcp:", "connection")):
             yield "push", "ask: true needs listen: connection or listen: tcp://ADDRESS:PORT"
         if doubled := twice(item.key or f"of {item.obis}:{item.attribute}" for item in self.read.also):
@@ -201,5 +210,19 @@ class Meter:
         if doubled := twice(item.key or f"of {item.obis}" for item in self.profiles):
             yield "profiles", f"two profiles have the key {', '.join(doubled)}"
 
+    def _parts_without_a_meter(self) -> Problems:
+        names = (name for said in self.derive.values() if said.value for name in sorted(said.value.names))
+        for name in names:
+            if "." not in name and name not in self.derive:
+                yield "derive", f"'{name}' is of no other meter: write its id before it, as in main_house.{name}"
+
 
 METER = section(Meter)
+_NO_LINE = (
+    "expected serial, tcp or udp (or push.listen for a meter that only pushes, or derive alone for one that is "
+    "computed of others)"
+)
+_NO_METER = {
+    name: getattr(Meter(), name)
+    for name in ("preset", "connection", "read", "actions", "allow", "profiles", "push", "clock")
+}

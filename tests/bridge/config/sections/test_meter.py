@@ -36,11 +36,20 @@ def test_the_least_meter() -> None:
         (LINE | {"derive": {"a": "a + b"}}, "derive", "computed of itself"),
         (LINE | {"profiles": [{"obis": "1.0.99.1.0.255"}] * 2}, "profiles", "two profiles"),
         (LINE | {"attempts": 6}, "attempts", "from 1 to 5"),
+        ({"derive": {"a": "house.power + power"}}, "derive", "as in main_house.power"),
+        ({"derive": {"a": "house.power"}, "every": "1s", "read": "all"}, "connection", "or derive alone"),
+        ({"derive": {"a": "house.power"}, "clock": {"sync": True}}, "connection", "or derive alone"),
         (LINE | {"push": {"listen": "serial://x"}}, "push", "serial://x"),
     ],
 )
 def test_mistakes(value: dict[str, Any], key: str, words: str) -> None:
     assert any(found == key and words in message for found, message in mistakes(value)), mistakes(value)
+
+
+def test_a_meter_that_is_computed_of_others_has_no_line() -> None:
+    derive = {"power": "house.power + garage.power", "half": "power / 2"}
+    found = METER.convert({"name": "All", "every": "10s", "derive": derive})
+    assert found.is_computed and not METER.convert(LINE | {"derive": {"a": "b.c"}}).is_computed
 
 
 @pytest.mark.parametrize(
