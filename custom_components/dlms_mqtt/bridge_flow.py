@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import voluptuous as vol
@@ -36,6 +36,7 @@ class BridgeFlow(ConfigSubentryFlow):
         self._config: Json = {}
         self._before: Json = {}  # what is changed, as the bridge had it when the form was opened
         self._objects: list[Json] = []
+        self._profiles: Collection[str] = ()
         self._history: Json | None = None  # what the subentry keeps of it; None: not asked
         self._learned: Json = {}  # by a search
         self._was_silent = False  # the search of this line: another one goes on for longer

@@ -32,6 +32,8 @@ PASSWORD_FORMATS = ("text", "hex")
 REMOTE_PROTOCOLS = ("rfc2217", "socket")
 BIND_PROTOCOLS = ("tcp", "udp")
 DLMS_PORT = 4059
+REMOTE_PORT = 2217  # a usual one; without a default the page fills in 1
+READER_PORT = 6638  # that of ESPHome's stream server
 TYPED_PORTS = {"esphome": "esphome://HOST/?port_name=NAME&noise_psk=KEY"}  # translations hold no addresses
 GENERIC = "generic"  # the preset that assumes nothing
 
@@ -96,7 +98,7 @@ REMOTE_SCHEMA = vol.Schema(
     {
         vol.Required("protocol", default="rfc2217"): choice("remote_protocol", REMOTE_PROTOCOLS),
         vol.Required("host"): TEXT,
-        vol.Required("port"): PORT,
+        vol.Required("port", default=REMOTE_PORT): PORT,
     }
 )
 
@@ -105,7 +107,7 @@ PUSH_NETWORK_SCHEMA = vol.Schema(
     {
         vol.Required("protocol", default="socket"): choice("remote_protocol", REMOTE_PROTOCOLS),
         vol.Required("host"): TEXT,
-        vol.Required("port"): PORT,
+        vol.Required("port", default=READER_PORT): PORT,
     }
 )
 

@@ -11,6 +11,7 @@ from homeassistant.util import slugify
 
 from .api import Json, as_object
 from .const import MASKED
+from .errors import local_time
 
 Seal = Callable[[str], str]
 
@@ -22,6 +23,7 @@ NUMBERS = ("client", "server", "suite")
 KEYS = ("encryption_key", "authentication_key")
 KEY_LENGTHS = {"0": (32,), "1": (32,), "2": (64,)}  # hexadecimal digits, by suite; automatic takes both
 PUBLIC_CLIENT = 16
+CLOCK = 8  # the class
 USUAL_CLIENTS = "1, 32"  # of readers with a password
 CIPHERING = "ciphering"  # the section of the access form with what only ciphered meters need
 _CIPHERING_KEYS = (*KEYS, "security", "suite", "system_title")
@@ -232,7 +234,8 @@ def with_push_keys(connection: Mapping[str, Any], fields: Mapping[str, Any], sea
 def pushed_label(row: Mapping[str, Any]) -> str:
     """How a value that came is offered: its name and what it was."""
     unit = row.get("unit") or ("(?)" if row.get("quality") == "unscaled" else "")
-    return f"{row.get('name') or row['key']}: {row.get('value')} {unit}".rstrip()
+    value = local_time(row.get("value")) if row.get("class") == CLOCK else row.get("value")
+    return f"{row.get('name') or row['key']}: {value} {unit}".rstrip()
 
 
 def published(config: Mapping[str, Any], values: Iterable[Mapping[str, Any]]) -> list[str]:

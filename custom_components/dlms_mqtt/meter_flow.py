@@ -250,6 +250,7 @@ class MeterFlow(PushFlow):
             "meter/objects", self._request, timeout=LONG_TIMEOUT, progress=self._show_progress
         )
         self._objects = [row for row in as_rows(reply.get("objects")) if row.get("obis")]
+        self._profiles = reply.get("profiles") or ()  # an older bridge does not tell them
 
     async def async_step_items(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """What is read, and how often."""
@@ -285,7 +286,7 @@ class MeterFlow(PushFlow):
         """As the person chose it; for a new meter, where it has a load profile."""
         if self._reconfiguring:
             return int(self._get_reconfigure_subentry().data.get(CONF_HISTORY) or 0)
-        return HISTORY_DAYS if any(row["obis"] == LOAD_PROFILE for row in self._objects) else 0
+        return HISTORY_DAYS if LOAD_PROFILE in self._profiles else 0
 
     # Reconfigure
 

@@ -176,6 +176,7 @@ async def test_management_with_sealed_secrets(mosquitto, tmp_path, meter, caplog
         assert unnamed["data"] == rows["data"]
         energy = next(row for row in rows["data"]["objects"] if row["key"] == "energy_import")
         assert energy["core"] and energy["unit"] == "kWh"
+        assert "1.0.99.1.0.255" in rows["data"]["profiles"]
         assert (await home.ask("bridge/main/request/meter/add", {"meter": "flat", "config": config}))["status"] == "ok"
         await home.until(lambda: home.meter("availability", "flat") == "online")
         managed = [{"id": "flat", "name": "Flat", "managed": True, "device": "dlms_mqtt_flat"}]

@@ -74,6 +74,7 @@ class FakeBridge:
         self.learned: dict[str, Any] = {}  # by a search
         self.heard: dict[str, Any] = {}  # ``meter/find`` with listen: what speaks
         self.telegrams: dict[str, Any] = {}  # ``meter/validate`` with listen: meter, values
+        self.meter_profiles: list[str] = []
         self.silent = False
         self.stored: dict[str, dict[str, Any]] = {}  # managed meters, secrets in the clear
         self.yaml: dict[str, dict[str, Any]] = {}  # meters of the user's own file
@@ -222,7 +223,7 @@ class FakeBridge:
 
     def _on_meter_objects(self, request: dict[str, Any]) -> Iterator[Any]:
         yield {"status": "progress", "data": {"done": 1, "total": 1, "stage": "list"}}
-        yield _ok({"objects": OBJECTS})
+        yield _ok({"objects": OBJECTS, "profiles": self.meter_profiles})
 
     def _on_meter_add(self, request: dict[str, Any]) -> Iterator[Any]:
         self.stored[request["meter"]] = self._opened(request)

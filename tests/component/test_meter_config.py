@@ -17,6 +17,7 @@ from custom_components.dlms_mqtt.meter_config import (
     meter_id,
     normal_read,
     outgoing,
+    pushed_label,
     seconds,
     with_access,
 )
@@ -144,6 +145,13 @@ def test_ids_and_addresses() -> None:
     assert meter_id("...", []) == "meter"
     assert host_port("10.0.0.5", 4059.0) == "10.0.0.5:4059"
     assert host_port("[fe80::1]", 1) == "[fe80::1]:1"
+
+
+def test_what_came_is_readable() -> None:
+    clock = {"obis": "0.0.1.0.0.255", "class": 8, "key": "clock", "name": "Clock"}
+    assert pushed_label({**clock, "value": "2026-11-30T05:19:27.490000"}) == "Clock: 2026-11-30 05:19"
+    assert pushed_label({**clock, "value": None}) == "Clock: ?"
+    assert pushed_label({"class": 3, "key": "power", "value": 250, "unit": "W"}) == "power: 250 W"
 
 
 def test_the_seal_is_that_of_the_bridge() -> None:

@@ -627,9 +627,8 @@ async def test_change_items(hass: HomeAssistant, bridge: FakeBridge, house: Mock
 async def test_the_history_of_a_meter_with_a_load_profile(
     hass: HomeAssistant, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
-    profile = {"obis": "1.0.99.1.0.255", "class": 7, "attribute": 2, "name": "Load profile"}
-    with patch("fake_bridge.OBJECTS", [*OBJECTS, profile]):
-        result = await go(hass, await to_access(hass, entry), ACCESS)
+    bridge.meter_profiles = ["1.0.99.1.0.255", "1.0.99.2.0.255"]
+    result = await go(hass, await to_access(hass, entry), ACCESS)
     assert suggested(result)["history"] is True
     result = await go(hass, result, {"items": ALL[:1], "history": True})
     assert dict(result["data"]) == {"meter": "house-meter", "history": 30}

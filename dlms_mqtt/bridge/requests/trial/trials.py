@@ -20,6 +20,7 @@ from dlms_mqtt.bridge.requests.trial.overheard import who_speaks
 from dlms_mqtt.bridge.requests.trial.trial_connection import try_out
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify, read_objects
+from dlms_mqtt.client.procedures.profile import PROFILE_GENERIC
 from dlms_mqtt.client.settings import (
     CALLED_LINES,
     LINE_SECRETS,
@@ -80,7 +81,9 @@ class Trials:
             found = await read_objects(client, self._bridge.store)
             core = {item.quantity.key for item in select(found)}
             language = self._bridge.config.mqtt.discovery.language
-            return {"objects": json_shapes.value_rows(select(found, everything=True), core, language)}
+            profiles = [str(item.obis) for item in found if item.class_id == PROFILE_GENERIC and item.readable(2)]
+            rows = json_shapes.value_rows(select(found, everything=True), core, language)
+            return {"objects": rows, "profiles": profiles}
 
         return await self._once(request, settings, work)
 
