@@ -73,7 +73,7 @@ SHELVES = {
         "homeassistant store_watch",
         "meters",
         "http presence requests",
-        "router",
+        "router self_report",
         "bridge",
         "app",
         "demo remote_status run supervisor",

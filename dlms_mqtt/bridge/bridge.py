@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt import __version__
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config.load import Loaded, Presets
 from dlms_mqtt.bridge.config.sections.config import Config
-from dlms_mqtt.bridge.homeassistant.announcement import messages, roots
-from dlms_mqtt.bridge.homeassistant.discovery import bridge_payload
-from dlms_mqtt.bridge.meters.association import CLOCK_SET
+from dlms_mqtt.bridge.homeassistant.announcement import roots
 from dlms_mqtt.bridge.meters.fleet import Fleet
-from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, pause_between_looks, signature
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.publisher import clear_meter, put_to_sleep
 from dlms_mqtt.bridge.meters.poller import MeterTask
@@ -36,6 +32,7 @@ from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
 from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler
 from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.bridge.router import Router
+from dlms_mqtt.bridge.self_report import SelfReport
 from dlms_mqtt.bridge.state_dir import State
 from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.frozen import dataclass
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
 _FLUSH = 2.0  # s for the last words
-_ALIVE = 120.0  # s: the shortest life of "online"
 _CLAIM_AGAIN = 30.0  # s between looks whether a meter that another bridge holds is free; free is what is so twice
 
 
@@ -71,14 +67,12 @@ class Bridge:
 
     def __init__(self, loaded: Loaded, state: State, process: Process) -> None:
         config = loaded.config
-        self.loaded, self.store, self.seal, self._trouble = loaded, *state
+        self.loaded, self.store, self.seal, self.trouble = loaded, *state
         self.presets, self.started, self.reload = process.presets, process.started, process.reload
         self._clock = process.clock
         self._stop = asyncio.Event()
         self.taken = ""
-        self._refused: dict[str, str] = {}  # meters that another bridge holds
-        self._renewed = 0.0  # when "online" is to be said again (monotonic)
-        self._told: Any = None  # what the last health message said
+        self.refused: dict[str, str] = {}  # meters that another bridge holds
         self._aliases = aliases(config.meters)
         take_over(self.store, self._aliases.items())
         self.topics = Topics(
@@ -110,6 +104,7 @@ class Bridge:
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
         self._router = Router(self.topics, self.presence, self.commands)
+        self._report = SelfReport(self, process.clock)
         self._notifier = process.notifier
         self.http: Server | None = None
         self._http_task: asyncio.Task[None] | None = None
@@ -137,11 +132,11 @@ class Bridge:
 
     async def run(self) -> None:
         """Serve until ``stop``."""
-        self._publish_bridge()
+        self._report.publish()
         background = [
             self._supervised("broker", lambda: self.broker.run(self._router)),
             self._supervised("expiry", self.fleet.expire),
-            self._supervised("health", self._tell_health),
+            self._supervised("health", self._report.run),
             self._supervised("pushes", self.fleet.pushes.run),
             self._supervised("claims", self._claim_again),
         ]
@@ -174,7 +169,7 @@ class Bridge:
         for output in outputs:
             output.leave()
         await self.broker.flush(_FLUSH)
-        self._settle_former()
+        self.settle_former()
         await end_all([*background, *([self._http_task] if self._http_task else [])])
 
     async def _serve_http(self) -> None:
@@ -184,7 +179,8 @@ class Bridge:
         self.http = _http_server(self, self.config.http.listen, self._clock)
         self._http_task = self._supervised("http", self.http.run) if self.http else None
 
-    def _settle_former(self) -> None:
+    def settle_former(self) -> None:
+        """Clear what an earlier run left at the broker, once it is known what there is."""
         if self.broker.connected and not self.taken:
             self.former.settle(self.config.meters)
 
@@ -211,12 +207,12 @@ class Bridge:
             meter.output.announce_again()
         if old.config.http != fresh.config.http:
             await self._serve_http()
-        self._publish_bridge()
+        self._report.publish()
         self.former.remember(self.config.meters)
         return changed
 
     async def _replace_meter(self, name: str) -> None:
-        self._refused.pop(name, None)
+        self.refused.pop(name, None)
         meter = self.meters.get(name)
         keys = list(meter.output.state.fresh(0)) if meter else []
         if meter:
@@ -233,7 +229,7 @@ class Bridge:
         config = self.config.meters[name]
         if self.presence.ready and (holder := await self.presence.claims.holder(name)):
             await self._refuse_meter(name, holder)
-        if name in self._refused:
+        if name in self.refused:
             return
         if not config.enabled:
             self.presence.asleep.add(name)
@@ -253,22 +249,22 @@ class Bridge:
     async def _refuse_meter(self, name: str, holder: str) -> None:
         sentence = f"{name}: the meter id is held by the bridge '{holder}'"
         _LOG.error("%s; it is not started", sentence)
-        self._refused[name] = sentence
+        self.refused[name] = sentence
         await self._stop_meter(name)
         self.broker.forget_below(self.topics.meter(name).root, *roots(self.topics, self.topics.device(name)))
-        self._publish_bridge()
+        self._report.publish()
 
     async def _claim_again(self) -> None:
         """A bridge that holds a meter of ours may go: the meter is started when it was seen free twice."""
         free: set[str] = set()
         while True:
             await asyncio.sleep(_CLAIM_AGAIN)
-            before, free = free, {name for name in list(self._refused) if await self._is_free(name)}
-            for name in before & free & self._refused.keys():
+            before, free = free, {name for name in list(self.refused) if await self._is_free(name)}
+            for name in before & free & self.refused.keys():
                 _LOG.warning("%s: no other bridge holds the meter id any more; it is started", name)
-                del self._refused[name]
+                del self.refused[name]
                 await self._start_meter(name)
-                self._publish_bridge()
+                self._report.publish()
 
     async def _is_free(self, name: str) -> bool:
         return self.broker.connected and not await self.presence.claims.holder(name)
@@ -280,75 +276,9 @@ class Bridge:
             raise RequestError("unknown-meter", f"There is no meter '{address.meter}'")
         return MeterRequests(self.meters[address.meter], self.fleet.pause).find(address.verb, address.name)
 
-    # -- what the bridge says of itself -------------------------------------------------------------------------------
-
-    def _publish_bridge(self) -> None:
-        self.broker.retain(self.topics.info, dumps(self._info()))
-        self._publish_alive()
-        discovery = self.config.mqtt.discovery
-        if discovery.enabled:
-            payload = bridge_payload(self.topics, self.config.bridge.name, __version__, discovery.language)
-            for topic, text in messages(self.topics, self.topics.bridge_device, payload, discovery.style).items():
-                self.broker.retain(topic, text)
-
-    def _publish_alive(self) -> None:
-        """Renewed now and then: a broker with MQTT 5 forgets it when we are gone."""
-        self._renewed = self._clock.monotonic() + _ALIVE / 3
-        self.broker.retain(self.topics.state, "online", _ALIVE)
-
-    def _info(self) -> dict[str, Any]:
-        rows = [
-            {
-                "id": name,
-                "name": meter.name or name,
-                "managed": name in self.loaded.managed,
-                "device": self.topics.device(name),
-            }
-            for name, meter in self.config.meters.items()
-            if name not in self._refused
-        ]
-        return {
-            "api": 1,
-            "version": __version__,
-            "bridge": self.config.bridge.id,
-            "started": self.started,
-            "management": self.config.bridge.management,
-            "meters": rows,
-            "seal": self.seal.public,
-        }
-
-    async def _tell_health(self) -> None:
-        """At once when a verdict changes, else now and then."""
-        published = float("-inf")
-        await self.fleet.complete.wait()
-        while True:
-            health = self.health()
-            sign = signature(health)
-            if sign != self._told or self._clock.monotonic() - published >= self.config.bridge.health_every:
-                self._told, published = sign, self._clock.monotonic()
-                self.broker.retain(self.topics.health, dumps(health))
-            if self._clock.monotonic() >= self._renewed:
-                self._publish_alive()
-            self._settle_former()
-            await asyncio.sleep(pause_between_looks(len(self.meters)))
-
     def health(self) -> dict[str, Any]:
         """The health message now."""
-        meters = {name: meter_health(meter) for name, meter in self.meters.items()}
-        troubles = [
-            "" if self._clock.time() >= CLOCK_SET else "the system's clock is not set",
-            self._trouble,
-            self.outbox.trouble,
-            *(f"{name}: its file is damaged: {error.message}" for name, error in self.loaded.broken.items()),
-            self.broker.too_large,
-            self.http.trouble if self.http else "",
-            *self.broker.refusals,
-            *self._refused.values(),
-            *self.presence.collisions.values(),
-            *self.fleet.pushes.trouble.values(),
-        ]
-        counters = {"unsent": len(self.outbox), "dropped": self.outbox.dropped, "meters": len(meters)}
-        return bridge_health(meters, troubles, counters)
+        return self._report.health()
 
 
 def _http_server(bridge: Bridge, listen: str, clock: Clock) -> Server | None:

@@ -13,7 +13,7 @@ import pytest
 
 from dlms_mqtt.bridge.config.seal import seal
 from dlms_mqtt.bridge.config.sections.meter import Match
-from dlms_mqtt.bridge.requests import overheard as module
+from dlms_mqtt.bridge.requests.trial import overheard as module
 from dlms_mqtt.bridge.requests.trial.first_telegrams import ROUND, Telegrams, Wait
 from dlms_mqtt.client.settings import ConnectionSettings
 from tests.bridge.house import House, house

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge import bridge
+from dlms_mqtt.bridge import self_report
 from dlms_mqtt.bridge.meters.health import pause_between_looks
 
 
@@ -14,4 +14,4 @@ def test_many_meters_are_looked_at_less_often(meters: int, seconds: float) -> No
 
 
 def test_online_is_renewed_before_the_broker_forgets_it() -> None:
-    assert bridge._ALIVE / 3 + pause_between_looks(1_000_000) < bridge._ALIVE
+    assert self_report._ALIVE / 3 + pause_between_looks(1_000_000) < self_report._ALIVE

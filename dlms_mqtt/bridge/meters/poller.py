@@ -22,22 +22,28 @@ from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
-from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, PlanItem, make_plan, needs_object_list, plan_for
+from dlms_mqtt.bridge.reading.list_retries import ListRetries, without_list
+from dlms_mqtt.bridge.reading.plan import (
+    WELL_KNOWN,
+    Plan,
+    PlanItem,
+    make_plan,
+    needs_object_list,
+    plan_for,
+    without_energy,
+)
 from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused, ResponseTimeout
-from dlms_mqtt.meter.catalogue.lookup import is_measured
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_POLL = 600.0  # s at least, and three questions of the longest kind: then something is badly wrong
-_LIST_AGAIN = (60.0, 600.0, 3600.0, 21600.0)  # s until a meter without an object list is asked for it again
-_WITHOUT_LIST = "name others in read.also, or try another client address"
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
 
 
@@ -78,8 +84,7 @@ class MeterTask:
         self._wake = asyncio.Event()
         self._last_push = -math.inf  # monotonic
         self._failing = FailingAttributes()
-        self._list_tries = 0
-        self._list_again = math.inf  # monotonic
+        self._list_retries = ListRetries()
 
     def neighbours(self, find: Callable[[str], MeterTask | None]) -> None:
         """Where other meters are found by their ids, for values that are computed of theirs."""
@@ -155,7 +160,7 @@ class MeterTask:
     async def _turn(self) -> float:
         """Do what is due; seconds until something is due again."""
         try:
-            if self.plan is None or self._clock.monotonic() >= self._list_again:
+            if self.plan is None or self._list_retries.is_due(self._clock.monotonic()):
                 await self._make_plan()
             due = self._due()
             if due:
@@ -177,14 +182,14 @@ class MeterTask:
     async def _make_plan(self) -> None:
         if needs_object_list(self.config):
             self.objects = await self.session.run(Priority.POLL, self._read_objects, keep=True)
-            self._judge_list()
+            self._list_retries.judge(self._clock.monotonic(), given=self.objects is not WELL_KNOWN)
             if self.plan is not None and self.objects is WELL_KNOWN:
                 return  # the plan that there is has been made of them
         plan = await plan_for(self.config, self.objects, self.zone)
         for obis in plan.missing:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
         self.plan = plan
-        self.status.judge("energy", self._without_energy(plan))
+        self.status.judge("energy", without_energy(plan, self.config, self.session.settings.client))
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
         self.output.restore(plan.items, self.now())
         fresh = self.output.fresh_rows
@@ -194,30 +199,14 @@ class MeterTask:
         self._timetable = Timetable(schedules, self._clock.time(), at_once=missing)
         self._start = self._clock.monotonic() - phase(self.id, schedules.values())
 
-    def _without_energy(self, plan: Plan) -> str:
-        """A sentence where electricity was asked for, as a set, and neither energy nor power is offered."""
-        if self.config.read.set == "none" or any(is_measured(item.attribute.obis) for item in plan.items):
-            return ""
-        client = self.session.settings.client
-        return f"client {client} is shown neither energy nor power; `dlms-mqtt find` names clients that may be"
-
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
         """What the meter offers; where it gives no list, health says it."""
-        found, why = await offered(client, self.store, fresh=self._list_tries > 0)
-        sentence = f"the meter does not give its object list: {why}; well-known objects are tried; {_WITHOUT_LIST}"
-        if why and "objects" not in self.status.reasons:
+        found, why = await offered(client, self.store, fresh=self._list_retries.tries > 0)
+        sentence = without_list(why)
+        if sentence and "objects" not in self.status.reasons:
             _LOG.info("%s: %s", self.id, sentence)
-        self.status.judge("objects", sentence if why else "")
+        self.status.judge("objects", sentence)
         return found
-
-    def _judge_list(self) -> None:
-        """When is the list asked for again?"""
-        if self.objects is not WELL_KNOWN:
-            self._list_tries, self._list_again = 0, math.inf
-            return
-        pause = _LIST_AGAIN[min(self._list_tries, len(_LIST_AGAIN) - 1)]
-        self._list_tries += 1
-        self._list_again = self._clock.monotonic() + pause
 
     # -- a cycle ------------------------------------------------------------------------------------------------------
 

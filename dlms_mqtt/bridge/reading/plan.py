@@ -18,7 +18,7 @@ from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.languages.texts import Title
-from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, quantity, select
+from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, is_measured, quantity, select
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import DataType
@@ -213,3 +213,10 @@ def _derived(read: Read, items: Sequence[PlanItem]) -> tuple[Derived, ...]:
     """``power`` out of import and export, unless it is excepted."""
     keys = [item.key for item in items]
     return tuple(row for row in derived(keys) if row.key not in read.except_ and read.set != "none")
+
+
+def without_energy(plan: Plan, config: Meter, client: int) -> str:
+    """A sentence where electricity was asked for, as a set, and neither energy nor power is offered to ``client``."""
+    if config.read.set == "none" or any(is_measured(item.attribute.obis) for item in plan.items):
+        return ""
+    return f"client {client} is shown neither energy nor power; `dlms-mqtt find` names clients that may be"
