@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
-_FLUSH = 2.0  # s for the last words
+_FLUSH = 4.0  # s after which the last words must be out, what the meters took included
 _CLAIM_AGAIN = 30.0  # s between looks whether a meter that another bridge holds is free; free is what is so twice
 
 
@@ -158,7 +158,8 @@ class Bridge:
         self.fleet.complete.set()
 
     async def _end(self, background: list[asyncio.Task[None]]) -> None:
-        outputs = [meter.output for meter in self.meters.values()]
+        outputs, loop = [meter.output for meter in self.meters.values()], asyncio.get_running_loop()
+        until = loop.time() + _FLUSH
         try:
             async with asyncio.timeout(_LEAVING):
                 await self.commands.close()
@@ -168,7 +169,7 @@ class Bridge:
         self.broker.retain(self.topics.state, "offline")  # first: it marks whatever is not cleared in time
         for output in outputs:
             output.leave()
-        await self.broker.flush(_FLUSH)
+        await self.broker.flush(until - loop.time())
         self.settle_former()
         await end_all([*background, *([self._http_task] if self._http_task else [])])
 

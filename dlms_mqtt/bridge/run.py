@@ -7,7 +7,12 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
@@ -16,6 +21,7 @@ from dlms_mqtt.bridge.systemd import JournalFormatter, is_journal
 
 _LOG = logging.getLogger(__name__)
 _SILENCE = 60.0  # s
+_THREADS_END = 0.5  # s that threads have to end what they do; nothing that they write is cut in two
 
 
 def run_bridge(path: Path, verbose: int = 0) -> None:
@@ -28,11 +34,44 @@ def run_bridge(path: Path, verbose: int = 0) -> None:
 async def _serve(app: App) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(TellOnce())
+    loop.set_default_executor(Threads())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop)
     reloads: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(_reload(app))))
     await app.run()
+
+
+class Threads(ThreadPoolExecutor):
+    """A thread each for the loop's calls that block, and none keeps the process from ending.
+
+    A name server that does not answer holds such a call for half a minute, and asyncio would wait for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running: set[Future[Any]] = set()
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        """As of any executor."""
+        future: Future[Any] = Future()
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        Thread(target=_work, args=(future, partial(work, *args, **named)), daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Whoever is not done by then ends with the process."""
+        wait_for(list(self._running), _THREADS_END)
+
+
+def _work(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 class TellOnce:

@@ -50,7 +50,7 @@ _ROOMS = {
 }  # the others: "meter"
 STEPS = 15  # the level at which the client tells its steps (`client.line.opening.STEP`, which is imported late)
 _HELP_ALL = "--help-all"
-_UNTIL_INTERRUPTED = {"demo", "listen", "simulate"}  # being interrupted is how these are done
+_UNTIL_INTERRUPTED = {"demo", "listen", "run", "simulate"}  # being interrupted is how these are done
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,12 +7,16 @@ import errno
 import os
 import shutil
 import signal
+import socket
+import threading
+import time
+from typing import Any
 
 import pytest
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.run import TellOnce
+from dlms_mqtt.bridge.run import TellOnce, Threads, run_bridge
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process, write_config
 from tests.bridge.test_broker import Authority
@@ -34,6 +38,49 @@ async def test_that_nothing_can_be_accepted_is_told_once_a_minute(clock, caplog)
     await asyncio.sleep(1)
     tell(loop, FULL)
     assert len(caplog.records) == 2
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_from_ending(tmp_path, monkeypatch):
+    """asyncio waits for its threads, and each such question takes half a minute."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def mute(*_: object, **__: object) -> list[Any]:
+        asked.set()
+        answered.wait(240)
+        return []
+
+    def told_to_end() -> None:
+        asked.wait(240)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", mute)
+    monkeypatch.setattr("dlms_mqtt.bridge.run._set_up_log", lambda _: None)
+    path = write_config(tmp_path, 1, "  m: {connection: {tcp: 'meter.example:4059'}}\n")
+    ending = threading.Thread(target=told_to_end)
+    ending.start()
+    run_bridge(path)
+    assert asked.is_set()
+    assert not answered.is_set()
+    answered.set()
+    ending.join()
+
+
+def test_what_threads_do_is_awaited_for_a_moment(monkeypatch):
+    """A file that is being written is written to its end; what failed is told to whom it concerns."""
+    monkeypatch.setattr("dlms_mqtt.bridge.run._THREADS_END", 240.0)
+
+    async def work() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Threads())
+        loop.run_in_executor(None, lambda: (time.sleep(0.02), written.append(1)))
+        failed = asyncio.to_thread(lambda: 1 // 0)
+        return await asyncio.gather(asyncio.to_thread(sorted, [2, 1], reverse=True), failed, return_exceptions=True)
+
+    written: list[int] = []
+    ordered, failed = asyncio.run(work())
+    assert ordered == [2, 1]
+    assert isinstance(failed, ZeroDivisionError)
+    assert written == [1]
 
 
 @pytest.mark.expect_log("something else")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from dlms_mqtt.bridge.meters.poller import together
 from dlms_mqtt.bridge.mqtt import tasks
 from dlms_mqtt.bridge.mqtt.tasks import end_all, first_to_end
 from dlms_mqtt.errors import ConfigError
@@ -59,3 +60,41 @@ async def test_what_fails_is_told_and_started_again(monkeypatch) -> None:
 
     await tasks.supervised("flaky", flaky, Clock())
     assert pauses == [1.0, 5.0, 30.0] and not ends
+
+
+async def test_whoever_is_cancelled_again_cancels_again(clock):
+    """As where the bridge ends and a meter's farewell takes too long."""
+    told = []
+    task = asyncio.create_task(_deaf(1, told))
+    ending = asyncio.create_task(end_all([task]))
+    await asyncio.sleep(2)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert task.cancelled()
+    assert told == [0, 2]
+
+
+async def test_side_by_side_each_cancellation_reaches_all(clock):
+    told: list[float] = []
+    task = asyncio.create_task(together(_deaf(1, told), _deaf(1, told)))
+    for _ in range(2):
+        await asyncio.sleep(1)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == [1, 1, 2]
+
+
+async def test_side_by_side_a_failure_ends_the_others(clock):
+    told: list[float] = []
+
+    async def fails() -> None:
+        await asyncio.sleep(2)
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await together(_deaf(0, told), fails())
+    assert told == [2]
+    await together(asyncio.sleep(1), asyncio.sleep(2))
+    assert clock.monotonic() == 4

@@ -20,6 +20,7 @@ from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.list_retries import ListRetries, without_list
@@ -366,10 +367,14 @@ def _refuse_unknown(keys: Sequence[str] | None, known: Container[str]) -> None:
 
 
 async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side; when one fails, the others end too and the error goes on."""
+    """Run them side by side; when one fails, the others end too and the error goes on.
+
+    No ``asyncio.TaskGroup``: it passes on the first cancellation only, and whoever cancels again wants no farewell.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for coroutine in coroutines:
-                tasks.create_task(coroutine)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await end_all(tasks)
+    for task in done:
+        task.result()

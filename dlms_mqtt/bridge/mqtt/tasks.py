@@ -49,15 +49,20 @@ async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel them, and wait until they have ended; what they raise is nobody's concern.
 
     Again after a while: ``asyncio.wait_for`` of Python 3.11, which aiomqtt waits with, swallows a cancellation that
-    comes in the same moment as what it waits for.
+    comes in the same moment as what it waits for. And whenever we are cancelled, who want them to end sooner.
     """
-    tasks = list(tasks)
+    tasks, cancelled = list(tasks), None
     for task in tasks:
-        task.add_done_callback(_asked)  # also where this waits no longer by then
+        task.add_done_callback(_asked)
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
-        await asyncio.wait(left, timeout=_CANCEL_AGAIN)
+        try:
+            await asyncio.wait(left, timeout=_CANCEL_AGAIN)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled:
+        raise cancelled
 
 
 def _asked(task: asyncio.Task[None]) -> None:
