@@ -7,8 +7,11 @@ Pi, and half of what importing the client took. Here the fields are its own, and
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import MISSING, FrozenInstanceError, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, FrozenInstanceError
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+RecordT = TypeVar("RecordT")
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass  # type checkers see no difference
@@ -21,6 +24,7 @@ else:
 
 
 _set = object.__setattr__
+_fields = cache(dataclasses.fields)  # records are made by the thousand
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
@@ -33,16 +37,20 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
 
 def _completed(kind: Any, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
     """The values of all fields in order; TypeError as of any function."""
+    rest = _fields(kind)[len(values) :]
+    if named or not rest:
+        _check(kind, len(values), named)
+    return *values, *[named[row.name] if row.name in named else _default(kind, row) for row in rest]
+
+
+def _check(kind: Any, placed: int, named: dict[str, Any]) -> None:
     names = kind.__match_args__
-    if len(values) > len(names):
-        raise TypeError(f"{kind.__name__}.__init__() takes {len(names)} arguments but {len(values)} were given")
-    given = dict(zip(names, values, strict=False))
+    if placed > len(names):
+        raise TypeError(f"{kind.__name__}.__init__() takes {len(names)} arguments but {placed} were given")
     for name in named:
-        if name in given or name not in names:
-            fault = "multiple values for" if name in given else "an unexpected keyword"
+        if name not in names[placed:]:
+            fault = "multiple values for" if name in names else "an unexpected keyword"
             raise TypeError(f"{kind.__name__}.__init__() got {fault} argument '{name}'")
-    given |= named
-    return tuple([given[field.name] if field.name in given else _default(kind, field) for field in fields(kind)])
 
 
 def _default(kind: Any, field: Any) -> Any:
@@ -62,7 +70,7 @@ def _delattr(self: Any, name: str) -> None:
 
 
 def _compared(self: Any) -> tuple[Any, ...]:
-    return tuple([getattr(self, field.name) for field in fields(self) if field.compare])
+    return tuple([getattr(self, field.name) for field in _fields(type(self)) if field.compare])
 
 
 def _eq(self: Any, other: object) -> bool:
@@ -74,7 +82,7 @@ def _hash(self: Any) -> int:
 
 
 def _repr(self: Any) -> str:
-    shown = [f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr]
+    shown = [f"{field.name}={getattr(self, field.name)!r}" for field in _fields(type(self)) if field.repr]
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
@@ -96,7 +104,7 @@ class _Signature:
                     default=Parameter.empty if _needed(field) else _default(kind, field),
                     annotation=field.type,
                 )
-                for field in fields(kind)
+                for field in _fields(kind)
             ]
         )
 
@@ -124,3 +132,9 @@ def _made(kind: type) -> type:
         if name not in own:
             setattr(made, name, method)
     return made
+
+
+def replace(record: RecordT, **changes: Any) -> RecordT:
+    """``dataclasses.replace`` for records of this module, at half its price."""
+    names = record.__match_args__  # type: ignore[attr-defined]
+    return type(record)(*[changes.pop(name) if name in changes else getattr(record, name) for name in names], **changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Generic, TypeVar
 
 RowT = TypeVar("RowT")
@@ -12,10 +13,15 @@ _EVERY = -1
 
 def parse_pattern(text: str) -> Groups:
     """Six sets of numbers; ValueError when there are not six."""
-    groups = tuple(_EVERY if group == "*" else sum(map(_span, group.split(","))) for group in text.split("."))
+    groups = tuple(map(_group, text.split(".")))
     if len(groups) != 6:
         raise ValueError(f"'{text}' is not a pattern of six groups")
     return groups
+
+
+@cache  # the tables say "255" and "0" a thousand times
+def _group(text: str) -> int:
+    return _EVERY if text == "*" else sum(map(_span, text.split(",")))
 
 
 def _span(text: str) -> int:
@@ -25,7 +31,9 @@ def _span(text: str) -> int:
 
 def matches(groups: Groups, obis: bytes) -> bool:
     """Whether each octet is in its group."""
-    return all(group >> octet & 1 for group, octet in zip(groups, obis, strict=True))
+    a, b, c, d, e, f = groups
+    g, h, i, j, k, m = obis
+    return bool(a >> g & b >> h & c >> i & d >> j & e >> k & f >> m & 1)
 
 
 class PatternTable(Generic[RowT]):
@@ -37,11 +45,13 @@ class PatternTable(Generic[RowT]):
 
     def candidates(self, obis: bytes) -> list[RowT]:
         """Every row whose pattern matches."""
-        c = obis[2]
-        if c not in self._with_c:
-            self._with_c[c] = [item for item in self._rows if item[0][2] >> c & 1]
-        return [row for groups, row in self._with_c[c] if matches(groups, obis)]
+        return [row for groups, row in self._of(obis[2]) if matches(groups, obis)]
 
     def find(self, obis: bytes) -> RowT | None:
         """The first row whose pattern matches."""
-        return next(iter(self.candidates(obis)), None)
+        return next((row for groups, row in self._of(obis[2]) if matches(groups, obis)), None)
+
+    def _of(self, c: int) -> list[tuple[Groups, RowT]]:
+        if c not in self._with_c:
+            self._with_c[c] = [item for item in self._rows if item[0][2] >> c & 1]
+        return self._with_c[c]

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlms_mqtt.frozen import dataclass
+from dlms_mqtt.frozen import dataclass, replace
 
 ENGLISH = "en"
 _FOLDER = Path(__file__).parent
@@ -93,7 +92,7 @@ class Title:
 
     def extended(self, text: str, gaps: Mapping[str, object], before: str = " ") -> Title:
         """The name with a phrase more."""
-        return replace(self, phrases=(*self.phrases, (before, Phrase(text, gaps)))) if text else self
+        return Title((*self.phrases, (before, Phrase(text, gaps))), self.own) if text else self
 
     def with_text(self, old: str, new: str) -> Title:
         """The name with another text in the place of one."""

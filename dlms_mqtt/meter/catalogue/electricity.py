@@ -5,9 +5,9 @@ Phases repeat the table of the sum: C + 20 is L1, + 40 L2, + 60 L3.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
+from dlms_mqtt.frozen import replace
 from dlms_mqtt.languages.texts import Title, Word, titled
 from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Quantity
 

@@ -8,13 +8,13 @@ billing period: ``_billing_1`` behind.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from dlms_mqtt.cosem.classes import TIMES, VALUES, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
+from dlms_mqtt.frozen import replace
 from dlms_mqtt.languages.texts import titled
 from dlms_mqtt.meter.catalogue.electricity import electricity
 from dlms_mqtt.meter.catalogue.names import CHANNEL, OWN_CHANNELS, PERIOD, may_be_value, object_title

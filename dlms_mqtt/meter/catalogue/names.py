@@ -120,7 +120,8 @@ def object_title(obis: bytes, class_id: int | None, attribute: int) -> Title:
     title = _value_title(obis, class_id, attribute)
     if title is not None:
         return title
-    title = _value_title(obis, class_id, 2) or _with_channel(_plain_title(obis, class_id), obis)
+    title = _value_title(obis, class_id, 2) if attribute != 2 else None
+    title = title or _with_channel(_plain_title(obis, class_id), obis)
     facet = FACETS.get((class_id, attribute))
     if facet:
         return title.extended(facet.en, {})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from enum import StrEnum
 
-from dlms_mqtt.frozen import dataclass
+from dlms_mqtt.frozen import dataclass, replace
 from dlms_mqtt.languages.texts import ENGLISH, Title
 
 
