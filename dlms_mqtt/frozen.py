@@ -24,7 +24,7 @@ else:
 
 
 _set = object.__setattr__
-_fields = cache(dataclasses.fields)  # records are made by the thousand
+_fields: Any = cache(dataclasses.fields)  # records are made by the thousand
 
 
 def _init(self: Any, *values: Any, **named: Any) -> None:

@@ -6,7 +6,7 @@ unit and which its time is asked here by client, simulator, catalogue and push a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from dlms_mqtt.cosem.rows import ROWS
 from dlms_mqtt.cosem.rows.named import NAMED
@@ -94,16 +94,28 @@ def _methods(text: str, first_offset: int) -> Iterator[Method]:
         yield Method(index, name, _TYPES[kind], first_offset + 8 * (index - 1) if first_offset >= 0 else None)
 
 
-def _build(row: Row) -> Iterator[InterfaceClass]:
-    attributes = tuple(_attributes(row.attributes))
-    methods = tuple(_methods(row.methods, row.first_method))
-    for version in row.versions:
-        yield InterfaceClass(row.class_id, version, row.name, attributes, methods)
+class _Classes(Mapping[tuple[int, int], InterfaceClass]):
+    """(class id, version) -> the class, built when it is first asked for: a meter has a dozen of them."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = {(row.class_id, version): row for row in rows for version in row.versions}
+        self._built: dict[tuple[int, int], InterfaceClass] = {}
+
+    def __getitem__(self, key: tuple[int, int]) -> InterfaceClass:
+        if key not in self._built:
+            row = self._rows[key]
+            attributes, methods = tuple(_attributes(row.attributes)), tuple(_methods(row.methods, row.first_method))
+            self._built[key] = InterfaceClass(*key, row.name, attributes, methods)
+        return self._built[key]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
-CLASSES: dict[tuple[int, int], InterfaceClass] = {
-    (item.class_id, item.version): item for row in ROWS for item in _build(row)
-}
+CLASSES: Mapping[tuple[int, int], InterfaceClass] = _Classes(ROWS)
 CLASS_NAMES: dict[int, str] = dict(sorted((NAMED | {row.class_id: row.name for row in ROWS}).items()))
 
 _VERSIONS: dict[int, list[int]] = {}
@@ -133,10 +145,15 @@ def find(class_id: int, version: int | None = None) -> InterfaceClass | None:
 
 def _meaning(*words: str) -> dict[int, tuple[int, ...]]:
     """Class -> its attributes with one of these meanings; of the newest version that has them."""
+    ends = tuple(f"/{word}" for word in words)
+    return _numbered(lambda item: item.endswith(ends))
+
+
+def _numbered(wanted: Callable[[str], bool]) -> dict[int, tuple[int, ...]]:
     found = {}
-    for (class_id, _), model in sorted(CLASSES.items()):
-        if numbers := tuple(item.index for item in model.attributes if item.meaning in words):
-            found[class_id] = numbers
+    for row in sorted(ROWS, key=lambda row: row.versions[-1]):
+        if numbers := tuple(index for index, item in enumerate(row.attributes.split(), 2) if wanted(item)):
+            found[row.class_id] = numbers
     return found
 
 
@@ -145,9 +162,7 @@ VALUES: dict[int, tuple[int, ...]] = _meaning("value")
 TIMES: dict[int, tuple[int, ...]] = _meaning("time")
 """Class -> the attributes that say when the value was taken."""
 SCALERS: dict[int, int] = {
-    class_id: item.index
-    for (class_id, _), model in sorted(CLASSES.items())
-    if (item := model.attribute("scaler_unit")) is not None
+    class_id: number for class_id, (number,) in _numbered(lambda item: item.startswith("scaler_unit:")).items()
 }
 """Class -> its attribute with scaler and unit."""
 _SCALED = {

@@ -46,9 +46,9 @@ _FACETS = {
 }
 FACETS: dict[tuple[int | None, int], Facet] = {
     (class_id, attribute.index): _FACETS[attribute.name]
-    for (class_id, _), model in CLASSES.items()
+    for class_id, version in CLASSES
     if class_id in SCALERS and class_id in VALUES
-    for attribute in model.attributes
+    for attribute in CLASSES[class_id, version].attributes
     if attribute.name in _FACETS
 }
 
