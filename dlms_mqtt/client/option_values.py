@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dlms_mqtt.errors import ConfigError
@@ -58,6 +57,8 @@ def _secret_env(name: str) -> Secret:
 
 
 def _secret_file(name: str) -> Secret:
+    from pathlib import Path  # few connections have one, and the import takes a while
+
     try:
         return _nested_secret(Path(name).read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:

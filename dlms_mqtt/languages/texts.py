@@ -10,23 +10,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlms_mqtt.frozen import dataclass, replace
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ENGLISH = "en"
-_FOLDER = Path(__file__).parent
 
 
 def languages(topic: str = "") -> tuple[str, ...]:
     """The languages that there are, as two letters; English first. ``topic``: of a folder of its own."""
-    return ENGLISH, *sorted({file.stem for file in (_FOLDER / topic).glob("*.json")} - {ENGLISH})
+    return ENGLISH, *sorted({file.stem for file in _folder(topic).glob("*.json")} - {ENGLISH})
+
+
+def _folder(topic: str) -> Path:
+    from pathlib import Path  # English, which most programs ask for, needs no file
+
+    return Path(__file__).parent / topic
 
 
 @cache
 def _file(language: str, topic: str = "") -> Mapping[str, Any]:
-    file = _FOLDER / topic / f"{language}.json"
+    file = _folder(topic) / f"{language}.json"
     if language not in languages() or not file.exists():
         return {}
     found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -35,7 +42,7 @@ def _file(language: str, topic: str = "") -> Mapping[str, Any]:
 
 def translated(text: str, language: str, topic: str = "") -> str:
     """The text in a language; as it is where that language does not have it. ``topic``: a folder of its own."""
-    return str(_file(language, topic).get("texts", {}).get(text, text))
+    return text if language == ENGLISH else str(_file(language, topic).get("texts", {}).get(text, text))
 
 
 def shorter(name: str, language: str) -> str:

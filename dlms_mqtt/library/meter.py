@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, overload
 
@@ -84,6 +83,8 @@ class Meter:
 
         ConfigError with file, line and key; ValueError where the configuration has no such meter.
         """
+        from pathlib import Path
+
         self = cls.__new__(cls)
         self._begin(configured(Path(path), meter, reconnect))
         return self

@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import tzinfo
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dlms_mqtt.client.client import DlmsClient
@@ -24,6 +23,8 @@ from dlms_mqtt.library.connection import zone_named
 from dlms_mqtt.transport import Transport
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlms_mqtt.client.state.store import Store
 
 T = TypeVar("T")
@@ -185,6 +186,8 @@ def store_of(way: Way) -> Store | None:
     """Opened where it is needed: to cipher, or because it was asked for. StoreError."""
     if way.state == "auto" and not way.settings.encryption_key:
         return None
+    from pathlib import Path
+
     from dlms_mqtt.client.state.state_file import MEMORY, default_path
     from dlms_mqtt.client.state.store import Store
 

@@ -238,6 +238,8 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT, *, least_port: in
 
 def _is_host(text: str) -> bool:
     """Whether it can be looked up at all: no part is empty, endless or without letters."""
+    if text.isascii():  # without the tables of other scripts, which a small computer loads for a while
+        return all(0 < len(label) < 64 for label in text.removesuffix(".").split(".")) and text.isprintable()
     try:
         return bool(text.encode("idna")) and text.isprintable()
     except UnicodeError:
