@@ -203,7 +203,10 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", ":4059", "a..b:1", ".:1", "a" * 64, "meter:", "meter:0", "meter:65536", "meter:x", "[::1", "[::1]x", "[]:1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":4059", "a..b:1", ".:1", "a" * 64, "meter:", "meter:0", "meter:65536", "meter:x", "[::1", "[::1]x", "[]:1"],
+)
 def test_no_addresses(text: str) -> None:
     with pytest.raises(ConfigError, match="is no HOST:PORT"):
         parse_address(text)
