@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from awesomeversion import AwesomeVersion, AwesomeVersionException
 from homeassistant.components import mqtt
 from homeassistant.components.mqtt import ReceiveMessage
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry, ConfigSubentry
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
 from homeassistant.const import EVENT_CORE_CONFIG_UPDATE
 from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
@@ -28,18 +26,16 @@ from .const import (
     API_VERSION,
     CONF_BASE_TOPIC,
     CONF_BRIDGE,
-    CONF_FILE,
     CONF_METER,
     DOMAIN,
     MINIMUM_BRIDGE,
     SETUP_WAIT,
-    SUBENTRY_METER,
 )
-from .errors import details, sentence
+from .errors import sentence
 from .history import History
-from .meter_config import outgoing
 from .problems import METER_RULES, Problem, Problems, error_of
 from .seal import seal
+from .subentries import Subentries, meter_subentries
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -58,9 +54,7 @@ class BridgeCoordinator:
         self.info: Json = {}
         self.health: Json = {}
         self.online: bool | None = None
-        self.busy: set[str] = set()  # meters that a flow is adding or giving secrets, or a removal is taking away
-        self._known: set[str] = set()
-        self._titles: dict[str, str] = {}  # as they were last taken from the bridge
+        self._subentries = Subentries(hass, entry, self)
         self._language = hass.config.language  # that our entities are named in
         self._told: tuple[str, str] | None = None  # which start of the bridge knows which language of ours
         self._running = False
@@ -91,7 +85,7 @@ class BridgeCoordinator:
                 translation_placeholders={"bridge": self.api.bridge, "topic": self.api.base},
             ) from None
         self._running = True
-        self._known = {str(subentry.unique_id) for subentry in self._meters().values()}
+        self._subentries.start()
         self.refresh()
         self._unsubscribe.append(self.hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, self._look_at_language))
         self._unsubscribe.append(async_at_started(self.hass, self._started))
@@ -111,6 +105,11 @@ class BridgeCoordinator:
         self.problems.clear()
 
     # What the bridge is
+
+    @property
+    def busy(self) -> set[str]:
+        """Meters that a flow is adding or giving secrets, or a removal is taking away."""
+        return self._subentries.busy
 
     @property
     def compatible(self) -> bool:
@@ -211,7 +210,7 @@ class BridgeCoordinator:
         if not self._running:
             return
         if self.compatible:
-            self._sync_subentries()
+            self._subentries.sync()
             self._sync_reauthentication()
             self.problems.forget(self.managed)
             self.history.meters_changed()
@@ -255,81 +254,13 @@ class BridgeCoordinator:
         for listener in list(self._listeners):
             listener()
 
-    # Subentries
-
-    def _meters(self) -> dict[str, ConfigSubentry]:
-        return {key: sub for key, sub in self.entry.subentries.items() if sub.subentry_type == SUBENTRY_METER}
-
-    def _sync_subentries(self) -> None:
-        self._known = set(self._by_meter())
-        for meter, row in self.meters.items():
-            if meter not in self.busy:
-                self._sync_subentry(meter, str(row.get("name") or meter), bool(row.get("managed")))
-        for meter, subentry in self._by_meter().items():
-            if meter not in self.meters and subentry.data.get(
-                CONF_FILE
-            ):  # taken out of the file: nothing of it is ours
-                self._known.discard(meter)
-                self.hass.config_entries.async_remove_subentry(self.entry, subentry.subentry_id)
-
-    def _sync_subentry(self, meter: str, name: str, managed: bool) -> None:
-        """Each change calls the update listeners, and so us again, at once: what is there is looked up anew."""
-        entries, file = self.hass.config_entries, {} if managed else {CONF_FILE: True}
-        self._titles[meter] = name
-        self._known.add(meter)
-        if present := self._by_meter().get(meter):
-            kept = {key: value for key, value in present.data.items() if key != CONF_FILE}
-            entries.async_update_subentry(self.entry, present, title=name, data={**kept, **file})
-            return
-        data = MappingProxyType({CONF_METER: meter, **file})
-        subentry = ConfigSubentry(data=data, subentry_type=SUBENTRY_METER, title=name, unique_id=meter)
-        entries.async_add_subentry(self.entry, subentry)
-
-    def _by_meter(self) -> dict[str, ConfigSubentry]:
-        return {str(subentry.unique_id): subentry for subentry in self._meters().values()}
+    # Meters
 
     @callback
     def subentries_changed(self) -> None:
         """A person renamed, added or removed a subentry: the bridge follows."""
-        there = {str(sub.unique_id): sub.title for sub in self._meters().values()}
-        for meter in (self._known - there.keys()) & set(self.managed):
-            self._work(meter, self._remove(meter), "remove")
-        for meter, title in there.items():
-            if self._titles.get(meter, title) != title and self.can_change(meter) and True:
-                self._work(meter, self._rename(meter, title), "rename")
+        self._subentries.changed()
         self.refresh()
-
-    def _work(self, meter: str, work: Coroutine[Any, Any, None], name: str) -> None:
-        self.busy.add(meter)
-        self.entry.async_create_background_task(self.hass, work, f"{DOMAIN} {name} {meter}")
-
-    async def _rename(self, meter: str, title: str) -> None:
-        """The bridge's name is the meter's; where it does not take it, the old one comes back."""
-        try:
-            config = await self.meter_config(meter)
-            request = {CONF_METER: meter, "config": outgoing({**config, "name": title})}
-            await self.api.request("meter/update", request)
-            self.remember(meter, title)
-        except ApiError as error:
-            _LOGGER.warning("%s could not be renamed: %s", meter, error)
-        finally:
-            self.busy.discard(meter)
-            self.refresh()
-
-    async def _remove(self, meter: str) -> None:
-        name = self.managed[meter]
-        try:
-            await self.api.request("meter/remove", {"meter": meter})
-            self.forget(meter)
-        except ApiError as error:
-            if error.code == "unknown-meter":
-                self.forget(meter)
-            else:
-                placeholders = {"meter": name, "detail": details(error)["detail"]}
-                self.problems.note(Problem("removal_failed", meter, placeholders))
-        finally:
-            self.busy.discard(meter)
-            self.refresh()
 
     @callback
     def remember(self, meter: str, name: str) -> None:
@@ -356,9 +287,9 @@ class BridgeCoordinator:
             yield from self._meter_problems(meter, health)
 
     def _orphans(self) -> Iterator[Problem]:
-        for subentry in self._meters().values():
+        for subentry in meter_subentries(self.entry).values():
             meter = str(subentry.unique_id)
-            if meter not in self.meters and True:
+            if meter not in self.meters and meter not in self.busy:
                 names = {"meter": subentry.title, "bridge": self.api.bridge}
                 yield Problem("orphan", meter, names, fixable=True, data=subentry.subentry_id)
 
