@@ -14,7 +14,10 @@ LONG = "x" * 60_000
 TOPICS = [
     f"set/{LONG}",
     f"request/{LONG}",
-    "set/" + "a/" * 150 + "a",  # 200 levels are too many for Mosquitto
+    "set/"
+    + "a/" * 196
+    + "a",  # as many levels as Mosquitto takes: a reply with one more would break the line each time
+    "set/" + "x" * 65_500,
     "set/ratio/extra",
     "set/",
     "request//",

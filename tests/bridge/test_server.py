@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
 from dlms_mqtt.bridge.http import server as module
-from dlms_mqtt.bridge.http.server import Answer, Server
+from dlms_mqtt.bridge.http.server import Answer, Route, Server
 
 PATIENCE = 30.0
 
@@ -19,7 +19,7 @@ def _raises(_query: object) -> Answer:
     raise RuntimeError("broken")
 
 
-ROUTES = {
+ROUTES: Mapping[str, Route] = {
     "/": lambda query: Answer(b"hello"),
     "/query": lambda query: Answer(repr(sorted(query.items())).encode()),
     "/broken": _raises,
@@ -27,8 +27,8 @@ ROUTES = {
 
 
 @contextlib.asynccontextmanager
-async def serving(listen: str = "127.0.0.1:0") -> AsyncIterator[Server]:
-    server = Server(listen, ROUTES)
+async def serving(listen: str = "127.0.0.1:0", routes: Mapping[str, Route] = ROUTES) -> AsyncIterator[Server]:
+    server = Server(listen, routes)
     task = asyncio.create_task(server.run())
     try:
         async with asyncio.timeout(PATIENCE):
@@ -108,19 +108,42 @@ async def test_who_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -
         assert await say(server.port, b"GET / HTT") == b""
 
 
-async def test_too_many_connections_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_holds_connections_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST", 2)
     async with serving() as server:
         idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         for _, writer in idle:
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert all([await reader.readuntil(b"hello") for reader, _ in idle])
-        assert await say(server.port, b"") == b""
-        idle[0][1].close()
+        for _, writer in idle:
+            writer.write(b"GET / HT")
+        assert b" 200 " in await say(server.port, get("/"))
         async with asyncio.timeout(PATIENCE):
-            while b" 200 " not in await say(server.port, get("/")):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        idle[1][1].close()
+            assert await idle[0][0].read() == b""  # the oldest went
+        idle[1][1].write(b"TP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await idle[1][0].readuntil(b"hello")
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_many_requests_in_one_packet_let_others_have_their_turn() -> None:
+    rounds = 0
+
+    async def other() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    seen: list[int] = []
+    routes = {"/": lambda query: seen.append(rounds) or Answer(b"hello")}
+    async with serving(routes=routes) as server:
+        one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        task = asyncio.create_task(other())
+        packets = [say(server.port, one * 50 + get("/")) for _ in range(3)]
+        assert [answer.count(b"hello") for answer in await asyncio.gather(*packets)] == [51] * 3
+        task.cancel()
+        assert len(set(seen)) == 3 * 51  # no two answers in one round of the loop
 
 
 @pytest.mark.expect_log("the port is in use")

@@ -26,6 +26,13 @@ def test_commands(topic, address, response):
     assert TOPICS.response(Address(*address)) == response
 
 
+@pytest.mark.parametrize("name", ["a/" * 190 + "a", "a" * 65_000])
+def test_the_reply_to_an_endless_topic_can_be_sent(name):
+    """The command's own topic is as long as a broker takes; with more in it the reply's is longer."""
+    topic = TOPICS.response(Address("h", "set", name))
+    assert topic.startswith("dlms_mqtt/meter/h/response/set/a") and len(topic) < 1100 and topic.count("/") < 40
+
+
 @pytest.mark.parametrize(
     "topic",
     [
@@ -52,6 +59,11 @@ def test_what_is_no_command(topic):
         ("a/#", False),
         ("a/+/b", False),
         ("$SYS/a", False),
+        ("a/" * 31 + "a", True),
+        ("a/" * 32 + "a", False),  # Mosquitto hangs up on 200 levels, and would again with each try
+        ("a" * 1024, True),
+        ("a" * 1025, False),
+        *((f"a{odd}", False) for odd in ("\0", "\n", "\x7f", "\x85", "\ud800", "\ufdd0", "\uffff", "\U0001fffe")),
     ],
 )
 def test_response_topics(topic, allowed):

@@ -10,7 +10,19 @@ from typing import NamedTuple
 from dlms_mqtt.frozen import dataclass
 
 DEFAULT_BASE = "dlms_mqtt"
+_DEEPEST = 32  # levels of a topic that somebody else has chosen: brokers hang up on what is too deep (Mosquitto: 200)
+_LONGEST = 1024  # characters of one
 DEVICES = "dlms_mqtt"  # what the identifiers of our devices in Home Assistant begin with
+
+
+def is_sendable(text: str) -> bool:
+    """May MQTT carry it? Brokers hang up on control characters and on what is no character (MQTT 5, 1.5.4)."""
+    return not any(map(_is_odd, map(ord, text)))
+
+
+def _is_odd(code: int) -> bool:
+    control = code < 0x20 or 0x7F <= code <= 0x9F
+    return control or 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
 
 
 class Address(NamedTuple):
@@ -170,12 +182,17 @@ class Topics:
         """Where the reply goes when the request names no place: the path repeats the request's."""
         root = self.meter(address.meter).root if address.meter else self.root
         path = address.name if address.verb == "request" else f"{address.verb}/{address.name}"
-        return f"{root}/response/{path}"
+        return f"{root}/response/{'/'.join(path.split('/')[:_DEEPEST])[:_LONGEST]}"
 
     def allowed_response(self, topic: str) -> bool:
-        """May a request choose this response topic? Never below the base or the discovery prefix."""
+        """May a request choose this response topic? Never below the base or the discovery prefix.
+
+        Nor one over which a broker would hang up on us, again with each try.
+        """
+        if len(topic) > _LONGEST or topic.count("/") >= _DEEPEST or not is_sendable(topic):
+            return False
         inside = any(topic == root or topic.startswith(f"{root}/") for root in (self.base, self.prefix))
-        return bool(topic) and not inside and not topic.startswith("$") and not set(topic) & set("+#\0")
+        return bool(topic) and not inside and not topic.startswith("$") and not set(topic) & set("+#")
 
 
 _VERBS = ("set", "do", "request")

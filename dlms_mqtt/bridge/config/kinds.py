@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dlms_mqtt.bridge.api.topics import is_sendable
 from dlms_mqtt.client import option_values
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.keys import of_key
@@ -53,19 +54,13 @@ TEXT = Kind(_text, {"type": "string"})
 
 
 def _sendable(value: Any) -> str:
-    """Text that MQTT carries: brokers hang up on the rest (MQTT 5, 1.5.4)."""
+    """Text that MQTT carries."""
     text = _text(value)
-    if not all(map(_is_sendable, text)):
+    if not is_sendable(text):
         raise ConfigError(f"expected text without control characters, not {value!r}")
     if len(text.encode()) > 65535:
         raise ConfigError("expected text of at most 65535 octets")
     return text
-
-
-def _is_sendable(character: str) -> bool:
-    code = ord(character)
-    no_character = 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
-    return not (code < 0x20 or 0x7F <= code <= 0x9F or no_character)
 
 
 MQTT_TEXT = Kind(_sendable, TEXT.schema)
@@ -78,7 +73,7 @@ _TOPIC = r"[^+#/\s$\x00-\x1f\x7f][^+#/\s\x00-\x1f\x7f]*(/[^+#/\s\x00-\x1f\x7f]+)
 def _topic(value: Any) -> str:
     """What a topic may not be, each with its sentence."""
     text = _text(value)
-    sendable = all(map(_is_sendable, text))
+    sendable = is_sendable(text)
     faults = (
         (not text, "a topic"),
         (set(text) & set("+#"), "a topic without the wildcards + and #"),

@@ -52,7 +52,8 @@ class Server:
     def __init__(self, listen: str, routes: Mapping[str, Route]) -> None:
         self._host, self._wanted_port = parse_address(listen, HTTP_PORT, least_port=0)
         self._routes = routes
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], None] = {}  # connections, the oldest first
+        self._turn = asyncio.Lock()
         self.port = 0  # that is listened on; 0 while it is not
         self.trouble = ""
 
@@ -87,16 +88,23 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this as a task of its own
-        self._open.add(task)
+        self._open[task] = None
         try:
-            if len(self._open) <= _MOST:
-                await self._talk(h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST), reader, writer)
+            self._make_room()
+            await self._talk(h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST), reader, writer)
         except (OSError, TimeoutError, h11.LocalProtocolError):
             pass  # whoever asked is gone, or was too slow
         finally:
-            self._open.discard(task)
+            self._open.pop(task, None)
             with contextlib.suppress(OSError):
                 writer.close()
+
+    def _make_room(self) -> None:
+        """Where there are too many the oldest goes: those who hold connections keep nobody out."""
+        if len(self._open) > _MOST:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.cancel()
 
     async def _talk(
         self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -105,7 +113,7 @@ class Server:
             async with asyncio.timeout(_PATIENCE):
                 try:
                     request = await _next_request(connection, reader)
-                    answer = self._answer(request) if request else None
+                    answer = await self._in_turn(request) if request else None
                 except h11.RemoteProtocolError as error:
                     request, answer = None, Answer(b"bad request\n", status=error.error_status_hint)
                 if answer:
@@ -114,6 +122,12 @@ class Server:
             if connection.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
                 return
             connection.start_next_cycle()
+
+    async def _in_turn(self, request: h11.Request) -> Answer:
+        """One answer at a time, and others between: many requests in one packet keep no meter waiting."""
+        async with self._turn:
+            await asyncio.sleep(0)
+            return self._answer(request)
 
     def _answer(self, request: h11.Request) -> Answer:
         if not self._is_meant(request):
