@@ -270,9 +270,14 @@ def reference(row: Mapping[str, Any]) -> str:
 
 
 def object_label(row: Mapping[str, Any]) -> str:
-    """How an object is offered: name, unit and OBIS code."""
+    """How an object is offered: name, unit and OBIS code, short enough for a phone."""
     unit = f" [{row['unit']}]" if row.get("unit") else ""
-    return f"{row.get('name') or row.get('key') or row.get('obis')}{unit} ({row.get('obis')})"
+    return f"{row.get('name') or row.get('key') or row.get('obis')}{unit} ({short_code(str(row.get('obis')))})"
+
+
+def short_code(obis: str) -> str:
+    """As grid operators and displays write it: ``1-0:1.8.0``; the last part where it says something."""
+    return re.sub(r"^(\d+)\.(\d+)\.(\d+\.\d+\.\d+)\.(\d+)$", r"\1-\2:\3*\4", obis).removesuffix("*255")
 
 
 def normal_read(config: Mapping[str, Any]) -> Json:

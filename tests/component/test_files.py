@@ -80,6 +80,15 @@ def test_choices_are_not_cut_off_on_a_phone(language: str) -> None:
     assert {path: text for path, text in choices.items() if len(text) > 43} == {}
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_titles_of_menus_are_not_cut_off_on_a_phone(language: str) -> None:
+    """One line as well, in larger letters; titles of forms go on in a second one."""
+    menus = {path.partition(".menu_options.")[0] for path in ENGLISH if ".menu_options." in path}
+    titles = [texts(language)[f"{path}.title"] for path in sorted(menus)]
+    assert len(titles) == 9
+    assert [title for title in titles if len(title) > 34] == []
+
+
 def test_every_error_has_its_sentence() -> None:
     for key in {sentence(ApiError(code)) for code in CODES} | set(CAUSES.values()):
         for root in ("config.error.", "config_subentries.meter.error."):

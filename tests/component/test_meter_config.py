@@ -16,6 +16,7 @@ from custom_components.dlms_mqtt.meter_config import (
     host_port,
     meter_id,
     normal_read,
+    object_label,
     outgoing,
     pushed_label,
     seconds,
@@ -152,6 +153,12 @@ def test_what_came_is_readable() -> None:
     assert pushed_label({**clock, "value": "2026-11-30T05:19:27.490000"}) == "Clock: 2026-11-30 05:19"
     assert pushed_label({**clock, "value": None}) == "Clock: ?"
     assert pushed_label({"class": 3, "key": "power", "value": 250, "unit": "W"}) == "power: 250 W"
+
+
+def test_codes_as_displays_show_them() -> None:
+    assert [object_label(row) for row in OBJECTS[1:]] == ["Voltage L1 [V] (1-0:32.7.0)", "Status (1-0:96.5.0)"]
+    assert object_label({"obis": "1.0.1.6.0.1"}) == "1.0.1.6.0.1 (1-0:1.6.0*1)"
+    assert object_label({"obis": "C.1.0", "key": "serial"}) == "serial (C.1.0)"  # a clear-text readout's
 
 
 def test_the_seal_is_that_of_the_bridge() -> None:
