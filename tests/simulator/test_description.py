@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlms_mqtt.cli.meter import objects as command
-from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import read_objects
-from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.errors import AccessRefused, ConfigError
-from dlms_mqtt.meter.json_shapes import value_json
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator.description import Described, describe, load_meter
+from dlms_mqtt.simulator.description import Described, load_meter
 from tests.fake_clock import FakeClock
-from tests.simulator.server.test_services import connected
+from tests.simulator.connected import connected
 
 YAML = """
 seed: 3
@@ -99,41 +92,3 @@ def test_mistakes_are_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         described(tmp_path, text)
     assert caught.value.file.endswith("meter.yaml")
-
-
-async def test_a_saved_meter_answers_as_the_real_one(clock: FakeClock, tmp_path: Path) -> None:
-    meter = describe({}, clock=clock).meter
-    async with connected(meter, client=32, authentication="low", password=b"12345678") as client:
-        saved = await _saved(client, clock)
-    again = described(tmp_path, json.dumps(saved), "saved.json").meter
-    async with connected(again, client=32, authentication="low", password=b"12345678") as client:
-        copy = await _saved(client, clock)
-        assert len((await read_profile(client, Obis.parse("1.0.99.1.0.255"), Selection(first=1, count=4))).rows) == 4
-    assert copy["objects"] == saved["objects"]
-    moving = {
-        "0.0.1.0.0.255",
-        "1.0.99.1.0.255",
-        "1.0.99.2.0.255",
-        "0.0.98.1.0.255",
-        "0.0.99.98.0.255",
-        "0.0.40.0.0.255",
-    }
-    assert _values(copy, moving) == _values(saved, moving)
-
-
-async def _saved(client: DlmsClient, clock: FakeClock) -> dict[str, Any]:
-    """What the command prints, without its command line."""
-    found = await read_objects(client)
-    attributes = [attribute for item in found for attribute in command._readable(item)]
-    answers = await client.read(attributes)
-    values = [value_json(answer, datetime.fromtimestamp(clock.time(), UTC)) for answer in answers]  # type: ignore[arg-type]
-    document = {"meter": {}, "objects": [command.object_json(item) for item in found], "values": values}
-    return json.loads(json.dumps(document, default=str))
-
-
-def _values(document: dict[str, Any], without: set[str]) -> list[tuple[Any, ...]]:
-    return [
-        (row["obis"], row["attribute"], row["raw"], row["type"])
-        for row in document["values"]
-        if row["obis"] not in without
-    ]

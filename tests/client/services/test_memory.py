@@ -17,7 +17,7 @@ from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import bare_meter, make
 from dlms_mqtt.simulator.description import describe
 from dlms_mqtt.simulator.server.meter import Meter
-from tests.simulator.server.test_services import connected
+from tests.simulator.connected import connected
 
 OBIS = Obis((1, 0, 99, 99, 0, 255))
 SCALED = sorted(

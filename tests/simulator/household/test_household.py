@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, entry_access
-from dlms_mqtt.protocol.axdr.data import decode_rows
-from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.simulator import Context, Meter
+from dlms_mqtt.simulator import Context
 from dlms_mqtt.simulator.household.consumption import Consumption
-from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.household.load_curve import KINDS, Curve
-from dlms_mqtt.simulator.server import services
 from dlms_mqtt.simulator.server.timeline import Timeline
 from tests.fake_clock import FakeClock
-from tests.simulator.bench import START, frozen_meter
+from tests.simulator.bench import frozen_meter
 from tests.simulator.reference import value_of
 
 VIENNA = ZoneInfo("Europe/Vienna")
 SUMMER = datetime(2026, 7, 6, tzinfo=VIENNA).timestamp()  # a Monday
 WINTER = datetime(2026, 1, 5, tzinfo=VIENNA).timestamp()
-
-
-def buffer(meter: Meter, obis: str, access: Any = None) -> list[tuple[Any, ...]]:
-    context = Context(meter, meter.associations[17])
-    octets = services.read(context, AttributeDescriptor(7, Obis.parse(obis), 2), access)
-    assert isinstance(octets, bytes)
-    return decode_rows(octets, times=[0]).rows
 
 
 # -- the curve ---------------------------------------------------------------------------------------------------------
@@ -151,78 +137,12 @@ def test_demand_is_the_average_of_its_quarter() -> None:
 # -- profiles ----------------------------------------------------------------------------------------------------------
 
 
-def test_profile_rows_are_the_past_of_the_registers() -> None:
-    meter = frozen_meter()
-    for _ in range(4):
-        meter.clock.step(900)
-        (row,) = buffer(meter, "1.0.99.1.0.255", entry_access(8640, 8640))
-        assert row[0].timestamp() == meter.clock.time()
-        registers = [value_of(meter, 3, f"1.0.{code}.8.0.255") for code in (1, 2, 3, 4)]
-        assert list(row[2:]) == registers
-
-
-def test_ninety_days_of_both_profiles() -> None:
-    meter = frozen_meter()
-    load = buffer(meter, "1.0.99.1.0.255")
-    assert len(load) == 8640
-    assert {later[0] - earlier[0] for earlier, later in itertools.pairwise(load)} == {timedelta(seconds=900)}
-    assert all(earlier[2] <= later[2] for earlier, later in itertools.pairwise(load))
-    daily = buffer(meter, "1.0.99.2.0.255")
-    assert len(daily) == 90
-    by_time = {row[0]: row for row in load}
-    for row in daily[1:]:
-        assert row[2] == row[3] + row[4] == by_time[row[0]][2]
-
-
-def test_midnights_are_local_also_when_summer_time_ends() -> None:
-    meter = household(clock=FakeClock(datetime(2026, 11, 1, 12, tzinfo=VIENNA).timestamp()))
-    times = [row[0] for row in buffer(meter, "1.0.99.2.0.255")[-10:]]
-    assert {time.hour for time in times} == {0}
-    assert timedelta(hours=25) in {later - earlier for earlier, later in itertools.pairwise(times)}
-
-
-def test_profiles_after_the_clock_was_set() -> None:
-    """Forwards: the skipped times have the value of the moment; backwards: a time that was had twice has one row."""
-    meter = frozen_meter()
-    meter.set_clock(meter.now() + timedelta(hours=2))
-    meter.clock.step(3600)
-    rows = buffer(meter, "1.0.99.1.0.255", entry_access(8640 - 15))
-    assert len({row[0] for row in rows}) == len(rows) == 16
-    assert rows[-1][2] <= value_of(meter, 3, "1.0.1.8.0.255")
-
-
-def test_reset_empties_a_profile() -> None:
-    meter = frozen_meter()
-    item = meter.objects[7, Obis.parse("1.0.99.1.0.255")]
-    item.methods[1](Context(meter, meter.associations[17]), None)
-    assert buffer(meter, "1.0.99.1.0.255") == []
-    meter.clock.step(1800)
-    assert len(buffer(meter, "1.0.99.1.0.255")) == 2
-
-
-def test_the_event_log_tells_what_happened() -> None:
-    meter = frozen_meter()
-    meter.connect(False)
-    meter.restart()
-    rows = buffer(meter, "0.0.99.98.0.255")
-    assert [row[1] for row in rows[-3:]] == [60, 1, 2]
-    assert rows[-1][0].timestamp() == START
-
-
 def test_everything_can_be_read_and_nothing_is_kept() -> None:
     meter = frozen_meter()
     context = Context(meter, meter.associations[17])
     for item in meter.objects.values():
         for number in item.values:
             assert item.encoded(context, number)
-
-
-def test_profile_with_nulls_for_times() -> None:
-    meter = frozen_meter()
-    meter.oddities["profile_nulls"] = "true"
-    rows = buffer(meter, "1.0.99.1.0.255", entry_access(1, 3))
-    assert rows[0][0] is not None
-    assert rows[1][0] is rows[2][0] is None
 
 
 # -- the clock's past --------------------------------------------------------------------------------------------------
