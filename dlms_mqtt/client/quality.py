@@ -86,16 +86,17 @@ class LineQuality:
     def figures(self) -> Figures:
         """What the diagnostic entities show."""
         retries, check_errors = self._sum("repeats"), self._sum("bad_check")
-        frames = self._sum("frames")
+        frames, noise = self._sum("frames"), self._sum("noise")
         lost = retries + check_errors
+        signed_on = [item.signed_on for item in self._sessions if item.signed_on is not None]
         return Figures(
             quality=frames / (frames + lost) if frames + lost else None,
             retries=retries,
             check_errors=check_errors,
-            sign_on_success=_share([item.signed_on for item in self._sessions if item.signed_on is not None]),
+            sign_on_success=_share(signed_on),
             turn_round=_median([moment for item in self._sessions for moment in item.turn_rounds]),
-            noise=self._sum("noise"),
-            hint=self.hint,
+            noise=noise,
+            hint=self.hint if lost or noise or False in signed_on else "",
         )
 
     def _sum(self, name: str) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from dlms_mqtt.protocol.obis import Obis
 
-#: Made once: ``json.dumps`` makes an encoder for every text where it is not to write ASCII.
-_ENCODE = {ascii_only: json.JSONEncoder(ensure_ascii=ascii_only).encode for ascii_only in (False, True)}
+_QUOTED = {False: encode_basestring, True: encode_basestring_ascii}  # by whether it is to be ASCII
+_NUMBERS = (int, float, Decimal)
 
 
 def number_text(value: Decimal | float) -> str:
@@ -21,9 +21,11 @@ def number_text(value: Decimal | float) -> str:
         return str(int(value))
     if isinstance(value, int):
         return str(value)
-    if not math.isfinite(value):
+    if not isinstance(value, Decimal):
+        value = Decimal(repr(value)) if math.isfinite(value) else Decimal("NaN")
+    if not value.is_finite():
         return ""
-    text = format(value if isinstance(value, Decimal) else Decimal(repr(value)), "f")
+    text = format(value, "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
 
@@ -34,7 +36,7 @@ def plain_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return number_text(value) if isinstance(value, int | float | Decimal) else _scalar_text(value)
+    return number_text(value) if isinstance(value, _NUMBERS) else _scalar_text(value)
 
 
 def _scalar_text(value: Any) -> str:
@@ -55,22 +57,25 @@ class _Writer:
 
     def __init__(self, indent: int | None, ascii_only: bool) -> None:
         self._indent = indent
-        self._plain = _ENCODE[ascii_only]
+        self._quoted = _QUOTED[ascii_only]
 
     def text(self, value: Any, level: int) -> str:
-        if value is None or isinstance(value, bool | str):
-            return self._plain(value)
-        if isinstance(value, int | float | Decimal):
+        if isinstance(value, str):
+            return self._quoted(value)
+        if value is None:
+            return "null"
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, _NUMBERS):
             return number_text(value) or "null"
-        if isinstance(value, Mapping):
-            items = (f"{self._plain(str(key))}: {self.text(item, level + 1)}" for key, item in value.items())
+        if isinstance(value, (dict, Mapping)):
+            items = [f"{self._quoted(str(key))}: {self.text(item, level + 1)}" for key, item in value.items()]
             return self._bracketed("{", items, "}", level)
-        if isinstance(value, list | tuple | set | frozenset):
-            return self._bracketed("[", (self.text(item, level + 1) for item in value), "]", level)
-        return self._plain(_scalar_text(value))
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return self._bracketed("[", [self.text(item, level + 1) for item in value], "]", level)
+        return self._quoted(_scalar_text(value))
 
-    def _bracketed(self, begin: str, items: Iterable[str], end: str, level: int) -> str:
-        parts = list(items)
+    def _bracketed(self, begin: str, parts: list[str], end: str, level: int) -> str:
         if self._indent is None or not parts:
             return begin + ", ".join(parts) + end
         margin = "\n" + " " * self._indent * (level + 1)

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -77,8 +77,7 @@ class _Heard(logging.Handler):
         self.last = record.getMessage()
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
+class UnderWay(NamedTuple):
     """A message that the broker has not confirmed yet; ``since`` by the loop's clock, ``answered`` gets why not."""
 
     topic: str

@@ -13,10 +13,26 @@ from paho.mqtt.enums import LogLevel, MQTTErrorCode
 
 _FAILED = 128  # reason codes from here on say no
 _PUBLISH = 0x30
+_AT_ONCE = 4096  # octets
 
 
 class LeanPaho(Client):
-    """Confirmations without objects of their own, what waits to be written in one piece, nothing put into words."""
+    """Confirmations without objects of their own; what has come, and what waits, in one piece; nothing put in words."""
+
+    _come = b""  # octets that the system has handed over and paho has not asked for yet
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """All that has come."""
+        found = super().loop_read(max_packets)
+        while self._come and not found:
+            found = super().loop_read(max_packets)
+        return found
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """Paho asks for an octet, another one, and the rest."""
+        come = self._come or super()._sock_recv(max(bufsize, _AT_ONCE))
+        self._come = come[bufsize:]
+        return come[:bufsize]
 
     def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
         """Paho makes up to five objects with tables of their own of each; here a plain yes is its number."""
@@ -30,9 +46,13 @@ class LeanPaho(Client):
             return self._do_on_publish(number, code, None) if known else MQTTErrorCode.MQTT_ERR_SUCCESS  # type: ignore[arg-type]
 
     def _packet_write(self) -> MQTTErrorCode:
-        """All publishes that wait, in one piece: each would be a call of the system."""
+        """All publishes that wait, in one piece: each would be a call of the system.
+
+        Not over websockets, where paho takes what follows a frame that was sent in part for sent.
+        """
         waiting = self._out_packet
-        if len(waiting) > 1 and all(packet["command"] & 0xF0 == _PUBLISH and packet["qos"] for packet in waiting):
+        mergeable = len(waiting) > 1 and self.transport != "websockets"
+        if mergeable and all(packet["command"] & 0xF0 == _PUBLISH and packet["qos"] for packet in waiting):
             octets = b"".join([bytes(packet["packet"][packet["pos"] :]) for packet in waiting])
             last = waiting[-1]
             waiting.clear()

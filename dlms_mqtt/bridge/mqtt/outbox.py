@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from dlms_mqtt.client.state.facts import UNSENT
 from dlms_mqtt.client.state.rescue import rescue_rows
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
-from dlms_mqtt.frozen import dataclass
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 10_000  # sequence numbers reserved at a time
@@ -27,8 +27,7 @@ _SETTLED = 100  # messages that were confirmed since the disk was last written: 
 _SPACE = "bridge"  # namespace of the store
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One message that must arrive; ``number`` gives the order."""
 
     number: int

@@ -10,16 +10,15 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, Client
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
-from dlms_mqtt.frozen import dataclass
 
 _MUCH = 200  # topics that wait to be sent: then whoever has still more waits
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     """A retained message; ``until``: when the broker is to forget it, by the loop's clock (infinity: never)."""
 
     payload: str

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlms_mqtt.bridge.reading.schedule import At, Schedule
-from dlms_mqtt.frozen import dataclass
 
 MISSED = 3  # a value lives for so many intervals
 SHORTEST = 120.0  # s
@@ -21,8 +20,7 @@ def lifetime(schedule: Schedule) -> float:
     return max(MISSED * schedule.seconds, SHORTEST)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """One value; ``time`` is when it was read, ``expires`` is on the monotonic clock."""
 
     value: Any

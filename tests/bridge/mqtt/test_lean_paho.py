@@ -88,6 +88,38 @@ def test_a_damaged_confirmation_ends_the_line(line: Any, version: Any, octets: b
     assert not told
 
 
+def test_what_has_come_is_taken_at_once(line: Any) -> None:
+    client, told = client_on(line)
+    publish(client, *"abcdefgh")
+    octets = b"".join(bytes((PUBACK, 2, 0, number)) for number in range(1, 9))
+    line[1].send(octets[:-1])
+    with mock.patch.object(Client, "_sock_recv", wraps=client._sock.recv) as asked:
+        client.loop_read()
+        assert asked.call_count == 2  # all there is, and that there is no more yet
+    assert told == [(number, 0) for number in range(1, 8)]
+    line[1].send(octets[-1:])
+    client.loop_read()
+    assert told[-1] == (8, 0)
+
+
+def test_more_messages_than_are_waited_for_are_all_heard(line: Any) -> None:
+    client, _ = client_on(line)
+    heard: list[bytes] = []
+    client.on_message = lambda *row: heard.append(row[2].payload)
+    line[1].send(b"".join(bytes((PUBLISH, 6, 0, 1)) + b"a\0%02d" % number for number in range(50)))
+    client.loop_read()
+    assert heard == [b"%02d" % number for number in range(50)]
+
+
+def test_a_line_that_ends_is_told(line: Any) -> None:
+    client, _ = client_on(line)
+    client.on_disconnect = mock.Mock()
+    line[1].send(bytes((PUBLISH, 6, 0, 1)) + b"a")
+    line[1].close()
+    client.loop_read()
+    assert client.loop_read() and client.socket() is None
+
+
 def test_what_waits_is_written_in_one_piece(line: Any) -> None:
     client, _ = client_on(line)
     publish(client, "first", "second", "third")
@@ -111,6 +143,15 @@ def test_a_full_line_takes_the_rest_later(line: Any) -> None:
         client.loop_write()
         heard += line[1].recv(5000)
     assert heard == whole and not client.want_write()
+
+
+def test_a_websocket_writes_one_by_one(line: Any) -> None:
+    client, _ = client_on(line)
+    client._transport = "websockets"
+    publish(client, "first", "second")
+    with mock.patch.object(client, "_sock_send", wraps=client._sock_send) as sent:
+        client.loop_write()
+    assert sent.call_count == 2
 
 
 def test_a_goodbye_is_written_by_itself(line: Any) -> None:

@@ -117,7 +117,7 @@ class MeterOutput:
         return keys
 
     def _publish_one(self, item: PlanItem, reading: Reading, lifetime: float, *, starts: bool = False) -> None:
-        reading = replace(reading, key=item.key)
+        reading = reading if reading.key == item.key else replace(reading, key=item.key)
         message = reading_json(self.id, reading) | ({"start": True} if starts else {})
         self._context.publisher.store_and_forward(self.topics.reading, message)
         if reading.value is None or reading.quality in UNUSABLE:
