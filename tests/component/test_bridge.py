@@ -165,6 +165,28 @@ async def test_renaming_here_renames_the_meter(
     assert subentries(entry) == {"house": "Cellar"}
 
 
+async def test_a_meter_that_a_flow_is_busy_with_is_left_alone(
+    hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
+) -> None:
+    """Neither is its title sent to the bridge, nor is it missed there; afterwards both are looked at again."""
+    have(bridge)
+    await tell(hass, broker, bridge)
+    (subentry,) = entry.subentries.values()
+    entry.runtime_data.busy.add("house")
+    hass.config_entries.async_update_subentry(entry, subentry, title="Cellar")
+    await settle(hass)
+    assert bridge.stored["house"]["name"] != "Cellar"
+    before = bridge.stored.pop("house")
+    await tell(hass, broker, bridge)
+    assert not issues(hass)
+    entry.runtime_data.busy.discard("house")
+    await tell(hass, broker, bridge)
+    assert list(issues(hass)) == ["orphan_main_house"]
+    bridge.stored["house"] = before
+    await tell(hass, broker, bridge)
+    assert not issues(hass)
+
+
 async def test_the_hub_is_called_as_the_bridge_is(
     hass: HomeAssistant, broker: Broker, bridge: FakeBridge, entry: MockConfigEntry
 ) -> None:
