@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from dlms_mqtt.bridge.http.server import Server
 
 _LOG = logging.getLogger(__name__)
-_LEAVING = 2.5  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
-_FLUSH = 4.0  # s after which the last words must be out, what the meters took included
+_LEAVING = 2.0  # s for releases and disconnects of all meters together: whoever ends us waits 5 s in all
+_FLUSH = 3.2  # s after which the last words must be out, what the meters took included
 _CLAIM_AGAIN = 30.0  # s between looks whether a meter that another bridge holds is free; free is what is so twice
 
 

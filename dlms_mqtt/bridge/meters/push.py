@@ -101,8 +101,8 @@ class PushReceiver(Receiver):
         return self._twins is None or self._twins.is_new(ear, notification)
 
     def close(self) -> None:
-        """Remember which messages were taken, so that none is taken twice."""
-        self._keep()
+        """Remember which messages were taken, so that none is taken twice; until that is written the disk is ahead."""
+        self.meter.store.keep_peer_counters(self.meter.id, self._counters)
 
     def _keep_ahead(self) -> None:
         """A killed bridge takes no message twice: the disk is at or ahead of what was taken, by a minute's pushes."""
@@ -116,12 +116,6 @@ class PushReceiver(Receiver):
         self._marks = self._counters.keep(ahead)
         try:
             self.meter.store.set(PEER_COUNTERS, self.meter.id, self._marks)
-        except StoreError as error:
-            _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
-
-    def _keep(self) -> None:
-        try:
-            self.meter.store.keep_peer_counters(self.meter.id, self._counters)
         except StoreError as error:
             _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
 

@@ -199,8 +199,8 @@ class Store(StateFile):
         return PeerCounters(kept if isinstance(kept, dict) else None)
 
     def keep_peer_counters(self, source: str, counters: PeerCounters) -> None:
-        """Remember what was received last from a push source."""
-        self.set(PEER_COUNTERS, source, counters.keep())
+        """Remember what was received last from a push source, with what ``write_soon`` writes."""
+        self.set_soon(PEER_COUNTERS, source, counters.keep())
 
     # -- facts --------------------------------------------------------------------------------------------------------
 

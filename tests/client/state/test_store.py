@@ -424,6 +424,10 @@ def test_received_counters(path):
     with Store(path) as store:
         assert store.peer_counters("push tcp").keep() == {}
         store.keep_peer_counters("push tcp", counters)
+        assert store.peer_counters("push tcp").keep() == counters.keep()
+        assert store.read("SELECT * FROM facts") == []  # hundreds of meters that end cost the disk one write
+        store.write_soon()
+        assert len(store.read("SELECT * FROM facts")) == 1
     with Store(path) as store:
         kept = store.peer_counters("push tcp")
         with pytest.raises(SecurityError):

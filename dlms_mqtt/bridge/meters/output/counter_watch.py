@@ -98,6 +98,10 @@ class CounterWatch:
             self.guard = EnergyGuard(self._supply.watts)  # nothing of what was read until then
             _LOG.warning("%s: the energy guard starts without a memory", self._id)
 
+    def leave(self) -> None:
+        """Write the memory with that of the other meters: hundreds end together, and each write takes the disk."""
+        self._store.set_soon("guard", self._id, self.guard.dump())
+
     def keep(self, *, now: bool = False) -> None:
         """Write the memory where something new has happened, or from time to time."""
         due = self._clock.monotonic() - self._kept >= _EVERY

@@ -239,7 +239,7 @@ class MeterOutput:
 
     def close(self) -> None:
         """Before the bridge ends."""
-        self._watch.keep(now=True)
+        self._watch.leave()
 
 
 def put_to_sleep(meter_id: str, context: Context) -> None:
