@@ -4,9 +4,7 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.client.line.sign_on import sign_on
 from dlms_mqtt.client.quality import SIZES, FrameSize, LineQuality, SessionFigures
-from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost
 from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.transport.base import SerialFormat
@@ -138,20 +136,3 @@ async def test_a_head_that_is_unplugged_comes_back_under_its_name(tmp_path: obje
                 heard += await second.meter.read(60)
         assert heard == b"/?!\r\n"
         await line.close()
-
-
-async def test_a_wake_up_goes_before_the_sign_on(clock: object) -> None:
-    """Settings carry the octets; the sign-on sends them first."""
-    from dlms_mqtt.transport.memory import memory_pair
-    from tests.line import SIGN_ON
-
-    near, far = memory_pair(line=SIGN_ON)
-    await near.open()
-    await far.open()
-    task = asyncio.create_task(sign_on(near, ConnectionSettings(opening="sign-on", wake_up=b"\0" * 4, retries=0)))
-    heard = b""
-    while len(heard) < 9:
-        heard += await far.read(None)
-    assert heard == b"\0" * 4 + b"/?!\r\n"
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client.procedures.clock import interpret
 from dlms_mqtt.meter.clock_care import MARGIN, ClockKeeper, ClockRules, crosses_edge
-from dlms_mqtt.protocol.axdr.timestamps import DateTime
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=VIENNA)
@@ -89,43 +87,6 @@ def test_where_no_edge_is_both_times_have_one_day_and_one_offset(moment: datetim
     assert local[0].date() == local[1].date()
     assert local[0].utcoffset() == local[1].utcoffset()
     assert timedelta(0) < MARGIN
-
-
-@pytest.mark.parametrize("sense", [-1, 1])
-def test_the_sign_of_the_deviation_is_found_by_comparison(sense: int) -> None:
-    octets = DateTime.from_datetime(NOON, deviation=True, sense=sense).encode()
-    moment, found = interpret(octets, NOON + timedelta(seconds=40), VIENNA)
-    assert found == sense
-    assert moment == NOON
-
-
-@pytest.mark.parametrize("sense", [-1, 1])
-@pytest.mark.parametrize("wrong", [timedelta(hours=5), timedelta(days=-400)])
-def test_of_a_clock_that_is_far_off_the_sign_is_found_by_the_zone(sense: int, wrong: timedelta) -> None:
-    octets = DateTime.from_datetime(NOON + wrong, deviation=True, sense=sense).encode()
-    moment, found = interpret(octets, NOON, VIENNA)
-    assert found == sense
-    assert moment == NOON + wrong
-
-
-@pytest.mark.parametrize("sense", [-1, 1])
-def test_a_clock_that_is_wrong_by_twice_the_deviation_is_not_taken_for_a_right_one(sense: int) -> None:
-    """In the other sense it would show our very time, but in another zone."""
-    noon = datetime(2026, 1, 10, 12, 0, tzinfo=VIENNA)
-    octets = DateTime.from_datetime(noon - timedelta(hours=2), deviation=True, sense=sense).encode()
-    assert interpret(octets, noon, VIENNA) == (noon - timedelta(hours=2), sense)
-
-
-@pytest.mark.parametrize("sense", [-1, 1])
-def test_a_meter_that_keeps_to_winter_time_is_compared_with_our_clock(sense: int) -> None:
-    winter = NOON.astimezone(timezone(timedelta(hours=1)))
-    octets = DateTime.from_datetime(winter, deviation=True, sense=sense).encode()
-    assert interpret(octets, NOON, VIENNA) == (NOON, sense)
-
-
-def test_without_a_zone_the_standard_holds() -> None:
-    octets = DateTime.from_datetime(NOON + timedelta(hours=5), deviation=True, sense=-1).encode()
-    assert interpret(octets, NOON, None)[1] == -1
 
 
 @pytest.mark.parametrize("halves", [-26, -4, -3, -2, -1, 1, 2, 3, 11])

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.line.opening import open_line
 from dlms_mqtt.client.line.sign_on import SignOnFailed, sign_on
 from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME
 from dlms_mqtt.client.settings import ConnectionSettings
@@ -145,24 +144,6 @@ async def test_a_lost_request_is_repeated_after_a_break(clock: FakeClock) -> Non
     async with meter_on(meter):
         assert await sign_on(client, settings()) == ISKRA
     assert sent[:3] == [b"/?!\r\n", BREAK, b"/?!\r\n"]
-
-
-async def test_wake_up_goes_first(clock: FakeClock) -> None:
-    client, meter = await line_pair()
-    sent: list[bytes] = []
-    client.fault = lambda data: [(0.0, sent.append(data) or data)]  # type: ignore[func-returns-value]
-    async with meter_on(meter):
-        await sign_on(client, settings(wake_up=b"\x00" * 20))
-    assert sent[:2] == [b"\x00" * 20, b"/?!\r\n"]
-
-
-async def test_a_break_wakes_the_meter(clock: FakeClock) -> None:
-    client, meter = await line_pair()
-    async with meter_on(meter):
-        began = asyncio.get_running_loop().time()
-        assert await open_line(client, settings(wake_up_break=0.25))
-        assert asyncio.get_running_loop().time() - began > 0.25 + 1.5
-    assert meter.breaks == 1
 
 
 async def test_a_port_that_can_do_8n1_only(clock: FakeClock) -> None:

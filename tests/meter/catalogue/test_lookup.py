@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from dlms_mqtt.cosem.access import AttributeAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.languages.texts import titled
-from dlms_mqtt.meter.catalogue.electricity import BASES, FLOWS, MEASURES
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Item, derived, quantity, select, unique
 from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, Quantity, refine
@@ -144,26 +143,6 @@ def test_an_unknown_object_is_named_after_its_code(obis: Obis, attribute: int) -
         assert found.key == f"obis_{str(obis).replace('.', '_')}_{attribute}"
 
 
-@given(
-    st.sampled_from(sorted(FLOWS)), st.sampled_from(sorted(MEASURES)), st.sampled_from([1, 2, 3]), st.integers(0, 63)
-)
-def test_phases_and_tariffs_repeat_the_sum(c: int, d: int, phase: int, tariff: int) -> None:
-    total, one = (quantity(Obis((1, 0, n, d, 0, 255))) for n in (c, c + 20 * phase))
-    assert (one.key, one.name, one.unit, one.device_class) == (
-        f"{total.key}_l{phase}",
-        f"{total.name} L{phase}",
-        total.unit,
-        total.device_class,
-    )
-    rated = quantity(Obis((1, 0, c, d, tariff, 255)))
-    assert rated.key == (f"{total.key}_t{tariff}" if tariff else total.key)
-
-
-@given(electric.map(Obis), electric.map(Obis))
-def test_no_two_electrical_values_share_a_key(one: Obis, other: Obis) -> None:
-    assert (quantity(one).key == quantity(other).key) == (one == other)
-
-
 def test_home_assistant_takes_the_classes() -> None:
     """Units and state classes as Home Assistant pairs them with the device classes (2025.4 to 2026.11)."""
     units = {
@@ -289,8 +268,3 @@ def test_a_fixed_unit_stays() -> None:
     assert refine(fixed, "V") is fixed
     assert fixed.cumulative
     assert not Quantity("a", titled("A")).cumulative
-
-
-def test_every_base_has_its_own_key() -> None:
-    found = [quantity(Obis((1, 0, c, 7, 0, 255))).key for c in BASES]
-    assert len(set(found)) == len(found)

@@ -14,14 +14,13 @@ from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.meter.finder import Found, Limits, find
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.simulator import KEYS, Association, SignOnOptions, serve_memory, serve_tcp, serve_udp
+from dlms_mqtt.simulator import serve_tcp, serve_udp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.clock import Clock
-from dlms_mqtt.transport.memory import memory_pair
 from tests.fake_clock import FakeClock
 from tests.line import PacedPty, Rfc2217Server
-from tests.meter.finder_bench import PASSWORD, Bench, on_line, public, reader
+from tests.meter.finder_bench import PASSWORD, Bench, on_line
 from tests.meter.finder_mixtures import mixture, readout_mixture
 
 #: The last ones were lost once: late answers cut in two or taken for another speed's, frames lost where it hurts.
@@ -100,17 +99,6 @@ async def test_the_block_works_as_it_stands(clock: FakeClock) -> None:
             assert (await client.get(LOGICAL_DEVICE_NAME)).value
 
 
-async def test_a_meter_that_answers_to_several_addresses_is_left_in_peace(clock: FakeClock) -> None:
-    """Its links are all taken down, so that it falls back to the sign-on at once."""
-    near, far = memory_pair(line=SerialFormat(), latency=0.03)
-    async with serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions()):
-        found = await find({"serial": "bench"}, open_line=lambda _: near)
-    assert found.complete
-    assert found.seconds < 13  # with two sign-ons for other clients, as the public one is shown no energy
-    assert found.learned["clients_with_password"] == [32]
-    await near.close()
-
-
 async def test_the_progress_rises_and_names_the_stage(clock: FakeClock) -> None:
     seen: list[tuple[float, float, str]] = []
     await found_on(Bench(baud=19200), clock, progress=lambda *step: seen.append(step))
@@ -149,64 +137,12 @@ async def test_a_second_run_remembers(clock: FakeClock) -> None:
         assert other.connection["opening"] == "sign-on"
 
 
-async def test_an_open_client_that_is_shown_energy_goes_before_one_that_is_not(clock: FakeClock) -> None:
-    """No password is needed for it, so nobody is asked for one."""
-    bench = Bench(clients=(public(16), Association(1, "reader", 1), reader(32)))
-    with Store() as store:
-        async with on_line(bench, clock) as (open_line, _):
-            found = await find({"serial": "bench"}, open_line=open_line, store=store)
-            again = await find({"serial": "bench"}, open_line=open_line, store=store)
-            named = await find({"serial": "bench", "client": 16}, open_line=open_line, store=store)
-    assert (found.connection["client"], found.learned["energy"]) == (1, True)
-    assert "no-energy" not in found.names
-    assert again.connection == found.connection
-    assert (named.connection["client"], "no-energy" in named.names) == (16, True)  # who names a client means it
-
-
-async def test_the_clients_of_a_remembered_meter_are_known_without_asking(clock: FakeClock) -> None:
-    bench = Bench(opening="sign-on")
-    with Store() as store:
-        async with on_line(bench, clock) as (open_line, _):
-            first = await find({"serial": "bench"}, open_line=open_line, store=store)
-            second = await find({"serial": "bench"}, open_line=open_line, store=store)
-    assert "client 32 asks for a password" in first.diagnosis and "client 32 asks for a password" in second.diagnosis
-    assert second.seconds < 8
-
-
 async def test_what_was_found_is_kept_when_the_time_ends_in_the_search_for_more(clock: FakeClock) -> None:
     bench = Bench(opening="sign-on")
     async with on_line(bench, clock) as (open_line, _):
         found = await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=8.0))
     assert found.complete, found
     assert "time" not in found.names
-
-
-async def test_a_second_run_with_the_password_goes_straight_there(clock: FakeClock) -> None:
-    """The first run ends with "wants a password"; the second one asks without it first, which proves the link."""
-    bench = Bench(baud=2400, station=(1, 80, 2), clients=(reader(32),))
-    own = {"password": Secret(PASSWORD), "authentication": "low"}
-    with Store() as store:
-        async with on_line(bench, clock) as (open_line, _):
-            first = await find({"serial": "bench"}, open_line=open_line, store=store)
-            assert first.found
-            assert not first.complete
-            second = await find({"serial": "bench", "client": 32}, open_line=open_line, store=store, credentials=own)
-    assert second.complete, second
-    assert second.seconds < 12
-    assert bench.passwords == [(32, PASSWORD)]
-
-
-async def test_a_remembered_place_where_another_meter_sits_now_gets_no_password(clock: FakeClock) -> None:
-    own = {"password": Secret(PASSWORD), "authentication": "low"}
-    other = Bench(baud=9600, clients=(reader(32),), station=(1, 17, 2))
-    with Store() as store:
-        async with on_line(Bench(baud=2400, clients=(reader(32),)), clock) as (open_line, _):
-            assert (await find({"serial": "bench"}, open_line=open_line, store=store)).found
-        async with on_line(other, clock) as (open_line, _):
-            found = await find({"serial": "bench", "client": 32}, open_line=open_line, store=store, credentials=own)
-    assert found.complete, found
-    assert other.passwords == [(32, PASSWORD)]
-    assert other.astray(PASSWORD) == 0
 
 
 async def test_a_wrong_password_is_sent_once_over_the_wrapper_too() -> None:
@@ -242,78 +178,7 @@ async def test_presets_of_the_family_go_first(clock: FakeClock) -> None:
     assert seconds[0] < seconds[1]
 
 
-async def test_keys_are_credentials_too() -> None:
-    own = {
-        "authentication": "gmac",
-        "encryption_key": KEYS.encryption,
-        "authentication_key": KEYS.authentication,
-        "client": 1,
-    }
-    async with serve_tcp(household()) as server:
-        found = await find({"tcp": f"127.0.0.1:{server.port}"}, credentials=own, limits=Limits(clients=0))
-    assert found.complete, found
-    assert found.connection["client"] == 1
-    assert not {"encryption_key", "authentication_key"} & set(found.json()["connection"])
-
-
 # -- passwords ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_password_goes_to_the_one_client_that_asks_for_it(clock: FakeClock) -> None:
-    bench = Bench(opening="sign-on", clients=(reader(32),), echo=True)
-    found = await found_on(bench, clock, credentials={"password": Secret(PASSWORD), "authentication": "low"})
-    assert found.complete
-    assert found.connection["client"] == 32
-    assert bench.passwords == [(32, PASSWORD)]
-    assert bench.astray(PASSWORD) == 0
-    assert PASSWORD.decode() not in str(found.json()) + repr(found)
-    assert "password" not in found.json()["connection"]
-
-
-async def test_a_password_goes_to_the_client_that_was_named(clock: FakeClock) -> None:
-    bench = Bench(clients=(public(), reader(1, b"other"), reader(32)))
-    own = {"password": Secret(PASSWORD), "authentication": "low"}
-    found = await found_on(bench, clock, given={"client": 32}, credentials=own)
-    assert found.complete
-    assert bench.passwords == [(32, PASSWORD)]
-    assert not bench.wrong_passwords()
-
-
-async def test_without_a_name_and_two_that_ask_none_is_sent(clock: FakeClock) -> None:
-    bench = Bench(clients=(reader(1, b"other"), reader(32)))
-    own = {"password": Secret(PASSWORD), "authentication": "low"}
-    found = await found_on(bench, clock, credentials=own)
-    assert not found.complete
-    assert bench.passwords == []
-    assert sorted(found.learned["clients_with_password"]) == [1, 32]
-
-
-async def test_a_wrong_password_is_sent_once(clock: FakeClock) -> None:
-    bench = Bench(clients=(reader(32),))
-    own = {"password": Secret(b"wrong"), "authentication": "low"}
-    found = await found_on(bench, clock, given={"client": 32}, credentials=own)
-    assert bench.passwords == [(32, b"wrong")]
-    assert "password-refused" in found.names
-    assert "once" in found.diagnosis
-
-
-async def test_a_wrong_password_is_not_sent_by_a_second_run_either(clock: FakeClock) -> None:
-    bench = Bench(clients=(reader(32),))
-    wrong = {"password": Secret(b"wrong"), "authentication": "low"}
-    right = {"password": Secret(PASSWORD), "authentication": "low"}
-    with Store() as store:
-        async with on_line(bench, clock) as (open_line, _):
-            line = {"serial": "bench", "client": 32}
-            for names in ("password-refused", "refused-before", "refused-before"):
-                found = await find(line, open_line=open_line, store=store, credentials=wrong)
-                assert names in found.names
-                assert not found.complete
-                assert "silent" not in found.names
-            assert bench.passwords == [(32, b"wrong")]
-            assert "wrong" not in str(store.items("finder refused"))
-            found = await find(line, open_line=open_line, store=store, credentials=right)
-    assert found.complete
-    assert bench.passwords == [(32, b"wrong"), (32, PASSWORD)]
 
 
 async def test_nothing_is_sent_where_no_link_is_proved(clock: FakeClock) -> None:
@@ -402,13 +267,3 @@ async def test_only_the_named_port_is_opened(clock: FakeClock) -> None:
 
 def test_format_of_the_bench() -> None:
     assert Bench(opening="sign-on").line == SerialFormat(300, 7, "even", 1)
-
-
-async def test_a_client_that_is_shown_no_energy_is_told(clock: FakeClock) -> None:
-    found = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock)
-    assert found.complete and found.connection["client"] == 16
-    assert "no-energy" in found.names and found.learned["energy"] is False
-    assert "Client 16 shows" in found.diagnosis and "no energy; client 32 asks for a password" in found.diagnosis
-    known = {"client": 32, "authentication": "low", "password": f"text:{PASSWORD.decode()}"}
-    with_password = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock, given=known)
-    assert with_password.learned.get("energy") is not False and "no-energy" not in with_password.names

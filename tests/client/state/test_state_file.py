@@ -1,0 +1,194 @@
+"""The state file as a file: whole or not at all, for its owner only, never replaced in silence, trouble by its name."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlms_mqtt.client.state import state_file
+from dlms_mqtt.client.state.state_file import default_path, set_aside
+from dlms_mqtt.client.state.store import BLOCK, FIRST, Store
+from dlms_mqtt.errors import StoreError
+
+KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
+TITLE = b"DMQ00001"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "state.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with Store(path) as opened:
+        yield opened
+
+
+def next_stored(path: Path) -> int:
+    with Store(path) as opened:
+        (row,) = opened.counters()
+        return row.next
+
+
+def sqlite_root(path: Path, table: str) -> tuple[int]:
+    db = sqlite3.connect(path)
+    row: tuple[int] = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    db.close()
+    return row
+
+
+def test_no_number_without_a_disk_to_keep_it(store):
+    counter = store.counter(KEY, TITLE)
+    for _ in range(BLOCK):
+        last = counter.next()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # no write gets further than the first octet of a file
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreError, match="disk") as caught:
+                counter.next()
+            assert caught.value.hint
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert counter.next() == last + 1
+
+
+def test_a_full_disk_is_named(store):
+    store._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.set("notes", "long", "x" * 100_000)
+    assert store.get("notes", "long") is None
+    assert store.counter(KEY, TITLE).next() == FIRST
+
+
+def test_read_only(store):
+    store._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError, match="read-only"):
+        store.counter(KEY, TITLE).next()
+
+
+def test_closing_a_store_that_can_not_write_is_quiet(path):
+    store = Store(path)
+    store.counter(KEY, TITLE).next()
+    store._db.execute("PRAGMA query_only = 1")
+    store.close()
+    store.close()
+    assert next_stored(path) == FIRST + BLOCK
+
+
+def test_held_by_another_process(path, monkeypatch):
+    monkeypatch.setattr(state_file, "BUSY_SECONDS", 0.01)
+    with Store(path) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another process"):
+            store.counter(KEY, TITLE).next()
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.counter(KEY, TITLE).next() == FIRST
+
+
+@pytest.mark.parametrize("damage", ["empty", "rubbish", "torn"])
+def test_a_damaged_file_is_neither_used_nor_replaced(path, damage):
+    with Store(path) as store:
+        store.counter(KEY, TITLE).next()
+    whole = path.read_bytes()
+    (root,) = sqlite_root(path, "counters")
+    page = 4096 * (root - 1)
+    torn = whole[:page] + b"\xff" * 4096 + whole[page + 4096 :]
+    broken = {"empty": b"", "rubbish": b"no database" * 1000, "torn": torn}[damage]
+    path.write_bytes(broken)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        Store(path)
+    assert "dlms-mqtt counter" in caught.value.hint
+    assert path.read_bytes() == broken
+    path.with_name(path.name + "-journal").touch()
+    assert set_aside(path).name == "state.sqlite.damaged-1"
+    Store(path).close()
+    assert set_aside(path).name == "state.sqlite.damaged-2"
+    assert not path.exists()
+
+
+def test_a_place_that_can_not_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="can't be used"):
+        Store(tmp_path / "file" / "state.sqlite")
+
+
+def test_a_file_of_a_newer_version(path):
+    Store(path).close()
+    db = sqlite3.connect(path)
+    with db:
+        db.execute("UPDATE components SET version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer"):
+        Store(path)
+
+
+def test_for_the_owner_only(path):
+    old = os.umask(0)
+    try:
+        Store(path).close()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o644)
+    with Store(path) as store:
+        store.set("a", "b", 1)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    assert [file.name for file in path.parent.iterdir() if "new" in file.name] == []
+
+
+def test_migrations_go_forward_only(path):
+    steps = [["CREATE TABLE waiting (topic TEXT)"]]
+    with Store(path) as store:
+        store.migrate("bridge", steps)
+        with store.transaction() as db:
+            db.execute("INSERT INTO waiting VALUES ('a')")
+        store.migrate("bridge", [*steps, ["ALTER TABLE waiting ADD COLUMN payload TEXT DEFAULT 'p'"]])
+        assert store.read("SELECT * FROM waiting") == [("a", "p")]
+        with pytest.raises(StoreError, match="newer"):
+            store.migrate("bridge", steps)
+    with Store(path) as store, pytest.raises(StoreError):
+        store.migrate("bridge", [*steps, [], ["CREATE TABLE more (x)", "rubbish"]])
+    with Store(path) as store, pytest.raises(StoreError):
+        store.read("SELECT * FROM more")
+
+
+def test_a_transaction_is_all_or_nothing(store):
+    with pytest.raises(ZeroDivisionError), store.transaction() as db:
+        db.execute("INSERT INTO facts VALUES ('a', 'b', '1')")
+        1 / 0  # noqa: B018
+    assert store.get("a", "b") is None
+
+
+def test_where_the_command_line_keeps_it():
+    assert default_path({"XDG_STATE_HOME": "/s"}) == Path("/s/dlms-mqtt/state.sqlite")
+    assert default_path({"HOME": "/home/a"}) == Path("/home/a/.local/state/dlms-mqtt/state.sqlite")
+    assert default_path().name == "state.sqlite"
+
+
+def test_a_store_that_is_closed_or_was_refused_holds_no_file(tmp_path):
+    path = tmp_path / "state.sqlite"
+    store = Store(path)
+    store.close()
+    with pytest.raises(StoreError):
+        store.get("a", "b")
+    with Store(path) as store, store.transaction() as db:
+        db.execute("UPDATE components SET version = 99 WHERE name = 'store'")
+    opened = []
+    real = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+        with pytest.raises(StoreError, match="newer"):
+            Store(path)
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened[-1].execute("SELECT 1")

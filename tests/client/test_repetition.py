@@ -1,0 +1,137 @@
+"""What is asked again by itself and what never is: after a lost link, over datagrams, with a higher counter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import (
+    ConnectionLost,
+    ResponseTimeout,
+    SecurityError,
+)
+from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
+from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
+from tests.client.our_meter import CIPHERED, OurMeter
+from tests.client.scripted import Scripted
+from tests.client.some_objects import ENERGY, attribute
+
+NAME = attribute(1, "0.0.42.0.0.255")
+TIME = attribute(8, "0.0.1.0.0.255")
+LABEL = attribute(1, "0.0.96.1.1.255")
+NUMBER = Data(DataType.DOUBLE_LONG_UNSIGNED, 7)
+ANSWER = GetResponseNormal(0xC1, None, encode(NUMBER))
+
+
+def frame(kind: int, information: bytes = b"") -> bytes:
+    """A frame of the meter: to client 16, from server 1."""
+    return encode_frame(kind | POLL, b"\x21", b"\x03", information)
+
+
+class Interrupted(Scripted):
+    """Before the first request is looked at, the meter says ``frames``, whatever the rules are."""
+
+    def __init__(self, *frames: bytes, forget: bool = False, **options: Any) -> None:
+        super().__init__([(None, ANSWER)], hdlc=True, **options)
+        self._frames = list(frames)
+        self._forget = forget
+
+    def _take(self, request: Any) -> None:
+        if self._frames and request.TAG == 0xC0:
+            for item in self._frames:
+                self._far.write(item)
+            self._frames.clear()
+            if self._forget:
+                self.link.disconnect()
+                while self.link.next_event():
+                    pass
+                return
+        super()._take(request)
+
+
+async def test_a_meter_that_restarts_is_opened_again_once(clock: object) -> None:
+    async with OurMeter() as meter, meter.client() as client:
+        meter.meter.restart()
+        assert isinstance(await client.get(NAME), Data)
+        assert meter.times(b"\x60\x1d") + meter.times(b"\x60\x1c") + meter.times(b"\x60\x1e") >= 1
+    opened = sum(b"\x93" in write[:8] for write in meter.line.sent)
+    assert opened == 2
+
+
+async def test_short_names_cannot_tell_a_late_answer_so_the_line_is_opened_again(clock: object) -> None:
+    options = {"timeout": 2.0, "retries": 0, "referencing": "sn"}
+    async with OurMeter(framing="wrapper") as meter, meter.client(**options) as client:
+        await client.get(NAME)
+        meter.faults.add("late-answer:3")
+        with pytest.raises(ResponseTimeout):
+            await client.get(NAME)
+        assert len((await client.get(TIME)).value) == 12
+
+
+async def test_udp_repeats_a_lost_question(clock: object) -> None:
+    async with OurMeter("lost,times=2", framing="wrapper", datagram=True) as meter, meter.client() as client:
+        meter.faults.add("deaf")
+        assert isinstance(await client.get(NAME), Data)
+
+
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+@pytest.mark.parametrize("fault", ["lost,after=6", "lost,after=6,times=2", "deaf,after=6"])
+async def test_udp_reads_blocks_anew_where_one_was_lost(clock: object, fault: str, referencing: str) -> None:
+    """The meter refuses a repeated question for the next block."""
+    asked = {"client": 17, "referencing": referencing, "max_pdu": 60}
+    async with OurMeter(framing="wrapper", datagram=True) as meter, meter.client(**asked) as client:
+        await client.get(NAME)
+        text = meter.meter.objects[LABEL.class_id, LABEL.obis].values[2] = Data(DataType.OCTET_STRING, b"a label" * 110)
+        meter.faults.add(fault)
+        assert await client.get(LABEL) == text
+        struck = meter.faults.get(fault.partition(",")[0])
+        assert struck is not None
+        assert struck.struck == struck.times
+
+
+@pytest.mark.parametrize("ending", [frame(Kind.DM), frame(Kind.FRMR, bytes((0x10, 0x00, 0x08)))], ids=["DM", "FRMR"])
+async def test_a_dropped_link_is_set_up_again_once(clock: object, ending: bytes) -> None:
+    async with Interrupted(ending, forget=True) as meter:
+        assert await meter.client.get(ENERGY) == NUMBER
+        assert [request.TAG for request in meter.requests] == [0x60, 0x60, 0xC0]
+
+
+async def test_a_write_is_never_repeated_by_itself(clock: object) -> None:
+    class Refusing(Interrupted):
+        def _take(self, request: Any) -> None:
+            if request.TAG == 0xC1:
+                self._far.write(frame(Kind.DM))
+            super()._take(request)
+
+    meter = Refusing(settings={"retries": 1})
+    async with meter:
+        with pytest.raises(ConnectionLost, match="disconnected mode"):
+            await meter.client.set(ENERGY, NUMBER)
+        meter._steps.clear()
+    assert sum(request.TAG == 0xC1 for request in meter.requests) == 1
+
+
+async def test_a_counter_is_adopted_upwards(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED | {"invocation_counter": 5000}) as client:
+                await client.get(NAME)
+        with Store(MEMORY) as lost:  # the state file was lost: our counter would begin at 1
+            async with meter.client(lost, **CIPHERED) as client:
+                assert isinstance(await client.get(NAME), Data)
+                assert client.ciphering.counter is not None
+                assert client.ciphering.counter.value > 5000
+
+
+async def test_a_counter_far_away_is_not_adopted(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED | {"invocation_counter": 3_000_000}) as client:
+                await client.get(NAME)
+        with Store(MEMORY) as lost, pytest.raises(SecurityError, match="not taken over") as caught:
+            await meter.client(lost, **CIPHERED).open()
+    assert "dlms-mqtt counter" in caught.value.hint
