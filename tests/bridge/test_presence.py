@@ -384,3 +384,27 @@ def _looking_around():
     return Presence(
         Topics("dlms_mqtt", "main"), OLD, mock.MagicMock(), mock.MagicMock(), mock.MagicMock(), print, mock.AsyncMock()
     )
+
+
+async def test_the_line_that_follows_the_first_look_is_no_news(monkeypatch):
+    """The first look has a line of its own; the bridge's own comes at once, and what the broker keeps was seen."""
+    looks = []
+    seen = _looking_around()
+    for place in (seen._broker.subscribe, seen._broker.unsubscribe, seen._fleet.complete.wait):
+        place.side_effect = mock.AsyncMock()
+    seen._fleet.running, seen._ghosts, seen.claims._infos = {}, set(), {}
+    seen._former.clear_lost.return_value = set()
+    all_has_come = seen._all_has_come
+
+    async def look():
+        looks.append(seen.ready)
+        await all_has_come()
+
+    monkeypatch.setattr(seen, "_all_has_come", look)
+    monkeypatch.setattr("dlms_mqtt.bridge.presence.presence._SILENCE", 0)
+    await seen.look_around()
+    await seen.look_around()
+    assert looks == [False]
+    seen._looked -= 60  # an outage later
+    await seen.look_around()
+    assert looks == [False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +19,7 @@ from dlms_mqtt.bridge.presence.leftovers import Former
 _LOG = logging.getLogger(__name__)
 # What the broker keeps follows a subscription and nothing marks its end: so many s without a topic that is new.
 _SILENCE = 0.4
+_JUST_LOOKED = 10.0  # s since the last look around: the line that follows the very first one is no news
 _MOST_WAITS = 50  # of these: whoever floods the broker keeps no bridge from its work
 _AT_ONCE = 20  # meters whose topics are subscribed to in one message
 _CALM = 1.0  # s between two times that a topic is put right
@@ -49,6 +51,7 @@ class Presence:
         self._overwritten: deque[float] = deque(maxlen=_OVERWRITTEN)  # when an older instance stood where we had been
         self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
         self.ready = False
+        self._looked = -math.inf  # when all had come for the last time, by the loop's clock
         self._come: set[str] | None = None  # retained topics, while they are waited for
         self._asking: asyncio.Task[None] | None = None
 
@@ -59,7 +62,8 @@ class Presence:
         others = self._retained_of(*self._ghosts, *self.asleep)
         await self._broker.subscribe([*self.claims.filters, self._topics.birth, *ours, *others])
         await self._broker.subscribe(self._retained_of(*self._fleet.running))
-        await self._all_has_come()
+        if asyncio.get_running_loop().time() - self._looked > _JUST_LOOKED:
+            await self._all_has_come()
         if not self.ready:
             await self._check_claims()
             others += await self._look_for_lost()
@@ -78,7 +82,7 @@ class Presence:
                 break
             before = len(self._come)
             await asyncio.sleep(_SILENCE)
-        self._come = None
+        self._come, self._looked = None, asyncio.get_running_loop().time()
 
     def filters(self, name: str) -> list[str]:
         """What is subscribed to on behalf of a meter."""

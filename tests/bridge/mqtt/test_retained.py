@@ -129,3 +129,13 @@ def test_nothing_is_known_of_others() -> None:
         False,
         0,
     )
+
+
+async def test_what_is_long_is_kept_in_little_room_and_sent_whole() -> None:
+    long = '{"name": "Zähler", "unit": "kWh"}' * 1000
+    retained, _, _ = topics(a=long)
+    assert retained.payload("a") == long
+    assert len(retained._kept["a"].packed) < len(long) // 20
+    client = OddClient(largest=len(long))
+    await send(retained, client)
+    assert client.sent == [("a", long)]

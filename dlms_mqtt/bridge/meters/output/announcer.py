@@ -43,7 +43,7 @@ class Announcer:
         self._device_id = context.topics.device(meter_id)
         self._fingerprint = crc32(repr((config.read, config.push, config.derive)).encode())
         self._preset = _family(config.preset)
-        self._announced = ""
+        self._announced = 0  # a hash of the text, which is long
         self._held = False
         self._facts: Any = None  # what the last announcement was made of
 
@@ -60,9 +60,9 @@ class Announcer:
         pushed = self._pushed_before(before)
         payload = self._payload(plan, shown, offsets, before, pushed)
         text = dumps(payload)
-        if text == self._announced:
+        if hash(text) == self._announced:
             return
-        self._announced = text
+        self._announced = hash(text)
         self._retain(payload, text, before)
         if plan is None and not before:
             return  # nothing worth a write to the disk
