@@ -262,6 +262,75 @@ def test_a_module_has_a_test_file_of_its_name() -> None:
     assert sorted(listed - missing) == [], "these have one now: take them off tests/without_test_file.txt"
 
 
+#: What makes an object; asyncio makes its protocols in two steps.
+MAKERS = {"__init__", "__post_init__", "__new__", "connection_made"}
+    "__init__",
+    "__post_init__",
+    "__new__",
+    "connection_made",
+}  # the last: asyncio makes its protocols in two steps
+
+
+def own_attributes(method: ast.AST) -> set[str]:
+    """What a method sets on its object."""
+    return {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def own_calls(method: ast.AST) -> set[str]:
+    """The methods of its own object that a method calls."""
+    calls = (node.func for node in ast.walk(method) if isinstance(node, ast.Call))
+    functions = (func for func in calls if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name))
+    return {func.attr for func in functions if isinstance(func.value, ast.Name) and func.value.id == "self"}
+
+
+def methods_of(kind: ast.ClassDef) -> dict[str, ast.AST]:
+    return {item.name: item for item in kind.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def there_when_made(kind: ast.ClassDef) -> set[str]:
+    """The attributes that an object of this class has as soon as it is made; also what its makers call sets some."""
+    methods = methods_of(kind)
+    making, todo = set[str](), MAKERS & methods.keys()
+    while todo:
+        making |= todo
+        todo = {name for made in todo for name in own_calls(methods[made])} & methods.keys() - making
+    stored = (node for item in kind.body if not isinstance(item, ast.FunctionDef) for node in ast.walk(item))
+    declared = {node.id for node in stored if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return declared | {name for made in making for name in own_attributes(methods[made])}
+
+
+def half_made(sources: Iterable[str]) -> list[str]:
+    """Attributes ("Class.attribute") that an object has only after some method was called."""
+    kinds = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    by_name = {kind.name: kind for kind in kinds}
+
+    def made(kind: ast.ClassDef) -> set[str]:
+        names = {ast.unparse(base).partition("[")[0] for base in kind.bases} - {kind.name}
+        return there_when_made(kind).union(*(made(by_name[name]) for name in names if name in by_name))
+
+    later = {kind: set().union(*map(own_attributes, methods_of(kind).values())) - made(kind) for kind in kinds}
+    return sorted(f"{kind.name}.{name}" for kind, names in later.items() for name in names if name != "args")
+
+
+@pytest.mark.slow_once
+def test_no_object_is_half_made() -> None:
+    assert half_made(path.read_text(encoding="utf-8") for path in modules()) == []
+
+
+def test_a_half_made_object_is_seen() -> None:
+    base = "class Base:\n    def __init__(self):\n        self.a = 1\n        self._reset()\n"
+    base += "    def _reset(self):\n        self.b = 1\n"
+    later = "class Later(Base):\n    c: int = 0\n    def run(self):\n        self.a = self.b = self.c = self.d = 2\n"
+    assert half_made([base, later]) == ["Later.d"]
+
+
 def test_the_component_knows_nothing_of_the_package() -> None:
     """By text: Home Assistant's Python is newer than the oldest that these tests run on."""
     for path in sorted((ROOT / "custom_components").rglob("*.py")):

@@ -140,13 +140,15 @@ class _Background:
 
     def __init__(self, work: Any) -> None:
         self._work = work
+        self._task: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> None:
         self._task = asyncio.create_task(self._work)
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 def _now() -> float:

@@ -95,6 +95,12 @@ class _Search:
         self.progress = progress
         self.limits = limits
         self.tell: Callable[[diagnosis.News], None] = lambda _sentence: None
+        self._began = 0.0  # by the loop's clock
+        self._link: Options | None = None
+        self._entering: Entering | None = None
+        self._link_search: LinkSearch | None = None
+        self._clients: list[dict[str, Any]] = []
+        self._found: Attempt | None = None
         self.told: set[str] = set()
         self.facts = Facts(network=bool(set(NETWORK_LINES) & set(given)))
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
@@ -108,11 +114,6 @@ class _Search:
     async def run(self) -> Found:
         loop = asyncio.get_running_loop()
         self._began = loop.time()
-        self._link: Options | None = None
-        self._entering: Entering | None = None
-        self._link_search: LinkSearch | None = None
-        self._clients: list[dict[str, Any]] = []
-        self._found: Attempt | None = None
         try:
             async with asyncio.timeout(self.limits.seconds):
                 attempt = await self._search()

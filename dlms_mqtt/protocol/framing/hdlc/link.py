@@ -85,6 +85,7 @@ class HdlcLink:
         self._parser = FrameParser(self.statistics)
         self._events: deque[LinkEvent] = deque()
         self._commands: list[bytes] = []
+        self._last_command = b""
         self._actions = {
             Action.ACCEPT_ANSWER: self._accept_answer,
             Action.ACCEPT_END: self._accept_end,
