@@ -14,7 +14,7 @@ from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import house
-from tests.bridge.test_own_line import ASKED, in_wrapper, pushed
+from tests.bridge.meters.pushes.test_own_line import ASKED, in_wrapper, pushed
 from tests.cases.scripted_meter import Lines, ScriptedMeter
 from tests.free_port import free_port
 

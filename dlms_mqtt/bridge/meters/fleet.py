@@ -16,9 +16,10 @@ from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput, peer_of
-from dlms_mqtt.bridge.meters.own_line import listen_between, read_connection
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver
+from dlms_mqtt.bridge.meters.pushes.hub import PushHub
+from dlms_mqtt.bridge.meters.pushes.own_line import listen_between, read_connection
+from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.bridge.meters.shared_line import Line
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory

@@ -13,7 +13,7 @@ from typing import Any
 from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.once import Once, read_once
-from dlms_mqtt.bridge.meters.push import keys_of
+from dlms_mqtt.bridge.meters.pushes.receiver import keys_of
 from dlms_mqtt.cli.output import say, table
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.cli.setup import words

@@ -111,7 +111,7 @@ def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
 
 def _configured(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
     """The same out of a configuration. ConfigError."""
-    from dlms_mqtt.bridge.meters.push import keys_of as pushed_keys
+    from dlms_mqtt.bridge.meters.pushes.receiver import keys_of as pushed_keys
     from dlms_mqtt.cli.options import configured
 
     for name in ("system_title", *_LINE_OPTIONS, *(f"{kind}_key" for kind in KEY_OPTIONS)):

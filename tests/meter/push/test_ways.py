@@ -13,7 +13,7 @@ import pytest
 from benchmarks import samples
 from dlms_mqtt import decode
 from dlms_mqtt.bridge.config.sections.meter import Meter
-from dlms_mqtt.bridge.meters.push import PushReceiver
+from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.cli.tools.listen import Printer
 from dlms_mqtt.client.push import PushSource
 from dlms_mqtt.client.settings import parse_settings

@@ -15,8 +15,8 @@ from dlms_mqtt.bridge.config.load import Scalers
 from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.fleet import Fleet
-from dlms_mqtt.bridge.meters.own_line import read_some
-from dlms_mqtt.bridge.meters.push import Receiver, keys_of, may_be_of
+from dlms_mqtt.bridge.meters.pushes.own_line import read_some
+from dlms_mqtt.bridge.meters.pushes.receiver import Receiver, keys_of, may_be_of
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.push import Push, PushReader, Refused
 from dlms_mqtt.client.settings import ConnectionSettings

@@ -11,7 +11,7 @@ from typing import Any
 from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.bridge.meters.fleet import Fleet
-from dlms_mqtt.bridge.meters.push import Receiver
+from dlms_mqtt.bridge.meters.pushes.receiver import Receiver
 from dlms_mqtt.bridge.requests.trial.first_telegrams import ROUND, Progress, Trial, Wait, listening, named
 from dlms_mqtt.client.push import PushOpener, PushSource, Refused
 from dlms_mqtt.client.settings import ConnectionSettings

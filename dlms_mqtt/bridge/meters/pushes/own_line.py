@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.push import PushReceiver
+from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.errors import DlmsMqttError, ResponseTimeout
 from dlms_mqtt.transport import Transport, transport_for

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
-from dlms_mqtt.bridge.meters import push as module
-from dlms_mqtt.bridge.meters.push import PushHub, PushReceiver
+from dlms_mqtt.bridge.meters.pushes import receiver as module
+from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
-from dlms_mqtt.errors import DecodeError, SecurityError
 from dlms_mqtt.protocol.security import Security
 from dlms_mqtt.protocol.security.gcm import protect
 
@@ -111,17 +110,3 @@ async def test_senders_of_datagrams_leave_nothing_behind(store):
     for number in range(2000):
         receiver.receive(f"127.0.0.1:{number}", ciphered(5000)[:20], False)
     assert len(receiver._readers) <= module._MOST_READERS
-
-
-@pytest.mark.expect_log("a push was refused")
-async def test_forgers_are_told_once_a_minute_for_each_reason(clock, caplog):
-    import asyncio
-
-    hub = PushHub()
-    for number in range(100):
-        hub._tell_refused(f"10.0.0.{number}", SecurityError("no", reason="key"))
-        hub._tell_refused(f"10.0.0.{number}", DecodeError("no"))
-    assert len(caplog.records) == 2
-    await asyncio.sleep(61)
-    hub._tell_refused("10.0.0.200", SecurityError("no", reason="key"))
-    assert len(caplog.records) == 3

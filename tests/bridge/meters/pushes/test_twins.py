@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.meters.twins import Twins
+from dlms_mqtt.bridge.meters.pushes.twins import Twins
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.data())
