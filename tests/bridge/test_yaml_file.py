@@ -122,3 +122,31 @@ def test_no_text_raises(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     load(path, {})
+
+
+@pytest.mark.parametrize("levels", [150, 900, 50_000])
+@pytest.mark.parametrize("form", [("- ", "x", ""), ("[", "x", "]"), ("{a: ", "x", "}")])
+def test_too_many_levels_are_a_mistake(tmp_path: Path, form: tuple[str, str, str], levels: int) -> None:
+    document = _load(tmp_path, form[0] * levels + form[1] + form[2] * levels)
+    assert document.mistakes
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb: [x, 'y', \"z\"]\n", "a: |\n  long\n  text\nb: ~\n", "a: &x {b: 1}\nc: *x\n"]
+)
+def test_both_readers_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """PyYAML comes without libyaml too."""
+    quick = _load(tmp_path, text)
+    monkeypatch.delattr("yaml.CSafeLoader", raising=False)
+    slow = _load(tmp_path, text)
+    assert quick.data == slow.data
+    assert quick.marks == slow.marks
+    assert not quick.mistakes and not slow.mistakes
+
+
+def test_a_mistake_is_told_in_the_words_of_one_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = _load(tmp_path, "a: b: c\n").mistakes
+    monkeypatch.delattr("yaml.CSafeLoader", raising=False)
+    slow = _load(tmp_path, "a: b: c\n").mistakes
+    assert [str(row) for row in quick] == [str(row) for row in slow]
+    assert quick

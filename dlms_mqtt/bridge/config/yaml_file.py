@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from dlms_mqtt.errors import ConfigError
 
 KeyPath = tuple[Any, ...]
 _MAX_NODES = 100_000  # an alias of an alias of an alias can be a bomb
+_MAX_DEPTH = 100  # levels; a configuration has less than ten
 
 _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile(r"~|null|Null|NULL|"), lambda text: None),
@@ -80,8 +82,18 @@ def load(path: Path, environment: Mapping[str, str]) -> Document:
     return document
 
 
+def _composed(text: str) -> yaml.Node | None:
+    """By libyaml where PyYAML has it: a thousand meters take it a second, and Python ten.
+
+    What libyaml does not like is read once more by Python, so that mistakes are told in the same words everywhere.
+    """
+    with suppress(yaml.YAMLError, AttributeError):
+        return yaml.compose(text, Loader=yaml.CSafeLoader)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
 def _scalar(node: yaml.ScalarNode) -> Any:
-    if node.style is None:  # plain, neither quoted nor a block
+    if not node.style:  # plain, neither quoted nor a block
         for pattern, convert in _SCALARS:
             if pattern.fullmatch(node.value):
                 return convert(node.value)
@@ -108,7 +120,7 @@ class _File:
     def _compose(self, at: KeyPath) -> yaml.Node | None:
         self._document.files.add(self._path)
         try:
-            return yaml.compose(self._path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            return _composed(self._path.read_text(encoding="utf-8"))
         except OSError as error:
             self._document.mistake(at, f"{self._path} cannot be read: {error.strerror}", Mark(str(self._path), 0))
         except UnicodeDecodeError as error:
@@ -127,8 +139,8 @@ class _File:
 
     def _value(self, node: yaml.Node, at: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
         self._document.marks[at] = self._mark(node)
-        if node in above or len(self._document.marks) > _MAX_NODES:
-            self._document.mistake(at, "an alias that contains itself, or far too many values")
+        if node in above or len(above) > _MAX_DEPTH or len(self._document.marks) > _MAX_NODES:
+            self._document.mistake(at, "an alias that contains itself, too many levels, or far too many values")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at, (*above, node))
