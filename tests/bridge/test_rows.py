@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import voluptuous as vol
 
-from dlms_mqtt.bridge.config.kinds import ID, INTERVAL, TEXT, integer
-from dlms_mqtt.bridge.config.rows import Problems, default_of, kind_of, list_of, mapping_of, row, section, twice
+from dlms_mqtt.bridge.config.kinds import ID, INTERVAL, TEXT, Kind, integer
+from dlms_mqtt.bridge.config.rows import Problems, default_of, kind_of, list_of, mapping_of, row, section, shared, twice
+from dlms_mqtt.bridge.config.sections.meter import Read
 from dlms_mqtt.errors import ConfigError
 
 
@@ -91,3 +92,27 @@ def test_rows_know_their_kind_and_default() -> None:
 
 def test_names_that_come_twice() -> None:
     assert twice(["b", "a", "b", "c", "a"]) == ["a", "b"]
+
+
+def test_the_same_word_makes_the_same_value_once() -> None:
+    made: list[object] = []
+
+    def convert(value: object) -> object:
+        if value == "bad":
+            raise ConfigError("it is bad")
+        made.append(value)
+        return [value]
+
+    kind = shared(Kind(convert, {}))
+    assert kind.convert("a") is kind.convert("a")
+    assert kind.convert({"a": 1}) is not kind.convert({"a": 1})  # what is no word is made each time
+    assert made == ["a", {"a": 1}, {"a": 1}]
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="it is bad"):
+            kind.convert("bad")
+
+
+def test_items_of_many_meters_are_the_same_objects() -> None:
+    kind = kind_of(next(item for item in fields(Read) if item.name == "also"))
+    [first], [second] = kind.convert(["1.0.1.8.0.255"]), kind.convert("1.0.1.8.0.255")
+    assert first is second

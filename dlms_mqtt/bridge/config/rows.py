@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import voluptuous as vol
@@ -65,6 +66,16 @@ def list_of(kind: Kind) -> Kind:
         return tuple(made)
 
     return Kind(convert, {"type": "array", "items": kind.schema}, kind.section, "list")
+
+
+def shared(kind: Kind) -> Kind:
+    """The same word makes the same value once: of a thousand meters most have the items of others."""
+    of_word = lru_cache(maxsize=1024)(kind.convert)
+
+    def convert(value: Any) -> Any:
+        return of_word(value) if isinstance(value, str) else kind.convert(value)
+
+    return replace(kind, convert=convert)
 
 
 def mapping_of(key: Kind, kind: Kind, word: str) -> Kind:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import tzinfo
+from functools import lru_cache
 
 from dlms_mqtt.bridge.config.sections.item import Item as ItemConfig
 from dlms_mqtt.bridge.config.sections.item import Profile as ProfileConfig
@@ -183,6 +184,8 @@ def _said_quantity(found: Quantity, said: ItemConfig | None) -> Quantity:
         kind = Kind.TEXT
     elif said.type == "date-time":
         kind, found = Kind.TIMESTAMP, replace(found, unit="", device_class="timestamp", state_class="")
+    if not (said.key or said.name) and kind is found.kind and words is found.words:
+        return found  # meters share it
     title = Title(own=said.name) if said.name else found.title
     return replace(found, key=said.key or found.key, title=title, kind=kind, words=words)
 
@@ -198,7 +201,10 @@ def schedule_of(said: ItemConfig | ProfileConfig | None, every: float, zone: tzi
     """The schedule of a row; ``every`` where it says nothing."""
     if said is not None and said.at:
         return At(said.at, zone)
-    return Every(said.every if said is not None and said.every is not None else every)
+    return _every(said.every if said is not None and said.every is not None else every)
+
+
+_every = lru_cache(maxsize=64)(Every)  # meters share it
 
 
 def _unique(items: Iterable[PlanItem]) -> list[PlanItem]:

@@ -22,7 +22,7 @@ from dlms_mqtt.bridge.config.kinds import (
     integer,
     parsed,
 )
-from dlms_mqtt.bridge.config.rows import Problems, list_of, mapping_of, row, section, twice
+from dlms_mqtt.bridge.config.rows import Problems, list_of, mapping_of, row, section, shared, twice
 from dlms_mqtt.bridge.config.sections.item import (
     RESERVED_KEYS,
     Action,
@@ -81,7 +81,7 @@ class Read:
         ["current_l1"],
     )
     also: tuple[Item, ...] = row(
-        (), list_of(section(Item, prepare=item_of_text)), "More items, or other settings for items of the set."
+        (), list_of(shared(section(Item, prepare=item_of_text))), "More items, or other settings for items of the set."
     )
 
 
