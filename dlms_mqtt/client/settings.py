@@ -157,7 +157,11 @@ class ConnectionSettings:
     timeout: float = _option(5.0, parse_seconds, "seconds to wait for an answer", "S")
     octet_timeout: float = _option(1.5, parse_seconds, "seconds of silence allowed inside a frame", "S")
     exchange_timeout: float = _option(
-        300.0, parse_seconds, "seconds that one question with all its blocks may take", "S"
+        300.0,
+        parse_seconds,
+        "seconds that one question with all its blocks may take; a single value is given up when nothing of it "
+        "came for 2 x timeout x (retries + 1) seconds, 40 by default and 20 at least",
+        "S",
     )
     retries: int = _option(3, parse_int(0, 20), "how often a frame is repeated", "N")
     max_pdu: int = _option(0xFFFF, parse_int(0, 0xFFFF), "largest message we offer to take (0: no limit)", "N")

@@ -374,3 +374,52 @@ def test_flows_between_half_and_twice_agree(second, agrees):
     assert guard.check_flow("current", Decimal(second), 900, Decimal(40)) is agrees
     assert ("current" in guard.held) is not agrees, "what was let through waits no more"
     assert not guard.check_flow("current", -4 * Decimal(second), 930, Decimal(40)), "in either direction"
+
+
+def test_a_net_counter_may_begin_with_zero():
+    assert EnergyGuard(43_000).check("net", Decimal(0), 0, rising=False)
+
+
+def test_a_first_zero_needs_three_reads_however_long_they_take():
+    guard = EnergyGuard(43_000)
+    assert [guard.check("energy", Decimal(0), now) for now in (0, 900, 1800)] == [False, False, True]
+
+
+def test_reads_of_one_moment_agree_too(guard):
+    """Two registers of a counter that are read in one list."""
+    assert [guard.check("energy", Decimal(5), now) for now in (30, 30, 630)] == [False, False, True]
+
+
+def test_a_counter_of_the_version_before_goes_on_with_the_meter_that_came_in_its_place(guard):
+    """That version kept no units."""
+    guard.identify({"serial_number": "1"}, 0)
+    saved = guard.dump()
+    saved["good"] = {key: row[:2] for key, row in saved["good"].items()}
+    guard.restore(saved)
+    for now in (30, 60):
+        guard.identify({"serial_number": "2"}, now)
+    assert guard.check("energy", Decimal(500), 60)
+    assert guard.offsets == {"energy": Decimal(500)}
+
+
+@pytest.mark.parametrize(("first", "offset"), [("0", None), ("0.5", "999.5")])
+def test_a_new_meter_with_a_unit_that_nobody_knows(first, offset):
+    """Without a bound only 0 is near 0."""
+    guard = EnergyGuard(43_000)
+    guard.identify({"serial_number": "1"}, 0)
+    assert guard.check("x", Decimal(1000), 0, unit="spoons")
+    for now in (30, 60):
+        guard.identify({"serial_number": "2"}, now)
+    assert guard.check("x", Decimal(first), 60, unit="spoons")
+    assert guard.offsets == ({"x": Decimal(offset)} if offset else {})
+
+
+def test_no_time_carries_nothing_but_the_slack(guard):
+    assert guard.check("energy", Decimal("1000.5"), 30)
+    assert not guard.check("energy", Decimal("1001.501"), 30)
+    assert guard.check("energy", Decimal("1001.5"), 30)
+
+
+def test_a_bound_below_one_holds_too(guard):
+    assert not guard.check_flow("current", Decimal("1.2"), 0, Decimal("0.5"))
+    assert guard.check_flow("current", Decimal("-0.5"), 30, Decimal("0.5"))

@@ -143,6 +143,7 @@ class Exchange:
     async def go_on(self, message: Apdu, *expected: type[Apdu]) -> Any:
         """Send what belongs to the question before (its next block): both have the time of one question."""
         await self.settle()
+        self._question.progress = self._loop.time()
         return await self._answer(message, expected)
 
     async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...]) -> Any:

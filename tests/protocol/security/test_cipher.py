@@ -689,3 +689,61 @@ def protected_general(apdu: bytes) -> bytes:
         invocation_counter=apdu[0],
     )
     return bytes((0xDB, 8)) + METER + bytes((len(body),)) + body
+
+
+def test_what_is_plain_is_from_the_peer_that_is_known():
+    for peer in (METER, None):
+        opened = cipher(security=Security.NONE, peer_title=peer).open(ANSWER)
+        assert (opened.plaintext, opened.system_title) == (ANSWER, peer or b"")
+
+
+def test_who_protects_takes_nothing_plain_though_no_protection_is_asked_of_the_peer():
+    receiver = cipher(minimum=Security.NONE)
+    assert refused(receiver, ANSWER).reason == "unprotected"
+    naked = b"\xcc" + bytes((5 + len(ANSWER),)) + bytes(4) + b"\1" + ANSWER
+    error = refused(receiver, naked)
+    assert (error.reason, "nothing instead of" in error.message) == ("security", True)
+
+
+def test_a_listener_that_asks_for_nothing_takes_a_message_without_protection():
+    """Without leave and without a warning: there is no tag that could be missing."""
+    naked = b"\xcc" + bytes((5 + len(ANSWER),)) + bytes(4) + b"\1" + ANSWER
+    opened = cipher(security=Security.NONE).open(naked)
+    assert (opened.plaintext, opened.verified, opened.security) == (ANSWER, None, Security.NONE)
+
+
+def test_what_a_tag_proves_may_be_of_any_kind_in_general_glo_alone():
+    def general(security: Security) -> bytes:
+        body = protect(
+            b"\x77\x01",
+            suite=0,
+            security=security,
+            key=ENCRYPTION,
+            authentication_key=AUTHENTICATION,
+            system_title=METER,
+            invocation_counter=1,
+        )
+        return bytes((0xDB, 8)) + METER + bytes((len(body),)) + body
+
+    assert cipher().unprotect_apdu(general(Security.BOTH)) == b"\x77\x01"
+    receiver = cipher(security=Security.ENCRYPTION, accept_unauthenticated=True, warn=lambda _: None)
+    assert refused(receiver, general(Security.ENCRYPTION)).reason == "key"
+
+
+def test_why_nothing_vouches_for_a_message_is_said():
+    for keys, sent, why in (
+        (Keys(ENCRYPTION), meter(), "no authentication key to check the tag"),
+        (KEYS, meter(security=Security.ENCRYPTION), "carries no authentication tag"),
+    ):
+        error = refused(cipher(keys=keys, minimum=Security.ENCRYPTION), sent.protect_apdu(ANSWER))
+        assert (error.reason, why in error.message) == ("unauthenticated", True)
+
+
+def test_what_is_remembered_of_a_counter_tells_whether_a_tag_vouched_for_it():
+    for changes, security, mark in (
+        ({}, Security.BOTH, "1"),
+        ({"accept_unauthenticated": True, "warn": lambda _: None}, Security.ENCRYPTION, "0"),
+    ):
+        receiver = cipher(**changes)
+        receiver.unprotect_apdu(meter(security=security).protect_apdu(ANSWER))
+        assert [name.rpartition("/")[2] for name in receiver.peer_counters.keep()] == [mark]
