@@ -304,8 +304,8 @@ class _Search:
         if len(self.facts.stations) > 1:
             found = sorted(self.facts.stations, key=str)
             learned["stations"] = [{"server": s, "physical": p, "address_size": size} for s, p, size in found]
-        if self._clients:
-            learned["clients"] = self._clients
+        if clients := self._clients or [{"client": n, "access": "password"} for n in self.facts.wants_password]:
+            learned["clients"] = clients  # of a search before only those that asked are known
         if self.facts.wants_password:
             learned["clients_with_password"] = list(self.facts.wants_password)
         return learned

@@ -88,6 +88,7 @@ async def test_the_clients_of_a_remembered_meter_are_known_without_asking(clock:
             first = await find({"serial": "bench"}, open_line=open_line, store=store)
             second = await find({"serial": "bench"}, open_line=open_line, store=store)
     assert "client 32 asks for a password" in first.diagnosis and "client 32 asks for a password" in second.diagnosis
+    assert {"client": 32, "access": "password"} in second.learned["clients"]
     assert second.seconds < 8
 
 
