@@ -88,6 +88,7 @@ SHELVES = {
     ),
 }
 SIDE_BY_SIDE = 14  # modules in one folder
+LONG = 300  # lines of a file that holds one idea, mostly
 NOT_IN_PROTOCOL = {"asyncio", "time", "random", "secrets", "socket", "serial", "threading", "sqlite3", "yaml"}
 #: Modules that only these rooms may know: whoever needs them elsewhere needs that room.
 HOME = {
@@ -227,10 +228,37 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
     assert set(circle(files)) == {"a", "b", "c"}
 
 
+def test_long_files_were_asked_whether_they_hold_two_ideas() -> None:
+    """docs/architecture.md names them, and why each is one; what has become short goes off its list."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(
+        r"`([\w/]+\.py)`", "".join(re.findall(r"^\| (`.*?) \|", page.partition("## Long files")[2], re.M))
+    )
+    long = [path for path in modules() if len(path.read_text(encoding="utf-8").splitlines()) > LONG]
+    names = {str(path.relative_to(PACKAGE)) for path in long}
+    assert sorted(names - set(told)) == [], "two ideas? Then two files; else a row of its table in docs/architecture.md"
+    gone = [name for name in told if not (PACKAGE / name).exists()]
+    assert gone == []
+
+
 @pytest.mark.parametrize("path", modules(), ids=ids)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+SOURCED = ("protocol/apdu", "protocol/acse", "protocol/security", "protocol/framing/hdlc", "cosem/rows")
+#: Books and standards as docstrings cite them.
+SOURCE = re.compile(r"Green Book|Blue Book|IEC 6[12]\d{3}|ISO/IEC 13239|EN 13757|NIST SP|RFC \d+")
+
+
+@pytest.mark.parametrize("folder", SOURCED)
+def test_what_follows_a_standard_names_it(folder: str) -> None:
+    """Edition and clause where they are sure; the book at least."""
+    texts = {path: path.read_text(encoding="utf-8") for path in (PACKAGE / folder).glob("*.py")}
+    heads = {path: ast.get_docstring(ast.parse(text)) or "" for path, text in texts.items() if len(text) > 200}
+    assert len(heads) >= 3
+    assert [ids(path) for path, head in heads.items() if not SOURCE.search(head)] == []
 
 
 def holds_data_only(path: Path) -> bool:

@@ -347,33 +347,24 @@ async def test_managed_meters_and_odd_names_are_left_alone(mosquitto, tmp_path):
     assert await _stands(mosquitto.port, "flat") == {"flat"}
 
 
-async def test_a_look_around_lasts_as_long_as_new_topics_come(monkeypatch):
+async def test_a_look_around_lasts_as_long_as_new_topics_come(clock):
     """A broker that keeps much sends it in its own time; what is said again is no news."""
-    waits = []
-    seen = _looking_around()
-
-    async def sleep(seconds):
-        waits.append(seconds)
-        if len(waits) <= 3:
-            seen.retained_came(_kept(f"{ROOT}/value/{len(waits)}"))
-        seen.retained_came(_kept(f"{ROOT}/value/1"))
-
-    monkeypatch.setattr("dlms_mqtt.bridge.presence.presence.asyncio.sleep", sleep)
+    seen, loop = _looking_around(), asyncio.get_running_loop()
+    for number in range(1, 4):
+        loop.call_later(0.3 * number, seen.retained_came, _kept(f"{ROOT}/value/{number}"))
+    for number in range(100):
+        loop.call_later(0.35 + 0.1 * number, seen.retained_came, _kept(f"{ROOT}/value/1"))
     await seen._all_has_come()
-    assert len(waits) == 4
-    assert seen._come is None
+    assert clock.elapsed == pytest.approx(0.9 + 0.4)
+    assert seen._silence is None
 
 
-async def test_a_flood_of_retained_topics_keeps_no_bridge_from_its_work(monkeypatch):
-    numbers = iter(range(10_000))
-    seen = _looking_around()
-
-    async def sleep(_seconds):
-        seen.retained_came(_kept(f"{ROOT}/value/{next(numbers)}"))
-
-    monkeypatch.setattr("dlms_mqtt.bridge.presence.presence.asyncio.sleep", sleep)
+async def test_a_flood_of_retained_topics_keeps_no_bridge_from_its_work(clock):
+    seen, loop = _looking_around(), asyncio.get_running_loop()
+    for number in range(1000):
+        loop.call_later(0.1 * number, seen.retained_came, _kept(f"{ROOT}/value/{number}"))
     await seen._all_has_come()
-    assert next(numbers) == 50
+    assert clock.elapsed == pytest.approx(20.0)
 
 
 def _kept(topic):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.state.peer_history import PeerHistory, PushHistory
+from dlms_mqtt.client.state.peer_history import PeerHistory, PushCounters, PushHistory
 from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
-from dlms_mqtt.errors import SecurityError
+from dlms_mqtt.errors import SecurityError, StoreError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
 from tests.client.our_meter import WAYS, OurMeter
@@ -114,3 +114,32 @@ def test_pushes_are_kept_one_by_one(store):
     with pytest.raises(SecurityError, match="received before"):
         PushHistory(store, "listen").take(KEY, TITLE, 7)
     PushHistory(store, "listen").take(KEY, TITLE, 8)
+
+
+def test_pushes_of_a_meter_at_work_are_kept_once_a_minute_and_ahead(store):
+    counters, counter, written = PushCounters(store, "m"), 100, []
+    for second in range(0, 600, 10):
+        counter += 1
+        counters.take(KEY, TITLE, counter)
+        counters.keep_ahead(float(second))
+        written.append(store.get(PEER_COUNTERS, "m"))
+        assert all(kept >= counter for kept in written[-1].values()), "a killed process takes none twice"
+    assert len({str(row) for row in written}) <= 12
+    refused = PushCounters(store, "m")
+    with pytest.raises(SecurityError):
+        refused.take(KEY, TITLE, counter)
+    counters.close()
+    PushCounters(store, "m").take(KEY, TITLE, counter + 1)  # a clean end loses nothing
+
+
+def test_pushes_are_taken_where_the_disk_takes_nothing(store, monkeypatch):
+    def full(*_):
+        raise StoreError("no space left")
+
+    for name in ("set", "peer_counters"):
+        monkeypatch.setattr(store, name, full)
+    counters = PushCounters(store, "m")
+    counters.take(KEY, TITLE, 5)
+    counters.keep_ahead(0.0)
+    with pytest.raises(SecurityError):
+        counters.take(KEY, TITLE, 5)

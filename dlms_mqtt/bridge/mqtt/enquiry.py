@@ -11,6 +11,7 @@ import aiomqtt
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, message_of, new_client, tls_context, versions_of
+from dlms_mqtt.bridge.mqtt.silence import Silence
 from dlms_mqtt.errors import ConnectFailed
 
 T = TypeVar("T")
@@ -38,19 +39,15 @@ async def enquire(config: Mqtt, timeout: float, work: Callable[[Client], Awaitab
 async def kept(client: Client, filters: list[str], silence: float) -> AsyncIterator[Message]:
     """What the broker keeps below these filters, each topic once. MqttError where the line breaks.
 
-    Nothing marks the end of it, so ``silence`` seconds without a topic that is new are the end. A bridge at work says
-    the same topics again and again, which is neither news nor a reason to go on waiting.
+    ``silence`` seconds without a topic that is new are the end.
     """
-    loop, seen = asyncio.get_running_loop(), set[str]()
     await client.subscribe_to(filters)
-    messages, ends = aiter(client.messages), loop.time() + silence
+    messages, quiet = aiter(client.messages), Silence(silence)
     while True:
         try:
-            async with asyncio.timeout_at(ends):
+            async with asyncio.timeout_at(quiet.ends):
                 message = message_of(await anext(messages))
         except TimeoutError:
             return
-        if message.retained and message.payload and message.topic not in seen:
-            seen.add(message.topic)
-            ends = loop.time() + silence
+        if message.retained and message.payload and quiet.is_news(message.topic):
             yield message

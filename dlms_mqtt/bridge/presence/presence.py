@@ -13,14 +13,13 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.homeassistant.discovery import ORIGIN_NAME
 from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.mqtt.broker import Broker
+from dlms_mqtt.bridge.mqtt.silence import Silence
 from dlms_mqtt.bridge.presence.id_claims import Claims
 from dlms_mqtt.bridge.presence.leftovers import Former
 
 _LOG = logging.getLogger(__name__)
-# What the broker keeps follows a subscription and nothing marks its end: so many s without a topic that is new.
-_SILENCE = 0.4
+_SILENCE, _LONGEST_WAIT = 0.4, 20.0  # s: whoever floods the broker keeps no bridge from its work
 _JUST_LOOKED = 10.0  # s since the last look around: the line that follows the very first one is no news
-_MOST_WAITS = 50  # of these: whoever floods the broker keeps no bridge from its work
 _AT_ONCE = 20  # meters whose topics are subscribed to in one message
 _CALM = 1.0  # s between two times that a topic is put right
 _FOR_EVER = 3600.0
@@ -52,7 +51,7 @@ class Presence:
         self._righted: dict[str, bool] = {}  # topics put right just now; True: and overwritten again
         self.ready = False
         self._looked = -math.inf  # when all had come for the last time, by the loop's clock
-        self._come: set[str] | None = None  # retained topics, while they are waited for
+        self._silence: Silence | None = None  # while retained topics are waited for
         self._asking: asyncio.Task[None] | None = None
 
     async def look_around(self) -> None:
@@ -76,13 +75,9 @@ class Presence:
 
     async def _all_has_come(self) -> None:
         """Wait until the broker has sent what it keeps on the topics just subscribed to, however much that is."""
-        self._come, before = set(), -1
-        for _ in range(_MOST_WAITS):
-            if len(self._come) == before:
-                break
-            before = len(self._come)
-            await asyncio.sleep(_SILENCE)
-        self._come, self._looked = None, asyncio.get_running_loop().time()
+        self._silence = Silence(_SILENCE, _LONGEST_WAIT)
+        await self._silence.wait()
+        self._silence, self._looked = None, asyncio.get_running_loop().time()
 
     def filters(self, name: str) -> list[str]:
         """What is subscribed to on behalf of a meter."""
@@ -127,8 +122,8 @@ class Presence:
 
     def retained_came(self, message: Message) -> None:
         """Something on a topic that we or an earlier run retain: put right or cleared where it is not what we say."""
-        if message.retained and self._come is not None:
-            self._come.add(message.topic)
+        if message.retained and self._silence is not None:
+            self._silence.is_news(message.topic)
         if not self._is_overwritten(message):
             self._clear_leftover(message)
 

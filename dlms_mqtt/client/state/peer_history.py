@@ -15,6 +15,7 @@ from dlms_mqtt.errors import StoreError
 from dlms_mqtt.protocol.security import PeerCounters
 
 _LOG = logging.getLogger(__name__)
+_KEEP_EVERY = 60.0  # s between writings of the counters of a meter that pushes more often
 _TRUSTED = 3  # associations in a row whose counter was above that of the one before
 _CHECKED = "/1"  # how names of counters end whose messages had a tag: others can be forged
 
@@ -82,6 +83,40 @@ class PushHistory(PeerCounters):
         super().take(key_id, title, counter, verified)
         if verified:
             _keep(self._store, self._source, _checked(self))
+
+
+class PushCounters(PeerCounters):
+    """Of pushes of a meter at work, which come too often to be kept one by one: the disk is ahead by a minute's.
+
+    A killed process takes no message twice; at most a minute's of them are refused that were never taken.
+    """
+
+    def __init__(self, store: Store, source: str) -> None:
+        self._store, self._source = store, source
+        super().__init__(self._stored())
+        self._marks = self.keep()  # what the disk holds: at or ahead of what was taken
+        self._kept, self._taken = float("-inf"), 0  # when it was written last, and how many were taken since
+
+    def _stored(self) -> dict[str, int]:
+        try:
+            return self._store.peer_counters(self._source).keep()
+        except StoreError:
+            return {}
+
+    def keep_ahead(self, now: float) -> None:
+        """One was taken, at ``now`` (s on the monotonic clock)."""
+        self._taken += 1
+        if all(counter <= self._marks.get(name, -1) for name, counter in self.keep().items()):
+            return
+        since = max(now - self._kept, 1.0)
+        ahead = int(self._taken * _KEEP_EVERY / since) if since < _KEEP_EVERY else 0
+        self._kept, self._taken = now, 0
+        self._marks = self.keep(ahead)
+        _keep(self._store, self._source, self._marks)
+
+    def close(self) -> None:
+        """No more will come: the disk says exactly what was taken."""
+        self._store.keep_peer_counters(self._source, self)
 
 
 def _keep(store: Store, source: str, counters: Mapping[str, Any]) -> None:

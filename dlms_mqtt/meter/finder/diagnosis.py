@@ -186,7 +186,7 @@ CAUSES: tuple[Case, ...] = (
         lambda f: _mute(f) and f.network,
         "nothing at all comes back from this network address",
         "Is it the meter's own port for DLMS (mostly 4059)? Another program or the meter's old reader may hold its "
-        "only connection, or it answers certain addresses alone. Behind a converter: its speed and parity, the wires "
+        "only connection, or it answers certain addresses only. Behind a converter: its speed and parity, the wires "
         "and the head on its serial side.",
     ),
     Case(

@@ -16,21 +16,20 @@ from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
 from dlms_mqtt.client.push import Notification, Push, PushReader, Refused
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.client.state.store import PEER_COUNTERS
+from dlms_mqtt.client.state.peer_history import PushCounters
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import DecodeError, FramingError, StoreError
+from dlms_mqtt.errors import DecodeError, FramingError
 from dlms_mqtt.meter.catalogue.lookup import unique
 from dlms_mqtt.meter.catalogue.quantity import Quantity
 from dlms_mqtt.meter.push.readings import PushedValues, catalogued
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import EventNotification
 from dlms_mqtt.protocol.obis import Obis
-from dlms_mqtt.protocol.security import Keys, PeerCounters
+from dlms_mqtt.protocol.security import Keys
 from dlms_mqtt.transport.incoming import Call, Incoming
 
 _LOG = logging.getLogger(__name__)
 _EVERY = 3600.0
-_KEEP_EVERY = 60.0  # s between writings of the counters of a meter that pushes more often
 _MOST_READERS = 256  # connections and senders that a meter's messages are put together for
 
 
@@ -77,18 +76,10 @@ class PushReceiver(Receiver):
         self._config = meter.config.push or PushConfig()
         self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
         self._readers: dict[str, PushReader] = {}  # the longest silent first
-        self._counters = self._stored_counters()
-        self._marks = self._counters.keep()  # what the disk holds: at or ahead of what was taken
-        self._kept, self._taken = float("-inf"), 0  # when it was written last, and how many were taken since
+        self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
         self.incoming: Incoming | None = None  # where the meter is asked, if it connects by itself
         self._heard_from = ""
-
-    def _stored_counters(self) -> PeerCounters:
-        try:
-            return self.meter.store.peer_counters(self.meter.id)
-        except StoreError:
-            return PeerCounters()
 
     def overhear(self) -> None:
         """From now on the line hands over what is read while the meter is asked: the client may tell the same again."""
@@ -99,22 +90,7 @@ class PushReceiver(Receiver):
 
     def close(self) -> None:
         """Remember which messages were taken, so that none is taken twice; until that is written the disk is ahead."""
-        self.meter.store.keep_peer_counters(self.meter.id, self._counters)
-
-    def _keep_ahead(self) -> None:
-        """A killed bridge takes no message twice: the disk is at or ahead of what was taken, by a minute's pushes."""
-        self._taken += 1
-        if all(counter <= self._marks.get(name, -1) for name, counter in self._counters.keep().items()):
-            return
-        now = asyncio.get_running_loop().time()
-        since = max(now - self._kept, 1.0)
-        ahead = int(self._taken * _KEEP_EVERY / since) if since < _KEEP_EVERY else 0
-        self._kept, self._taken = now, 0
-        self._marks = self._counters.keep(ahead)
-        try:
-            self.meter.store.set(PEER_COUNTERS, self.meter.id, self._marks)
-        except StoreError as error:
-            _LOG.debug("%s: counters of pushes are not kept: %s", self.meter.id, error.message)
+        self._counters.close()
 
     def _reader(self, origin: str) -> PushReader:
         reader = self._readers.pop(origin, None)
@@ -188,7 +164,7 @@ class PushReceiver(Receiver):
         values, device = self._understood(push.notification), self._config.match.device
         if device and not (values and values.identity(push.system_title).is_device(device)):
             return
-        self._keep_ahead()
+        self._counters.keep_ahead(asyncio.get_running_loop().time())
         self._heard_from = push.origin
         if values:
             self._publish(values)
