@@ -249,7 +249,7 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 SOURCED = ("protocol/apdu", "protocol/acse", "protocol/security", "protocol/framing/hdlc", "cosem/rows")
 #: Books and standards as docstrings cite them.
-SOURCE = re.compile(r"Green Book|Blue Book|IEC 6[12]\d{3}|ISO/IEC 13239|EN 13757|NIST SP|RFC \d+")
+SOURCE = re.compile(r"Green Book|Blue Book|IEC 6[12]\d{3}|ISO/IEC 13239|EN 13757|NIST SP|X\.690|RFC \d+")
 
 
 @pytest.mark.parametrize("folder", SOURCED)
