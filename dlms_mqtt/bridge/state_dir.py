@@ -86,7 +86,9 @@ def _opened(path: Path, check: str) -> Store:
         raise
     with contextlib.suppress(StoreError):  # a full disk: they are in nobody's way but their own
         drop_unreadable(store)
-        if (title := store.get(*TITLE)) and not (isinstance(title, str) and re.fullmatch("[0-9a-f]{16}", title)):
+        if (title := store.get(*TITLE)) is not None and not (
+            isinstance(title, str) and re.fullmatch("[0-9a-f]{16}", title)
+        ):
             store.forget(*TITLE)
     return store
 
@@ -96,6 +98,8 @@ def _check(store: Store, check: str) -> None:
     found = store.read(f"PRAGMA {check}")
     if found != [("ok",)]:
         raise StateDamaged(store.path, str(found[0][0]))
+    for (component,) in store.read("SELECT name FROM components"):
+        store.version(component)
     if odd := [row.next for row in store.counters() if not is_counter(row.next)]:
         raise StateDamaged(store.path, f"a counter is {str(odd[0])[:20]!r}")
 

@@ -20,13 +20,19 @@ import pytest
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.api.topics import Address, Topics
 from dlms_mqtt.bridge.config import managed_meters, manual
+from dlms_mqtt.bridge.config.kinds import TOPIC
 from dlms_mqtt.bridge.config.load import parse_meter
 from dlms_mqtt.bridge.config.seal import SealKey
+from dlms_mqtt.bridge.config.sections.bridge import Discovery
+from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.lockout import Lockout
+from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
+from dlms_mqtt.bridge.presence.device_ids import device_tag
 from dlms_mqtt.bridge.presence.ghosts import ghosts
 from dlms_mqtt.bridge.presence.id_claims import Claims
+from dlms_mqtt.bridge.presence.leftovers import Former
 from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in, selections_in
 from dlms_mqtt.bridge.requests.bounds import check
 from dlms_mqtt.bridge.requests.dispatcher import Request, parse
@@ -106,6 +112,8 @@ METER = {
 }
 INFO = {"api": 1, "bridge": "x", "started": "2025", "meters": [{"id": "a", "managed": True}], "data": {"started": "1"}}
 GUARD = {"identity": {"serial": "1"}, "change": None, "good": {"energy_import": ["1.5", 17.0]}, "most": {"power": "3"}}
+
+FORMER = {"name": ["b", "x"], "meters": ["a", "b"], "announced": "homeassistant", "style": "device", "devices": "d-b"}
 
 
 def _names(node: Any) -> set[str]:
@@ -203,6 +211,28 @@ def facts(odd: Odd) -> None:
         CounterWatch("m", Meter(), store, Clock())
 
 
+class _Broker:
+    """Takes what can be sent, as a line does."""
+
+    clearing = False
+
+    def retain(self, topic: str, payload: str, lifetime: float | None = None) -> None:
+        assert TOPIC.convert(topic)
+
+
+def left_behind(odd: Odd) -> None:
+    with Store() as store:
+        for what, usual in FORMER.items():
+            store.set("bridge", what, _plain(odd.mutated(usual, 0.5)))
+        topics = Topics("dlms_mqtt", "main", "ha", device_tag("dlms_mqtt", store))
+        broker: Any = _Broker()
+        context = Context(topics, Discovery(prefix="ha"), broker, store, Clock(), "1")
+        former = Former(Config(), context, broker)
+        former.clear(), former.remember(["a"]), former.settle(["a"])
+        assert TOPIC.convert(former.base)
+        broker.retain(topics.discovery(topics.device("a")), "")
+
+
 def _plain(value: Any) -> Any:
     """As the store keeps it."""
     if isinstance(value, dict):
@@ -215,7 +245,7 @@ def _plain(value: Any) -> Any:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "attempt",
-    [managed, request, reference, moment, message, other_bridges, facts],
+    [managed, request, reference, moment, message, other_bridges, facts, left_behind],
     ids=lambda attempt: attempt.__name__,
 )
 def test_whatever_comes_ends_in_a_result_or_an_error_of_ours(

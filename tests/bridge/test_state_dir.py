@@ -225,7 +225,21 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
     assert (tmp_path / STATE_FILE).read_bytes() == before
 
 
-@pytest.mark.parametrize("title", ["zz", 5, "00", {"a": 1}])
+@pytest.mark.parametrize("version", ["'x'", "-1", "1.5", "x'ff'"])
+@pytest.mark.parametrize("component", ["store", "outbox"])
+@pytest.mark.expect_log("is set aside")
+def test_a_version_of_tables_that_is_none_is_damage(tmp_path, component, version):
+    _filled(tmp_path)
+    database = sqlite3.connect(tmp_path / STATE_FILE)
+    database.execute(f"UPDATE components SET version = {version} WHERE name = '{component}'")
+    database.commit()
+    database.close()
+    store = open_state(tmp_path, os.urandom, NOW + 5).store
+    assert store.counter(KEY, OURS).next() > 5000 and store.get("lockout", "house") == LOCKED
+    Outbox(store, 100)
+
+
+@pytest.mark.parametrize("title", ["zz", 5, "00", {"a": 1}, 0, "", []])
 def test_a_system_title_that_is_none_is_made_anew(tmp_path, title):
     _filled(tmp_path)
     with Store(tmp_path / STATE_FILE) as store:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlms_mqtt.bridge.api.topics import Topics
+from dlms_mqtt.bridge.config.kinds import TOPIC
 from dlms_mqtt.bridge.config.managed_meters import METER_ID
 from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, DEVICE, component_topics
@@ -18,7 +19,7 @@ from dlms_mqtt.bridge.homeassistant.discovery import BRIDGE, component_name
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.publisher import announced_topics, clear_meter
 from dlms_mqtt.bridge.mqtt.broker import Broker
-from dlms_mqtt.errors import StoreError
+from dlms_mqtt.errors import ConfigError, StoreError
 
 _LOG = logging.getLogger(__name__)
 _SPACE = "bridge"  # namespace of the store
@@ -44,12 +45,17 @@ class Former:
     @property
     def base(self) -> str:
         """The base topic of the earlier run."""
-        name = self._remembered("name", None)
-        return str(name[0]) if isinstance(name, list) and name else self._name[0]
+        return (self._former_name or self._name)[0]
+
+    @property
+    def _former_name(self) -> list[str]:
+        """Base topic and id of the earlier run; empty where nobody knows."""
+        name = self._names("name")
+        return name if len(name) == len(self._name) and _is_topic(name[0]) and METER_ID.fullmatch(name[1]) else []
 
     def clear(self) -> set[str]:
         """Clear what is no more; the meters that were ours in an earlier run and are not any more."""
-        before = set(self._remembered("meters", []))
+        before = {name for name in self._names("meters") if METER_ID.fullmatch(name)}
         self._clear_announcements(before)
         self._clear_name()
         ghosts = before - self._broken - set(self._config.meters)
@@ -74,6 +80,7 @@ class Former:
     def _clear_announcements(self, meters: Iterable[str]) -> None:
         """Discovery was switched off, or has another prefix than before: what was announced goes."""
         before = self._remembered("announced", "")
+        before = before if _is_topic(before) else ""
         if before and before != self._prefix:
             there = replace(self._context, topics=replace(self._context.topics, prefix=before))
             for topic in (
@@ -95,8 +102,8 @@ class Former:
 
     def _clear_name(self) -> None:
         """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
-        name = self._remembered("name", None)
-        if name is None:
+        name = self._former_name
+        if not name:
             self._remember("name", self._name)
         base, bridge = name or self._name
         topics = self._context.topics
@@ -111,17 +118,22 @@ class Former:
     def remember(self, meters: Iterable[str]) -> None:
         """These meters are ours from now on, beside those that still have to be cleared."""
         self._owed = True
-        self._remember("meters", sorted({*self._remembered("meters", []), *meters}))
+        self._remember("meters", sorted({*self._names("meters"), *meters}))
 
     def settle(self, meters: Iterable[str]) -> None:
         """Forget the rest, if the broker has confirmed that it is cleared."""
         if self._owed and not self._broker.clearing:
             self._owed = False
-            self._remember("meters", sorted({*meters, *self._broken & {*self._remembered("meters", [])}}))
+            self._remember("meters", sorted({*meters, *self._broken & {*self._names("meters")}}))
             self._remember("announced", self._prefix)
             self._remember("name", self._name)
             if self._style == COMPONENTS or self._remembered("style", DEVICE) == COMPONENTS:
                 self._remember("style", self._style or DEVICE)
+
+    def _names(self, what: str) -> list[str]:
+        """What can be used of a list of names."""
+        found = self._remembered(what, [])
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
     def _remembered(self, what: str, default: Any) -> Any:
         try:
@@ -135,3 +147,12 @@ class Former:
                 self._context.store.set(_SPACE, what, value)
         except StoreError as error:
             _LOG.debug("%s: not remembered: %s", what, error.message)
+
+
+def _is_topic(value: object) -> bool:
+    """What is damaged on the disk may be anything, and a topic that is none would cost the line each time."""
+    try:
+        TOPIC.convert(value)
+    except ConfigError:
+        return False
+    return True

@@ -6,7 +6,7 @@ and the meter's own name, so another meter on the same line never gets the list 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
@@ -24,6 +24,7 @@ from dlms_mqtt.protocol.obis import Obis
 if TYPE_CHECKING:
     from dlms_mqtt.client.state.store import Store
 
+_Key = tuple[str, int, str, str]  # of a kept list: meter, client, access, firmware
 LOGICAL_DEVICE_NAME = AttributeDescriptor(1, Obis((0, 0, 42, 0, 0, 255)), 2)
 FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
 _ASSOCIATION = {"ln": 15, "sn": 12}
@@ -69,8 +70,8 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     store = None if client.reads_out else store  # a readout shows what there is each time
     key = await _key(client) if store is not None else None
     decoder = _DECODERS[settings.referencing]
-    if store is not None and key and key[0] and not fresh and (kept := store.object_list(*key)) is not None:
-        return await _with_rights(client, await apart(len(kept), lambda: decoder(kept)))
+    if store is not None and key and key[0] and not fresh and (kept := await _kept(store, key, decoder)):
+        return await _with_rights(client, kept)
     if client.memory.short_names and not fresh:  # who answers could only be asked with the names out of this very list
         return await _with_rights(client, tuple(client.memory.short_names.values()))
     octets = await client.get_raw(AttributeDescriptor(_ASSOCIATION[settings.referencing], settings.association, 2))
@@ -80,7 +81,7 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     return await _with_rights(client, objects)
 
 
-async def _key(client: DlmsClient) -> tuple[str, int, str, str]:
+async def _key(client: DlmsClient) -> _Key:
     """Under what the list of this association is kept: meter, client, access, firmware (one round trip)."""
     settings, identity = client.settings, await identify(client)
     access = settings.authentication + ("" if settings.referencing == "ln" else f" {settings.referencing}")
@@ -95,8 +96,18 @@ async def _at_hand(client: DlmsClient, store: Store | None) -> Iterable[ObjectIn
         return await read_objects(client)
     if store is None or not store.has_object_lists:
         return ()
-    kept = store.object_list(*await _key(client))
-    return () if kept is None else _DECODERS[client.settings.referencing](kept)
+    return await _kept(store, await _key(client), _DECODERS[client.settings.referencing])
+
+
+async def _kept(store: Store, key: _Key, decoder: Callable[[bytes], Sequence[ObjectInfo]]) -> Sequence[ObjectInfo]:
+    """The list that the store has; empty where it has none, or one that was damaged there: the meter is asked again."""
+    octets = store.object_list(*key)
+    if octets is None:
+        return ()
+    try:
+        return await apart(len(octets), lambda: decoder(octets))
+    except RemoteProtocolError:
+        return ()
 
 
 async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Sequence[ObjectInfo]:

@@ -76,10 +76,10 @@ class StateFile:
 
     def migrate(self, component: str, steps: Sequence[Sequence[str]]) -> None:
         """Bring the tables of ``component`` to version ``len(steps)``; StoreError when the file is newer than that."""
-        if self._version(component) == len(steps):
+        if self.version(component) == len(steps):
             return
         with self.transaction() as db:
-            version = self._version(component)
+            version = self.version(component)
             if version > len(steps):
                 raise StoreError(
                     f"{self.path} was written by a newer dlms-mqtt ({component} {version}, known: {len(steps)})",
@@ -90,9 +90,13 @@ class StateFile:
                     db.execute(statement)
             db.execute("INSERT OR REPLACE INTO components VALUES (?, ?)", (component, len(steps)))
 
-    def _version(self, component: str) -> int:
+    def version(self, component: str) -> int:
+        """Of its tables; StateDamaged where that is none."""
         rows = self.read("SELECT version FROM components WHERE name = ?", (component,))
-        return rows[0][0] if rows else 0
+        version = rows[0][0] if rows else 0
+        if not isinstance(version, int) or version < 0:
+            raise StateDamaged(self.path, f"the version of {component} is {str(version)[:20]!r}")
+        return version
 
     def check(self, table: str) -> None:
         """StoreError when a table cannot be trusted."""

@@ -262,7 +262,7 @@ class Store(StateFile):
             "SELECT data FROM object_lists WHERE meter = ? AND client = ? AND authentication = ? AND firmware = ?",
             (meter, client, authentication, firmware),
         )
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
 
     @property
     def has_object_lists(self) -> bool:

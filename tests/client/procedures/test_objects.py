@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.objects import read_objects, resolve
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.client.our_meter import OurMeter
 from tests.client.some_objects import CUT_OFF, PROFILE, attribute
@@ -52,3 +53,16 @@ async def test_lists_of_short_names_are_read_once_and_methods_written(clock: obj
         assert len((await read_profile(client, PROFILE, Selection(first=1, count=4))).rows) == 4
         assert await client.invoke(CUT_OFF, Data(DataType.INTEGER, 0)) is None
         assert (await client.get(attribute(70, str(CUT_OFF.obis), 3))).value == 0, "disconnected"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01\x00", b"\xff\x00", "{}", 5, b"\x01\x82\xff\xff"])
+async def test_a_list_that_was_damaged_on_the_disk_is_read_again(store: Store, data: Any) -> None:
+    async with OurMeter(framing="wrapper") as meter:
+        async with meter.client(store, client=17) as client:
+            whole = await read_objects(client, store)
+        with store.transaction() as db:
+            db.execute("UPDATE object_lists SET data = ?", (data,))
+        async with meter.client(store, client=17) as client:
+            assert await resolve(client, [ObjectRef(None, whole[0].obis)], store) == [whole[0].class_id]
+            assert await read_objects(client, store) == whole
+        assert isinstance(store.read("SELECT data FROM object_lists")[0][0], bytes)
