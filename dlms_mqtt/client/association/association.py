@@ -38,6 +38,8 @@ from dlms_mqtt.protocol.security import MECHANISMS, Cipher, make_challenge
 
 log = logging.getLogger("dlms_mqtt.client")
 
+# The conformance block is a wish: the meter answers with the services that it grants, and may grant fewer. What is not
+# granted is not used later, so everything that we have is asked for.
 _COMMON = (
     Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
     | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
@@ -101,6 +103,8 @@ def initiate_request(settings: ConnectionSettings, dedicated_key: Secret | None)
 
 
 def _context(settings: ConnectionSettings, ciphered: bool) -> ApplicationContext:
+    # The contexts are numbered so: 1 LN, 2 SN, and the same with ciphering 3 and 4. The meter refuses a context that it
+    # does not have for this client before it looks at any password.
     plain = ApplicationContext.LN if settings.referencing == "ln" else ApplicationContext.SN
     return ApplicationContext(plain + 2) if ciphered else plain
 
@@ -108,9 +112,13 @@ def _context(settings: ConnectionSettings, ciphered: bool) -> ApplicationContext
 def _aarq(
     settings: ConnectionSettings, title: bytes, cipher: Cipher | None, dedicated_key: Secret | None, challenge: bytes
 ) -> Aarq:
+    # Lowest security sends no authentication fields at all. Low sends the password itself here, and in the clear,
+    # ciphered association or not: so it is sent once. High sends a challenge (pass 1) and keeps the secret to itself.
     mechanism = _MECHANISMS[settings.authentication]
     information = initiate_request(settings, dedicated_key)
     value = settings.password if mechanism is Mechanism.LLS else Secret(challenge) if challenge else None
+    # Our system title goes along wherever there is one: the meter needs it for the nonce of whatever we cipher, also of
+    # the proof by GMAC in an association that is not ciphered.
     return Aarq(
         application_context=_context(settings, cipher is not None and bool(cipher.security)),
         calling_ap_title=title or None,
@@ -133,11 +141,15 @@ async def associate(
     """Send the AARQ and read the AARE. AssociationRefused, AuthenticationRefused, ServiceRefused, SecurityError."""
     high = _MECHANISMS[settings.authentication] >= Mechanism.HLS
     challenge = make_challenge(random, settings.challenge_length) if high else b""
+    # One question, one answer (AARQ, AARE), never repeated by itself above the link: a meter counts it as an attempt.
     answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
     if not isinstance(answer, Aare):
         raise _no_aare(answer, ciphered=bool(cipher and cipher.security))
+    # The title before the result: a ciphered refusal can only be opened with it.
     _check_title(answer.responding_ap_title or b"", settings, cipher)
     _check_result(answer, settings, cipher)
+    # Pass 2 is the meter's challenge. Without it there is nothing that we could prove our secret against, and a peer
+    # that skips it may be anybody.
     if high and not answer.authentication_value:
         raise RemoteProtocolError("the meter accepted without a challenge of its own, though HLS was asked for")
     return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
@@ -146,6 +158,7 @@ async def associate(
 def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:
     """What an AARQ was answered with instead of an AARE."""
     refused = service_refused(answer, unprotected=ciphered)
+    # Anything that is no refusal either is a peer out of step, such as an answer to the association before.
     if refused is None:
         return RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
     if ciphered and isinstance(answer, ExceptionResponse) and answer.service == ServiceError.OTHER_REASON:
@@ -192,6 +205,8 @@ def _agreed(
 
 
 def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
+    # An accepted AARE carries an InitiateResponse: which services, how many octets in an APDU, and which base of names.
+    # Where an error stands there in spite of "accepted", the error counts.
     information = answer.initiate
     if not information:
         raise RemoteProtocolError("the meter accepted the association without saying what it offers")
@@ -234,11 +249,14 @@ _HINTS: dict[int, str] = {
 def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | None) -> None:
     if answer.accepted:
         return
+    # Result and diagnostic are told by two bodies: the service user (the meter's application) and the provider (its
+    # ACSE). Only the user's words can be about a password.
     code = answer.diagnostic.code if answer.diagnostic else 0
     ours = isinstance(code, ServiceUserDiagnostic)  # the provider counts its own diagnostics, which explain themselves
     wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
     kind = AuthenticationRefused if wrong else AssociationRefused
     hint = _HINTS.get(int(code), "") if ours else ""
+    # A meter that answers a ciphered context with a plain one tells which it would have taken: no wrong secret then.
     if cipher is not None and cipher.security and answer.application_context in _PLAIN:
         kind, hint = AssociationRefused, _WANTS_PLAIN
     raise kind(
@@ -267,4 +285,5 @@ def release_request(settings: ConnectionSettings, cipher: Cipher | None) -> Rlrq
     """The RLRQ; in a ciphered association it carries a ciphered InitiateRequest."""
     if cipher is None or not cipher.security:
         return Rlrq()
+    # So the release has a tag of its own: without one anybody on the line could end the association.
     return Rlrq(user_information=cipher.protect_initiate(initiate_request(settings, None)))

@@ -53,6 +53,9 @@ class SignOnSearch:
         """The options that reach a station behind the sign-on, or a readout (``readout``); None: neither."""
         if self.fixed.opening == "readout":
             return await self.read_out(probe.options)
+        # A sign-on costs two seconds and puts the meter into a state: it waits for HDLC for a while, or tells its
+        # values in clear text for up to two minutes. So what it says is used to the last, before anything else is
+        # tried.
         found = await self._sign_on_once(probe.options)
         said = self._facts.identification
         if found is None and self.stations.clear_text is not None and said is not None and said.offers_mode_e:
@@ -65,10 +68,13 @@ class SignOnSearch:
             self._facts.oddities.add("request-lost")
         self._facts.identification = found
         self.stations.news(0.0)
+        # Its letters name the maker, whose presets know the likeliest addresses.
         asked = _behind_sign_on(found, self.fixed)
         total = sum(candidate.cost for candidate in asked)
         holds = _HOLDS_OF_HDLC if found.offers_mode_e else 1
         while asked:
+            # A meter that announces HDLC is asked for it in several waits; one that does not gets one, then its clear
+            # text.
             holds -= 1
             left = sum(candidate.cost for candidate in asked)
             self.stage(total - left, total, "looking for the address behind the sign-on")
@@ -86,6 +92,7 @@ class SignOnSearch:
         line = await self.stations.open()
         values = {key: value for key, value in options.items() if key in ("baud", "parity", *WAKE_UPS)}
         self.stage(0.0, 0.0, "reading out in clear text")
+        # Who is still telling values hears nothing: the next request would be lost in the middle of them.
         await _silence(line.transport)
         try:
             found = await read_out(line.transport, self._with(opening="readout", retries=1, **values), Tally())
@@ -135,6 +142,7 @@ class SignOnSearch:
         if "wake_up_break" in options:
             await wake_by_break(line.transport, settings)
         machine = plan_sign_on(line.transport, settings)
+        # 7E1 by the port, or by us in eight bits for converters that cannot.
         software = machine.software_parity
         await line.set_speed(machine.initial_baud, "none" if software else "even", 8 if software else 7)
         try:

@@ -30,6 +30,8 @@ from dlms_mqtt.protocol.buffer import Reader, encode_length
 from dlms_mqtt.protocol.layout import Apdu, Code, code_text
 from dlms_mqtt.protocol.secret import Secret
 
+# Names are object identifiers of the DLMS User Association: joint-iso-ccitt(2) country(16) ch(756) identified-
+# organisation(5) dlms-ua(8), then 1 for application contexts and 2 for mechanisms.
 _CONTEXT_OID = bytes.fromhex("60857405080100")[:-1]  # 2.16.756.5.8.1, then the number of the context
 _MECHANISM_OID = bytes.fromhex("60857405080200")[:-1]  # 2.16.756.5.8.2, then the number of the mechanism
 AUTHENTICATION_REQUIREMENT = b"\x07\x80"  # ACSE requirements: one bit, authentication
@@ -53,6 +55,8 @@ def _inner(contents: bytes, tag: int, what: str) -> bytes:
     return octets
 
 
+# Most fields are EXPLICIT: the field's own tag (a1) holds one whole element (06, an object identifier). The few
+# IMPLICIT ones (8b, 80) hold the bare contents. Which is which stands in the rows of FIELDS.
 def _explicit(tag: int, what: str, form: _Form) -> _Form:
     return _Form(
         lambda contents: form.decode(_inner(contents, tag, what)),
@@ -122,6 +126,8 @@ class _Acse(Apdu):
         ]
         unknown: tuple[tuple[int, bytes], ...] = getattr(self, "unknown", ())
         # The standard numbers the fields in their order.
+        # A field's number is the lower five bits of its tag; the others say class and whether there are elements
+        # inside.
         fields = sorted([*known, *unknown], key=lambda field: field[0] & 0x1F if field[0] < 0x100 else field[0])
         body = b"".join([encode_tlv(tag, contents) for tag, contents in fields])
         return encode_length(len(body)) + body
@@ -133,6 +139,7 @@ class _Acse(Apdu):
         unknown: list[tuple[int, bytes]] = []
         for tag, contents in iter_tlv(reader.octets(cls.NAME)):
             name, form = cls.FIELDS.get(tag, ("", _RAW))
+            # Tolerated: fields that we do not know or that come twice. They are kept apart and change nothing.
             if name and found[name] is None:
                 found[name] = form.decode(contents)
             else:
@@ -161,6 +168,7 @@ class Aarq(_Acse, head=(0x60,), name="aarq"):
         0xA7: ("calling_ae_qualifier", _octets("calling-AE-qualifier")),
         0xA8: ("calling_ap_invocation_id", _number("calling-AP-invocation-id")),
         0xA9: ("calling_ae_invocation_id", _number("calling-AE-invocation-id")),
+        # The three that authentication needs; without it all three are left out.
         0x8A: ("acse_requirements", _RAW),
         0x8B: ("mechanism", _MECHANISM),
         0xAC: ("authentication_value", _AUTHENTICATION),
@@ -240,6 +248,7 @@ class Aare(_Acse, head=(0x61,), name="aare"):
         return f"{result}: {self.diagnostic.text}" if self.diagnostic else result
 
 
+# Meters without a release answer the RLRQ with an error or not at all; who asks must live with that.
 _RELEASE_FIELDS: _Fields = {0x80: ("reason", _INTEGER), 0xBE: _USER_INFORMATION}
 
 

@@ -19,6 +19,8 @@ from dlms_mqtt.protocol.security.counters import PeerCounters
 from dlms_mqtt.protocol.security.gcm import KeyContext, Unprotected, check_control, check_title
 from dlms_mqtt.protocol.security.suites import BROADCAST, SUITE_MASK, SUITES, Keys, Security
 
+# The security control octet before each ciphered content: bits 0 to 3 the suite, bit 4 authentication, bit 5
+# encryption, bit 6 the broadcast key, bit 7 compression (which nobody here uses).
 _SECURITY = {bits: Security(bits) for bits in (0x00, 0x10, 0x20, 0x30)}
 _BITS = int(Security.BOTH)
 _AUTHENTICATION = int(Security.AUTHENTICATION)
@@ -38,6 +40,8 @@ _WITHOUT_OWN_TAG = frozenset({0x0F, 0xD9, 0xDA})
 _PLAUSIBLE = frozenset(GLO_TAGS) | _MAY_BE_PLAIN | _WITHOUT_OWN_TAG | {0xE0, ord("/")}
 
 
+# Each service has ciphered tags of its own, one for the global and one for the dedicated key: a GET request c0 becomes
+# c8 or d0. The general forms (db, dc) take any APDU and tell the sender's title, for those who do not know it.
 class Form(NamedTuple):
     """Which tags a ciphered APDU gets: a table of service-specific ones (None: the general one), and which key."""
 
@@ -112,6 +116,7 @@ class Cipher:
         self.next_dedicated = next_dedicated or next_counter
         self.peer_counters = PeerCounters() if peer_counters is None else peer_counters
         self._warn: Callable[[str], None] | None = warn
+        # A key's schedule is made once: it costs more than a short message.
         self._contexts: dict[str, KeyContext] = {}
         self._receivers: dict[tuple[int, bool], KeyContext] = {}  # by security control and dedicated: judged once
         self._check()
@@ -185,6 +190,9 @@ class Cipher:
 
     def _seal(self, apdu: bytes, dedicated: bool) -> bytes:
         name = "dedicated" if dedicated else "broadcast" if self.broadcast else "encryption"
+        # The nonce of GCM is system title and counter, twelve octets: the same pair twice under one key gives away the
+        # plain texts of both messages and the key of the tags. So the counter is drawn last, when nothing can fail any
+        # more: one that is drawn and not sent is a gap, which peers allow.
         context = self._contexts.get(name) or self._sending(name)
         control = int(self.security) | (self.suite or 0) | (BROADCAST if name == "broadcast" else 0)
         if control & _AUTHENTICATION and not context.authenticates:
@@ -215,6 +223,8 @@ class Cipher:
         control = content[0] if content else 0
         context = self._receivers.get((control, row.dedicated)) or self._receiving(control, row.dedicated)
         text, control, counter, verified = context.open(title, content, row.inner)
+        # From here on in this order: is it an APDU, was enough protected, may it pass without a tag, and only then its
+        # counter. A message that is refused must not move the counter, or a forged one would lock the real peer out.
         if (text[0] if text else -1) not in row.inner and not (verified and row.general):
             raise _wrong_inside(row, verified)
         self._check_level(control, verified)
@@ -227,6 +237,8 @@ class Cipher:
         tag = apdu[0]
         if tag in _LATER:
             raise SecurityError(f"{_LATER[tag]} is not supported yet", reason="unsupported")
+        # A short refusal may come in the clear: who cannot decipher a question cannot cipher the answer either. It
+        # carries no value, and whoever forges it could as well cut the line.
         refusal = tag in _MAY_BE_PLAIN and len(apdu) <= _LONGEST_REFUSAL
         if (self.security or self.minimum) and not refusal:
             raise SecurityError(
@@ -265,6 +277,7 @@ class Cipher:
         return title
 
     def _receiving(self, control: int, dedicated: bool) -> KeyContext:
+        # Judged once for each control octet; it is the same in all messages of an association.
         check_control(control, self.suite)
         broadcast = control & BROADCAST
         name = "dedicated" if dedicated else "broadcast" if broadcast else "encryption"
@@ -279,6 +292,7 @@ class Cipher:
         return context
 
     def _check_level(self, control: int, verified: bool | None) -> None:
+        # Protection may be more than was agreed, never less: a peer on the way could strip it else.
         wanted = int(self.minimum)
         if verified is None and self.accept_unauthenticated:
             wanted &= ~_AUTHENTICATION

@@ -107,7 +107,13 @@ class HdlcLink:
         self._rules = {kind: self._actions[action] for kind, action in ACTIONS[self.side][self.state].items()}
         self._outgoing = Outgoing()
         self._incoming = Incoming()
+        # Normal response mode: one side speaks at a time. The client gives its turn away with the poll bit, the meter
+        # gives it back with the final bit, which is the same bit of the control field. Both number their frames from 0
+        # to 7, and each frame tells which number is expected next: that acknowledges all before it.
         self._expected = 0  # N(S) that must come next
+        # The client begins. ``_answer_due``: it was asked and has said nothing whole; ``_missed``: a frame of theirs
+        # may be missing; ``_polls`` and ``_stalls``: turns without progress, bounded; ``_timed_out``: the response
+        # timer ran out in this turn.
         self._turn = self.side is Side.CLIENT
         self._answer_due = False
         self._missed = False
@@ -127,6 +133,7 @@ class HdlcLink:
         """Queue SNRM (client) and forget everything of an earlier link."""
         if self.side is Side.SERVER:
             raise LocalProtocolError("only a client sets an HDLC link up")
+        # SNRM resets the numbers of both sides, whatever state the meter was in: it is the way out of every confusion.
         self._enter(LinkState.CONNECTING)
         self._command(Kind.SNRM, encode_parameters(self.offer) if self._send_parameters else b"")
 
@@ -187,6 +194,8 @@ class HdlcLink:
         if self.side is Side.SERVER or self.state is LinkState.DISCONNECTED:
             return False
         self.statistics.repeats += 1
+        # In a link no frame is sent again blindly: RR asks which one the meter expects, so a request whose answer alone
+        # was lost is not carried out twice. SNRM and DISC have no number and are just repeated.
         if self.state is LinkState.CONNECTED:
             self._turn = self._timed_out = True
             self._missed = True
@@ -234,6 +243,7 @@ class HdlcLink:
 
     def _admits(self, frame: Frame) -> bool:
         """Server: a client other than the one before. While a link stands it must begin with SNRM."""
+        # One client at a time: another one that speaks into a link is told that it has none (DM), and the link goes on.
         if self.state is LinkState.CONNECTED and frame.kind is not Kind.SNRM:
             self._commands.append(encode_frame(Kind.DM | POLL, frame.source, frame.destination))
             return False
@@ -263,6 +273,7 @@ class HdlcLink:
 
     def _accept_answer(self, frame: Frame) -> None:
         """UA to our SNRM."""
+        # Each side tells what it can take; what holds is the smaller of both, for each direction by itself.
         self.parameters = negotiate(self.offer, decode_parameters(frame.information))
         self._enter(LinkState.CONNECTED)
         self._events.append(LinkUp(self.parameters))
@@ -294,6 +305,7 @@ class HdlcLink:
             self._reply(Kind.DM)
 
     def _answer_frmr(self, frame: Frame) -> None:
+        # FRMR names the control field that was not understood, and our numbers as they stand.
         state = self._expected << 5 | self._outgoing.next_number << 1
         self._reply(Kind.FRMR, bytes((frame.control, state, 1)))
         self._go_down("frmr", f"unknown control field {frame.control:02x}")
@@ -313,6 +325,7 @@ class HdlcLink:
     def _take_information(self, frame: Frame) -> None:
         control = frame.control
         number = control >> 1 & 7
+        # The frame that is due, one ahead of it (a frame between was lost), or one that came before and is repeated.
         if number == self._expected:
             self._acknowledge(control >> 5)
             self._expected = number + 1 & 7
@@ -334,6 +347,8 @@ class HdlcLink:
         return self.side is Side.CLIENT and self.parameters.window_receive == 1
 
     def _collect(self, frame: Frame) -> None:
+        # The segment bit says that the APDU goes on; LLC stands before the first segment only. A peer that never ends
+        # one is stopped before the memory is.
         if not self._incoming.add(frame.information):
             self._go_down("frmr", "a segmented message without end")
             return
@@ -377,6 +392,7 @@ class HdlcLink:
 
     def _must_poll(self) -> bool:
         """Whether the meter still owes us something and may be asked for it without a pause."""
+        # RR in place of a question: the meter has more segments, or a frame of either side is missing.
         owed = self._answer_due or self._missed or self._incoming or self._outgoing
         return bool(owed) and self._polls < MAX_POLLS
 
