@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from dlms_mqtt.client.state.store import Store
-from tests.bridge.test_poller import VIENNA, Rig
+from tests.bridge.rig import VIENNA, Rig
 
 CLOCK = {"set": "none", "also": [{"obis": "0.0.1.0.0.255", "class": 8, "every": "1m"}]}
 CARE = {"sync": True, "tolerance": "30s", "per_day": 2}

@@ -12,7 +12,7 @@ from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from tests.bridge.test_poller import Rig
+from tests.bridge.rig import Rig
 
 ENERGY, SERIAL = Obis.parse("1.0.1.8.0.255"), Obis.parse("0.0.96.1.0.255")
 SERIAL_ITEM = {"obis": str(SERIAL), "class": 1, "key": "serial_number"}

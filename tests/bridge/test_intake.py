@@ -13,7 +13,7 @@ from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from tests.bridge.test_poller import VIENNA, Rig
+from tests.bridge.rig import VIENNA, Rig
 
 MANY = 2000
 

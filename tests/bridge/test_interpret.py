@@ -15,7 +15,7 @@ from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from tests.bridge.test_poller import VIENNA
+from tests.bridge.rig import VIENNA
 
 
 def _read(obis, class_id, raw, scaler, unit):

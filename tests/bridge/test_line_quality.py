@@ -14,7 +14,7 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.simulator import Faults, serve_memory
 from dlms_mqtt.transport.memory import memory_pair
-from tests.bridge.test_poller import Rig
+from tests.bridge.rig import Rig
 
 READ = {"read": {"set": "none", "also": [{"obis": "1.0.1.8.0.255", "class": 3, "every": "1m"}]}}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.requests.written_values import moment_data
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime, Time
 from dlms_mqtt.protocol.obis import Obis
@@ -102,39 +100,3 @@ async def test_without_the_word_they_are_sensors(mosquitto, tmp_path, meter):
         assert not [name for name in components if name.startswith(("date", "time"))]
         assert components["sensor_start"]["device_class"] == "timestamp"
         assert "device_class" not in components["sensor_night"]
-
-
-@pytest.mark.parametrize(
-    ("text", "moment", "held", "expected"),
-    [
-        ("2026-07-01T06:30:00", T.DATE_TIME, None, "07ea070103061e0000ff8880"),
-        ("2026-10-25T00:30:00+00:00", T.DATE_TIME, None, "07ea0a1907021e0000ff8880"),
-        ("2026-10-25T01:30:00+00:00", T.DATE_TIME, None, "07ea0a1907021e0000ffc400"),  # the same hour again
-        ("*-*-01 00:00", T.DATE_TIME, Data(T.OCTET_STRING, START.raw), "ffffff01ff00000000800000"),
-        ("08:30:15.500000", T.TIME, None, "081e0f32"),
-        ("08:*", T.TIME, None, "08ff0000"),
-        ("2026-12-31", T.DATE, Data(T.NULL_DATA, None), "07ea0c1f04"),
-    ],
-)
-def test_moments_to_write(text, moment, held, expected):
-    data = moment_data(text, moment, held, VIENNA, -1)
-    octets = data.value if data.type is T.OCTET_STRING else data.value.raw
-    assert octets.hex() == expected
-    assert data.type is (held.type if held and held.type is T.OCTET_STRING else moment)
-
-
-def test_a_meter_that_means_the_opposite_deviation():
-    data = moment_data("2026-07-01T04:30:00+00:00", T.DATE_TIME, None, VIENNA, 1)
-    assert data.value.deviation == 120
-    assert data.value.to_datetime(VIENNA, 1) == datetime(2026, 7, 1, 4, 30, tzinfo=UTC)
-
-
-def test_a_time_that_no_calendar_of_the_zone_has():
-    data = moment_data("0001-01-01T00:00:00+14:00", T.DATE_TIME, None, VIENNA, -1)
-    assert (data.value.year, data.value.deviation) == (1, -840)  # as it was said
-
-
-@pytest.mark.parametrize(("text", "moment"), [("12:00", T.DATE), ("2026", T.DATE), ("", T.TIME), ("x", T.DATE_TIME)])
-def test_what_is_no_moment(text, moment):
-    with pytest.raises(RequestError, match="is no"):
-        moment_data(text, moment, None, VIENNA, -1)

@@ -3,144 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import unittest.mock
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.config.load import parse_meter
-from dlms_mqtt.bridge.config.sections.bridge import Discovery
-from dlms_mqtt.bridge.meters import poller
-from dlms_mqtt.bridge.meters.association import Session
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
-from dlms_mqtt.bridge.meters.output.context import Context
-from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
-from dlms_mqtt.bridge.meters.poller import MeterTask
-from dlms_mqtt.bridge.meters.shared_line import Line, Priority
+from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.simulator import Faults, serve_memory
-from dlms_mqtt.simulator.household.household import household
-from dlms_mqtt.transport.memory import memory_pair
-
-VIENNA = ZoneInfo("Europe/Vienna")
-
-
-class Publisher:
-    def __init__(self):
-        self.retained, self.messages, self.history = {}, [], []
-
-    def retain(self, topic, payload, lifetime=None):
-        self.retained[topic.removeprefix("dlms_mqtt/meter/h/")] = payload
-        self.history.append((topic.removeprefix("dlms_mqtt/meter/h/"), payload))
-
-    def store_and_forward(self, topic, message):
-        self.messages.append((topic.removeprefix("dlms_mqtt/meter/h/"), json.loads(dumps(message))))
-
-    async def room(self):
-        self.waits = getattr(self, "waits", 0) + 1
-
-    def keep(self):
-        pass
-
-
-class Rig:
-    def __init__(self, clock, store, config, faults=None, **line):
-        self.clock, self.faults = clock, faults or Faults()
-        self.simulated = household(1, clock=clock)
-        self.publisher = Publisher()
-        meter, settings = parse_meter(
-            "h", {"connection": {"tcp": "memory", "client": 17, "retries": 0}, **config}, lambda name: {}
-        )
-        context = Context(Topics("dlms_mqtt", "main"), Discovery(), self.publisher, store, clock, "1")
-        self.output = MeterOutput("h", meter, context, ("poll",))
-        self.memory, self.stack, self.line = Memory(), contextlib.AsyncExitStack(), line
-        self.connections = 0
-        self.dead = False
-        session = Session("h", settings, Line("memory"), self.new_client, store, clock, meter.attempts)
-        self.task = MeterTask(meter, session, self.output, store, clock, VIENNA)
-
-    def new_client(self, settings):
-        self.connections += 1
-        near, far = memory_pair(**self.line)
-        if not self.dead:
-            server = serve_memory(self.simulated, far, "wrapper", faults=self.faults)
-            self.starting = asyncio.ensure_future(self.stack.enter_async_context(server))
-        return DlmsClient(settings, transport=near, memory=self.memory, random=bytes)
-
-    @contextlib.asynccontextmanager
-    async def run(self):
-        """Its turns fall on whole intervals; how meters are spread over them is tested by the schedule."""
-        with unittest.mock.patch.object(poller, "phase", lambda *_: 0.0):
-            async with self._run():
-                yield self
-
-    @contextlib.asynccontextmanager
-    async def _run(self):
-        running = asyncio.create_task(self.task.run())
-        expiring = asyncio.create_task(self.expire())
-        try:
-            yield self
-        finally:
-            problem = running.exception() if running.done() else None
-            for task in (running, expiring):
-                task.cancel()
-            await asyncio.gather(running, expiring, return_exceptions=True)
-            await self.task.close()
-            await self.stack.aclose()
-            assert problem is None, problem
-
-    async def expire(self):
-        while True:
-            await asyncio.sleep(1)
-            self.output.expire()
-
-    @property
-    def readings(self):
-        return [message for topic, message in self.publisher.messages if topic == "reading"]
+from tests.bridge.rig import VIENNA, Rig
 
 
 @pytest.fixture
 def store():
     with Store(":memory:") as store:
         yield store
-
-
-async def test_a_day_of_reading(clock, store):
-    config = {
-        "every": "15m",
-        "read": {
-            "set": "none",
-            "also": [
-                "3/1.0.1.8.0.255",
-                {"obis": "1.0.16.7.0.255", "every": "5m"},
-                {"obis": "1.0.2.8.0.255", "at": ["00:05", "12:00"]},
-            ],
-        },
-    }
-    async with Rig(clock, store, config).run() as rig:
-        await asyncio.sleep(24 * 3600)
-    counts = Counter(reading["key"] for reading in rig.readings)
-    assert counts == {"energy_import": 96, "power": 288, "energy_export": 3} or counts == {
-        "energy_import": 97,
-        "power": 289,
-        "energy_export": 3,
-    }
-    times = [datetime.fromisoformat(reading["time"]) for reading in rig.readings if reading["key"] == "energy_export"]
-    assert [moment.strftime("%H:%M") for moment in times[1:]] in (["00:05", "12:00"], ["12:00", "00:05"])
-    energy = [reading["value"] for reading in rig.readings if reading["key"] == "energy_import"]
-    assert energy == sorted(energy) and energy[-1] > energy[0]
-    assert rig.task.status.reasons == {}
 
 
 @pytest.mark.parametrize(
@@ -232,34 +113,6 @@ async def test_a_line_that_is_too_slow_says_so(clock, store):
         assert len(rig.readings) > 20
 
 
-async def test_nothing_is_stamped_before_the_clock_is_set(clock, store):
-    clock.step(-clock.time())
-    async with Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255"]}).run() as rig:
-        await asyncio.sleep(60)
-        assert rig.readings == []
-        clock.step(1767614400)
-        await asyncio.sleep(30)
-        assert rig.readings and rig.readings[0]["time"].startswith("2026")
-
-
-@pytest.mark.expect_log("held back")
-async def test_a_counter_that_turns_zero_is_held_and_shown(clock, store):
-    rig = Rig(clock, store, {"every": "30s", "read": ["3/1.0.1.8.0.255"], "supply": {"phases": 1, "amperes": 25}})
-    async with rig.run():
-        await asyncio.sleep(40)
-        good = rig.publisher.retained["value/energy_import"]
-        from dlms_mqtt.protocol.axdr.data import Data, DataType
-        from dlms_mqtt.protocol.obis import Obis
-
-        rig.simulated.objects[3, Obis.parse("1.0.1.8.0.255")].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 0)
-        await asyncio.sleep(60)
-        assert rig.publisher.retained["value/energy_import"] == good
-        assert meter_health(rig.task)["held"]["energy_import"]["reason"] == "zero"
-        assert rig.output.accept_held() == ["energy_import"]
-        assert rig.publisher.retained["value/energy_import"] == "0"
-        assert meter_health(rig.task)["held"] == {}
-
-
 async def test_one_association_is_kept_or_closed_by_policy(clock, store):
     for session, expected in (("keep", 1), ("close", 11), ("auto", 1)):
         async with Rig(clock, store, {"every": "30s", "session": session, "read": ["3/1.0.1.8.0.255"]}).run() as rig:
@@ -268,28 +121,6 @@ async def test_one_association_is_kept_or_closed_by_policy(clock, store):
     async with Rig(clock, store, {"every": "10m", "read": ["3/1.0.1.8.0.255"]}).run() as rig:
         await asyncio.sleep(1801)
         assert rig.connections in (3, 4)
-
-
-async def test_alarm_bits_are_events(clock, store):
-    rig = Rig(
-        clock,
-        store,
-        {"every": "30s", "read": [{"obis": "0.0.97.98.0.255", "class": 1, "bits": {0: "cover", 3: "magnet"}}]},
-    )
-    async with rig.run():
-        await asyncio.sleep(40)
-        from dlms_mqtt.protocol.axdr.data import Data, DataType
-        from dlms_mqtt.protocol.obis import Obis
-
-        register = rig.simulated.objects[1, Obis.parse("0.0.97.98.0.255")]
-        for value in (9, 8):
-            register.values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, value)
-            await asyncio.sleep(30)
-    events = [(m["event_type"], m["name"]) for topic, m in rig.publisher.messages if topic == "event"]
-    assert events == [("alarm", "cover"), ("alarm", "magnet"), ("alarm_cleared", "cover")]
-    key = next(iter(rig.task.plan.by_key))
-    assert rig.publisher.retained[f"value/{key}_magnet"] == "on"
-    assert rig.publisher.retained[f"value/{key}_cover"] == "off"
 
 
 async def test_a_pause_is_not_changed_by_a_clock_that_steps(clock, store):

@@ -16,7 +16,7 @@ from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import memory_pair
 from tests.bridge.house import house
-from tests.bridge.test_poller import Rig
+from tests.bridge.rig import Rig
 from tests.client.line.test_programming import EMH, Meter
 from tests.line import SIGN_ON
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from dlms_mqtt.client.state.store import Store
-from tests.bridge.test_poller import VIENNA, Rig
+from tests.bridge.rig import VIENNA, Rig
 
 CONFIG = {
     "session": "close",

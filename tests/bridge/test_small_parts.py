@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
-from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.config import managed_meters
-from dlms_mqtt.bridge.config.seal import SealKey, seal
 from dlms_mqtt.bridge.config.sections.item import Item
 from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of
 from dlms_mqtt.bridge.reading.plan import PlanItem, make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Every
-from dlms_mqtt.bridge.requests.written_values import free_data, item_data, type_named
 from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.object_list import ObjectInfo
@@ -63,56 +55,6 @@ def _item(said, obis="0.0.94.34.11.255", class_id=1):
 
 def _said(**more):
     return Item(obis=Obis.parse("0.0.94.34.11.255"), class_=1, writable=True, **more)
-
-
-@pytest.mark.parametrize(
-    ("said", "value", "kind", "scaled", "expected"),
-    [
-        (_said(values={1: "day", 2: "night"}), "night", T.UNSIGNED, None, 2),
-        (_said(values={1: "day", 2: "night"}), "2", T.UNSIGNED, None, 2),
-        (_said(), "5", T.LONG, None, 5),
-        (_said(min=0, max=10), "10", T.LONG, None, 10),
-        (_said(), "21.5", T.LONG, ScalerUnit(-1, 255), 215),
-        (_said(scaler=-2), "1.25", T.LONG, None, 125),
-        (_said(max_length=8), "abc", T.OCTET_STRING, None, b"abc"),
-        (_said(max_length=8), "abc", T.VISIBLE_STRING, None, "abc"),
-        (_said(), "2.5", T.FLOAT64, None, 2.5),
-        (_said(), "true", T.BOOLEAN, None, True),
-    ],
-)
-def test_values_to_write(said, value, kind, scaled, expected):
-    assert item_data(_item(said), value, value, kind, scaled) == Data(kind, expected)
-
-
-@pytest.mark.parametrize(
-    ("said", "value", "kind", "code"),
-    [
-        (_said(values={1: "day"}), "noon", T.UNSIGNED, "invalid-value"),
-        (_said(min=0, max=10), "11", T.LONG, "invalid-value"),
-        (_said(), "many", T.LONG, "invalid-value"),
-        (_said(), "NaN", T.LONG, "invalid-value"),
-        (_said(), "1.5", T.LONG, "invalid-value"),
-        (_said(), "70000", T.LONG, "invalid-value"),
-        (_said(max_length=2), "abc", T.OCTET_STRING, "invalid-value"),
-        (_said(transform=parse_transform("value * 2")), "1", T.LONG, "not-supported"),
-    ],
-)
-def test_values_that_are_not_written(said, value, kind, code):
-    with pytest.raises(RequestError) as error:
-        item_data(_item(said), value, value, kind, None)
-    assert error.value.code == code
-
-
-def test_free_values():
-    assert free_data("0102", T.OCTET_STRING) == Data(T.OCTET_STRING, b"\x01\x02")
-    assert free_data(Decimal("1.0"), T.UNSIGNED) == Data(T.UNSIGNED, 1)
-    assert free_data([], T.ARRAY) == Data(T.ARRAY, ())
-    assert type_named("long-unsigned") is T.LONG_UNSIGNED and type_named(None) is None
-    for value, kind in ((300, T.UNSIGNED), ({}, T.LONG), (None, T.LONG)):
-        with pytest.raises(RequestError):
-            free_data(value, kind)
-    with pytest.raises(RequestError):
-        type_named("longish")
 
 
 def _objects(*texts):
@@ -185,65 +127,3 @@ def test_words_and_bits():
     bits = _item(_said(key="flags", bits={0: "open", 3: "low"}))
     reading = reading_of(bits, Measured(bits.attribute, Data(T.UNSIGNED, 8), None), moment)
     assert bits_of(bits, reading) == {"flags_open": False, "flags_low": True}
-
-
-def test_secrets_stay_only_on_the_same_line():
-    stored = {
-        "connection": {"tcp": "a", "password": "text:x"},
-        "allow": ["write"],
-        "read": {"also": [{"obis": "1.0.1.8.0.255", "writable": True}]},
-    }
-    same = managed_meters.completed({"connection": {"tcp": "a"}, "read": "core"}, stored)
-    assert same["connection"]["password"] == "text:x"
-    assert same["allow"] == ["write"]
-    assert same["read"] == {"set": "core", "also": [{"obis": "1.0.1.8.0.255", "writable": True}]}
-    moved = managed_meters.completed({"connection": {"tcp": "evil"}}, stored)
-    assert "password" not in moved["connection"]
-
-
-@pytest.mark.parametrize("odd", [5, "x", [1], True])
-def test_an_odd_connection_is_a_mistake_that_is_told(odd):
-    stored = {"connection": {"tcp": "a", "password": "text:x"}}
-    assert managed_meters.completed({"connection": odd}, stored)["connection"] == odd
-    assert managed_meters.completed({"connection": {"tcp": "a"}}, {"connection": odd})["connection"] == {"tcp": "a"}
-
-
-PORT, OTHER = "tcp://0.0.0.0:4059", "tcp://0.0.0.0:9999"
-ASKED = {"listen": PORT, "ask": True}
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "same"),
-    [
-        ({"connection": {"bind": PORT}}, {"connection": {"bind": PORT}}, True),
-        ({"connection": {"bind": PORT}}, {"connection": {"bind": OTHER}}, False),
-        ({"connection": {"bind": PORT}}, {"push": ASKED}, True),
-        ({"push": ASKED}, {"push": ASKED}, True),
-        ({"push": ASKED}, {"push": {**ASKED, "listen": OTHER}}, False),
-        ({"push": {"listen": PORT}}, {"push": ASKED}, False),
-        ({"push": {"listen": PORT}}, {"push": {"listen": OTHER}}, True),  # nothing is sent to whoever calls there
-        (
-            {"connection": {"tcp": "a"}, "push": {"listen": "connection", "ask": True}},
-            {"connection": {"tcp": "a"}},
-            True,
-        ),
-    ],
-)
-def test_secrets_of_meters_that_call_stay_only_on_the_same_port(before, after, same):
-    """Whoever may publish could have the password sent to a port where he calls himself."""
-    secret = {"password": "text:x"}
-    stored = {**before, "connection": {**before.get("connection", {}), **secret}}
-    assert ("password" in managed_meters.completed(after, stored).get("connection", {})) == same
-    key = SealKey(bytes(range(32)))
-    sealed = {"password": seal("text:x", key.public, os.urandom, "house", managed_meters._line(before))}
-    copied = {**after, "connection": {**after.get("connection", {}), **sealed}}
-    with contextlib.nullcontext() if same else pytest.raises(RequestError, match="another bridge, meter or line"):
-        assert managed_meters.remote_config(copied, key, "house")["connection"]["password"] == "text:x"
-
-
-def test_meter_ids_of_requests():
-    assert managed_meters.meter_id_of({"id": "7", "meter": "flat"}) == "flat"
-    assert managed_meters.meter_id_of({"id": "flat"}) == "flat"
-    for bad in ({}, {"meter": 5}, {"meter": "../x"}, {"meter": "A"}, {"meter": ""}):
-        with pytest.raises(RequestError):
-            managed_meters.meter_id_of(bad)

@@ -18,7 +18,7 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
-from tests.bridge.test_poller import Rig
+from tests.bridge.rig import Rig
 
 IMPORT, EXPORT, POWER = (Obis.parse(f"1.0.{c}.7.0.255") for c in (1, 2, 16))
 CURRENT, ENERGY = Obis.parse("1.0.31.7.0.255"), Obis.parse("1.0.1.8.0.255")

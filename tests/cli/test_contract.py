@@ -216,44 +216,6 @@ def config(meter: list[str], tmp_path: Path) -> Iterator[Path]:
     yield file
 
 
-def test_a_meter_of_a_configuration(cli: Cli, config: Path, tmp_path: Path) -> None:
-    state = ["--state", str(tmp_path / "state.sqlite")]
-    result = cli("read", "1.0.1.8.0", "--config", str(config), "--meter", "house", "--json", *state)
-    assert result.status == 0
-    assert result.json["values"][0]["value"] == 12345678
-    result = cli("read", "1.0.1.8.0", "--config", str(config), *state)
-    assert (result.status, result.out) == (2, "")
-    assert "--meter house|barn" in result.err
-    result = cli("read", "1.0.1.8.0", "--config", str(config), "--meter", "shed", *state)
-    assert (result.status, result.out) == (2, "")
-    assert "no meter 'shed'" in result.err
-    result = cli("read", "1.0.1.8.0", "--config", str(config), "--meter", "barn", *state)
-    assert result.status == 1
-
-
-def test_an_option_beside_the_configuration(cli: Cli, config: Path, meter: list[str], tmp_path: Path) -> None:
-    state = ["--state", str(tmp_path / "state.sqlite")]
-    result = cli("clock", "--config", str(config), "--meter", "barn", *meter, "--json", *state)
-    assert result.status == 0
-
-
-def test_a_mistake_in_the_configuration(cli: Cli, tmp_path: Path) -> None:
-    file = tmp_path / "dlms-mqtt.yaml"
-    file.write_text(CONFIG.format(address="10.0.0.1:x", framing="carrier-pigeon"))
-    result = cli("read", "1.0.1.8.0", "--config", str(file), "--meter", "house")
-    assert (result.status, result.out) == (2, "")
-    assert f"{file}:4" in result.err
-
-
-def test_a_preset_goes_below_the_options(cli: Cli, meter: list[str], tmp_path: Path) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("name: Mine\nconnection: {client: 77, framing: wrapper}\n")
-    assert cli("read", "1.0.1.8.0", *meter, "--preset", str(file)).status == 1  # that client is refused
-    assert cli("read", "1.0.1.8.0", *meter, "--preset", str(file), "--client", "16").status == 0
-    result = cli("read", "1.0.1.8.0", *meter, "--preset", "no-such-family")
-    assert (result.status, "there is no preset 'no-such-family'" in result.err) == (2, True)
-
-
 def test_verbose_shows_the_steps(cli: Cli, sim: MeterSimulator) -> None:
     with served(sim, hdlc=True) as options:
         result = cli("read", "1.0.1.8.0", *options, "-v")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.cli.options import configured
 from dlms_mqtt.meter.local_zone import system_zone, zone_of
-from dlms_mqtt.times import parse_moment
 
 VIENNA = {"TZ": "Europe/Vienna"}
 #: local time -> hours before UTC: both sides of the change in spring and of that in autumn
@@ -49,16 +46,3 @@ def test_what_is_named_goes_before_the_system() -> None:
 
 def test_nonsense_in_the_variable_is_passed_over(tmp_path: Path) -> None:
     assert system_zone({"TZ": "No/Where"}, tmp_path / "none").utcoffset(datetime.now()) is not None
-
-
-@sides
-@pytest.mark.parametrize("line", ["", "bridge: {timezone: Europe/Vienna}\n"], ids=["no timezone", "timezone"])
-def test_the_command_line_with_a_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, text: str, hours: int
-) -> None:
-    monkeypatch.setenv("TZ", "Europe/Vienna")
-    file = tmp_path / "config.yaml"
-    file.write_text(line + "meters: {house: {connection: {tcp: meter.example}}}\n")
-    where = configured(Namespace(config=file, meter=None, state=None), {})
-    expected = datetime.fromisoformat(text).replace(tzinfo=UTC) - timedelta(hours=hours)
-    assert parse_moment(text, where.zone, datetime.now(UTC)) == expected

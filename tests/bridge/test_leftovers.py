@@ -1,0 +1,174 @@
+"""What an earlier run left at the broker: cleared, later if need be, and forgotten only when that is done."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+
+import pytest
+
+from dlms_mqtt.bridge.app import App
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.household.household import household
+from tests.bridge.conftest import watching
+from tests.bridge.house import house, kept_by, running, write_config
+
+ROOT = "dlms_mqtt/meter/house"
+OLD = "2000-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+async def meter():
+    async with serve_tcp(household(1)) as server:
+        yield server
+
+
+def _meters(server, *more, name="house", every="1h"):
+    rows = [f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", f"every: {every}", *more]
+    return f"\n  {name}:\n" + "".join(f"    {row}\n" for row in rows)
+
+
+async def _stands(port, *meters):
+    """What of these meters stands at the broker."""
+    kept = await kept_by(port, "dlms_mqtt/meter/#", "homeassistant/#")
+    return {name for name in meters if any(f"/{name}/" in topic or f"_{name}/" in topic for topic in kept)}
+
+
+async def test_a_meter_switched_off_while_the_bridge_was_killed(mosquitto, tmp_path, meter):
+    def is_kept(topic):
+        return "house" in topic and not topic.endswith("/reading")
+
+    async with watching(mosquitto.port) as seen:  # what a killed bridge leaves
+        for name, payload in (("availability", "online"), ("state", '{"power": 5}'), ("value/power", "5")):
+            await seen.publish(f"{ROOT}/{name}", payload, retain=True)
+    text = _meters(meter, "enabled: false")
+    async with house(mosquitto, tmp_path, text) as home:
+        await home.until(lambda: home.seen.of(f"{ROOT}/value/power") == ["5", ""])
+        await home.until(lambda: home.meter("availability") == "offline")
+        await home.until(lambda: home.meter("state") == '{"_time": {}}')
+        home.path.write_text(home.path.read_text().replace("enabled: false", "enabled: true"))
+        await home.app.reload()
+        await home.until(lambda: home.meter("availability") == "online")
+        home.path.write_text(home.path.read_text().replace("enabled: true", "enabled: false"))
+        await home.app.reload()
+        await home.until(lambda: home.meter("availability") == "offline")
+        home.path.write_text(home.path.read_text().partition("meters:")[0] + "meters: {}\n")
+        await home.app.reload()
+        await home.until(lambda: not any(home.seen.latest[name] for name in home.seen.latest if is_kept(name)))
+        async with watching(mosquitto.port) as fresh:
+            await fresh.publish("the/end", "of what is retained")
+            await fresh.until(lambda: "the/end" in fresh.latest)
+            assert not [topic for topic in fresh.latest if "house" in topic]
+
+
+async def test_discovery_switched_off_or_under_another_prefix(mosquitto, tmp_path, meter):
+    names = "homeassistant/device/dlms_mqtt_house/config", "homeassistant/device/dlms_mqtt_bridge_main/config"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: all(home.seen.latest.get(name) for name in names))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {prefix: other}") as home:
+        await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in names))
+        others = [name.replace("homeassistant", "other") for name in names]
+        await home.until(lambda: all(home.seen.latest.get(name) for name in others))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+        await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in others))
+    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        assert not [topic for topic, _, _ in home.seen.all if topic.startswith(("homeassistant", "other"))]
+
+
+@pytest.mark.expect_log("No line to the broker")
+async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp_path):
+    """The meter was removed while the broker was away, and that run never saw the broker."""
+    broker = mosquitto_factory(persistence=True)
+    async with serve_tcp(household(1)) as server, house(broker, tmp_path, _meters(server)) as home:
+        await home.until(lambda: home.meter("availability") == "online" and home.meter("value/power"))
+    broker.stop()
+    app = App(write_config(tmp_path, broker.port, ""), environment={})
+    async with running(app):
+        async with asyncio.timeout(60):
+            while not (app.bridge and app.bridge.broker.trouble):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    broker.start()
+    async with house(broker, tmp_path, "") as home:
+        gone = f"{ROOT}/", "homeassistant/device/dlms_mqtt_house/"
+        await home.until(lambda: any(payload == "" for topic, payload, *_ in home.seen.all if topic.startswith(gone)))
+        async with asyncio.timeout(60):
+            while home.app.bridge.broker.clearing or home.app.bridge.former._owed:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        async with watching(broker.port) as fresh:
+            await fresh.publish("the/end", "of what is retained")
+            await fresh.until(lambda: "the/end" in fresh.latest)
+            assert not [topic for topic in fresh.latest if topic.startswith(gone)]
+        assert home.app.bridge.store.get("bridge", "meters") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "gone", "device"),
+    [
+        (
+            ("id: other", ""),
+            ["dlms_mqtt/bridge/other", "homeassistant/device/dlms_mqtt_bridge_other/config"],
+            "homeassistant/device/dlms_mqtt_bridge_main/config",
+        ),
+        # what Home Assistant knows a device by is for ever, also under another base topic
+        pytest.param(
+            ("", "base_topic: other"),
+            ["other/bridge/main"],
+            "homeassistant/device/dlms_mqtt-other_bridge_main/config",
+        ),
+    ],
+    ids=["id", "base topic"],
+)
+async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path, config, gone, device):
+    path = write_config(tmp_path, mosquitto.port, "", *config)
+    async with watching(mosquitto.port) as seen, running(App(path, environment={})):
+        await seen.until(lambda: all(any(topic.startswith(name) for topic in seen.latest) for name in gone))
+    async with house(mosquitto, tmp_path, "") as home:
+        await home.until(lambda: device in home.seen.latest)
+        async with watching(mosquitto.port) as fresh:
+            await fresh.publish("the/end", "of what is retained")
+            await fresh.until(lambda: "the/end" in fresh.latest)
+            assert not [topic for topic in fresh.latest if topic.startswith(tuple(gone))]
+            assert fresh.latest["dlms_mqtt/bridge/main/state"] == "online"
+            assert '"dlms_mqtt/bridge/main/state"' in fresh.latest[device]
+
+
+async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_path, meter):
+    """What the run before announced stands at the broker still; nothing of it is told as a collision."""
+    device = "homeassistant/device/dlms_mqtt_house/config"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await home.until(lambda: '"dlms_mqtt/' in home.seen.latest.get(device, ""))
+        path = write_config(tmp_path, mosquitto.port, _meters(meter), mqtt="base_topic: elsewhere")
+    async with watching(mosquitto.port) as seen:
+        app = App(path, environment={})
+        async with running(app):
+            await seen.until(lambda: '"elsewhere/' in seen.latest.get(device, ""))
+            await seen.until(lambda: seen.latest.get("elsewhere/meter/house/availability") == "online")
+            assert not app.bridge.presence.collisions
+
+
+@pytest.mark.expect_log("flat: this meter was ours and is not configured any more")
+async def test_a_lost_state_directory_leaves_no_ghosts(mosquitto, tmp_path, meter):
+    """The former bridge's own words at the broker tell what it had."""
+    both = _meters(meter, every="1s") + _meters(meter, name="flat", every="1s")
+    async with house(mosquitto, tmp_path, both) as home:
+        await home.until(lambda: "online" == home.meter("availability") == home.meter("availability", "flat"))
+        await home.until(lambda: home.meter("value/energy_import", "flat"))
+    assert await _stands(mosquitto.port, "house", "flat") == {"house", "flat"}
+    shutil.rmtree(tmp_path / "state")
+    async with house(mosquitto, tmp_path, _meters(meter, every="1s")) as home:
+        await home.until(lambda: home.meter("availability") == "online")
+        await home.until(lambda: home.meter("availability", "flat") == "")
+    assert await _stands(mosquitto.port, "house", "flat") == {"house"}
+
+
+@pytest.mark.expect_log("flat: this meter was added over MQTT, and its file in state_dir/meters is gone")
+async def test_managed_meters_and_odd_names_are_left_alone(mosquitto, tmp_path):
+    async with watching(mosquitto.port) as seen:
+        rows = [{"id": "flat", "managed": True}, *({"id": name} for name in ("flat/availability", "#", "+", "", 5))]
+        await seen.publish("dlms_mqtt/bridge/main/info", {"started": OLD, "meters": rows}, retain=True)
+        await seen.publish("dlms_mqtt/meter/flat/availability", "online", retain=True)
+    async with house(mosquitto, tmp_path, "") as home:
+        await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])
+        await home.ask("bridge/main/request/ping")
+    assert await _stands(mosquitto.port, "flat") == {"flat"}
