@@ -118,7 +118,10 @@ class Addition:
     def _prove(self, text: str, meter_id: str, meter: Mapping[str, Any], mqtt: Mapping[str, Any] | None) -> None:
         """Only what was meant has changed: the file may be written in ways that no insertion fits."""
         before = yaml.load(self.old, _Loader) or {}  # noqa: S506 - a safe loader
-        after = yaml.load(text, _Loader)  # noqa: S506
+        try:
+            after = yaml.load(text, _Loader)  # noqa: S506
+        except yaml.YAMLError:  # a document in braces ends before what was put behind it
+            after = None
         added = yaml.load(block(meter), _Loader)  # noqa: S506
         wanted = {**before, "meters": {**(before.get("meters") or {}), meter_id: added}}
         wanted |= {} if mqtt is None else {"mqtt": yaml.load(block(mqtt), _Loader)}  # noqa: S506
