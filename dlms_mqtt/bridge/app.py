@@ -55,6 +55,7 @@ class App:
         self._again = self._stopped = False
         self._waits = 0  # how often in a row another bridge had our id
         self._wake = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._store_watch = StoreWatch(clock)
         self._seen: dict[Path, int] = {}  # the files as they were last loaded
         self._certificates: dict[Path, int] = {}  # as the broker's line was made with them
@@ -139,7 +140,14 @@ class App:
     # -- reload -------------------------------------------------------------------------------------------------------
 
     async def reload(self) -> list[str]:
-        """Read the configuration again; what changed. RequestError when it is wrong (the running one stays)."""
+        """Read the configuration again; what changed. RequestError when it is wrong (the running one stays).
+
+        One after the other: two at once would start a meter twice, and one of them would never end.
+        """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> list[str]:
         self._seen = self._stamps()
         try:
             self._refuse_empty()

@@ -114,6 +114,24 @@ async def test_renewed_certificates_are_taken_over_by_a_reload(tmp_path):
         await app.reload()
 
 
+async def test_reloads_wait_for_each_other(tmp_path, monkeypatch):
+    """Two at once would start a meter twice: one of the two, and its connection to the meter, would stay for ever."""
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    at_once = most = 0
+
+    async def apply(old, fresh):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return []
+
+    monkeypatch.setattr(app, "_apply", apply)
+    assert await asyncio.gather(*(app.reload() for _ in range(5))) == [[]] * 5
+    assert most == 1
+
+
 @pytest.mark.expect_log("was not reloaded")
 async def test_a_reload_with_other_certificates_that_cannot_be_used(tmp_path):
     """The bridge does not end over it, as it would at its start."""
