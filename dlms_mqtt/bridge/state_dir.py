@@ -82,13 +82,17 @@ def _opened(path: Path, check: str) -> Store:
             raise
     except StoreError as error:
         if path.is_dir() or isinstance(error, StateDamaged):
-            return _begun_anew(path, error)
+            return _tidied(_begun_anew(path, error))
         raise
+    return _tidied(store)
+
+
+def _tidied(store: Store) -> Store:
+    """Without what nobody can read."""
     with contextlib.suppress(StoreError):  # a full disk: they are in nobody's way but their own
         drop_unreadable(store)
-        if (title := store.get(*TITLE)) is not None and not (
-            isinstance(title, str) and re.fullmatch("[0-9a-f]{16}", title)
-        ):
+        title = store.get(*TITLE)
+        if not (isinstance(title, str) and re.fullmatch("[0-9a-f]{16}", title)):
             store.forget(*TITLE)
     return store
 

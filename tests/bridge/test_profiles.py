@@ -8,6 +8,7 @@ import pytest
 
 from dlms_mqtt.bridge.config.sections.item import Profile
 from dlms_mqtt.bridge.config.sections.meter import Meter
+from dlms_mqtt.bridge.meters import profiles
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.procedures import profile as client_profile
@@ -149,3 +150,9 @@ async def test_what_is_odd_about_rows_is_told_once(caplog):
         for _ in range(3):
             await reader.fetch(owner.config.profiles[0])
     assert [record.getMessage() for record in caplog.records] == ["house: profile load: rows have 2 values"]
+
+
+@pytest.mark.parametrize("kept", [None, "", "x", 5, [], {"a": 1}, "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_was_damaged_on_the_disk_is_none(kept):
+    assert profiles._moment(kept) is None
+    assert profiles._moment("2026-11-29T01:00:00+01:00") == datetime(2026, 11, 29, tzinfo=UTC)

@@ -146,8 +146,7 @@ class ProfileReader:
     def _last(self, said: ProfileConfig) -> tuple[datetime, datetime | None]:
         """From when on rows are new (UTC), and the time of the row that was published last."""
         oldest = self._meter.now().astimezone(UTC) - timedelta(seconds=said.backfill)
-        kept = self._stored(self._name(said))
-        last = datetime.fromisoformat(kept).astimezone(UTC) if kept else None
+        last = _moment(self._stored(self._name(said)))
         return max(oldest, last or oldest), last
 
     def _keep(self, said: ProfileConfig, last: datetime | None) -> None:
@@ -262,3 +261,11 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _get(row: tuple[Any, ...], index: int | None) -> Any:
     return row[index] if index is not None else None
+
+
+def _moment(kept: Any) -> datetime | None:
+    """The time that is kept; None where none is, or what is kept was damaged."""
+    try:
+        return datetime.fromisoformat(kept).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
