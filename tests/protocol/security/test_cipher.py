@@ -747,3 +747,9 @@ def test_what_is_remembered_of_a_counter_tells_whether_a_tag_vouched_for_it():
         receiver = cipher(**changes)
         receiver.unprotect_apdu(meter(security=security).protect_apdu(ANSWER))
         assert [name.rpartition("/")[2] for name in receiver.peer_counters.keep()] == [mark]
+
+
+def test_the_word_about_missing_tags_is_said_only_where_they_are_what_is_missing():
+    for sent, said in ((Security.ENCRYPTION, True), (Security.AUTHENTICATION, False)):
+        error = refused(cipher(), meter(security=sent).protect_apdu(ANSWER))
+        assert (error.reason, "accept_unauthenticated" in error.hint) == ("security", said)
