@@ -88,8 +88,19 @@ def _composed(text: str) -> yaml.Node | None:
     What libyaml does not like is read once more by Python, so that mistakes are told in the same words everywhere.
     """
     with suppress(yaml.YAMLError, AttributeError):
-        return yaml.compose(text, Loader=yaml.CSafeLoader)
+        if not _is_deep(text):
+            return yaml.compose(text, Loader=yaml.CSafeLoader)
     return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def _is_deep(text: str) -> bool:
+    """Levels without number would end the process: composing in C has no bound of its own on some Pythons."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
