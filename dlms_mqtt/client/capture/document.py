@@ -23,6 +23,7 @@ from dlms_mqtt.protocol.framing.stream.decoder import Message, StreamDecoder
 _ASSOCIATING, _AARQ = range(0x60, 0x64), 0x60
 _NUMBER = re.compile(rb"\d{6,}")
 _OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
+_GMAC_PROOF, _GMAC_HEADER = 17, 5  # octets; its security control and counter are no secret, and found elsewhere too
 _LEFT_OUT = {
     "serial",
     "tcp",
@@ -177,7 +178,8 @@ def proofs_in(messages: Iterable[tuple[str, bytes]], plain: Mapping[bytes, bytes
             continue
         for at, octet in enumerate(opened[:-1]):  # the parameter of reply_to_HLS and its answer end their messages
             if octet == _OCTET_STRING and opened[at + 1] in _PROOFS and at + 2 + opened[at + 1] == len(opened):
-                yield opened[at + 2 :]
+                proof = opened[at + 2 :]
+                yield proof[_GMAC_HEADER:] if len(proof) == _GMAC_PROOF else proof
 
 
 def names_in(recorder: Recorder, framing: str, *, broken_off: bool) -> Iterator[bytes]:
