@@ -148,7 +148,8 @@ class Meter:
     def _reading(self, attribute: AttributeDescriptor, answer: Measured | MeterRefused, now: datetime) -> Reading:
         if isinstance(answer, MeterRefused):
             return failed(attribute, answer, now)
-        zone = None if answer.scaler_unit else self._zone  # finding this computer's takes a while
+        plain = isinstance(answer.data.value, int | float | str)
+        zone = None if plain else self._zone  # finding this computer's takes a while
         return reading(answer, now, zone, self._sense)
 
     async def _attributes(self, client: DlmsClient, wanted: Sequence[Named]) -> list[AttributeDescriptor | Reading]:
