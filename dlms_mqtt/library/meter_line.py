@@ -186,14 +186,12 @@ def store_of(way: Way) -> Store | None:
     """Opened where it is needed: to cipher, or because it was asked for. StoreError."""
     if way.state == "auto" and not way.settings.encryption_key:
         return None
-    from pathlib import Path
-
     from dlms_mqtt.client.state.state_file import MEMORY, default_path
     from dlms_mqtt.client.state.store import Store
 
     if way.state is None:
         return Store(MEMORY) if way.settings.encryption_key else None
-    return Store(default_path() if way.state == "auto" else Path(way.state))
+    return Store(default_path() if way.state == "auto" else os.fspath(way.state))
 
 
 def configured(path: Path, meter: str, reconnect: bool) -> Way:

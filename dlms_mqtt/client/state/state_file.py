@@ -13,10 +13,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt.errors import StoreError
+
+if TYPE_CHECKING:  # what is kept in memory needs none, and the import takes longer than all else here
+    from pathlib import Path
 
 MEMORY = ":memory:"
 BUSY_SECONDS = 10.0
@@ -25,6 +27,8 @@ _COMPONENTS = "CREATE TABLE IF NOT EXISTS components (name TEXT PRIMARY KEY, ver
 
 def default_path(environment: Mapping[str, str] | None = None) -> Path:
     """Where the command line keeps its state: ``$XDG_STATE_HOME/dlms-mqtt/state.sqlite``."""
+    from pathlib import Path
+
     environment = os.environ if environment is None else environment
     base = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home()) / ".local" / "state"
     return Path(base) / "dlms-mqtt" / "state.sqlite"
@@ -49,7 +53,7 @@ class StateFile:
         self.damaged = False  # was damage met? Whatever is asked then fails
         with self._errors():
             if self.path != MEMORY:
-                _prepare(Path(self.path))
+                _prepare(self.path)
             self._db = _connect(self.path)
 
     def close(self) -> None:
@@ -118,6 +122,8 @@ def set_aside(path: Path | str) -> Path:
 
     Its counters are lost: each must be raised above the last number used before its key protects a message again.
     """
+    from pathlib import Path
+
     path = Path(path)
     name = next(
         path.with_name(f"{path.name}.damaged-{n}") for n in count(1) if not _beside(path, f".damaged-{n}").exists()
@@ -161,8 +167,11 @@ def _connect(path: str) -> sqlite3.Connection:
     return db
 
 
-def _prepare(path: Path) -> None:
+def _prepare(name: str) -> None:
     """A state file that is there, has something in it, and is for its owner's eyes only."""
+    from pathlib import Path
+
+    path = Path(name)
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

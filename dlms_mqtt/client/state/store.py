@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from dlms_mqtt.client.state.state_file import MEMORY, StateFile
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The number that is never used: a counter that reaches it is at its end, and so is its key.
 LIMIT = 0xFFFF_FFFF
