@@ -378,6 +378,26 @@ def test_a_damaged_managed_meter_is_left_out(tmp_path, text):
     assert caught.value.file.endswith("flat.yaml")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"A" * 200_000,
+        b"connection: {tcp: a}\nevery: " + b"1" * 200_000,
+        b"connection: {tcp: a}\n? " + b"k" * 2000 + b"\n: 1",
+        b"connection: {tcp: " + b"a" * 200_000 + b"}",
+        b"connection: {tcp: a, client: '" + b"x" * 200_000 + b"'}",
+    ],
+    ids=["a word", "a number", "a key", "an address", "a client"],
+)
+def test_a_mistake_about_much_text_is_told_in_few_words(tmp_path: Path, text: bytes) -> None:
+    """They go into log, health and pages."""
+    (tmp_path / "state/meters").mkdir(parents=True)
+    (tmp_path / "state/meters/flat.yaml").write_bytes(text)
+    (tmp_path / "config.yaml").write_text("bridge: {state_dir: state}\n")
+    loaded = load_config(tmp_path / "config.yaml", preset_connection, {}, strict=False)
+    assert 20 < len(str(loaded.broken["flat"])) < 2000
+
+
 def test_a_managed_meter_finds_its_own_preset_beside_the_configuration(tmp_path):
     (tmp_path / "state/meters").mkdir(parents=True)
     (tmp_path / "own.yaml").write_text("connection: {client: 17}\n")

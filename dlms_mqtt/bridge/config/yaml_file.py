@@ -19,6 +19,7 @@ from dlms_mqtt.errors import ConfigError
 
 KeyPath = tuple[Any, ...]
 _MAX_NODES = 100_000  # an alias of an alias of an alias can be a bomb
+_MAX_WORDS = 500  # characters of a mistake
 _MAX_DEPTH = 100  # levels; a configuration has less than ten
 
 _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
@@ -67,7 +68,12 @@ class Document:
     def mistake(self, path: KeyPath, message: str, mark: Mark | None = None) -> None:
         """Note one mistake at ``path``."""
         place = mark or self.mark(path)
-        self.mistakes.append(ConfigError(message, file=place.file, line=place.line, key=key_text(path)))
+        self.mistakes.append(ConfigError(_short(message), file=place.file, line=place.line, key=_short(key_text(path))))
+
+
+def _short(text: str) -> str:
+    """A text that quotes what may be megabytes, as a log and a page can show it."""
+    return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}... ({len(text)} characters)"
 
 
 def key_text(path: KeyPath) -> str:
