@@ -149,6 +149,9 @@ class HdlcLink:
         """Queue one APDU, cut into segments. LocalProtocolError while the link is down."""
         if self.state is not LinkState.CONNECTED:
             raise LocalProtocolError(f"the HDLC link is {self.state.value}")
+        # Tolerated: meters whose N(R) never moves. The question before has its answer, so it is not sent again.
+        if self.side is Side.CLIENT and not self._answer_due:
+            self._outgoing.answered()
         self._outgoing.queue(LLC[self.side] + apdu, self.parameters.max_info_transmit)
         self._answer_due = self.side is Side.CLIENT
         self._polls = 0

@@ -51,6 +51,12 @@ class Outgoing:
         self._oldest = number
         return True
 
+    def answered(self) -> None:
+        """Who answers a message has had it: all its frames arrived, whatever number the peer expects next."""
+        if not self._waiting:
+            self._oldest = self.next_number
+            self._unacknowledged.clear()
+
     def frames(self, window: int) -> Iterator[tuple[int, bytes, bool, bool]]:
         """All that may be sent now: N(S), information, segmentation bit, is it the last."""
         while self._waiting and len(self._unacknowledged) < window:

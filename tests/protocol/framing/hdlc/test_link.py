@@ -476,6 +476,30 @@ def test_a_meter_that_never_acknowledges() -> None:
     assert down.reason == "stuck"
 
 
+def test_a_meter_whose_receive_number_never_moves() -> None:
+    """As jDLMS's server: it answers each question and acknowledges none. An answered question is not sent again."""
+    link = client()
+    for number in range(20):
+        link.send(b"\xc0%c" % number)
+        (question,) = frames(link.data_to_send())
+        assert (question.control, question.information[3:]) == (information(number % 8, number % 8), b"\xc0%c" % number)
+        link.receive(meter(information(number % 8, 0), b"\xc4%c" % number))
+        assert events(link) == [Received(b"\xc4%c" % number, 1, 16)]
+
+
+def test_what_is_said_in_between_acknowledges_no_question() -> None:
+    """A push instead of the answer: the question goes out again with its number, whatever else is to be sent."""
+    link = client()
+    link.send(b"\xc0")
+    question = link.data_to_send()
+    link.receive(meter(information(0, 0), b"\xc2"))
+    assert events(link) == [Received(b"\xc2", 1, 16)]
+    link.expect()
+    link.send(b"\xc0\x02")
+    (again,) = frames(link.data_to_send())
+    assert (again.information, again.control) == (frames(question)[0].information, information(0, 1))
+
+
 def test_not_ready_is_polled() -> None:
     link = client(max_info_transmit=10)
     link.send(bytes(12))

@@ -35,6 +35,17 @@ def test_numbers_go_round_and_old_ones_say_nothing() -> None:
         assert out.acknowledge((number + 1) % 8)
 
 
+def test_who_answers_has_had_the_message() -> None:
+    out = Outgoing()
+    out.queue(b"ab", 1)
+    assert len(list(out.frames(1))) == 1
+    out.answered()
+    assert out.unacknowledged  # the second half was never sent
+    assert len(list(out.frames(2))) == 2
+    out.answered()
+    assert not out and out.next_number == 2
+
+
 def test_part_of_a_window_is_acknowledged() -> None:
     out = Outgoing()
     out.queue(b"abcd", 1)
