@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from pydlms.cosem.data import DlmsData
 from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
@@ -43,6 +44,15 @@ def test_values(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
     assert not any(obis == "1.0.99.1.0.255" and attribute == 2 for obis, attribute in values)
     assert document["errors"] == []
     assert "230.1 V" in cli("objects", "--values", *meter).out
+
+
+def test_a_value_of_thousands_of_octets(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    sim.add_object(1, "0.0.96.5.5.255", {2: DlmsData.octet_string(bytes(range(128, 256)) * 20)}, base_name=0x5200)
+    table = cli("objects", "--values", *meter).out
+    assert "8081828384" in table and "(5120 characters)" in table
+    assert max(map(len, table.splitlines())) < 300
+    values = cli("objects", "--values", *meter, "--json").json["values"]
+    assert [len(row["value"]) for row in values if row["obis"] == "0.0.96.5.5.255" and row["attribute"] == 2] == [5120]
 
 
 def test_suggest(cli: Cli, meter: list[str]) -> None:

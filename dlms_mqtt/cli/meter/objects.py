@@ -25,6 +25,7 @@ from dlms_mqtt.protocol.obis import Obis
 
 _CHUNK = 20  # attributes between two steps of the progress bar
 _BUFFERS = {(7, 2), (15, 2), (12, 2)}  # long ones, which have commands of their own
+_WIDEST = 100  # characters of a value
 
 EXAMPLE = "--tcp 192.168.1.20:4059 --client 32 --authentication low --password text:12345678 --values"
 
@@ -113,7 +114,7 @@ def _print(document: dict[str, Any]) -> None:
     values: dict[str, str] = {}
     for value in document.get("values", ()):
         if value["attribute"] == 2:
-            values[value["obis"]] = f"{shown(value['value'])} {value['unit'] or ''}".strip()
+            values[value["obis"]] = _short(f"{shown(value['value'])} {value['unit'] or ''}".strip())
     rows = [
         (o["class"], o["obis"], o["name"], _rights(o), values.get(o["obis"], ""))
         for o in sorted(document["objects"], key=lambda o: (Obis.parse(o["obis"]), o["class"]))
@@ -121,6 +122,11 @@ def _print(document: dict[str, Any]) -> None:
     head = ("CLASS", "OBIS", "NAME", "ACCESS", "VALUE")
     columns = 5 if "values" in document else 4
     say(table([row[:columns] for row in rows], head[:columns], right=(0,)))
+
+
+def _short(text: str) -> str:
+    """Some values are thousands of octets: a table has their beginning, ``read`` and ``--json`` have all."""
+    return text if len(text) <= _WIDEST else f"{text[:_WIDEST]}... ({len(text)} characters)"
 
 
 def _rights(item: dict[str, Any]) -> str:
