@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from decimal import Decimal
 
 import pytest
 
@@ -71,3 +72,79 @@ def test_meter_ids_of_requests():
     for bad in ({}, {"meter": 5}, {"meter": "../x"}, {"meter": "A"}, {"meter": ""}):
         with pytest.raises(RequestError):
             managed_meters.meter_id_of(bad)
+
+
+KEY = SealKey(bytes(range(32)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "name", "told"),
+    [
+        (5, "bad-request", "JSON object"),
+        ({"preset": "../../etc/passwd"}, "invalid-value", "name of a preset"),
+        ({"preset": 5}, "invalid-value", "name of a preset"),
+        ({"allow": ["write"]}, "not-allowed", "allow can't be set over MQTT"),
+        ({"actions": ["disconnect"]}, "not-allowed", "actions can't be set"),
+        ({"read": {"also": [{"obis": "1.0.1.8.0.255", "writable": True}]}}, "not-allowed", "writable can't be set"),
+        ({"read": [{"obis": "1.0.1.8.0.255", "writable": True}]}, "not-allowed", "writable can't be set"),
+        ({"connection": {"serial": "/dev/../etc/shadow"}}, "not-allowed", "serial line can't be set"),
+        ({"connection": {"serial": "spy:///dev/ttyUSB0?file=/tmp/x"}}, "not-allowed", "serial line can't be set"),
+        ({"connection": {"serial": "esphome://head/?key=abc"}}, "not-allowed", "key in the address is not sealed"),
+        ({"connection": {"tcp": "a", "password": "text:x"}}, "not-allowed", "'password' must be sealed"),
+        ({"connection": {"tcp": "a", "password": 5}}, "not-allowed", "'password' must be sealed"),
+        ({"connection": {"tcp": "a", "password": "sealed:rubbish"}}, "invalid-value", "seal"),
+    ],
+)
+def test_what_a_publisher_may_not_say(request_, name, told):
+    with pytest.raises(RequestError) as caught:
+        managed_meters.remote_config(request_, KEY, "house")
+    assert caught.value.code == name
+    assert told in caught.value.message or told in caught.value.detail.values()
+
+
+def test_a_sealed_secret_says_what_it_is():
+    line = {"tcp": "a"}
+    named = seal("file:/etc/passwd", KEY.public, os.urandom, "house", line)
+    with pytest.raises(RequestError, match="A sealed .password. is text:"):
+        managed_meters.remote_config({"connection": line | {"password": named}}, KEY, "house")
+    none = managed_meters.remote_config({"connection": line | {"password": None}}, KEY, "house")
+    assert none["connection"]["password"] is None
+
+
+def test_the_seals_in_a_request():
+    sealed = seal("text:x", KEY.public, os.urandom, "house", {"tcp": "a"})
+    assert managed_meters.seals_in({"connection": {"tcp": "a", "password": sealed, "encryption_key": "text:y"}}) == [
+        sealed
+    ]
+    assert managed_meters.seals_in({"connection": 5}) == managed_meters.seals_in(5) == []
+
+
+def test_numbers_and_lists_are_what_a_file_can_hold():
+    sent = {"supply": {"amperes": Decimal("63.5")}, "read": ["energy_import", Decimal(2)], "name": "House"}
+    found = managed_meters.remote_config(sent, KEY, "house")
+    assert found == {"supply": {"amperes": 63.5}, "read": ["energy_import", 2], "name": "House"}
+    assert type(found["supply"]["amperes"]) is float
+
+
+def test_rows_that_the_file_makes_writable_stay(tmp_path):
+    row = {"obis": "1.0.1.8.0.255", "writable": True}
+    stored = {"read": {"set": "core", "also": [row, {"obis": "1.0.2.8.0.255"}]}}
+    for read, kept in (
+        ("all", {"set": "all", "also": [row]}),
+        ([{"obis": "1.0.1.8.0.255", "key": "mine"}, "power"], {"set": "none", "also": ["power", row]}),
+        ({"set": "none", "also": 5}, {"set": "none", "also": [row]}),
+    ):
+        assert managed_meters.completed({"read": read}, stored)["read"] == kept
+
+
+def test_a_meter_is_kept_and_forgotten(tmp_path):
+    assert managed_meters.stored_config(tmp_path, "flat") == {}
+    managed_meters.write_meter(tmp_path, "flat", {"name": "Wöhnung", "connection": {"tcp": "a"}})
+    file = tmp_path / "meters" / "flat.yaml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert managed_meters.stored_config(tmp_path, "flat") == {"name": "Wöhnung", "connection": {"tcp": "a"}}
+    file.write_text("- no mapping\n")
+    assert managed_meters.stored_config(tmp_path, "flat") == {}
+    managed_meters.remove_meter(tmp_path, "flat")
+    managed_meters.remove_meter(tmp_path, "flat")
+    assert not file.exists()
