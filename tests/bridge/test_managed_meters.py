@@ -105,7 +105,7 @@ def test_what_a_publisher_may_not_say(request_, name, told):
 def test_a_sealed_secret_says_what_it_is():
     line = {"tcp": "a"}
     named = seal("file:/etc/passwd", KEY.public, os.urandom, "house", line)
-    with pytest.raises(RequestError, match="A sealed .password. is text:"):
+    with pytest.raises(RequestError, match=r"A sealed .password. is text:"):
         managed_meters.remote_config({"connection": line | {"password": named}}, KEY, "house")
     none = managed_meters.remote_config({"connection": line | {"password": None}}, KEY, "house")
     assert none["connection"]["password"] is None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import count
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from dlms_mqtt.client.procedures.clock import interpret
+from dlms_mqtt.client.procedures.clock import interpret, read_clock, set_clock
+from dlms_mqtt.errors import DecodeError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.obis import CLOCK
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=VIENNA)
@@ -49,3 +56,55 @@ def test_a_meter_that_keeps_to_winter_time_is_compared_with_our_clock(sense: int
 def test_without_a_zone_the_standard_holds() -> None:
     octets = DateTime.from_datetime(NOON + timedelta(hours=5), deviation=True, sense=-1).encode()
     assert interpret(octets, NOON, None)[1] == -1
+
+
+class Clock:
+    """A client whose meter has this in its clock."""
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+
+    async def get(self, attribute: AttributeDescriptor) -> Data:
+        assert attribute == AttributeDescriptor(8, CLOCK, 2)
+        return self.data
+
+    async def set(self, attribute: AttributeDescriptor, data: Data) -> None:
+        assert attribute == AttributeDescriptor(8, CLOCK, 2)
+        self.data = data
+
+
+def seconds_from(moment: datetime, step: float) -> Any:
+    """A clock of ours that moves on each time it is looked at."""
+    steps: Iterator[int] = count()
+    return lambda: moment + timedelta(seconds=step) * next(steps)
+
+
+@pytest.mark.parametrize("kind", [DataType.OCTET_STRING, DataType.DATE_TIME])
+@pytest.mark.parametrize("deviation", [False, True])
+async def test_how_far_it_is_off_and_set_as_it_writes_itself(kind: DataType, deviation: bool) -> None:
+    """The answer is as old as half of the question took; what is sent has the form of what was read."""
+    value = DateTime.from_datetime(NOON + timedelta(seconds=31), deviation=deviation)
+    client: Any = Clock(Data(kind, value if kind is DataType.DATE_TIME else value.encode()))
+    shown = await read_clock(client, tz=VIENNA, now=seconds_from(NOON, 2.0))
+    assert (shown.drift, shown.type, shown.sense) == (30.0, kind, -1)
+    assert shown.deviation == (-120 if deviation else None)
+    assert shown.status == ("daylight-saving-active",)
+    sent = await set_clock(client, shown, tz=VIENNA, now=lambda: NOON)
+    assert sent == NOON
+    assert client.data.type is kind
+    written = client.data.value if kind is DataType.DATE_TIME else DateTime(client.data.value)
+    assert written.to_datetime(VIENNA) == NOON
+    assert (written.deviation is not None) == deviation
+
+
+async def test_a_clock_that_is_not_set_has_no_drift() -> None:
+    client: Any = Clock(Data(DataType.OCTET_STRING, b"\xff" * 12))
+    shown = await read_clock(client, tz=VIENNA, now=lambda: NOON)
+    assert (shown.moment, shown.drift) == (None, None)
+
+
+@pytest.mark.parametrize("data", [Data(DataType.UNSIGNED, 5), Data(DataType.OCTET_STRING, b"12:00")])
+async def test_what_holds_no_time_is_told(data: Data) -> None:
+    client: Any = Clock(data)
+    with pytest.raises(DecodeError, match="does not hold a date and time but"):
+        await read_clock(client, tz=VIENNA, now=lambda: NOON)
