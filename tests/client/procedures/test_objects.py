@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.client.procedures.objects import read_objects, resolve
+from dlms_mqtt.client.procedures.objects import (
+    held,
+    identify,
+    read_objects,
+    resolve,
+    resolve_again,
+    text_of,
+    type_of,
+)
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.cosem.reference import ObjectRef
+from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
+from dlms_mqtt.errors import AccessRefused, ConfigError, ResponseTimeout
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.client.our_meter import OurMeter
 from tests.client.some_objects import CUT_OFF, PROFILE, attribute
@@ -66,3 +75,69 @@ async def test_a_list_that_was_damaged_on_the_disk_is_read_again(store: Store, d
             assert await resolve(client, [ObjectRef(None, whole[0].obis)], store) == [whole[0].class_id]
             assert await read_objects(client, store) == whole
         assert isinstance(store.read("SELECT data FROM object_lists")[0][0], bytes)
+
+
+MISSING = attribute(1, "0.0.96.77.0.255")
+LOCK = attribute(70, "0.0.96.3.10.255", 3)
+
+
+def ref(text: str) -> ObjectRef:
+    return parse_reference(text, lambda _: None)
+
+
+async def test_the_class_of_a_bare_code_is_given_known_or_listed(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        code = "0.0.77.77.77.255"  # no catalogue has it
+        assert await resolve(client, [ref("1-0:1.8.0"), ref("1/0-0:42.0.0")]) == [3, 1]
+        assert meter.times(b"\xc0\x01\xc1\x00\x0f") == 0  # no list was needed
+        with pytest.raises(AccessRefused, match="the meter has no object") as caught:
+            await resolve(client, [ref(code)])
+        assert caught.value.name == "object-undefined"
+
+
+async def test_where_the_usual_class_is_wrong_the_meters_list_tells(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        refs = [ref("0-0:42.0.0"), ref("3/1-0:1.8.0"), ref("0-0:96.77.0")]
+        refused = AccessRefused("no", name="object-undefined")
+        denied = AccessRefused("no", name="read-write-denied")
+        assert await resolve_again(client, refs, [denied, refused, Data(DataType.UNSIGNED, 1)]) == {}
+        assert await resolve_again(client, refs, [refused, refused, refused]) == {0: 1}
+
+
+async def test_the_type_of_a_value(clock: object) -> None:
+    """As it was read, as the class has it; else it must be stated."""
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        assert await type_of(client, NAME) is DataType.OCTET_STRING
+        client.memory.types[NAME] = DataType.VISIBLE_STRING
+        assert await type_of(client, NAME) is DataType.VISIBLE_STRING
+        assert await type_of(client, LOCK) is DataType.ENUM
+        assert await held(client, MISSING) is None
+        assert await type_of(client, attribute(8, "0.0.96.77.0.255")) is DataType.OCTET_STRING
+        with pytest.raises(ConfigError, match="is not known, and it cannot be read"):
+            await type_of(client, MISSING)
+
+
+async def test_who_it_says_it_is(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        identity = await identify(client, proof=True)
+        assert identity.name == identity.logical_device_name
+        assert identity.logical_device_name.startswith("DMQ")
+        assert identity.firmware
+        meter.faults.add("silence")
+        with pytest.raises(ResponseTimeout):
+            await identify(client, proof=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Data(DataType.OCTET_STRING, b"KFM1"), "KFM1"),
+        (Data(DataType.OCTET_STRING, b"\x00\x01"), "0001"),
+        (Data(DataType.OCTET_STRING, b"a\n"), "610a"),
+        (Data(DataType.VISIBLE_STRING, "V1"), "V1"),
+        (Data(DataType.UNSIGNED, 7), "7"),
+        (AccessRefused("no"), ""),
+    ],
+)
+def test_a_name_or_number_as_text(answer: Any, text: str) -> None:
+    assert text_of(answer) == text
