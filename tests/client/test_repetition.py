@@ -10,8 +10,10 @@ from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
     ConnectionLost,
+    DecodeError,
     ResponseTimeout,
     SecurityError,
+    ServiceRefused,
 )
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
@@ -135,3 +137,39 @@ async def test_a_counter_far_away_is_not_adopted(clock: object) -> None:
         with Store(MEMORY) as lost, pytest.raises(SecurityError, match="not taken over") as caught:
             await meter.client(lost, **CIPHERED).open()
     assert "dlms-mqtt counter" in caught.value.hint
+
+
+async def test_a_read_is_repeated_with_the_counter_that_the_meter_wants(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED) as client:
+                meter.faults.add("counter-refused:told")
+                assert isinstance(await client.get(NAME), Data)
+                meter.faults.add("counter-refused:untold")
+                with pytest.raises(ServiceRefused):  # it does not say which it wants
+                    await client.get(NAME)
+                assert isinstance(await client.get(NAME), Data)
+
+
+async def test_a_write_is_not_repeated_but_the_next_question_has_the_counter(clock: object) -> None:
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED) as client:
+                before = await client.get(LABEL)
+                meter.faults.add("counter-refused:told")
+                with pytest.raises(ServiceRefused):
+                    await client.set(LABEL, Data(before.type, b"another"))
+                assert await client.get(LABEL) == before
+
+
+@pytest.mark.parametrize("datagram", [False, True])
+async def test_after_a_question_that_failed_the_association_is_made_fit(clock: object, datagram: bool) -> None:
+    """A silent meter is met with a new association; over datagrams the next question tells."""
+    async with OurMeter(framing="wrapper", datagram=datagram) as meter, meter.client(timeout=1.0) as client:
+        await client.get(NAME)
+        opened = sum(meter.times(bytes((0x60, length))) for length in range(0x1C, 0x20))
+        await client.recover(ResponseTimeout("no answer"))
+        await client.recover(DecodeError("odd"))
+        again = sum(meter.times(bytes((0x60, length))) for length in range(0x1C, 0x20))
+        assert again - opened == (0 if datagram else 1)
+        assert isinstance(await client.get(NAME), Data)
