@@ -117,3 +117,9 @@ async def house(
             yield House(app, seen, path)
         with contextlib.suppress(TimeoutError):  # lets the last words arrive
             await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "offline", 10.0)
+
+
+def one_meter(server, *more, name="house", every="1h"):
+    """The configuration of a meter on this server."""
+    rows = [f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", f"every: {every}", *more]
+    return f"\n  {name}:\n" + "".join(f"    {row}\n" for row in rows)

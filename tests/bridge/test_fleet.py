@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from dlms_mqtt.protocol.apdu.notification import DataNotification
-from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
-from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import house
-
-
-def _push(power: int) -> bytes:
-    items = [
-        Data(DataType.STRUCTURE, (Data(DataType.OCTET_STRING, bytes(Obis.parse(obis))), value, unit))
-        for obis, value, unit in (
-            ("1.0.1.7.0.255", Data(DataType.DOUBLE_LONG_UNSIGNED, power), _unit(0, 27)),
-            ("1.0.1.8.0.255", Data(DataType.DOUBLE_LONG_UNSIGNED, 123456), _unit(0, 30)),
-        )
-    ]
-    body = encode(Data(DataType.ARRAY, tuple(items)))
-    apdu = DataNotification(1, None, body).encode()
-    return bytes.fromhex("000100010066") + len(apdu).to_bytes(2, "big") + apdu
-
-
-def _unit(scaler: int, code: int) -> Data:
-    return Data(DataType.STRUCTURE, (Data(DataType.INTEGER, scaler), Data(DataType.ENUM, code)))
+from tests.bridge.pushed import push_of
 
 
 async def test_a_meter_that_pushes_on_its_own_line(mosquitto, tmp_path):
     async def speak(reader, writer):
         for power in (0, 750):
-            writer.write(_push(power))
+            writer.write(push_of(power))
             await asyncio.sleep(0.3)
         await reader.read(-1)
         writer.close()
@@ -49,7 +30,7 @@ async def test_a_preset_of_a_meter_that_only_speaks_is_enough(mosquitto, tmp_pat
     heard = bytearray()
 
     async def speak(reader, writer):
-        writer.write(_push(750))
+        writer.write(push_of(750))
         while data := await reader.read(100):
             heard.extend(data)
         writer.close()
@@ -67,7 +48,7 @@ async def test_what_is_said_of_pushed_values_asks_nothing(mosquitto, tmp_path):
     heard = bytearray()
 
     async def speak(reader, writer):
-        writer.write(_push(750))
+        writer.write(push_of(750))
         while data := await reader.read(100):
             heard.extend(data)
         writer.close()

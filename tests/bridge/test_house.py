@@ -9,28 +9,9 @@ import socket
 import pytest
 
 from dlms_mqtt.bridge.config.seal import seal
-from dlms_mqtt.protocol.apdu.notification import DataNotification
-from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
-from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import house
+from tests.bridge.pushed import push_of
 from tests.free_port import free_port
-
-
-def _push(power: int) -> bytes:
-    items = [
-        Data(DataType.STRUCTURE, (Data(DataType.OCTET_STRING, bytes(Obis.parse(obis))), value, unit))
-        for obis, value, unit in (
-            ("1.0.1.7.0.255", Data(DataType.DOUBLE_LONG_UNSIGNED, power), _unit(0, 27)),
-            ("1.0.1.8.0.255", Data(DataType.DOUBLE_LONG_UNSIGNED, 123456), _unit(0, 30)),
-        )
-    ]
-    body = encode(Data(DataType.ARRAY, tuple(items)))
-    apdu = DataNotification(1, None, body).encode()
-    return bytes.fromhex("000100010066") + len(apdu).to_bytes(2, "big") + apdu
-
-
-def _unit(scaler: int, code: int) -> Data:
-    return Data(DataType.STRUCTURE, (Data(DataType.INTEGER, scaler), Data(DataType.ENUM, code)))
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
@@ -40,9 +21,9 @@ async def test_pushes(mosquitto, tmp_path, kind):
     async with house(mosquitto, tmp_path, text) as home:
         with socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as sock:
             sock.connect(("127.0.0.1", port))
-            sock.send(_push(0))
+            sock.send(push_of(0))
             await home.until(lambda: home.meter("value/power_import") == "0")
-            sock.send(_push(750))
+            sock.send(push_of(750))
             await home.until(lambda: home.meter("value/power_import") == "750")
         assert home.meter("value/energy_import") == "123.456"
         assert home.meter("availability") == "online"

@@ -5,48 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import urllib.error
-import urllib.request
-from datetime import UTC, datetime
 
 import pytest
 
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.house import METER, house
+from tests.bridge.listener import HTTP, PROFILE, get, meters_with_http, until, where_it_is_noon
 
-HTTP = 'http: {listen: "127.0.0.1:0"}\n'
-PROFILE = "    profiles:\n      - {obis: 1.0.99.1.0.255, key: load, every: 1h, backfill: 1d}\n"
-SECRET = "87654321"
-MANAGER = f'client: 33, authentication: low, password: "text:{SECRET}"'
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-async def get(home, path: str) -> tuple[int, str]:
-    return await asyncio.to_thread(_get, f"http://127.0.0.1:{home.app.bridge.http.port}{path}")
-
-
-async def until(condition, seconds=60.0):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-def _meters(server, more: str = "") -> str:
-    return METER.replace("PORT", str(server.port)).replace("client: 17", MANAGER) + more + HTTP
-
-
-def _where_it_is_noon() -> str:
-    """Today's curve has twelve hours there, whenever the test runs."""
-    return f"    timezone: Etc/GMT{datetime.now(UTC).hour - 12:+d}\n"  # signs of POSIX: GMT+5 is five hours behind
 
 
 @pytest.mark.expect_log("nobody listens")
@@ -83,7 +50,7 @@ async def _seen_by_a_browser(home, *words: str) -> str:
 async def test_the_page_in_a_browser(mosquitto, tmp_path):
     name = "<img src=x onerror=document.title=1> Haus"
     async with serve_tcp(household(1)) as server:
-        meters = _meters(server, _where_it_is_noon() + PROFILE).replace("House meter", f'"{name}"')
+        meters = meters_with_http(server, where_it_is_noon() + PROFILE).replace("House meter", f'"{name}"')
         async with house(mosquitto, tmp_path, meters) as home:
             await home.until(lambda: "power" in json.loads(home.meter("state") or "{}"))
             await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/profile/load"))

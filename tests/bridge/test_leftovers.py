@@ -11,7 +11,7 @@ from dlms_mqtt.bridge.app import App
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
-from tests.bridge.house import house, kept_by, running, write_config
+from tests.bridge.house import house, kept_by, one_meter, running, write_config
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
@@ -21,11 +21,6 @@ OLD = "2000-01-01T00:00:00+00:00"
 async def meter():
     async with serve_tcp(household(1)) as server:
         yield server
-
-
-def _meters(server, *more, name="house", every="1h"):
-    rows = [f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", f"every: {every}", *more]
-    return f"\n  {name}:\n" + "".join(f"    {row}\n" for row in rows)
 
 
 async def _stands(port, *meters):
@@ -41,7 +36,7 @@ async def test_a_meter_switched_off_while_the_bridge_was_killed(mosquitto, tmp_p
     async with watching(mosquitto.port) as seen:  # what a killed bridge leaves
         for name, payload in (("availability", "online"), ("state", '{"power": 5}'), ("value/power", "5")):
             await seen.publish(f"{ROOT}/{name}", payload, retain=True)
-    text = _meters(meter, "enabled: false")
+    text = one_meter(meter, "enabled: false")
     async with house(mosquitto, tmp_path, text) as home:
         await home.until(lambda: home.seen.of(f"{ROOT}/value/power") == ["5", ""])
         await home.until(lambda: home.meter("availability") == "offline")
@@ -63,15 +58,15 @@ async def test_a_meter_switched_off_while_the_bridge_was_killed(mosquitto, tmp_p
 
 async def test_discovery_switched_off_or_under_another_prefix(mosquitto, tmp_path, meter):
     names = "homeassistant/device/dlms_mqtt_house/config", "homeassistant/device/dlms_mqtt_bridge_main/config"
-    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home:
         await home.until(lambda: all(home.seen.latest.get(name) for name in names))
-    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {prefix: other}") as home:
+    async with house(mosquitto, tmp_path, one_meter(meter), mqtt="discovery: {prefix: other}") as home:
         await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in names))
         others = [name.replace("homeassistant", "other") for name in names]
         await home.until(lambda: all(home.seen.latest.get(name) for name in others))
-    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+    async with house(mosquitto, tmp_path, one_meter(meter), mqtt="discovery: {enabled: false}") as home:
         await home.until(lambda: all(home.seen.of(name)[-1:] == [""] for name in others))
-    async with house(mosquitto, tmp_path, _meters(meter), mqtt="discovery: {enabled: false}") as home:
+    async with house(mosquitto, tmp_path, one_meter(meter), mqtt="discovery: {enabled: false}") as home:
         await home.until(lambda: home.meter("availability") == "online")
         assert not [topic for topic, _, _ in home.seen.all if topic.startswith(("homeassistant", "other"))]
 
@@ -80,7 +75,7 @@ async def test_discovery_switched_off_or_under_another_prefix(mosquitto, tmp_pat
 async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp_path):
     """The meter was removed while the broker was away, and that run never saw the broker."""
     broker = mosquitto_factory(persistence=True)
-    async with serve_tcp(household(1)) as server, house(broker, tmp_path, _meters(server)) as home:
+    async with serve_tcp(household(1)) as server, house(broker, tmp_path, one_meter(server)) as home:
         await home.until(lambda: home.meter("availability") == "online" and home.meter("value/power"))
     broker.stop()
     app = App(write_config(tmp_path, broker.port, ""), environment={})
@@ -136,9 +131,9 @@ async def test_a_bridge_with_another_name_leaves_none_behind(mosquitto, tmp_path
 async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_path, meter):
     """What the run before announced stands at the broker still; nothing of it is told as a collision."""
     device = "homeassistant/device/dlms_mqtt_house/config"
-    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home:
         await home.until(lambda: '"dlms_mqtt/' in home.seen.latest.get(device, ""))
-        path = write_config(tmp_path, mosquitto.port, _meters(meter), mqtt="base_topic: elsewhere")
+        path = write_config(tmp_path, mosquitto.port, one_meter(meter), mqtt="base_topic: elsewhere")
     async with watching(mosquitto.port) as seen:
         app = App(path, environment={})
         async with running(app):
@@ -150,13 +145,13 @@ async def test_another_base_topic_of_our_own_is_no_other_program(mosquitto, tmp_
 @pytest.mark.expect_log("flat: this meter was ours and is not configured any more")
 async def test_a_lost_state_directory_leaves_no_ghosts(mosquitto, tmp_path, meter):
     """The former bridge's own words at the broker tell what it had."""
-    both = _meters(meter, every="1s") + _meters(meter, name="flat", every="1s")
+    both = one_meter(meter, every="1s") + one_meter(meter, name="flat", every="1s")
     async with house(mosquitto, tmp_path, both) as home:
         await home.until(lambda: "online" == home.meter("availability") == home.meter("availability", "flat"))
         await home.until(lambda: home.meter("value/energy_import", "flat"))
     assert await _stands(mosquitto.port, "house", "flat") == {"house", "flat"}
     shutil.rmtree(tmp_path / "state")
-    async with house(mosquitto, tmp_path, _meters(meter, every="1s")) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter, every="1s")) as home:
         await home.until(lambda: home.meter("availability") == "online")
         await home.until(lambda: home.meter("availability", "flat") == "")
     assert await _stands(mosquitto.port, "house", "flat") == {"house"}

@@ -19,7 +19,7 @@ from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
-from tests.bridge.house import house, kept_by, running, write_config
+from tests.bridge.house import house, kept_by, one_meter, running, write_config
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
@@ -29,11 +29,6 @@ OLD = "2000-01-01T00:00:00+00:00"
 async def meter():
     async with serve_tcp(household(1)) as server:
         yield server
-
-
-def _meters(server, *more, name="house", every="1h"):
-    rows = [f"connection: {{tcp: '127.0.0.1:{server.port}', client: 17}}", f"every: {every}", *more]
-    return f"\n  {name}:\n" + "".join(f"    {row}\n" for row in rows)
 
 
 async def _publish_retained(home, topic, payload):
@@ -68,7 +63,7 @@ async def _other_bridge(port, *meters):
 async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosquitto, tmp_path, meter, monkeypatch):
     """And takes it again when the other bridge is gone."""
     monkeypatch.setattr(bridge_bridge, "_CLAIM_AGAIN", 0.5)
-    text = _meters(meter) + _meters(meter, name="flat")
+    text = one_meter(meter) + one_meter(meter, name="flat")
     async with house(mosquitto, tmp_path, text) as home:
         await home.until(lambda: home.meter("availability") == "online" == home.meter("availability", "flat"))
         async with _other_bridge(mosquitto.port, "house"):
@@ -86,7 +81,7 @@ async def test_of_two_that_started_together_the_younger_gives_the_meter_up(mosqu
 @pytest.mark.expect_log("held by the bridge 'other'")
 async def test_a_meter_that_another_bridge_has_is_not_added_by_a_reload(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, "") as home, _other_bridge(mosquitto.port, "house"):
-        home.path.write_text(home.path.read_text().replace("meters: {}", f"meters:{_meters(meter)}"))
+        home.path.write_text(home.path.read_text().replace("meters: {}", f"meters:{one_meter(meter)}"))
         await home.until(lambda: home.app.bridge.presence.claims.contested(["house"]))
         assert await home.app.reload() == ["house"]
         await home.until(lambda: "house" in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
@@ -96,7 +91,7 @@ async def test_a_meter_that_another_bridge_has_is_not_added_by_a_reload(mosquitt
 
 async def test_whatever_is_overwritten_is_put_right(mosquitto, tmp_path, meter):
     """Also what is not published again for an hour."""
-    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home:
         topics = [
             *(f"{ROOT}/{name}" for name in ("availability", "state", "value/energy_import", "value/power")),
             *(f"dlms_mqtt/bridge/main/{name}" for name in ("state", "info", "health")),
@@ -117,7 +112,7 @@ async def test_whatever_is_overwritten_is_put_right(mosquitto, tmp_path, meter):
 
 async def test_two_that_put_the_same_topic_right_make_no_storm(mosquitto, tmp_path, meter):
     topic = f"{ROOT}/availability"
-    async with house(mosquitto, tmp_path, _meters(meter)) as home, watching(mosquitto.port, topic) as rival:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home, watching(mosquitto.port, topic) as rival:
         await home.until(lambda: home.meter("availability") == "online")
 
         began, done = asyncio.get_running_loop().time(), 0
@@ -132,7 +127,7 @@ async def test_two_that_put_the_same_topic_right_make_no_storm(mosquitto, tmp_pa
 
 
 async def test_a_meter_that_is_switched_off(mosquitto, tmp_path, meter):
-    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home:
         await home.until(lambda: home.meter("value/power"))
         home.path.write_text(home.path.read_text() + "    enabled: false\n")
         assert await home.app.reload() == ["house"]
@@ -150,7 +145,7 @@ async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path,
         return False
 
     monkeypatch.setattr(Claims, "bridge_is_taken", nobody_answers)
-    async with house(mosquitto, tmp_path, _meters(meter), mqtt="protocol: '3.1.1'") as home:
+    async with house(mosquitto, tmp_path, one_meter(meter), mqtt="protocol: '3.1.1'") as home:
         (tmp_path / "two").mkdir()
         path = write_config(tmp_path / "two", mosquitto.port, "", mqtt="protocol: '3.1.1'")
         second = App(path, environment={})
@@ -191,7 +186,7 @@ async def _stands(port, *meters):
 
 async def test_a_meter_that_another_bridge_has_by_now_is_no_ghost(mosquitto, tmp_path, meter):
     """It moved, and the state directory of its former bridge was lost: that is the other one's now."""
-    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+    async with house(mosquitto, tmp_path, one_meter(meter)) as home:
         await home.until(lambda: home.meter("availability") == "online")
         info = home.seen.json("dlms_mqtt/bridge/main/info")
     async with _other_bridge(mosquitto.port, "house"):

@@ -6,24 +6,21 @@ import socket
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dlms_mqtt.bridge.config.sections.item import Item
 from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of
-from dlms_mqtt.bridge.reading.plan import PlanItem, make_plan, needs_object_list
+from dlms_mqtt.bridge.reading.plan import make_plan, needs_object_list
 from dlms_mqtt.bridge.reading.schedule import At, Every
 from dlms_mqtt.bridge.systemd import Notifier
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.meter.catalogue.lookup import quantity
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.planned import VIENNA, item_of, said
 
-VIENNA = ZoneInfo("Europe/Vienna")
 T = DataType
 
 
@@ -45,16 +42,6 @@ def test_systemd_is_told(tmp_path):
 
 async def test_the_watchdog_turns_with_the_loop(clock):
     await Notifier({}).watchdog()
-
-
-def _item(said, obis="0.0.94.34.11.255", class_id=1):
-    attribute = AttributeDescriptor(class_id, Obis.parse(obis), 2)
-    plan = make_plan(Meter(read=Read(set="none", also=(said,))), (), VIENNA)
-    return plan.items[0] if plan.items else PlanItem(attribute, quantity(attribute.obis, class_id), Every(30), said)
-
-
-def _said(**more):
-    return Item(obis=Obis.parse("0.0.94.34.11.255"), class_=1, writable=True, **more)
 
 
 def _objects(*texts):
@@ -120,10 +107,10 @@ def test_a_register_without_scaler_is_called_so_also_where_its_quantity_has_no_u
 
 def test_words_and_bits():
     moment = Moment(_at(2026, 6, 1, 12), VIENNA)
-    item = _item(_said(values={2: "night"}))
+    item = item_of(said(values={2: "night"}))
     reading = reading_of(item, Measured(item.attribute, Data(T.UNSIGNED, 2), None), moment)
     json = reading_json("h", reading)
     assert (json["value"], json["text"]) == (2, "night")
-    bits = _item(_said(key="flags", bits={0: "open", 3: "low"}))
+    bits = item_of(said(key="flags", bits={0: "open", 3: "low"}))
     reading = reading_of(bits, Measured(bits.attribute, Data(T.UNSIGNED, 8), None), moment)
     assert bits_of(bits, reading) == {"flags_open": False, "flags_low": True}

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import urllib.error
-import urllib.request
-from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
-from tests.bridge.house import METER, house
-
-HTTP = 'http: {listen: "127.0.0.1:0"}\n'
-PROFILE = "    profiles:\n      - {obis: 1.0.99.1.0.255, key: load, every: 1h, backfill: 1d}\n"
-SECRET = "87654321"
-MANAGER = f'client: 33, authentication: low, password: "text:{SECRET}"'
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-async def get(home, path: str) -> tuple[int, str]:
-    return await asyncio.to_thread(_get, f"http://127.0.0.1:{home.app.bridge.http.port}{path}")
-
-
-async def until(condition, seconds=60.0):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-def _meters(server, more: str = "") -> str:
-    return METER.replace("PORT", str(server.port)).replace("client: 17", MANAGER) + more + HTTP
-
-
-def _where_it_is_noon() -> str:
-    """Today's curve has twelve hours there, whenever the test runs."""
-    return f"    timezone: Etc/GMT{datetime.now(UTC).hour - 12:+d}\n"  # signs of POSIX: GMT+5 is five hours behind
+from tests.bridge.house import house
+from tests.bridge.listener import PROFILE, SECRET, get, meters_with_http, until, where_it_is_noon
 
 
 async def test_what_mqtt_says_stands_there_too(mosquitto, tmp_path):
     async with (
         serve_tcp(household(1)) as server,
-        house(mosquitto, tmp_path, _meters(server, _where_it_is_noon() + PROFILE)) as home,
+        house(mosquitto, tmp_path, meters_with_http(server, where_it_is_noon() + PROFILE)) as home,
     ):
         await home.until(lambda: "power" in json.loads(home.meter("state") or "{}"))
         await home.until(lambda: home.seen.of("dlms_mqtt/meter/house/profile/load"))
@@ -84,7 +49,7 @@ async def test_what_mqtt_says_stands_there_too(mosquitto, tmp_path):
 @pytest.mark.expect_log("No line to the broker", "The line to the broker is there again")
 async def test_without_a_broker_health_is_503_and_says_why(mosquitto, tmp_path, caplog):
     caplog.set_level(logging.CRITICAL, "mqtt")  # aiomqtt tells the broken line too, where it notices it first
-    async with serve_tcp(household(1)) as server, house(mosquitto, tmp_path, _meters(server)) as home:
+    async with serve_tcp(household(1)) as server, house(mosquitto, tmp_path, meters_with_http(server)) as home:
         await home.until(lambda: home.meter("availability") == "online")
         mosquitto.stop()
         await until(lambda: not home.app.bridge.broker.connected and home.app.bridge.broker.trouble)

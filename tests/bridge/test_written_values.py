@@ -4,74 +4,56 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.config.sections.item import Item
-from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform
-from dlms_mqtt.bridge.reading.plan import PlanItem, make_plan
-from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.bridge.requests.written_values import free_data, item_data, moment_data, type_named
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.meter.catalogue.lookup import quantity
-from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
-from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.planned import VIENNA, item_of, said
 
-VIENNA = ZoneInfo("Europe/Vienna")
 START = DateTime.from_datetime(datetime(2026, 1, 1, 6, tzinfo=VIENNA))
 T = DataType
-
-
-def _item(said, obis="0.0.94.34.11.255", class_id=1):
-    attribute = AttributeDescriptor(class_id, Obis.parse(obis), 2)
-    plan = make_plan(Meter(read=Read(set="none", also=(said,))), (), VIENNA)
-    return plan.items[0] if plan.items else PlanItem(attribute, quantity(attribute.obis, class_id), Every(30), said)
-
-
-def _said(**more):
-    return Item(obis=Obis.parse("0.0.94.34.11.255"), class_=1, writable=True, **more)
 
 
 @pytest.mark.parametrize(
     ("said", "value", "kind", "scaled", "expected"),
     [
-        (_said(values={1: "day", 2: "night"}), "night", T.UNSIGNED, None, 2),
-        (_said(values={1: "day", 2: "night"}), "2", T.UNSIGNED, None, 2),
-        (_said(), "5", T.LONG, None, 5),
-        (_said(min=0, max=10), "10", T.LONG, None, 10),
-        (_said(), "21.5", T.LONG, ScalerUnit(-1, 255), 215),
-        (_said(scaler=-2), "1.25", T.LONG, None, 125),
-        (_said(max_length=8), "abc", T.OCTET_STRING, None, b"abc"),
-        (_said(max_length=8), "abc", T.VISIBLE_STRING, None, "abc"),
-        (_said(), "2.5", T.FLOAT64, None, 2.5),
-        (_said(), "true", T.BOOLEAN, None, True),
+        (said(values={1: "day", 2: "night"}), "night", T.UNSIGNED, None, 2),
+        (said(values={1: "day", 2: "night"}), "2", T.UNSIGNED, None, 2),
+        (said(), "5", T.LONG, None, 5),
+        (said(min=0, max=10), "10", T.LONG, None, 10),
+        (said(), "21.5", T.LONG, ScalerUnit(-1, 255), 215),
+        (said(scaler=-2), "1.25", T.LONG, None, 125),
+        (said(max_length=8), "abc", T.OCTET_STRING, None, b"abc"),
+        (said(max_length=8), "abc", T.VISIBLE_STRING, None, "abc"),
+        (said(), "2.5", T.FLOAT64, None, 2.5),
+        (said(), "true", T.BOOLEAN, None, True),
     ],
 )
 def test_values_to_write(said, value, kind, scaled, expected):
-    assert item_data(_item(said), value, value, kind, scaled) == Data(kind, expected)
+    assert item_data(item_of(said), value, value, kind, scaled) == Data(kind, expected)
 
 
 @pytest.mark.parametrize(
     ("said", "value", "kind", "code"),
     [
-        (_said(values={1: "day"}), "noon", T.UNSIGNED, "invalid-value"),
-        (_said(min=0, max=10), "11", T.LONG, "invalid-value"),
-        (_said(), "many", T.LONG, "invalid-value"),
-        (_said(), "NaN", T.LONG, "invalid-value"),
-        (_said(), "1.5", T.LONG, "invalid-value"),
-        (_said(), "70000", T.LONG, "invalid-value"),
-        (_said(max_length=2), "abc", T.OCTET_STRING, "invalid-value"),
-        (_said(transform=parse_transform("value * 2")), "1", T.LONG, "not-supported"),
+        (said(values={1: "day"}), "noon", T.UNSIGNED, "invalid-value"),
+        (said(min=0, max=10), "11", T.LONG, "invalid-value"),
+        (said(), "many", T.LONG, "invalid-value"),
+        (said(), "NaN", T.LONG, "invalid-value"),
+        (said(), "1.5", T.LONG, "invalid-value"),
+        (said(), "70000", T.LONG, "invalid-value"),
+        (said(max_length=2), "abc", T.OCTET_STRING, "invalid-value"),
+        (said(transform=parse_transform("value * 2")), "1", T.LONG, "not-supported"),
     ],
 )
 def test_values_that_are_not_written(said, value, kind, code):
     with pytest.raises(RequestError) as error:
-        item_data(_item(said), value, value, kind, None)
+        item_data(item_of(said), value, value, kind, None)
     assert error.value.code == code
 
 
