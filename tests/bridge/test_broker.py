@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -59,6 +60,22 @@ async def test_a_broker_that_falls_silent_and_drops_us_later(monkeypatch):
     gc.collect()
     await asyncio.sleep(0.1)
     assert len(broker.outbox) == 1
+
+
+async def test_it_ends_where_the_line_breaks_in_the_same_moment(mosquitto, monkeypatch):
+    """aiomqtt tells that the line broke in place of our end."""
+
+    async def breaks(client, *error):
+        await leave(client, *error)
+        raise aiomqtt.MqttError("the line broke")
+
+    leave = Client.__aexit__
+    monkeypatch.setattr(Client, "__aexit__", breaks)
+    async with _running(mosquitto.port) as broker:
+        await _until(lambda: broker.connected)
+        broker.task.cancel()
+        done, _ = await asyncio.wait([broker.task], timeout=PATIENCE)
+        assert done and broker.task.cancelled() and not broker.connected
 
 
 @contextlib.asynccontextmanager

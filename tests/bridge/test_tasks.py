@@ -62,6 +62,21 @@ async def test_what_fails_is_told_and_started_again(monkeypatch) -> None:
     assert pauses == [1.0, 5.0, 30.0] and not ends
 
 
+async def test_an_error_in_place_of_the_cancellation_is_the_end_all_the_same(clock) -> None:
+    """As where a line that breaks while it is closed has the last word."""
+
+    async def closes() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            raise OSError("it broke while it was closed")
+
+    task = tasks.supervised("closes", closes, clock)
+    await asyncio.sleep(1)
+    await end_all([task])
+    assert task.cancelled() and clock.monotonic() == 1
+
+
 async def test_whoever_is_cancelled_again_cancels_again(clock):
     """As where the bridge ends and a meter's farewell takes too long."""
     told = []

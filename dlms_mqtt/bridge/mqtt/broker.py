@@ -23,7 +23,7 @@ from dlms_mqtt.bridge.mqtt.outbox_sender import OutboxSender
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 from dlms_mqtt.bridge.mqtt.reply_queue import ReplyQueue
 from dlms_mqtt.bridge.mqtt.retained import RetainedTopics
-from dlms_mqtt.bridge.mqtt.tasks import first_to_end
+from dlms_mqtt.bridge.mqtt.tasks import first_to_end, raise_cancelled
 from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
@@ -233,6 +233,7 @@ class Broker:
                     since = loop.time()
                     await self._serve(client, handler)
             except (aiomqtt.MqttError, OSError, ValueError) as error:
+                raise_cancelled()
                 self._broken(client, error)
             finally:
                 self.connected, self._client = False, None

@@ -29,9 +29,21 @@ async def _supervise(name: str, run: Callable[[], Awaitable[None]], clock: Clock
         except ConfigError as error:
             _LOG.error("%s: %s", name, error.message)
         except Exception:
+            raise_cancelled()
             _LOG.exception("%s failed and is started again", name)
         failures = 0 if clock.monotonic() - began > _RESTARTS[-1] else failures + 1
         await asyncio.sleep(_RESTARTS[min(failures, len(_RESTARTS)) - 1])
+
+
+def raise_cancelled() -> None:
+    """CancelledError where this task has been cancelled and an error of what it was closing took the place of that.
+
+    aiomqtt tells in place of a cancellation that the line broke in the same moment; whoever tries again for ever asks
+    here first.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
