@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -20,7 +20,7 @@ from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
-from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.mqtt.tasks import together
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.list_retries import ListRetries, without_list
@@ -364,17 +364,3 @@ class MeterTask:
 def _refuse_unknown(keys: Sequence[str] | None, known: Container[str]) -> None:
     if unknown := [key for key in keys or () if key not in known]:
         raise RequestError("unknown-key", f"There is no item '{unknown[0]}'")
-
-
-async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side; when one fails, the others end too and the error goes on.
-
-    No ``asyncio.TaskGroup``: it passes on the first cancellation only, and whoever cancels again wants no farewell.
-    """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        await end_all(tasks)
-    for task in done:
-        task.result()

@@ -48,9 +48,19 @@ def raise_cancelled() -> None:
 
 async def first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run them side by side until one ends; cancel the others; raise what it raised."""
+    await _until(asyncio.FIRST_COMPLETED, coroutines)
+
+
+async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side until all have ended; when one fails, the others end too and the error goes on."""
+    await _until(asyncio.FIRST_EXCEPTION, coroutines)
+
+
+async def _until(end: str, coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """No ``asyncio.TaskGroup``: it passes on the first cancellation only; whoever cancels again wants no farewell."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=end)
     finally:
         await end_all(tasks)
     for task in done:
