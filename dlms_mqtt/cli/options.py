@@ -122,8 +122,8 @@ def configured(args: argparse.Namespace, given: dict[str, Any]) -> Target:
     preset = _of_preset(args)
     if given or preset:  # a line on the command line replaces the one of the file
         kept = _NO_LINE if set(LINES) & set(given) else {}
-        said = implied(parse_options(given), {"authentication": settings.authentication})
-        settings = replace(settings, **(kept | {**preset, **said}))
+        overrides = implied(parse_options(given), {"authentication": settings.authentication})
+        settings = replace(settings, **(kept | {**preset, **overrides}))
     bridge = loaded.config.bridge
     zone = zone_of((meter.timezone, bridge.timezone), os.environ)
     state = getattr(args, "state", None) or bridge.state_dir / "state.sqlite"

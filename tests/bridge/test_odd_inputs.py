@@ -196,7 +196,7 @@ def other_bridges(odd: Odd) -> None:
     octets = dumps(odd.mutated(INFO, 0.2)).encode(errors="replace")
     for topic in ("other/info", "main/info", "main/response/ping", "/info", "other/state"):
         claims.seen(f"dlms_mqtt/bridge/{topic}", octets)
-    claims.rival_started(), claims.contested(["a", "m"]), claims.said_to_be_ours(())
+    claims.rival_started(), claims.contested(["a", "m"]), claims.announced_as_ours(())
     ghosts(
         {"dlms_mqtt/bridge/other/info": octets.decode(), "dlms_mqtt/meter/a/state": "..."},
         Topics("dlms_mqtt", "main"),

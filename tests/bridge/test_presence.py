@@ -192,9 +192,9 @@ async def test_a_meter_that_another_bridge_has_by_now_is_no_ghost(mosquitto, tmp
     async with _other_bridge(mosquitto.port, "house"):
         claims = Claims(Topics("dlms_mqtt", "main"), "now", mock.AsyncMock())
         claims.seen("dlms_mqtt/bridge/main/info", json.dumps(info).encode())
-        assert claims.said_to_be_ours(()) == {"house": False}
+        assert claims.announced_as_ours(()) == {"house": False}
         claims.seen("dlms_mqtt/bridge/main/state", b"online")
-        assert claims.said_to_be_ours(()) == {}, "somebody with our id may be there, and slow to answer"
+        assert claims.announced_as_ours(()) == {}, "somebody with our id may be there, and slow to answer"
         shutil.rmtree(tmp_path / "state")
         async with house(mosquitto, tmp_path, "") as home:
             await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])

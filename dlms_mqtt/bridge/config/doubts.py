@@ -33,8 +33,8 @@ def doubts(loaded: Loaded) -> Iterator[str]:
     for names in _together((name, settings.serial) for name, settings in asked.items() if settings.serial):
         speeds = {_speed(asked[name]): name for name in names}
         if len(speeds) > 1:
-            said = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
-            yield f"meters on {asked[names[0]].serial} are asked at different speeds ({said}); is that meant?"
+            shown = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
+            yield f"meters on {asked[names[0]].serial} are asked at different speeds ({shown}); is that meant?"
     for name, meter in loaded.config.meters.items():
         for other in sorted(_others(meter) - loaded.config.meters.keys()):
             yield f"meters.{name}.derive: there is no meter '{other}', so what is computed of it never comes"
@@ -48,7 +48,7 @@ def doubts(loaded: Loaded) -> Iterator[str]:
 
 def _others(meter: Meter) -> set[str]:
     """Meters of whose values this one computes something."""
-    parts = (name for said in meter.derive.values() if said.value for name in said.value.names)
+    parts = (name for formula in meter.derive.values() if formula.value for name in formula.value.names)
     return {name.partition(".")[0] for name in parts if "." in name}
 
 

@@ -77,8 +77,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *,
         _judge_sound_meters(path.parent, presets, document)
         raise _all(document)
     shown = {key: _public(document, ("meters", key)) for key in config.meters}
-    said = document.value(("bridge", "state_dir"))
-    place = _state_dir(config.bridge.state_dir, path, document) if said else default_state_dir(environment)
+    configured = document.value(("bridge", "state_dir"))
+    place = _state_dir(config.bridge.state_dir, path, document) if configured else default_state_dir(environment)
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
     spoken = kept_language(place)
     config = _in_language(config, known_language(spoken) or ENGLISH)
@@ -290,11 +290,11 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     except ConfigError as error:
         _note(document, (*at[:-1], "preset"), error.told)
         return None
-    said = {**meter.connection, **asked_where_it_calls(meter)}
-    own = {key for key in said if key in LINES}
+    given = {**meter.connection, **asked_where_it_calls(meter)}
+    own = {key for key in given if key in LINES}
     base = {key: value for key, value in preset.items() if not (own and key in LINES)}
     try:
-        return ConnectionSettings(**implied(said, base))
+        return ConnectionSettings(**implied(given, base))
     except ConfigError as error:
         _note(document, (*at, error.key) if error.key else at, error.told)
     return None

@@ -44,11 +44,11 @@ def polls(meter: Meter, line: str) -> bool:
 
 def listening(meter: Meter) -> Meter:
     """The meter of a family that only speaks: listened to on its own line, unless something is there to ask it."""
-    said = meter.push or Push()
+    push = meter.push or Push()
     line = any(meter.connection.get(name) for name in LINES)
-    if said.listen or not line or _asks(meter) or _addressed(meter):
+    if push.listen or not line or _asks(meter) or _addressed(meter):
         return meter
-    return replace(meter, push=replace(said, listen=OWN_LINE))
+    return replace(meter, push=replace(push, listen=OWN_LINE))
 
 
 def asked_where_it_calls(meter: Meter) -> dict[str, str]:

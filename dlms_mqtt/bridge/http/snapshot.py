@@ -135,11 +135,11 @@ def _value(key: str, value: Value, row: tuple[PlanItem, Reading] | None, languag
     if row is None:  # a bit of a word
         return {**found, "name": key.replace("_", " ").capitalize(), "unit": "", "state_class": ""}
     item, reading = row
-    said = item.said
+    config = item.config
     return {
         **found,
-        "name": said.name if said and said.name else shorter(item.quantity.name_in(language), language),
+        "name": config.name if config and config.name else shorter(item.quantity.name_in(language), language),
         "unit": reading.unit,
-        "state_class": said.state_class if said and said.state_class is not None else item.quantity.state_class,
+        "state_class": config.state_class if config and config.state_class is not None else item.quantity.state_class,
         "obis": str(reading.obis),
     }

@@ -205,6 +205,6 @@ def _features(config: Meter, settings: ConnectionSettings) -> list[str]:
         "ciphering": bool(settings.encryption_key),
         "poll": bool(settings.line),
         "sign-on": settings.opening != "direct",
-        "events": config.push is not None or any(said.event_log for said in config.profiles),
+        "events": config.push is not None or any(profile.event_log for profile in config.profiles),
     }
     return [name for name, there in features.items() if there]

@@ -126,11 +126,11 @@ class Intake:
     def _publish_virtual(self, readings: Readings) -> None:
         """What the user computes of these values, and of others that are fresh."""
         news = set(readings)
-        for key, said in self._config.derive.items():
-            if not said.value or not any(name in news or place_of(name)[0] for name in said.value.names):
+        for key, formula in self._config.derive.items():
+            if not formula.value or not any(name in news or place_of(name)[0] for name in formula.value.names):
                 continue
             try:
-                row = computed(key, said, self._parts(said.value.names), self.push_lifetime)
+                row = computed(key, formula, self._parts(formula.value.names), self.push_lifetime)
             except ConfigError as error:
                 self._status.refused[key] = error.message
                 continue
@@ -163,7 +163,7 @@ class Intake:
         """A value that needs one that the meter refuses never comes: that is said, with the part's name."""
         fresh = self._output.fresh_rows
         parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
-        parts |= {key: set(said.value.names) for key, said in self._config.derive.items() if said.value}
+        parts |= {key: set(formula.value.names) for key, formula in self._config.derive.items() if formula.value}
         for key, names in parts.items():
             part = missing_part(names, fresh, self._refused_of(names)) if key not in fresh else ""
             self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")

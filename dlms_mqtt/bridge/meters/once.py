@@ -78,9 +78,9 @@ def _measured(answer: Measured | MeterRefused) -> Measured:
 
 def _compute(meter: Meter, readings: Readings, refused: dict[str, DlmsMqttError]) -> None:
     """What the user computes of them (``derive``), and of each other."""
-    for key, said in meter.derive.items():
+    for key, formula in meter.derive.items():
         try:
-            row = computed(key, said, {name: (item, reading) for name, (item, reading, _) in readings.items()}, 0.0)
+            row = computed(key, formula, {name: (item, reading) for name, (item, reading, _) in readings.items()}, 0.0)
         except ConfigError as error:
             refused[key] = error
         else:

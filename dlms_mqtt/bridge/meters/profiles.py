@@ -33,9 +33,9 @@ _UNTIMED_KEPT = 2000  # rows without times that are known again
 _ROWS = 200  # of one message
 
 
-def profile_key(said: ProfileConfig) -> str:
+def profile_key(config: ProfileConfig) -> str:
     """The key in topics."""
-    return said.key or "profile_" + "_".join(map(str, said.obis or b""))
+    return config.key or "profile_" + "_".join(map(str, config.obis or b""))
 
 
 class Owner(Protocol):
@@ -67,8 +67,8 @@ class ProfileReader:
 
     async def run(self) -> None:
         """Fetch for ever."""
-        said = self._meter.config.profiles
-        schedules = {index: schedule_of(row, _EVERY, self._meter.zone) for index, row in enumerate(said)}
+        profiles = self._meter.config.profiles
+        schedules = {index: schedule_of(row, _EVERY, self._meter.zone) for index, row in enumerate(profiles)}
         if not schedules:
             return
         start = self._meter.now()
@@ -81,59 +81,59 @@ class ProfileReader:
             due = timetable.due(elapsed, wall)
             for index in dict.fromkeys((*due, *(index for index, at in again.items() if at <= elapsed))):
                 again.pop(index, None)
-                if not await self._is_fetched(said[index]):
+                if not await self._is_fetched(profiles[index]):
                     again[index] = loop.time() - began + _AGAIN
             elapsed = loop.time() - began
             wait = timetable.wait(elapsed, self._meter.now().timestamp())
             await asyncio.sleep(max(1.0, min(wait, 600.0, *(at - elapsed for at in again.values()))))
 
-    async def _is_fetched(self, said: ProfileConfig) -> bool:
+    async def _is_fetched(self, config: ProfileConfig) -> bool:
         try:
-            await self.fetch(said)
+            await self.fetch(config)
         except DlmsMqttError as error:
-            told = f"profile {profile_key(said)}"
+            told = f"profile {profile_key(config)}"
             self._meter.status.reasons[told] = f"{told}: {error.message}"
-            _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(said), error.message)
+            _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(config), error.message)
             return False
         return True
 
-    async def fetch(self, said: ProfileConfig) -> None:
+    async def fetch(self, config: ProfileConfig) -> None:
         """Everything since the last row that was published."""
-        since, last = self._last(said)
+        since, last = self._last(config)
         span, end = _CHUNK, self._meter.now().astimezone(UTC)  # one end: the time runs on while rows come
         while since < end:
             until = min(since + span, end)
-            profile = await self._rows(said, Selection(since, until, after=last))
-            self._tell(said, profile)
+            profile = await self._rows(config, Selection(since, until, after=last))
+            self._tell(config, profile)
             rows = [row for row in profile.rows if _is_after(profile, row, since)]
             times = [moment for row in rows if (moment := _time_of(profile, row)) is not None]
             if not times and profile.rows and not any(_time_of(profile, row) for row in profile.rows):
-                self._publish_untimed(said, profile)
+                self._publish_untimed(config, profile)
                 break
-            self._publish(said, profile, rows)
+            self._publish(config, profile, rows)
             span = _CHUNK if rows else min(2 * span, _LONGEST)
             last = max(times, default=last)
-            self._keep(said, last if times else None)
+            self._keep(config, last if times else None)
             since = until
-        self._meter.status.reasons.pop(f"profile {profile_key(said)}", None)
+        self._meter.status.reasons.pop(f"profile {profile_key(config)}", None)
 
-    def _tell(self, said: ProfileConfig, profile: Profile) -> None:
+    def _tell(self, config: ProfileConfig, profile: Profile) -> None:
         """What is odd about the rows: once, not with every fetch."""
         news = [note for note in profile.notes if note not in self._told]
         self._told.update(news)
         for note in news:
-            _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(said), note)
+            _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
 
-    def _publish_untimed(self, said: ProfileConfig, profile: Profile) -> None:
+    def _publish_untimed(self, config: ProfileConfig, profile: Profile) -> None:
         """Rows of which none has a time: those that were not there at the last fetch, wherever the new ones stand."""
-        name = f"{self._name(said)}/rows"
+        name = f"{self._name(config)}/rows"
         marks = [blake2b(repr(row).encode(), digest_size=6).hexdigest() for row in profile.rows]
         new = _new_rows(self._stored(name) or [], marks)
-        self._publish(said, profile, profile.rows[new])
+        self._publish(config, profile, profile.rows[new])
         self._store_after_publishing(name, marks[-_UNTIMED_KEPT:])
 
-    async def _rows(self, said: ProfileConfig, selection: Selection) -> Profile:
-        obis = said.obis
+    async def _rows(self, config: ProfileConfig, selection: Selection) -> Profile:
+        obis = config.obis
         assert obis is not None  # noqa: S101 - the schema has seen to it
         return await self._meter.session.run(
             Priority.PROFILE,
@@ -143,15 +143,15 @@ class ProfileReader:
             keep=True,
         )
 
-    def _last(self, said: ProfileConfig) -> tuple[datetime, datetime | None]:
+    def _last(self, config: ProfileConfig) -> tuple[datetime, datetime | None]:
         """From when on rows are new (UTC), and the time of the row that was published last."""
-        oldest = self._meter.now().astimezone(UTC) - timedelta(seconds=said.backfill)
-        last = _moment(self._stored(self._name(said)))
+        oldest = self._meter.now().astimezone(UTC) - timedelta(seconds=config.backfill)
+        last = _moment(self._stored(self._name(config)))
         return max(oldest, last or oldest), last
 
-    def _keep(self, said: ProfileConfig, last: datetime | None) -> None:
+    def _keep(self, config: ProfileConfig, last: datetime | None) -> None:
         if last is not None:
-            self._store_after_publishing(self._name(said), last.isoformat())
+            self._store_after_publishing(self._name(config), last.isoformat())
 
     def _stored(self, name: str) -> Any:
         try:
@@ -166,22 +166,22 @@ class ProfileReader:
         except StoreError as error:
             _LOG.warning("%s: how far the profile was read is not kept: %s", self._meter.id, error.message)
 
-    def _name(self, said: ProfileConfig) -> str:
-        return f"{self._meter.id}/{profile_key(said)}"
+    def _name(self, config: ProfileConfig) -> str:
+        return f"{self._meter.id}/{profile_key(config)}"
 
-    def _publish(self, said: ProfileConfig, profile: Profile, rows: list[tuple[Any, ...]]) -> None:
-        if said.event_log:
+    def _publish(self, config: ProfileConfig, profile: Profile, rows: list[tuple[Any, ...]]) -> None:
+        if config.event_log:
             for row in rows:
-                self._publish_event(said, profile, row)
+                self._publish_event(config, profile, row)
             return
         for start in range(0, len(rows), _ROWS):
             message = profile_json(profile, rows[start : start + _ROWS])
-            self._meter.output.profile(profile_key(said), message)
+            self._meter.output.profile(profile_key(config), message)
 
-    def _publish_event(self, said: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
+    def _publish_event(self, config: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
         time = (_time_of(profile, row) or self._meter.now()).astimezone(self._meter.zone)
         cells = dict(_named_cells(profile, row))
-        self._meter.output.event("log_entry", time, {"log": profile_key(said), **cells})
+        self._meter.output.event("log_entry", time, {"log": profile_key(config), **cells})
 
 
 def _time_of(profile: Profile, row: tuple[Any, ...]) -> datetime | None:

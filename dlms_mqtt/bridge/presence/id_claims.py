@@ -79,7 +79,7 @@ class Claims:
         started = self._infos.get(self._topics.bridge, Info()).started
         return started if started != self._started else None
 
-    def said_to_be_ours(self, meters: Container[str]) -> dict[str, bool]:
+    def announced_as_ours(self, meters: Container[str]) -> dict[str, bool]:
         """What stands at the broker of meters of our own id beside these, and whether they were added over MQTT.
 
         Nothing where it still says ``online``: another bridge with our id may only be slow to answer.

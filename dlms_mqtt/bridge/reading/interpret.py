@@ -40,10 +40,10 @@ class Moment:
 
 def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
     """One reading out of one answer."""
-    said, attribute = item.said, item.attribute
+    config, attribute = item.config, item.attribute
     scaler_unit = measured.scaler_unit
-    if said and said.scaler is not None:
-        scaler_unit = ScalerUnit(said.scaler, scaler_unit.unit_code if scaler_unit else 255)
+    if config and config.scaler is not None:
+        scaler_unit = ScalerUnit(config.scaler, scaler_unit.unit_code if scaler_unit else 255)
     quantity = item.quantity
     reading = make_reading(
         quantity,
@@ -56,12 +56,12 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
         zone=moment.zone,
         sense=moment.sense,
     )
-    return _as_said(item, judged(reading, attribute) if quantity.kind is Kind.NUMBER else reading)
+    return _as_configured(item, judged(reading, attribute) if quantity.kind is Kind.NUMBER else reading)
 
 
 def _as_moment(item: PlanItem, data: Data) -> Data:
     """Most meters keep dates and times as octets: the user's word says what they are."""
-    moment = moment_of(item.quantity, item.said) if item.said else None
+    moment = moment_of(item.quantity, item.config) if item.config else None
     if moment is None or not isinstance(data.value, bytes):
         return data
     try:
@@ -70,16 +70,16 @@ def _as_moment(item: PlanItem, data: Data) -> Data:
         return data
 
 
-def _as_said(item: PlanItem, reading: Reading) -> Reading:
-    said = item.said
-    if said is None:
+def _as_configured(item: PlanItem, reading: Reading) -> Reading:
+    config = item.config
+    if config is None:
         return reading
-    if said.transform and isinstance(reading.value, Decimal):
-        reading = replace(reading, value=said.transform(reading.value))
-    if said.decimals is not None and isinstance(reading.value, Decimal):
-        reading = replace(reading, value=rounded(reading.value, said.decimals))
-    if said.unit is not None:
-        return replace(reading, unit=said.unit, quality=Quality.GOOD)
+    if config.transform and isinstance(reading.value, Decimal):
+        reading = replace(reading, value=config.transform(reading.value))
+    if config.decimals is not None and isinstance(reading.value, Decimal):
+        reading = replace(reading, value=rounded(reading.value, config.decimals))
+    if config.unit is not None:
+        return replace(reading, unit=config.unit, quality=Quality.GOOD)
     return reading
 
 

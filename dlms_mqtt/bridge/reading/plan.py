@@ -31,12 +31,12 @@ _MOMENTS = {kind.text: kind for kind in (DataType.DATE_TIME, DataType.DATE, Data
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One value to read. ``said`` is the user's own row about it, if there is one."""
+    """One value to read. ``config`` is the user's own row about it, if there is one."""
 
     attribute: AttributeDescriptor
     quantity: Quantity
     schedule: Schedule
-    said: ItemConfig | None = None
+    config: ItemConfig | None = None
 
     @property
     def key(self) -> str:
@@ -80,13 +80,13 @@ WELL_KNOWN: tuple[ObjectInfo, ...] = (
 
 def needs_object_list(meter: Meter) -> bool:
     """Can the plan be made without asking the meter what it has?"""
-    return meter.read.set != "none" or any(_is_open(said) for said in meter.read.also)
+    return meter.read.set != "none" or any(_is_open(config) for config in meter.read.also)
 
 
-def _is_open(said: ItemConfig) -> bool:
+def _is_open(config: ItemConfig) -> bool:
     """Is its class not sure without the meter's list?"""
-    guessed = said.class_ is None and said.obis is not None and varies(said.obis)
-    return guessed or _class_of(said, {}) is None
+    guessed = config.class_ is None and config.obis is not None and varies(config.obis)
+    return guessed or _class_of(config, {}) is None
 
 
 async def plan_for(meter: Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan:
@@ -98,8 +98,8 @@ def make_plan(meter: Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan
     """The plan for a meter that offers these objects."""
     classes = {item.obis: item.class_id for item in objects}
     chosen = _chosen(meter.read, objects)
-    said = [(_address(item, classes), item) for item in meter.read.also]
-    own = {address for address, _ in said}
+    rows = [(_address(item, classes), item) for item in meter.read.also]
+    own = {address for address, _ in rows}
     items = [
         plan_item(AttributeDescriptor(item.class_id, item.obis, item.attribute), item.quantity, None, meter.every, zone)
         for item in chosen
@@ -107,11 +107,11 @@ def make_plan(meter: Meter, objects: Sequence[ObjectInfo], zone: tzinfo) -> Plan
     ]
     items += [
         plan_item(AttributeDescriptor(class_id, obis, number), quantity(obis, class_id, number), row, meter.every, zone)
-        for (class_id, obis, number), row in said
+        for (class_id, obis, number), row in rows
         if class_id is not None
     ]
     items = _unique(items)
-    missing = tuple(str(row.obis) for address, row in said if address[0] is None)
+    missing = tuple(str(row.obis) for address, row in rows if address[0] is None)
     return Plan(tuple(items), _derived(meter.read, items), missing)
 
 
@@ -153,55 +153,55 @@ def _is_meant(reference: ObjectRef, class_id: int, obis: Obis, attribute: int) -
     return False
 
 
-def _class_of(said: ItemConfig, classes: Mapping[Obis, int]) -> int | None:
-    assert said.obis is not None  # noqa: S101 - the schema has seen to it
-    if said.class_ is not None:
-        return said.class_
-    return classes.get(said.obis) or default_class(said.obis)
+def _class_of(config: ItemConfig, classes: Mapping[Obis, int]) -> int | None:
+    assert config.obis is not None  # noqa: S101 - the schema has seen to it
+    if config.class_ is not None:
+        return config.class_
+    return classes.get(config.obis) or default_class(config.obis)
 
 
-def _address(said: ItemConfig, classes: Mapping[Obis, int]) -> tuple[int | None, Obis, int]:
-    assert said.obis is not None  # noqa: S101 - the schema has seen to it
-    return _class_of(said, classes), said.obis, said.attribute
+def _address(config: ItemConfig, classes: Mapping[Obis, int]) -> tuple[int | None, Obis, int]:
+    assert config.obis is not None  # noqa: S101 - the schema has seen to it
+    return _class_of(config, classes), config.obis, config.attribute
 
 
 def plan_item(
-    attribute: AttributeDescriptor, found: Quantity, said: ItemConfig | None, every: float, zone: tzinfo
+    attribute: AttributeDescriptor, found: Quantity, config: ItemConfig | None, every: float, zone: tzinfo
 ) -> PlanItem:
     """One value, as the user's own row says it where there is one."""
-    return PlanItem(attribute, _said_quantity(found, said), schedule_of(said, every, zone), said)
+    return PlanItem(attribute, _configured_quantity(found, config), schedule_of(config, every, zone), config)
 
 
-def _said_quantity(found: Quantity, said: ItemConfig | None) -> Quantity:
-    if said is None:
+def _configured_quantity(found: Quantity, config: ItemConfig | None) -> Quantity:
+    if config is None:
         return found
     kind, words = found.kind, found.words
-    if said.bits:
-        kind, words = Kind.BITS, said.bits
-    elif said.values:
-        kind, words = Kind.ENUM, said.values
-    elif said.max_length or said.type in ("date", "time"):
+    if config.bits:
+        kind, words = Kind.BITS, config.bits
+    elif config.values:
+        kind, words = Kind.ENUM, config.values
+    elif config.max_length or config.type in ("date", "time"):
         kind = Kind.TEXT
-    elif said.type == "date-time":
+    elif config.type == "date-time":
         kind, found = Kind.TIMESTAMP, replace(found, unit="", device_class="timestamp", state_class="")
-    if not (said.key or said.name) and kind is found.kind and words is found.words:
+    if not (config.key or config.name) and kind is found.kind and words is found.words:
         return found  # meters share it
-    title = Title(own=said.name) if said.name else found.title
-    return replace(found, key=said.key or found.key, title=title, kind=kind, words=words)
+    title = Title(own=config.name) if config.name else found.title
+    return replace(found, key=config.key or found.key, title=title, kind=kind, words=words)
 
 
-def moment_of(found: Quantity, said: ItemConfig | None) -> DataType | None:
+def moment_of(found: Quantity, config: ItemConfig | None) -> DataType | None:
     """Which of date-time, date and time an item is; None for everything else."""
     if found.kind is Kind.TIMESTAMP:
         return DataType.DATE_TIME
-    return _MOMENTS.get(said.type) if said and found.kind is Kind.TEXT else None
+    return _MOMENTS.get(config.type) if config and found.kind is Kind.TEXT else None
 
 
-def schedule_of(said: ItemConfig | ProfileConfig | None, every: float, zone: tzinfo) -> Schedule:
+def schedule_of(config: ItemConfig | ProfileConfig | None, every: float, zone: tzinfo) -> Schedule:
     """The schedule of a row; ``every`` where it says nothing."""
-    if said is not None and said.at:
-        return At(said.at, zone)
-    return _every(said.every if said is not None and said.every is not None else every)
+    if config is not None and config.at:
+        return At(config.at, zone)
+    return _every(config.every if config is not None and config.every is not None else every)
 
 
 _every = lru_cache(maxsize=64)(Every)  # meters share it
@@ -210,7 +210,7 @@ _every = lru_cache(maxsize=64)(Every)  # meters share it
 def _unique(items: Iterable[PlanItem]) -> list[PlanItem]:
     """Keys are unique; the user's own row wins."""
     by_key: dict[str, PlanItem] = {}
-    for item in sorted(items, key=lambda item: item.said is None):
+    for item in sorted(items, key=lambda item: item.config is None):
         by_key.setdefault(item.key, item)
     return sorted(by_key.values(), key=lambda item: (item.attribute.obis, item.attribute.attribute))
 

@@ -19,42 +19,42 @@ Row = tuple[PlanItem, Reading, float]
 Parts = Mapping[str, tuple[PlanItem, Reading]]  # what is fresh now, by key
 
 
-def computed(key: str, said: DeriveConfig, parts: Parts, least: float) -> Row | None:
+def computed(key: str, config: DeriveConfig, parts: Parts, least: float) -> Row | None:
     """The value, when all its parts are fresh; it lives (s) as long as the slowest of them. ConfigError."""
-    names = sorted(said.value.names) if said.value else []
-    if said.value is None or not names or not all(name in parts for name in names):
+    names = sorted(config.value.names) if config.value else []
+    if config.value is None or not names or not all(name in parts for name in names):
         return None
     numbers = {name: parts[name][1].value for name in names}
     values = {name: value for name, value in numbers.items() if isinstance(value, Decimal)}
     if len(values) < len(names):
         return None
-    value = said.value(values)
-    value = value if said.decimals is None else rounded(value, said.decimals)
+    value = config.value(values)
+    value = value if config.decimals is None else rounded(value, config.decimals)
     newest = max((parts[name][1] for name in names), key=lambda reading: reading.time)
-    unit = _unit(said, {parts[name][1].unit for name in names})
+    unit = _unit(config, {parts[name][1].unit for name in names})
     reading = replace(newest, key=key, raw=value, value=value, unit=unit, scaler=None, quality=Quality.GOOD)
-    item = _item(key, said, parts[names[0]][0], unit)
+    item = _item(key, config, parts[names[0]][0], unit)
     return item, reading, max(least, *(lifetime(parts[name][0].schedule) for name in names))
 
 
-def _unit(said: DeriveConfig, units: Collection[str]) -> str:
+def _unit(config: DeriveConfig, units: Collection[str]) -> str:
     """As it is said, else the parts' where they have the same."""
-    if said.unit is not None:
-        return said.unit
+    if config.unit is not None:
+        return config.unit
     return next(iter(units)) if len(units) == 1 else ""
 
 
-def _item(key: str, said: DeriveConfig, part: PlanItem, unit: str) -> PlanItem:
-    name = said.name or key.replace("_", " ").capitalize()
+def _item(key: str, config: DeriveConfig, part: PlanItem, unit: str) -> PlanItem:
+    name = config.name or key.replace("_", " ").capitalize()
     row = ItemConfig(
         obis=part.attribute.obis,
         key=key,
         name=name,
         unit=unit,
-        device_class=said.device_class,
-        state_class=said.state_class,
-        precision=said.precision if said.precision is not None else said.decimals,
-        enabled=said.enabled,
+        device_class=config.device_class,
+        state_class=config.state_class,
+        precision=config.precision if config.precision is not None else config.decimals,
+        enabled=config.enabled,
     )
     return with_class(PlanItem(part.attribute, Quantity(key, Title(own=name)), part.schedule, row), unit)
 

@@ -50,8 +50,8 @@ class ItemRequests:
 
     async def _set(self, request: Request) -> Any:
         item = self._writable(request.address.name)
-        assert item.said is not None  # noqa: S101
-        self._talk.confirmed(request, item.said.confirm)
+        assert item.config is not None  # noqa: S101
+        self._talk.confirmed(request, item.config.confirm)
         if request.body and "value" not in request.body:
             raise RequestError("bad-request", "The request has no 'value'")
         measured = await self._talk.run(lambda client: self._write_item(client, item, request), repeat=False)
@@ -65,21 +65,21 @@ class ItemRequests:
         item = self._meter.plan.by_key.get(key) if self._meter.plan else self._meter.planned(key)
         if item is None:
             raise RequestError("unknown-key", f"There is no item '{key}'")
-        if item.said is None or not item.said.writable:
+        if item.config is None or not item.config.writable:
             raise RequestError(
                 "not-allowed", f"'{key}' is not writable", hint="Set writable: true in the configuration."
             )
         return item
 
     async def _write_item(self, client: DlmsClient, item: PlanItem, request: Request) -> Measured | None:
-        said, attribute = item.said, item.attribute
-        assert said is not None  # noqa: S101
-        moment = moment_of(item.quantity, said)
+        config, attribute = item.config, item.attribute
+        assert config is not None  # noqa: S101
+        moment = moment_of(item.quantity, config)
         if moment is not None:
             there, meter = await held(client, attribute), self._meter
             data = written_values.moment_data(request.text, moment, there, meter.zone, meter.sense)
         else:
-            kind = DataType.from_text(said.type) or await type_of(client, attribute)
+            kind = DataType.from_text(config.type) or await type_of(client, attribute)
             (scaled,) = await client.scalers([attribute])
             data = written_values.item_data(item, request.value, request.text, kind, scaled)
         await client.set(attribute, data)

@@ -225,7 +225,7 @@ class MeterRequests:
         key = request.get("key", str)
         if key is None:
             return reference_in(request.body, "attribute").obis
-        found = next((said.obis for said in self._meter.config.profiles if profile_key(said) == key), None)
+        found = next((profile.obis for profile in self._meter.config.profiles if profile_key(profile) == key), None)
         if found is None:
             raise RequestError("unknown-key", f"There is no profile '{key}'")
         return found

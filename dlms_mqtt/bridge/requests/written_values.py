@@ -37,19 +37,19 @@ _NUMBERS = frozenset(
 
 def item_data(item: PlanItem, value: Any, text: str, kind: DataType, scaled: ScalerUnit | None) -> Data:
     """The value of a writable item as the meter wants it; RequestError ``invalid-value``."""
-    said = item.said
-    assert said is not None  # noqa: S101 - only a configured item is writable
-    if said.transform:
+    config = item.config
+    assert config is not None  # noqa: S101 - only a configured item is writable
+    if config.transform:
         raise RequestError("not-supported", "An item with a transform cannot be written")
     if item.quantity.words:
         return _checked(_number_of_word(item.quantity.words, text), kind)
-    if said.max_length and len(text) > said.max_length:
-        raise RequestError("invalid-value", f"The text is longer than {said.max_length} characters")
-    if said.max_length or kind not in _NUMBERS:
+    if config.max_length and len(text) > config.max_length:
+        raise RequestError("invalid-value", f"The text is longer than {config.max_length} characters")
+    if config.max_length or kind not in _NUMBERS:
         return _text(text, kind)
     number = _number(value, text)
-    if said.min is not None and said.max is not None and not said.min <= number <= said.max:
-        raise RequestError("invalid-value", f"The value must be from {said.min} to {said.max}")
+    if config.min is not None and config.max is not None and not config.min <= number <= config.max:
+        raise RequestError("invalid-value", f"The value must be from {config.min} to {config.max}")
     return _checked(_unscaled(number, scaled, item), kind)
 
 
@@ -99,9 +99,9 @@ def _number(value: Any, text: str) -> Decimal:
 
 
 def _unscaled(number: Decimal, scaled: ScalerUnit | None, item: PlanItem) -> Decimal:
-    said = item.said
-    scaler = said.scaler if said and said.scaler is not None else scaled.scaler if scaled else 0
-    if scaled is None or (said and said.unit is not None):
+    config = item.config
+    scaler = config.scaler if config and config.scaler is not None else scaled.scaler if scaled else 0
+    if scaled is None or (config and config.unit is not None):
         return number.scaleb(-scaler)
     one = convert(Decimal(1), scaled.unit, item.quantity.unit)[0]
     return (number / one).scaleb(-scaler)

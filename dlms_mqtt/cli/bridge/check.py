@@ -118,10 +118,10 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
             }
             for item in plan.items
         ],
-        "computed": {key: said.value.text for key, said in meter.derive.items() if said.value},
+        "computed": {key: formula.value.text for key, formula in meter.derive.items() if formula.value},
         "unknown_class": list(plan.missing),
         "actions": {key: own.do(key) for key in meter.actions},
-        "writable": {item.key: own.set(item.key) for item in plan.items if item.said and item.said.writable},
+        "writable": {item.key: own.set(item.key) for item in plan.items if item.config and item.config.writable},
         "profiles": [own.profile(row.key) for row in meter.profiles if row.key],
         "state_topic": own.state,
         "value_topic": own.value("<key>"),

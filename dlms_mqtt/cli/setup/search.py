@@ -120,9 +120,9 @@ class Search:
     def _early(self, news: News) -> str:
         """What is known before the end, in the language of the conversation."""
         going_on = f" {self.talk.text(GOING_ON, seconds=f'{news.seconds:.0f}')}" if news.seconds else ""
-        return self._said(news.case.sentence, news.case.step) + going_on
+        return self._explained(news.case.sentence, news.case.step) + going_on
 
-    def _said(self, sentence: str, step: str) -> str:
+    def _explained(self, sentence: str, step: str) -> str:
         """What a case is and what to try, in the language of the conversation."""
         text = self.talk.plain(sentence)
         return f"{text[:1].upper()}{text[1:]}. {self.talk.plain(step) if step else ''}".rstrip()
@@ -136,7 +136,7 @@ class Search:
                 self.talk.say(words.NAMED, name=name)
         for case in REMARKS if found.complete else CAUSES:
             if case.name in found.names and case.name != "no-energy":
-                say(f"- {self._said(case.sentence, '' if case.name in SPEAKS else case.step)}")
+                say(f"- {self._explained(case.sentence, '' if case.name in SPEAKS else case.step)}")
 
     def _once_more(self, found: Found) -> bool:
         """After a search that has not come to an end: a secret, or something that the user can mend at the meter."""

@@ -168,24 +168,24 @@ async def _lines(args: argparse.Namespace, described: Described, stack: AsyncExi
     from dlms_mqtt.transport.base import format_address
 
     meter, faults = described.meter, described.faults or None
-    said = await _on_tcp(args, described, stack)
+    sentences = await _on_tcp(args, described, stack)
     for text in args.udp:
         address = await stack.enter_async_context(serve_udp(meter, *_served(text), faults=faults))
-        said.append(f"wrapper on UDP {format_address(*address)}")
+        sentences.append(f"wrapper on UDP {format_address(*address)}")
     framing = args.framing or "hdlc"
     signs_on = {"sign-on": SignOnOptions(), "readout": READOUT_ONLY}.get(args.opening)
     options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_hdlc(args, framing)}
     what = f"{framing} on {{}} ({args.opening})" if args.opening != "readout" else "readout on {}"
     for text in args.rfc2217:
         address = await stack.enter_async_context(serve_rfc2217(meter, *_served(text), framing, **options))
-        said.append(what.format(f"rfc2217://{format_address(*address)}"))
+        sentences.append(what.format(f"rfc2217://{format_address(*address)}"))
     for text in args.serial:
         await stack.enter_async_context(serve_memory(meter, make_transport(text, baud=args.baud), framing, **options))
-        said.append(what.format(text))
+        sentences.append(what.format(text))
     if args.pty:
         line = await stack.enter_async_context(serve_pty(meter, framing, **options))
-        said.append(what.format(line.device))
-    return said
+        sentences.append(what.format(line.device))
+    return sentences
 
 
 async def _on_tcp(args: argparse.Namespace, described: Described, stack: AsyncExitStack) -> list[str]:
@@ -193,20 +193,20 @@ async def _on_tcp(args: argparse.Namespace, described: Described, stack: AsyncEx
     from dlms_mqtt.simulator.lines.serial import READOUT_ONLY, serve_bridged
     from dlms_mqtt.transport.base import format_address
 
-    meter, faults, said = described.meter, described.faults or None, []
+    meter, faults, sentences = described.meter, described.faults or None, []
     anything = args.udp or args.serial or args.pty or args.rfc2217
     framing = args.framing or "wrapper"
     for text in args.tcp or ([] if anything else [_DEFAULT]):
         if args.opening == "readout":
             options: dict[str, Any] = {"faults": faults, "sign_on": READOUT_ONLY}
             address = await stack.enter_async_context(serve_bridged(meter, *_served(text), **options))
-            said.append(f"readout on TCP {format_address(*address)} (300 baud)")
+            sentences.append(f"readout on TCP {format_address(*address)} (300 baud)")
             continue
         server = await stack.enter_async_context(
             serve_tcp(meter, *_served(text), framing, faults=faults, **_hdlc(args, framing))
         )
-        said.append(f"{framing} on TCP {format_address(*server.address)}")
-    return said
+        sentences.append(f"{framing} on TCP {format_address(*server.address)}")
+    return sentences
 
 
 def _served(text: str) -> tuple[str, int]:

@@ -46,8 +46,8 @@ def capture_document(
     """The capture as it is written to YAML: nothing in it names the meter or opens it."""
     ciphered = settings.protection != "none"
     notes = ["The session was ciphered: frames are left out, messages are in plain."] if ciphered else []
-    said, begin = _exchanges(recorder.log, settings.link_framing, plain)
-    exchanges = [[anonymiser.clean(apdu).hex() for apdu in row] for row in said]
+    messages, begin = _exchanges(recorder.log, settings.link_framing, plain)
+    exchanges = [[anonymiser.clean(apdu).hex() for apdu in row] for row in messages]
     frames = [] if ciphered else _frames(recorder.log, settings.link_framing, anonymiser)
     return {
         "format": FORMAT,

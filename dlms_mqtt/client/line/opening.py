@@ -33,7 +33,7 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> Ident
     from dlms_mqtt.client.line.sign_on import sign_on
 
     try:
-        said = await sign_on(transport, settings)
+        signed_on = await sign_on(transport, settings)
     except ResponseTimeout as error:
         if settings.opening != "auto" or error.reason == CLEAR_TEXT:
             raise
@@ -41,7 +41,7 @@ async def open_line(transport: Transport, settings: ConnectionSettings) -> Ident
         await _direct(transport, settings)
         return None
     log.log(STEP, "%s: signed on, %s", transport.name, transport.format or "at the converter's speed")
-    return said
+    return signed_on
 
 
 async def make_ready(transport: Transport, settings: ConnectionSettings) -> None:

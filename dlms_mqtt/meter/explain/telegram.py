@@ -38,8 +38,8 @@ def readout_document(data: bytes) -> dict[str, Any] | None:
     if not values:
         return None
     found = find_identification(data)
-    said = found[0].encode().decode("ascii").strip().removeprefix("/") if found else None
-    head = {"name": "readout", "identification": said, "checked": bool(block and block.checked)}
+    identification = found[0].encode().decode("ascii").strip().removeprefix("/") if found else None
+    head = {"name": "readout", "identification": identification, "checked": bool(block and block.checked)}
     message = {"framing": "readout", "frames": [], "apdu": head, "values": values}
     return {"messages": [message], "rest": "", "errors": errors}
 

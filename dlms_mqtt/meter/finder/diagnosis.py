@@ -362,9 +362,9 @@ REMARKS: tuple[Case, ...] = (
 
 def _only_clear_text(facts: Facts) -> bool:
     """Has it sent a readout, or signed on without a word of HDLC (mode E)?"""
-    said = facts.identification
+    identification = facts.identification
     return facts.sign_on["clear-text"] > 0 or (
-        said is not None and (facts.seen[Evidence.READOUT] > 0 or not said.offers_mode_e)
+        identification is not None and (facts.seen[Evidence.READOUT] > 0 or not identification.offers_mode_e)
     )
 
 

@@ -298,9 +298,12 @@ class _Search:
 
     def _learned(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         learned = dict(facts)
-        said = self.facts.identification
-        if said is not None:
-            learned |= {"identification": said.encode().decode("ascii").strip(), "manufacturer": said.manufacturer}
+        identification = self.facts.identification
+        if identification is not None:
+            learned |= {
+                "identification": identification.encode().decode("ascii").strip(),
+                "manufacturer": identification.manufacturer,
+            }
         if len(self.facts.stations) > 1:
             found = sorted(self.facts.stations, key=str)
             learned["stations"] = [{"server": s, "physical": p, "address_size": size} for s, p, size in found]

@@ -44,7 +44,7 @@ class Line:
 
     async def ask(self, question: bytes, wait: float) -> Seen:
         """Send octets and judge what comes; returns as soon as an answer is whole."""
-        received = await self._said_before()
+        received = await self._received_before()
         self._keep_unasked(received)
         if (late := answer(received)) is not None:
             self.took = float("inf")
@@ -67,7 +67,7 @@ class Line:
         self.took = self._loop.time() - asked
         return self._record(judge(question, received))
 
-    async def _said_before(self) -> bytes:
+    async def _received_before(self) -> bytes:
         """What came unasked; who is still speaking is heard out, because a late answer may be cut in two else."""
         received = self.transport.discard()
         latest = self._loop.time() + _LONGEST

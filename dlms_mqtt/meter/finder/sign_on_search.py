@@ -57,8 +57,13 @@ class SignOnSearch:
         # values in clear text for up to two minutes. So what it says is used to the last, before anything else is
         # tried.
         found = await self._sign_on_once(probe.options)
-        said = self._facts.identification
-        if found is None and self.stations.clear_text is not None and said is not None and said.offers_mode_e:
+        identification = self._facts.identification
+        if (
+            found is None
+            and self.stations.clear_text is not None
+            and identification is not None
+            and identification.offers_mode_e
+        ):
             await _silence((await self.stations.open()).transport)
             found = await self._sign_on_once(probe.options)  # damage may have made a choice of it that was none
         if found is None:
@@ -107,9 +112,9 @@ class SignOnSearch:
         return {"opening": "readout", **values}
 
     async def _signed_on(self, probe: Probe, frame: Frame) -> Options:
-        said = self._facts.identification
+        identification = self._facts.identification
         found = {
-            "parity": said is not None and said.parity_seen,
+            "parity": identification is not None and identification.parity_seen,
             "sign-on-speed": "baud" in probe.options,
             "asleep": bool(WAKE_UPS & set(probe.options)),
         }

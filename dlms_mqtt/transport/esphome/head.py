@@ -118,8 +118,8 @@ async def _only_port(api: APIClient, name: str) -> str:
 def _no_port(name: str, wanted: str, names: list[str]) -> ConnectFailed:
     if not names:
         return ConnectFailed(f"{name} offers no serial port", hint="Add serial_proxy: to its ESPHome configuration.")
-    said = f"has no serial port '{wanted}'" if wanted else "has several serial ports"
-    return ConnectFailed(f"{name} {said}", hint=f"Write port_name=... with one of: {', '.join(names)}.")
+    problem = f"has no serial port '{wanted}'" if wanted else "has several serial ports"
+    return ConnectFailed(f"{name} {problem}", hint=f"Write port_name=... with one of: {', '.join(names)}.")
 
 
 def in_words(error: BaseException, name: str) -> TransportError:

@@ -202,16 +202,16 @@ class Meter:
         if doubled := twice(item.key or f"of {item.obis}:{item.attribute}" for item in self.read.also):
             yield "read", f"two items have the key {', '.join(doubled)}"
         keys = {item.key for item in self.read.also} | RESERVED_KEYS
-        for key, said in self.derive.items():
+        for key, formula in self.derive.items():
             if key in keys:
                 yield "derive", f"'{key}' is the key of something else; choose another"
-            if said.value and key in said.value.names:
+            if formula.value and key in formula.value.names:
                 yield "derive", f"'{key}' is computed of itself"
         if doubled := twice(item.key or f"of {item.obis}" for item in self.profiles):
             yield "profiles", f"two profiles have the key {', '.join(doubled)}"
 
     def _parts_without_a_meter(self) -> Problems:
-        names = (name for said in self.derive.values() if said.value for name in sorted(said.value.names))
+        names = (name for formula in self.derive.values() if formula.value for name in sorted(formula.value.names))
         for name in names:
             if "." not in name and name not in self.derive:
                 yield "derive", f"'{name}' is of no other meter: write its id before it, as in main_house.{name}"

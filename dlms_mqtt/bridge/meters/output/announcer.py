@@ -104,7 +104,7 @@ class Announcer:
         for item in plan.items if plan else ():
             entities += self._of_value(item, shown, offsets)
         entities += self._pushed(plan, shown, offsets)
-        chosen = {item.key for item in plan.items if item.said is not None} if plan else set()
+        chosen = {item.key for item in plan.items if item.config is not None} if plan else set()
         values = {key: reading.value for key, (_, reading) in shown.items()}
         found = {(entity.platform, entity.key): entity for entity in entities}
         return lean(found.values(), chosen, values, translated=self._context.component)
@@ -130,10 +130,10 @@ class Announcer:
             quantity = replace(known.quantity, unit=reading.unit)
         wanted = self._context.discovery
         found = value_entities(
-            quantity, item.said, wanted.language, reactive=wanted.reactive_energy, moments=wanted.datetime
+            quantity, item.config, wanted.language, reactive=wanted.reactive_energy, moments=wanted.datetime
         )
         found = (replace(entity, offset=offsets.get(item.key)) for entity in found)
-        if item.said or not isinstance(item.schedule, Every):
+        if item.config or not isinstance(item.schedule, Every):
             return list(found)
         return [self._paced(entity, item.schedule.seconds) for entity in found]
 

@@ -114,8 +114,8 @@ class CounterWatch:
 
 
 def _state_class(item: PlanItem) -> str:
-    said = item.said.state_class if item.said else None
-    return item.quantity.state_class if said is None else said
+    configured = item.config.state_class if item.config else None
+    return item.quantity.state_class if configured is None else configured
 
 
 def _is_counter(item: PlanItem) -> bool:

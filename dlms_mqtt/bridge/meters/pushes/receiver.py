@@ -74,7 +74,7 @@ class PushReceiver(Receiver):
         self.meter = meter
         self._scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = dict((scalers or {}).items())
         self._config = meter.config.push or PushConfig()
-        self._said = {(said.obis, said.attribute): said for said in meter.config.read.also}
+        self._configured = {(config.obis, config.attribute): config for config in meter.config.read.also}
         self._readers: dict[str, PushReader] = {}  # the longest silent first
         self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
@@ -199,8 +199,8 @@ class PushReceiver(Receiver):
         return [planned.get(item.key, item) for item in items]
 
     def _item(self, attribute: AttributeDescriptor, found: Quantity) -> PlanItem:
-        said = self._said.get((attribute.obis, attribute.attribute))
-        return plan_item(attribute, found, said, self._config.every or _EVERY, self.meter.zone)
+        config = self._configured.get((attribute.obis, attribute.attribute))
+        return plan_item(attribute, found, config, self._config.every or _EVERY, self.meter.zone)
 
 
 def may_be_of(match: Match, push: Push) -> bool:
