@@ -2,7 +2,28 @@
 
 One exchange numbers its blocks from 1 on each side, acknowledgements (blocks without data) included. The sender streams
 as many blocks as the peer's window takes; the last of a window has no streaming bit and asks for an acknowledgement,
-which names the last block that came without a gap. Green Book, general-block-transfer; window 0 means unconfirmed.
+which names the last block that came without a gap. Window 0 means unconfirmed.
+
+    E0     80               00 03         00 02             00         an acknowledgement: block 3, has up to 2
+    tag    last, streaming  block-number  block-number-ack  data       of an APDU: len, octets
+           window (6 bits)
+
+    client (takes 2 in one go)                meter (its answer makes 5 blocks)
+                                        <-    1, streaming
+                                        <-    2                    the window is full: the turn is the client's
+    1, ack 2                            ->
+                                        <-    3, streaming         lost
+                                        <-    4
+    2, ack 2                            ->                         not even 3 has come
+                                        <-    3, streaming
+                                        <-    4
+    3, ack 4                            ->
+                                        <-    5, last              no acknowledgement: the next question is one
+
+Unlike the blocks of GET and SET these carry any APDU, ciphered ones as they are: it is protected first, then cut. So a
+block proves nothing about itself, and only the joined whole is believed.
+
+Source: IEC 62056-5-3, general block transfer; Green Book ed. 8, clause 9.4.
 """
 
 from __future__ import annotations
@@ -67,6 +88,7 @@ class BlockTransfer:
 
     def start(self, octets: bytes) -> list[GeneralBlockTransfer]:
         """Begin to send an APDU; the blocks of its first window."""
+        # An answer goes on in the exchange of its question: its blocks carry the acknowledgement of that.
         if not self._answer_in_blocks:
             self.reset()
         self._answer_in_blocks = False
@@ -77,6 +99,8 @@ class BlockTransfer:
 
     def receive(self, block: GeneralBlockTransfer) -> tuple[list[GeneralBlockTransfer], bytes | None]:
         """Take a block: what must be sent now, and the whole APDU when this completed it."""
+        # A peer may change its window with each block. 0 is not kept: it says that this peer confirms nothing and wants
+        # nothing confirmed, not that it takes none.
         if block.window:
             self.peer_window = block.window
         if not block.data and self._chunks and not self._joined:
@@ -106,6 +130,7 @@ class BlockTransfer:
         return block.block_number != 1 or block.data == self._first
 
     def _answer_again(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
+        # The question in blocks once more: the client has nothing of the answer, which is here still.
         if block.streaming:
             return []
         self._recover("answers lost")
@@ -147,6 +172,7 @@ class BlockTransfer:
         return [self._acknowledgement()]
 
     def _acknowledged(self, block: GeneralBlockTransfer) -> list[GeneralBlockTransfer]:
+        # Acknowledgements have numbers too, but none is sent twice: a gap in them is none, so it is just taken.
         self._expected = block.block_number + 1
         if block.block_number_ack > self._number:
             raise FramingError(f"the peer acknowledges block {block.block_number_ack}, which was not sent")
@@ -165,6 +191,8 @@ class BlockTransfer:
         return self._next_window() if self._acked < self._base + len(self._chunks) else []
 
     def _next_window(self) -> list[GeneralBlockTransfer]:
+        # From the first that the peer lacks, whatever was sent of them before: what it has twice it skips. Made anew
+        # each time, because the acknowledgement in it may have moved.
         final = self._base + len(self._chunks)
         end = min(self._acked + self.peer_window, final)
         self._number = max(self._number, end)

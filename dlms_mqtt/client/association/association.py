@@ -1,5 +1,22 @@
 """Opening an association: what we propose, what the meter agrees to, and the proof of the secret (passes 1 to 4).
 
+    client                                              meter
+    AARQ  context (names, ciphering), system title
+          mechanism and password, or challenge    ->                                            pass 1: the challenge
+          services and octets that we would like
+                                                  <-    AARE  result and diagnostic
+                                                              its system title, its challenge   pass 2
+                                                              services and octets that it grants
+    reply_to_HLS_authentication(answer to it)     ->                                            pass 3
+                                                  <-    its answer to our challenge             pass 4
+
+Lowest security (no secret) and low security (the password in the AARQ) end with the AARE. In high security neither side
+ever sends the secret: each answers the other's challenge, with a hash or a GMAC over both. Passes 3 and 4 are an action
+on the association object (``proof.py``).
+
+Every refusal is sorted by one question: can it be about a secret? Where it can, nothing here or above tries again by
+itself, since meters count wrong passwords and lock, some of them for good.
+
 Source: IEC 62056-5-3, COSEM-OPEN and COSEM-RELEASE; Green Book ed. 8, clause 9.4.
 """
 
@@ -39,7 +56,9 @@ from dlms_mqtt.protocol.security import MECHANISMS, Cipher, make_challenge
 log = logging.getLogger("dlms_mqtt.client")
 
 # The conformance block is a wish: the meter answers with the services that it grants, and may grant fewer. What is not
-# granted is not used later, so everything that we have is asked for.
+# granted is not used later, so everything that we have is asked for. The two ways of naming share blocks and lists;
+# each has its own services for reading and writing: GET, SET and ACTION with logical names, READ and WRITE with short
+# ones.
 _COMMON = (
     Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
     | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
@@ -68,7 +87,11 @@ _MECHANISMS = {row.word: row.mechanism for row in MECHANISMS.values()}
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """What client and meter agreed on. ``max_pdu``: octets the meter takes in one APDU (0: any)."""
+    """What client and meter agreed on. ``max_pdu``: octets the meter takes in one APDU (0: any).
+
+    ``vaa``: 7 with logical names, where it means nothing; with short names the base name of the association object.
+    ``unknown``: fields of the AARE that the standard does not have, to be shown. The rest serves the proof.
+    """
 
     conformance: Conformance
     max_pdu: int
@@ -87,6 +110,8 @@ class Association:
 
 def proposal(settings: ConnectionSettings) -> Conformance:
     """The services we propose: those of the configuration, else all that we have."""
+    # The two general bits only where they are configured: a meter may use for every long answer, or for every message,
+    # what it has granted.
     if settings.conformance:
         return Conformance.from_names(settings.conformance)
     blocks = Conformance.GENERAL_BLOCK_TRANSFER if settings.gbt_window else Conformance(0)
@@ -97,6 +122,8 @@ def proposal(settings: ConnectionSettings) -> Conformance:
 
 def initiate_request(settings: ConnectionSettings, dedicated_key: Secret | None) -> bytes:
     """The InitiateRequest, plain."""
+    # ``max_pdu_size`` is what we take in one APDU: longer answers come in blocks. What the meter takes is told by its
+    # InitiateResponse. 0 means no limit, which some meters insist on (Landis+Gyr ZMD).
     return InitiateRequest(
         dedicated_key=dedicated_key, conformance=proposal(settings), max_pdu_size=settings.max_pdu
     ).encode()
@@ -140,6 +167,7 @@ async def associate(
 ) -> Association:
     """Send the AARQ and read the AARE. AssociationRefused, AuthenticationRefused, ServiceRefused, SecurityError."""
     high = _MECHANISMS[settings.authentication] >= Mechanism.HLS
+    # A new one each time: an answer to an old challenge could be played back by anybody who has heard it.
     challenge = make_challenge(random, settings.challenge_length) if high else b""
     # One question, one answer (AARQ, AARE), never repeated by itself above the link: a meter counts it as an attempt.
     answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
@@ -157,8 +185,10 @@ async def associate(
 
 def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:
     """What an AARQ was answered with instead of an AARE."""
+    # Meters answer so what they could not even look into, such as an AARQ whose InitiateRequest they cannot decipher.
     refused = service_refused(answer, unprotected=ciphered)
-    # Anything that is no refusal either is a peer out of step, such as an answer to the association before.
+    # Anything that is no refusal either is a peer out of step, such as an answer to the association before: it says
+    # nothing about what we asked for.
     if refused is None:
         return RemoteProtocolError(f"{type(answer).__name__} does not answer an AARQ")
     if ciphered and isinstance(answer, ExceptionResponse) and answer.service == ServiceError.OTHER_REASON:
@@ -169,6 +199,8 @@ def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolEr
             name=refused.name,
             hint="A key or the security suite may be wrong. It is not tried again by itself: meters lock.",
         )
+    # service-not-allowed is the state of the association, not of a password; and of a counter the meter tells the one
+    # that it expects, with which the session opens once more (``Ciphering.adopt``).
     told = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)  # these explain themselves
     if (
         isinstance(answer, ExceptionResponse)
@@ -181,6 +213,8 @@ def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolEr
 
 def _check_title(title: bytes, settings: ConnectionSettings, cipher: Cipher | None) -> None:
     """SecurityError when the meter calls itself otherwise than it should."""
+    # A title that was configured is a promise of the user: another meter on the line (an address that two share) must
+    # not be read in its name. Without a cipher the title serves the proof alone, or nothing, but says as much.
     expected = settings.meter_system_title
     if cipher is not None and title:
         cipher.learn_title(title)
@@ -207,6 +241,7 @@ def _agreed(
 def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
     # An accepted AARE carries an InitiateResponse: which services, how many octets in an APDU, and which base of names.
     # Where an error stands there in spite of "accepted", the error counts.
+    # In a ciphered association its tag is the first proof that the meter has the keys, as it is ours to the meter.
     information = answer.initiate
     if not information:
         raise RemoteProtocolError("the meter accepted the association without saying what it offers")
@@ -225,6 +260,8 @@ _NOT_ALLOWED = (
     "Often an earlier association that was never released: wait for the meter's inactivity time, or end the other "
     "program that reads it."
 )
+# Diagnostics after which the same AARQ must not be sent again. no-reason-given is not among them: it is also said of an
+# association that was left open. What may be repeated after it stands in the session (``_may_be_stuck``).
 _WRONG_SECRET = {
     ServiceUserDiagnostic.AUTHENTICATION_FAILURE,
     ServiceUserDiagnostic.AUTHENTICATION_REQUIRED,
@@ -256,7 +293,8 @@ def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | N
     wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
     kind = AuthenticationRefused if wrong else AssociationRefused
     hint = _HINTS.get(int(code), "") if ours else ""
-    # A meter that answers a ciphered context with a plain one tells which it would have taken: no wrong secret then.
+    # A meter that answers a ciphered context with a plain one tells which it would have taken: no wrong secret then,
+    # and the bridge need not stop asking.
     if cipher is not None and cipher.security and answer.application_context in _PLAIN:
         kind, hint = AssociationRefused, _WANTS_PLAIN
     raise kind(
@@ -270,6 +308,8 @@ def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | N
 
 def _explanation(answer: Aare, cipher: Cipher | None) -> str:
     """What the user-information of a refusal adds; it may be missing or unreadable, which is no second error."""
+    # Where the dialogue was refused and not the caller, the true reason stands here: a confirmedServiceError such as
+    # "dlms-version-too-low" or "pdu-size-too-short", while the diagnostic says no more than no-reason-given.
     if not answer.user_information:
         return ""
     try:
@@ -277,12 +317,14 @@ def _explanation(answer: Aare, cipher: Cipher | None) -> str:
     except RemoteProtocolError as error:
         log.debug("user-information of the refusal cannot be read: %s", error)
         return ""
+    # Anything else there, for instance an InitiateResponse in spite of the refusal, explains nothing.
     refused = service_refused(message)
     return f" ({refused.name})" if isinstance(refused, MeterRefused) else ""
 
 
 def release_request(settings: ConnectionSettings, cipher: Cipher | None) -> Rlrq:
     """The RLRQ; in a ciphered association it carries a ciphered InitiateRequest."""
+    # Not each meter knows it. Who gets no answer, or a refusal, goes on to the end of the link or of the connection.
     if cipher is None or not cipher.security:
         return Rlrq()
     # So the release has a tag of its own: without one anybody on the line could end the association.

@@ -3,6 +3,22 @@
 A message is a row of tagged fields. What we send is minimal and in the order of the standard; what we read may have
 fields that we do not know (kept in ``unknown``), leave out any (None), or go on after its end (kept in ``trailing``).
 
+    60 36                                       AARQ with the password 12345678
+       A1 09  06 07 60 85 74 05 08 01 01        application-context-name: logical names, not ciphered
+       8A 02  07 80                             sender-acse-requirements: authentication
+       8B 07  60 85 74 05 08 02 01              mechanism-name: low-level security
+       AC 0A  80 08 31 32 33 34 35 36 37 38     calling-authentication-value
+       BE 10  04 0E 01 00 00 00 06 5F 1F 04 ..  user-information: an InitiateRequest
+    61 29                                       AARE
+       A1 09  06 07 60 85 74 05 08 01 01        application-context-name
+       A2 03  02 01 00                          result: accepted
+       A3 05  A1 03 02 01 00                    result-source-diagnostic: user, null
+       BE 10  04 0E 08 00 06 5F 1F 04 ..        user-information: an InitiateResponse
+
+Two encodings meet here: these messages are BER, where each field says what it is and how long, the xDLMS APDU in their
+user-information is A-XDR, where the place alone says it. In the clear go both, even in a ciphered association: only
+that inner APDU is protected then, as the other side must first know by whom it is called and with which title.
+
 Source: IEC 62056-5-3, the ACSE APDUs (AARQ, AARE, RLRQ, RLRE), a subset of ISO/IEC 8650-1; Green Book ed. 8, clause
 9.5.
 """
@@ -34,7 +50,7 @@ from dlms_mqtt.protocol.secret import Secret
 # organisation(5) dlms-ua(8), then 1 for application contexts and 2 for mechanisms.
 _CONTEXT_OID = bytes.fromhex("60857405080100")[:-1]  # 2.16.756.5.8.1, then the number of the context
 _MECHANISM_OID = bytes.fromhex("60857405080200")[:-1]  # 2.16.756.5.8.2, then the number of the mechanism
-AUTHENTICATION_REQUIREMENT = b"\x07\x80"  # ACSE requirements: one bit, authentication
+AUTHENTICATION_REQUIREMENT = b"\x07\x80"  # ACSE requirements: one bit (seven of the octet unused), authentication
 
 
 _DIAGNOSTICS: dict[int, type[Code]] = {1: ServiceUserDiagnostic, 2: ServiceProviderDiagnostic}
@@ -67,6 +83,8 @@ def _explicit(tag: int, what: str, form: _Form) -> _Form:
 def _named_oid(prefix: bytes, kind: type[Code]) -> _Form:
     """An object identifier of ours as its last number, any other one as its bytes."""
 
+    # A name that is not the DLMS User Association's is that of a private context or algorithm: it is kept as it came,
+    # so that an error can show it.
     def decode(contents: bytes) -> Any:
         ours = len(contents) == len(prefix) + 1 and contents.startswith(prefix)
         return kind.of(contents[-1]) if ours else contents
@@ -81,6 +99,7 @@ def _decode_authentication(contents: bytes) -> Secret:
 
 
 def _decode_diagnostic(contents: bytes) -> Diagnostic:
+    # A1 the ACSE service user (the meter's application), A2 the provider: the same number means another thing in each.
     tag, octets = read_tlv(Reader(contents))
     source = tag & 0x1F
     code = decode_integer(_inner(octets, 0x02, "diagnostic"))
@@ -112,7 +131,11 @@ _Fields = dict[int, tuple[str, _Form]]
 
 
 class _Acse(Apdu):
-    """A message made of tagged fields: FIELDS has a row for each, tag -> attribute and form."""
+    """A message made of tagged fields: FIELDS has a row for each, tag -> attribute and form.
+
+    A tag is class and form in the upper three bits (80 context-specific, A0 the same with elements inside), the field's
+    number in the lower five.
+    """
 
     __slots__ = ()
     FIELDS: ClassVar[_Fields] = {}
@@ -139,7 +162,8 @@ class _Acse(Apdu):
         unknown: list[tuple[int, bytes]] = []
         for tag, contents in iter_tlv(reader.octets(cls.NAME)):
             name, form = cls.FIELDS.get(tag, ("", _RAW))
-            # Tolerated: fields that we do not know or that come twice. They are kept apart and change nothing.
+            # Tolerated: fields that we do not know or that come twice. They are kept apart and change nothing; of two
+            # the first counts, so that a field put in behind a message cannot replace what it says.
             if name and found[name] is None:
                 found[name] = form.decode(contents)
             else:
@@ -148,6 +172,7 @@ class _Acse(Apdu):
         return cls(**found)
 
 
+# Never sent by us: version 1 is the only one and the default, and the other says who made the implementation.
 _PROTOCOL_VERSION = ("protocol_version", _RAW)
 _IMPLEMENTATION = ("implementation_information", _RAW)
 _USER_INFORMATION = ("user_information", _octets("user-information"))
@@ -155,7 +180,11 @@ _USER_INFORMATION = ("user_information", _octets("user-information"))
 
 @dataclass(frozen=True, slots=True)
 class Aarq(_Acse, head=(0x60,), name="aarq"):
-    """Asks for an association. ``calling_ae_invocation_id`` is the user id; ``user_information`` an initiate APDU."""
+    """Asks for an association. ``calling_ae_invocation_id`` is the user id; ``user_information`` an initiate APDU.
+
+    ``calling_ap_title`` is the client's system title, which a meter needs to decipher. ``authentication_value`` is the
+    password itself with low-level security, with high-level security a challenge to the meter (pass 1).
+    """
 
     FIELDS: ClassVar[_Fields] = {
         0x80: _PROTOCOL_VERSION,
@@ -168,7 +197,8 @@ class Aarq(_Acse, head=(0x60,), name="aarq"):
         0xA7: ("calling_ae_qualifier", _octets("calling-AE-qualifier")),
         0xA8: ("calling_ap_invocation_id", _number("calling-AP-invocation-id")),
         0xA9: ("calling_ae_invocation_id", _number("calling-AE-invocation-id")),
-        # The three that authentication needs; without it all three are left out.
+        # The three that authentication needs; without it all three are left out. Two are IMPLICIT (8A, 8B); the value
+        # is a CHOICE, which cannot be, as its own tag says which of the forms it has.
         0x8A: ("acse_requirements", _RAW),
         0x8B: ("mechanism", _MECHANISM),
         0xAC: ("authentication_value", _AUTHENTICATION),
@@ -197,7 +227,11 @@ class Aarq(_Acse, head=(0x60,), name="aarq"):
 
 @dataclass(frozen=True, slots=True)
 class Aare(_Acse, head=(0x61,), name="aare"):
-    """Answers an AARQ. ``user_information`` is an initiate response or a confirmedServiceError, perhaps ciphered."""
+    """Answers an AARQ. ``user_information`` is an initiate response or a confirmedServiceError, perhaps ciphered.
+
+    ``responding_ap_title`` is the meter's system title; ``authentication_value`` its challenge to us (pass 2). Who
+    refuses may leave all but result and diagnostic out.
+    """
 
     FIELDS: ClassVar[_Fields] = {
         0x80: _PROTOCOL_VERSION,
@@ -234,11 +268,14 @@ class Aare(_Acse, head=(0x61,), name="aare"):
     @property
     def accepted(self) -> bool:
         """Did the meter accept? (It may still want the second half of an HLS authentication.)"""
+        # With high-level security the diagnostic is then authentication-required: before passes 3 and 4 a meter answers
+        # nothing but our proof.
         return self.result == AssociationResult.ACCEPTED
 
     @property
     def initiate(self) -> bytes | None:
         """The whole user-information: meters that count too few octets leave its end behind the message."""
+        # What lies behind a message that was counted right is in the way of nobody: an InitiateResponse ends by itself.
         return self.user_information + self.trailing if self.user_information else None
 
     @property
@@ -248,13 +285,17 @@ class Aare(_Acse, head=(0x61,), name="aare"):
         return f"{result}: {self.diagnostic.text}" if self.diagnostic else result
 
 
-# Meters without a release answer the RLRQ with an error or not at all; who asks must live with that.
+# Meters without a release answer the RLRQ with an error or not at all; who asks must live with that. Over HDLC the DISC
+# behind it ends the association anyway; over the wrapper, which has none, the release is all there is.
 _RELEASE_FIELDS: _Fields = {0x80: ("reason", _INTEGER), 0xBE: _USER_INFORMATION}
 
 
 @dataclass(frozen=True, slots=True)
 class Rlrq(_Acse, head=(0x62,), name="rlrq"):
-    """Asks for the release; ``user_information`` a ciphered initiate request where the association is ciphered."""
+    """Asks for the release; ``user_information`` a ciphered initiate request where the association is ciphered.
+
+    The protected copy is there for its tag: anybody on the line could write the rest, and end an association of others.
+    """
 
     FIELDS: ClassVar[_Fields] = _RELEASE_FIELDS
 

@@ -3,7 +3,21 @@
 One rule: nothing of a message is believed before its tag was verified. What carries no tag, or one that can't be
 checked, passes only where the configuration says so, with one warning.
 
-Source: IEC 62056-5-3, cryptographic protection of xDLMS APDUs; Green Book ed. 8, clause 9.2.
+    c8   25      30   00 00 01 23   ....          ............      a GET request with the global key
+    tag  length  SC   IC            ciphered APDU authentication tag, 12 octets
+
+    db   08 + 8 octets   length  SC  IC  ....  ............     any APDU in the general form: the sender's system title
+                                                                goes first (00: none, for peers that know it)
+
+    key              encryption key of the unit (global), the one for broadcasts, or the dedicated one of an association
+    nonce            system title of the sender (8 octets), invocation counter IC (4 octets)
+    additional data  security control SC, authentication key; and the APDU itself where it is not encrypted
+
+The authentication key is no key of the cipher: AES-GCM has one key, and this is a second secret mixed into what the tag
+covers. Each direction counts for itself under its own title, so the two never use one nonce. What is outside of the
+protection (tag, length, title) is not covered by the tag, except the title, which is in the nonce.
+
+Source: IEC 62056-5-3, cryptographic protection of xDLMS APDUs; Green Book ed. 8, clause 9.2; NIST SP 800-38D.
 """
 
 from __future__ import annotations
@@ -120,10 +134,12 @@ class Cipher:
         self._contexts: dict[str, KeyContext] = {}
         self._receivers: dict[tuple[int, bool], KeyContext] = {}  # by security control and dedicated: judged once
         self._check()
+        # Only now: a configured title is judged as one that the peer tells.
         if peer_title:
             self.learn_title(peer_title)
 
     def _check(self) -> None:
+        # Before anything is sent: a key of the wrong length must not be found out by a meter that counts failures.
         if self.form not in FORMS:
             raise ConfigError(f"there is no ciphering '{self.form}'; there is {', '.join(FORMS)}", key="ciphering")
         if self.suite is not None:
@@ -136,26 +152,31 @@ class Cipher:
     def _use(self, name: str, key: Secret | None) -> None:
         if key:
             self._contexts[name] = KeyContext(key, self.keys.authentication)
-            self._receivers.clear()
+            self._receivers.clear()  # they hold the key that was
 
     def use_dedicated_key(self, key: Secret) -> None:
         """The dedicated key of this association, as the InitiateRequest carries it."""
+        # It lives as long as the association and comes protected by the global key, which is used less for it.
         Keys(key).check(self.suite or 0)
         self._use("dedicated", key)
 
     @property
     def key(self) -> KeyContext:
         """The global key, as GMAC authentication needs it."""
+        # HLS-GMAC is this same cipher with nothing to encrypt: the tag over a challenge is the proof.
         return self._sending("encryption")
 
     def learn_title(self, title: bytes) -> None:
         """The peer's system title, configured or told in the AARE; SecurityError when it is another than before."""
+        # Nothing vouches for a title in an AARE, but nothing has to: with a wrong one no tag fits. Where one is known,
+        # the answer of another meter on the line is told apart here, with a better sentence than "wrong key".
         if self.peer_title is not None and title != self.peer_title:
             raise SecurityError(
                 f"the peer's system title is {title.hex()}, {self.peer_title.hex()} is expected", reason="title"
             )
         if len(title) != 8:
             raise SecurityError(f"a system title has 8 octets, the peer's has {len(title)}", reason="title")
+        # With the same title on both sides their counters would make the same nonces under the same key.
         if title == self.system_title:
             raise SecurityError(
                 "the peer calls itself by our own system title: our messages played back, or one title for two",
@@ -169,6 +190,7 @@ class Cipher:
     def protect_apdu(self, apdu: bytes, form: str | None = None) -> bytes:
         """The APDU as this association sends it; ``form`` overrides the association's. LocalProtocolError."""
         tag = apdu[0]
+        # exception-response has no ciphered tag; it says that a question was not understood, often not deciphered.
         if not self.security or tag == _EXCEPTION_RESPONSE:
             return apdu
         row = FORMS[form or self.form]
@@ -176,6 +198,7 @@ class Cipher:
         if outer is not None:
             content = self._seal(apdu, row.dedicated)
             return bytes((outer,)) + encode_length(len(content)) + content
+        # Into the general form goes what has no tag of its own, or all where the form is general: see FORMS.
         if tag not in GLO_TAGS and tag not in _WITHOUT_OWN_TAG:
             raise LocalProtocolError(f"an APDU with tag {tag:02x} can't be ciphered")
         content = self._seal(apdu, row.dedicated)
@@ -184,6 +207,8 @@ class Cipher:
 
     def protect_initiate(self, apdu: bytes) -> bytes:
         """The InitiateRequest or -Response for user-information: always glo-initiate, with the global key."""
+        # AARQ and AARE go in the clear, so that the meter can read who calls and in which context; what they carry is
+        # protected by itself. Not with the dedicated key: that is what the request brings.
         if not self.security and apdu[:2] == b"\x01\x01":
             raise LocalProtocolError("a dedicated key must not be sent without protection")
         return self.protect_apdu(apdu, "global")
@@ -216,6 +241,8 @@ class Cipher:
         """As ``unprotect_apdu``, with all that is known: ``verified`` is None where nothing vouches for the content."""
         if not apdu:
             raise SecurityError("the message is empty", reason="cut")
+        # The outer tag says which key and which form, the control octet which suite and protection. Both come from the
+        # line and prove nothing: what they claim is compared with what was agreed before the text is used.
         row = _INCOMING.get(apdu[0])
         if row is None:
             return self._plain(apdu)
@@ -260,6 +287,7 @@ class Cipher:
 
     def _title(self, title: bytes) -> bytes:
         """A title in the message must be the peer's; a message without one is from the peer we know."""
+        # A listener begins without one: who pushes to it introduces himself by the general form, and only there.
         expected = self.peer_title
         if not title:
             if expected is None:
@@ -281,9 +309,11 @@ class Cipher:
         check_control(control, self.suite)
         broadcast = control & BROADCAST
         name = "dedicated" if dedicated else "broadcast" if broadcast else "encryption"
+        # A dedicated key belongs to one association, a broadcast to all meters: no message can want both.
         context = None if dedicated and broadcast else self._contexts.get(name)
         if context is None:
             raise SecurityError(f"the message needs the {name} key, which is not known", reason="key")
+        # A listener to pushes does not know the suite; suites 0 and 1 have keys of 16 octets, suite 2 of 32.
         if self.suite is None and len(getattr(self.keys, name) or b"") != SUITES[control & SUITE_MASK].key_length:
             raise SecurityError(
                 f"the {name} key does not have the length of suite {control & SUITE_MASK}", reason="key"
@@ -292,7 +322,8 @@ class Cipher:
         return context
 
     def _check_level(self, control: int, verified: bool | None) -> None:
-        # Protection may be more than was agreed, never less: a peer on the way could strip it else.
+        # Protection may be more than was agreed, never less: a peer on the way could strip it else. Encryption without
+        # a tag hides a value and proves nothing: each bit of it can be turned over by somebody who cannot read it.
         wanted = int(self.minimum)
         if verified is None and self.accept_unauthenticated:
             wanted &= ~_AUTHENTICATION
@@ -307,6 +338,7 @@ class Cipher:
 
     def _accept_unauthenticated(self, control: int) -> None:
         """Let a message pass for which nothing vouches, or refuse it."""
+        # A plain text in a ciphered frame was let through by ``_check_level`` only where plain ones are wanted.
         if not control & _BITS:
             return
         tagged = control & _AUTHENTICATION
@@ -320,12 +352,14 @@ class Cipher:
                 else "Set accept_unauthenticated if the meter never sends tags.",
             )
         if self._warn is not None:
-            warn, self._warn = self._warn, None
+            warn, self._warn = self._warn, None  # one sentence for each association, not one for each message
             warn(f"Messages are accepted though nothing proves who sent them: {why}.")
 
 
 def _wrong_inside(row: _Incoming, verified: bool | None) -> SecurityError:
     """The outer tag is outside of all protection, so it must agree with what is inside."""
+    # It has chosen the key before anything was proved. Where no authentication tag can be checked this is also the only
+    # sign of a wrong key, which turns a text into noise: of 256 first octets few are those of an APDU.
     if verified:
         return SecurityError(
             "the tag of the ciphered message is not that of the APDU in it: it was altered", reason="tag"

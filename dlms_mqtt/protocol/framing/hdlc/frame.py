@@ -3,7 +3,19 @@
 A frame is found by its length field and believed by its check sequences. A 7E inside it means nothing, and nothing is
 unstuffed: the length field makes that unnecessary.
 
-Source: frame format type 3 of ISO/IEC 13239; Green Book ed. 8, clause 8.
+    flag  format  destination  source   control  HCS     information  FCS    flag
+    7E    A0 0D   03           21       52       24 0A   E6 E6 00 C0  EB 11  7E     I frame, client 16 to server 1
+    7E    A0 07   03           21       93               (none)       0F 01  7E     SNRM: one check sequence only
+
+The format field is the type (1010), the segmentation bit and eleven bits of length: everything between the flags. The
+header check sequence (HCS) ends the header; the frame check sequence (FCS) covers header, HCS and information, and is
+left out where there is no information. The control field says what the frame does:
+
+    I     N(R) N(R) N(R)  P/F  N(S) N(S) N(S)  0      numbered information; N(R) is the N(S) that is expected next
+    S     N(R) N(R) N(R)  P/F  x    x     0    1      RR, RNR, REJ: supervisory, the acknowledgement alone
+    U     m    m    m     P/F  m    m     1    1      SNRM, DISC, UA, DM, FRMR, UI: unnumbered
+
+Source: frame format type 3 of ISO/IEC 13239; IEC 62056-46:2002, clause 6.4; Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations
@@ -23,7 +35,7 @@ _BEGINNINGS = re.compile(b"\x7e(?=[\xa0-\xaf])")
 _SEGMENTED = 0x08
 _EIGHT_BITS = 0x100
 MAX_LENGTH = 0x7FF  # eleven bits: everything between the flags
-MIN_LENGTH = 7
+MIN_LENGTH = 7  # format, two addresses of one octet, control, one check sequence
 MAX_INFO = 2030  # what fits with four-octet addresses
 
 
@@ -48,6 +60,7 @@ POLL = 0x10
 
 
 def _kind(control: int) -> Kind:
+    # The lowest bits tell the three formats apart; what is left without numbers and P/F bit names the frame.
     if not control & 1:
         return Kind.I
     value = control & (0x0F if control & 3 == 1 else 0xEF)
@@ -92,7 +105,10 @@ class Frame(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """A frame that must not be believed: ``reason`` is header, check or cut."""
+    """A frame that must not be believed: ``reason`` is header, check or cut.
+
+    It is told, not skipped: checks that fail mean a bad line, which shorter frames help; silence means something else.
+    """
 
     reason: str
     raw: bytes
@@ -149,6 +165,8 @@ class FrameParser:
                 # The closing flag may open the next frame.
                 self._position += 1 + result.length
                 return result
+            # The length of a frame that is damaged is not to be believed either, so the search goes on right behind
+            # its flag: a bit turned in the length costs this frame, not those that it seems to reach over.
             self.statistics.add_noise(FLAG)
             self._position += 1
             if result is not NO_FRAME:
@@ -170,6 +188,8 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
 
     ``final``: nothing more will come. A closing flag that was lost is forgiven, the check sequences suffice.
     """
+    # From the sure to the unsure: type and addresses, then the header by its own check sequence, then the rest. A
+    # header that is right is what makes its length worth waiting for.
     start = flag + 1
     try:
         form = buffer[start]
@@ -181,7 +201,7 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
         control = buffer[control_at]
     except IndexError:
         return NO_FRAME if final else None
-    header = control_at + 3 - start
+    header = control_at + 3 - start  # with its check sequence
     if not control_at or header > length:
         return NO_FRAME
     end = start + length
@@ -190,6 +210,7 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
     mirrored = buffer[start:end].translate(REVERSED)
     if crc_hqx(mirrored[:header], START) != RESIDUE:
         return Damaged("header", buffer[start : start + header])
+    # Behind a right HCS the register is the residue, so the FCS is counted on from there and no octet twice.
     wrong = length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE
     if wrong or _is_cut_short(buffer, end, length, header):
         longer = _longer_than_stated(buffer, start, header, final) if length < _EIGHT_BITS else 0
@@ -210,6 +231,7 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
 
 def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool) -> Damaged | None:
     """A frame whose end has not come: wait for it, unless its header is wrong or nothing more will come."""
+    # Asked at once, because a wrong length may claim two kilooctets: whole frames would be waited away as its contents.
     head = buffer[start : start + header]
     if len(head) == header and crc_hqx(head.translate(REVERSED), START) != RESIDUE:
         return Damaged("header", head)
@@ -220,6 +242,7 @@ def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool)
 
 def _is_cut_short(buffer: bytes, end: int, length: int, header: int) -> bool:
     """An I or UI frame that seems to carry nothing, though no flag ends it there."""
+    # That is a true length of 256 octets more of which only the lower eight bits were written: they are the header's.
     control = buffer[end - 3]
     return length == header and KINDS[control] in (Kind.I, Kind.UI) and buffer[end : end + 1] not in (FLAG, b"")
 
@@ -257,7 +280,10 @@ _WHOLE = Damaged("", b"")
 
 
 def _address_end(buffer: bytes, start: int) -> int:
-    """Where the address that begins at ``start`` ends; 0: it has no legal size. IndexError: not yet there."""
+    """Where the address that begins at ``start`` ends; 0: it has no legal size. IndexError: not yet there.
+
+    The lowest bit of an octet says that the address ends with it; there are addresses of one, two and four octets.
+    """
     if buffer[start] & 1:
         return start + 1
     if buffer[start + 1] & 1:

@@ -2,6 +2,25 @@
 
 One rule orders the line: who sent the last poll/final bit has given the turn away. With the turn everything that is not
 acknowledged is sent again with its old N(S), followed by what is new and fits the window.
+
+    client                                        meter
+    SNRM P, what we can take                ->
+                                            <-    UA F, what holds
+    I N(S)=0 N(R)=0 P, a question           ->
+                                            <-    I N(S)=0 N(R)=1 F, first segment of the answer
+    RR N(R)=1 P                             ->                                   the next one, please
+                                            <-    I N(S)=1 N(R)=1 F, last segment
+    I N(S)=1 N(R)=2 P, the next question    ->                                   acknowledges the answer as well
+    ... silence: the question or its answer was lost, nobody knows which
+    I N(S)=1 N(R)=2 P, the same again       ->                                   with its old number
+                                            <-    I N(S)=2 N(R)=2 F, the answer
+    DISC P                                  ->
+                                            <-    UA F
+
+The numbers are what makes the repetition safe: a meter that has had N(S)=1 does not carry it out again, it says again
+what it has said. An association lives inside the link: DISC, or a new SNRM, ends it without a release.
+
+Source: IEC 62056-46:2002, clause 5 (LLC) and clause 6 (MAC, normal response mode); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations
@@ -36,12 +55,15 @@ from dlms_mqtt.protocol.framing.link import (
     Statistics,
 )
 
+# Destination and source LSAP and a quality octet, which is always 0: the source's lowest bit tells command (E6) from
+# response (E7). It stands once before each APDU, not before each segment.
 LLC = {Side.CLIENT: b"\xe6\xe6\x00", Side.SERVER: b"\xe6\xe7\x00"}
 _LLC_HEADERS = tuple(LLC.values())
 MAX_POLLS = 3  # answers without content in a row before the driver's timer decides when to ask again
 MAX_STALLS = 10  # times the same frames are asked for again before the link is given up
 
-# FRMR, third octet of the information: why the peer rejected a frame.
+# FRMR, third octet of the information: why the peer rejected a frame. Nothing can be repeated after one: the numbers of
+# both sides may differ by then, and only SNRM sets them to 0.
 FRMR_REASONS = {
     1: "control field not implemented",
     2: "information field not allowed",
@@ -80,6 +102,7 @@ class HdlcLink:
             min(max_info_transmit, MAX_INFO), min(max_info_receive, MAX_INFO), window_transmit, window_receive
         )
         self.parameters = DEFAULTS
+        # Without parameters in the SNRM the defaults hold, so they are left out where they would say no more than that.
         self._send_parameters = self.offer != DEFAULTS if send_parameters is None else send_parameters
         self._stations = Stations(side, client, server, physical, address_size)
         self._parser = FrameParser(self.statistics)
@@ -113,7 +136,8 @@ class HdlcLink:
         self._expected = 0  # N(S) that must come next
         # The client begins. ``_answer_due``: it was asked and has said nothing whole; ``_missed``: a frame of theirs
         # may be missing; ``_polls`` and ``_stalls``: turns without progress, bounded; ``_timed_out``: the response
-        # timer ran out in this turn.
+        # timer ran out in this turn; ``_asked_again``: it ran out with nothing of ours left to repeat; ``drained``: the
+        # peer has said since that it has nothing more either, so that what is missing was lost above the link.
         self._turn = self.side is Side.CLIENT
         self._answer_due = False
         self._missed = False
@@ -139,6 +163,8 @@ class HdlcLink:
 
     def disconnect(self) -> None:
         """Queue DISC (client, in any state); a server forgets the link and answers DM from now on."""
+        # In any state, because the meter may be in another one than we: it answers UA where there was a link, DM where
+        # there was none, and both mean that there is none now.
         if self.side is Side.SERVER:
             self._go_down("disc")
             return
@@ -159,6 +185,7 @@ class HdlcLink:
 
     def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
         """Queue one APDU as a UI frame, outside turn and link state; to ``client`` where given (push)."""
+        # UI has no number: it is not acknowledged and not repeated. What is lost of a push is lost.
         destination = self._stations.peer if client is None else encode_address(client)
         self._commands.append(encode_frame(Kind.UI | POLL, destination, self._stations.own, LLC[self.side] + apdu))
 
@@ -193,12 +220,14 @@ class HdlcLink:
 
     def repeat(self) -> bool:
         """The response timer ran out: the same frames again, or RR to be told what the meter holds."""
+        # The rest of a frame will not come any more, and its beginning would swallow what comes next.
         self.quiet()
         if self.side is Side.SERVER or self.state is LinkState.DISCONNECTED:
             return False
         self.statistics.repeats += 1
-        # In a link no frame is sent again blindly: RR asks which one the meter expects, so a request whose answer alone
-        # was lost is not carried out twice. SNRM and DISC have no number and are just repeated.
+        # What is not acknowledged goes out again with its old N(S), by which the meter knows a question whose answer
+        # alone was lost, and does not carry it out twice. Where all is acknowledged, RR asks for what the meter still
+        # has. SNRM and DISC have no number and are just repeated: twice done they mean the same as once.
         if self.state is LinkState.CONNECTED:
             self._turn = self._timed_out = True
             self._missed = True
@@ -210,6 +239,7 @@ class HdlcLink:
 
     def expect(self) -> None:
         """The APDU that came is not (all of) the answer: the meter is asked for the rest."""
+        # For instance a block of a general block transfer, or a push that a meter sends in the place of the answer.
         self._answer_due = self.side is Side.CLIENT
         self._polls = 0
 
@@ -255,6 +285,8 @@ class HdlcLink:
 
     def _is_reflection(self, frame: Frame) -> bool:
         """Where both ends have the same number only the contents can tell a reflection from an answer."""
+        # Optical heads see their own light, and of two wires both ends hear everything. Mostly the addresses tell: ours
+        # go out the other way round than those of an answer.
         return self._stations.own == self._stations.peer and self._reflected(frame)
 
     def _reflected(self, frame: Frame) -> bool:
@@ -283,6 +315,7 @@ class HdlcLink:
 
     def _accept_request(self, frame: Frame) -> None:
         """SNRM: a link begins, whatever was before."""
+        # The client may have been restarted, or has lost our UA; its old association is over in both cases.
         if self.state is LinkState.CONNECTED:
             self._go_down("snrm", "the client began a new link")
         self.parameters = negotiate(self.offer, decode_parameters(frame.information))
@@ -298,17 +331,20 @@ class HdlcLink:
         self._go_down("disc")
 
     def _link_refused(self, frame: Frame) -> None:
+        # In answer to SNRM: not now. In answer to anything else: the meter's inactivity timer has ended the link, which
+        # it does without a word.
         self._go_down("dm", "the meter is in disconnected mode")
 
     def _link_rejected(self, frame: Frame) -> None:
         self._go_down("frmr", _frmr_reason(frame.information))
 
     def _answer_dm(self, frame: Frame) -> None:
+        # Only who was given the turn may speak: an answer to a frame without P would fall into the client's next one.
         if frame.control & POLL:
             self._reply(Kind.DM)
 
     def _answer_frmr(self, frame: Frame) -> None:
-        # FRMR names the control field that was not understood, and our numbers as they stand.
+        # FRMR: the control field that was not understood, our N(R) and N(S) as they stand, and the reason.
         state = self._expected << 5 | self._outgoing.next_number << 1
         self._reply(Kind.FRMR, bytes((frame.control, state, 1)))
         self._go_down("frmr", f"unknown control field {frame.control:02x}")
@@ -342,11 +378,13 @@ class HdlcLink:
         elif self.side is Side.CLIENT:
             return  # an answer we have had; the question that is out now is not answered by it
         else:
+            # A question we have had: our answer was lost. As its number is not confirmed, it goes out again by itself.
             self._acknowledge(control >> 5)
         # Tolerated: a final bit that was forgotten, where the window allows no further frame anyway.
         self._turn = self._turn or control & POLL != 0 or self._window_used_up()
 
     def _window_used_up(self) -> bool:
+        # With a wider window a frame without F may be one of several: then only the timer tells that F was forgotten.
         return self.side is Side.CLIENT and self.parameters.window_receive == 1
 
     def _collect(self, frame: Frame) -> None:
@@ -372,6 +410,9 @@ class HdlcLink:
         self._take_supervisory(frame)
 
     def _take_supervisory(self, frame: Frame) -> None:
+        # RR says that all before N(R) has come, RNR the same and to wait, REJ that N(R) and what follows it is to be
+        # sent again. What N(R) leaves unconfirmed goes out again with the turn anyway, so they need no different
+        # treatment.
         self._acknowledge(frame.receive_number)
         self.drained = self._asked_again and not self._peer_busy
         self._turn = self._turn or frame.poll
@@ -385,6 +426,8 @@ class HdlcLink:
 
     def _take_turn(self, frames: list[bytes]) -> None:
         """Append what we say now; a turn that says something ends with the poll/final bit and is over."""
+        # A client with nothing to say and nothing owed keeps its turn in silence. A meter must give it back, with RR
+        # where it has no answer: else the client waits for its whole timeout.
         if self._outgoing and not self._peer_busy:
             self._send_window(frames)
         elif self._must_poll() if self.side is Side.CLIENT else not self._has_request():
@@ -401,9 +444,11 @@ class HdlcLink:
 
     def _has_request(self) -> bool:
         """A request that nobody has looked at yet: its answer will be what we say."""
+        # An RR now would be taken for "no answer", and the client would ask for it with RR once more.
         return any(isinstance(event, Received) for event in self._events)
 
     def _send_window(self, frames: list[bytes]) -> None:
+        # Only the last frame has P/F: those before it keep the turn. Each carries N(R), which acknowledges for nothing.
         outgoing = self._outgoing
         if outgoing.unacknowledged and self.side is Side.CLIENT and not self._may_send_again():
             return

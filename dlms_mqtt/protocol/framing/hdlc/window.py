@@ -1,6 +1,6 @@
 """The two directions of numbered HDLC frames: what we send until it is acknowledged, and segments until they are whole.
 
-Nothing here knows whose turn it is; ``hdlc.py`` decides when to send.
+Nothing here knows whose turn it is; ``link.py`` decides when to send.
 
 Source: IEC 62056-46:2002, normal response mode; Green Book ed. 8, clause 8.
 """
