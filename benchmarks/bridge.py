@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
 import os
 import shutil
@@ -76,23 +77,45 @@ class Meters:
         return Data(DataType.DOUBLE_LONG_UNSIGNED, len(self.answered) - 1)
 
 
+class Mosquitto:
+    """A broker of our own in a folder, which can be ended and started again; ``port`` is where it listens."""
+
+    def __init__(self, folder: Path, *, persistence: bool = False) -> None:
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise SystemExit("this section needs mosquitto")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        config = folder / "mosquitto.conf"
+        kept = f"persistence true\npersistence_location {folder}/\n" if persistence else "persistence false\n"
+        user = f"user {getpass.getuser()}\n"  # root too: the folder is its own
+        own = f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 200000\n"
+        config.write_text(own + user + kept)
+        self._command = [program, "-c", str(config)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Back when it listens; SystemExit."""
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        _wait_for(self.port)
+
+    def stop(self) -> None:
+        """Back when it has ended."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
 @contextmanager
-def broker(folder: Path) -> Iterator[int]:
-    """A Mosquitto of our own; its port."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise SystemExit("this section needs mosquitto")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    process = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+def broker(folder: Path, *, persistence: bool = False) -> Iterator[Mosquitto]:
+    """A running Mosquitto."""
+    mosquitto = Mosquitto(folder, persistence=persistence)
+    mosquitto.start()
     try:
-        _wait_for(port)
-        yield port
+        yield mosquitto
     finally:
-        process.terminate()
-        process.wait()
+        mosquitto.stop()
 
 
 def _wait_for(port: int) -> None:
@@ -104,10 +127,10 @@ def _wait_for(port: int) -> None:
 
 
 @asynccontextmanager
-async def started(*command: str, core: int | None = None) -> AsyncIterator[int]:
+async def started(*command: str, core: int | None = None, stderr: Any = None) -> AsyncIterator[int]:
     """A process, ended after; its id."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, env={**os.environ, "PYTHONPATH": str(_ROOT)}
+        sys.executable, *command, env={**os.environ, "PYTHONPATH": str(_ROOT)}, stderr=stderr
     )
     if core is not None:
         os.sched_setaffinity(process.pid, {core})
@@ -119,7 +142,7 @@ async def started(*command: str, core: int | None = None) -> AsyncIterator[int]:
         await process.wait()
 
 
-def _memory(pid: int, row: str = "VmRSS") -> float:
+def memory(pid: int, row: str = "VmRSS") -> float:
     """MB."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.split(f"{row}:")[1].split()[0]) / 1024
@@ -145,14 +168,14 @@ async def load(meters: int, values: int, seconds: float) -> None:
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:] or cores))
     made = Meters(values)
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as port:
+    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as mosquitto:
         async with contextlib.AsyncExitStack() as stack:
             servers = [await stack.enter_async_context(serve_tcp(made.make(number))) for number in range(meters)]
             lines = [f'tcp: "127.0.0.1:{server.port}"' for server in servers]
-            path = _write_config(Path(name), port, lines, made.codes, seconds)
+            path = _write_config(Path(name), mosquitto.port, lines, made.codes, seconds)
             begin = time.perf_counter()
             async with (
-                watching(port) as arrivals,
+                watching(mosquitto.port) as arrivals,
                 started("-m", "dlms_mqtt", "run", "--config", str(path), core=cores[0]) as pid,
             ):
                 if await _wait(arrivals, meters * values, FIRST) < meters * values:
@@ -206,7 +229,7 @@ def _report(
     print(f"{len(delays)} readings in {passed:.0f} s; of all, {lost} lost, {len(numbers) - len(set(numbers))} doubled")
     print(f"  longest gap between two readings of a value {_longest_gap(arrivals):.1f} s")
     print(f"  processor    {used:6.2f} s = {100 * used / passed:.1f} % of one core")
-    print(f"  memory       {_memory(pid):6.1f} MB RSS, peak {_memory(pid, 'VmHWM'):.1f} MB")
+    print(f"  memory       {memory(pid):6.1f} MB RSS, peak {memory(pid, 'VmHWM'):.1f} MB")
     quantiles = statistics.quantiles(delays, n=100)
     print(
         f"  answer to publish, ms   median {1000 * quantiles[49]:.0f}, 95 % {1000 * quantiles[94]:.0f}, "
@@ -246,27 +269,27 @@ async def _first(port: int, topic: str, pid: Callable[[], int], begin: float, re
             break
     first = time.perf_counter() - begin
     await asyncio.sleep(rest)
-    return first, _memory(pid())
+    return first, memory(pid())
 
 
 async def _ours() -> tuple[float, float]:
     made = Meters(VALUES)
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as port:
+    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as mosquitto:
         async with serve_tcp(made.make(1)) as server:
-            path = _write_config(Path(name), port, [f'tcp: "127.0.0.1:{server.port}"'], made.codes, 5)
+            path = _write_config(Path(name), mosquitto.port, [f'tcp: "127.0.0.1:{server.port}"'], made.codes, 5)
             begin = time.perf_counter()
             async with started("-m", "dlms_mqtt", "run", "--config", str(path)) as pid:
-                return await _first(port, "dlms_mqtt/meter/m0/reading", lambda: pid, begin, 4.0)
+                return await _first(mosquitto.port, "dlms_mqtt/meter/m0/reading", lambda: pid, begin, 4.0)
     raise AssertionError
 
 
 async def _bare() -> tuple[float, float]:
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as port:
+    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as mosquitto:
         async with serve_pty(bare_meter(1), paced=False) as line:
             line.heard = lambda data: line.write(b"!")  # type: ignore[method-assign]
             begin = time.perf_counter()
-            async with started("-c", _BARE, line.device, str(port)) as pid:
-                return await _first(port, "bare/reading", lambda: pid, begin, 1.0)
+            async with started("-c", _BARE, line.device, str(mosquitto.port)) as pid:
+                return await _first(mosquitto.port, "bare/reading", lambda: pid, begin, 1.0)
     raise AssertionError
 
 
