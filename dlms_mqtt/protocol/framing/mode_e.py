@@ -2,6 +2,23 @@
 
 Both sides. Nothing here waits or touches a port: the machine says what to do next, and is told what came. The reader's
 loop is ``while True: action = sign_on.next_action()``, carry it out, and after Listen call ``receive`` or ``timeout``.
+
+    reader                      meter
+    /?! CR LF            ->                              request, at 300 baud 7E1 (6.3.1)
+                         <-     /LGZ5\\2ZMD410 CR LF      identification (6.3.2): maker LGZ, speed 5, \\2 offers HDLC
+    ACK 2 5 2 CR LF      ->                              option select (6.3.3): HDLC, 9600 baud, binary
+                         <-     ACK 2 5 2 CR LF          confirmation: the same line; not every meter sends it
+    both change to 9600 baud 8N1
+    SNRM                 ->                              the HDLC link begins
+
+In mode C the reader selects 0 Z 0 instead, and a data block in clear text follows at the new speed in 7E1, or 0 Z 1
+(programming mode). In mode B the meter changes its speed by itself after the identification, in mode A nothing changes.
+
+What makes this hard is that one side's time is the other's speed: an octet sent before the peer has changed is lost,
+one sent too long after finds it gone back to 300 baud. So each step has its own wait, and a failed one ends in a break
+and a pause in which the meter falls back.
+
+Source: IEC 62056-21:2002, clauses 6.3 (messages) and 6.4 (modes A to E).
 """
 
 from __future__ import annotations
@@ -37,7 +54,10 @@ _MAX_CONFIRMATION = 64  # more octets than a confirmation and some noise: a read
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these octets and wait until they have left the port."""
+    """Send these octets and wait until they have left the port.
+
+    Written is not sent: a change of speed while they are still in the port's buffer garbles them.
+    """
 
     data: bytes
 
@@ -88,7 +108,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It was tried often enough. ``reason``: silent, garbled, clear-text; ``received``: the last octets that came."""
+    """It was tried often enough. ``reason``: silent, garbled, clear-text; ``received``: the last octets that came.
+
+    Silent: nothing came, the head or the wake-up is to be looked at. Garbled: something did, so look at speed and
+    parity. Clear-text: the meter is there and does not change to HDLC; it may be read out instead.
+    """
 
     reason: str
     message: str
@@ -112,7 +136,9 @@ class SignOnSettings:
 
     ``opening_delay``: after the port was opened, for heads that take their power from it. ``switch_delay``: between the
     acknowledgement and the new speed. ``settle_delay``: after it. ``software_parity``: the port can do 8N1 only.
-    ``goal``: what follows the sign-on.
+    ``goal``: what follows the sign-on. ``response_timeout`` has to be above 1.5 s, which the standard leaves a meter
+    before its first octet; ``retry_delay`` is what a meter takes to fall back. ``initial_baud`` is 300 in the standard,
+    which not every meter keeps to.
     """
 
     address: str = ""
@@ -145,11 +171,11 @@ class SignOn:
         self.settings = settings
         self.identification: Identification | None = None
         self._phase = Phase.IDENTIFYING
-        self._parity = settings.software_parity
+        self._parity = settings.software_parity  # are our lines sent with the parity bit made by us?
         self._attempts = 0
         self._actions: deque[Action] = deque()
         self._echo = EchoFilter()
-        self._received = b""
+        self._received = b""  # since the request; since the identification, once that has come
         self._choice = OptionSelect(HDLC_PROTOCOL, "0", HDLC_PROTOCOL)
         self._notes: set[str] = set()
         self._begin()
@@ -160,12 +186,15 @@ class SignOn:
 
     def receive(self, data: bytes) -> None:
         """These octets came."""
+        # A head that sees its own light gives back our request first. That is no line of a meter, though it begins with
+        # a slash too; it is taken away as it comes, in pieces or cut.
         data = self._echo.strip(data) if self.settings.echo else data
         self._received = (self._received + data)[-_MAX_BUFFER:]
         _ON_OCTETS[self._phase](self)
 
     def timeout(self) -> None:
         """Nothing (more) came in time."""
+        # What was held back as the beginning of a reflection did not become one: it is the meter's.
         self._received += self._echo.flush()
         _ON_TIMEOUT[self._phase](self)
 
@@ -175,6 +204,7 @@ class SignOn:
         return self._phase is Phase.CONFIRMING and bool(self._received)
 
     def _do(self, *actions: Action) -> None:
+        # In the place of what was planned: a Listen that was satisfied, or a pause that is not needed any more.
         self._actions = deque(actions)
 
     def _line(self, data: bytes) -> Send:
@@ -189,10 +219,13 @@ class SignOn:
         return SetSpeed(baud, 8, "none") if self.settings.software_parity else SetSpeed(baud, 7, "even")
 
     def _begin(self) -> None:
+        # First the port, then the pause: heads without a battery take their power from the open port's lines. Wake-up
+        # octets (annex B) are for meters with a battery, which sleep until they come.
         wake_up = (Send(self.settings.wake_up), Wait(self.settings.retry_delay)) if self.settings.wake_up else ()
         self._do(self._port(), Wait(self.settings.opening_delay), *wake_up, *self._ask())
 
     def _ask(self) -> tuple[Action, ...]:
+        # Without Discard the end of an earlier answer, or what the head makes of light when it gets power, would lead.
         self._phase = Phase.IDENTIFYING
         self._attempts += 1
         self._received = b""
@@ -204,6 +237,7 @@ class SignOn:
     def _look_for_identification(self) -> None:
         found = find_identification(self._received)
         if found is None:
+            # A meter that talks without end and without a line of this form never gives us silence to give up in.
             if len(self._received) == _MAX_BUFFER:
                 self._not_identified()
             return
@@ -212,6 +246,8 @@ class SignOn:
         if heard[: heard.rfind(b"/")].strip(b"\0"):
             self._notes.add("noise-before-identification")
         self._received = self._received[end:]
+        # The port was set to 7E1 and we see the eighth bit all the same: the converter reads and sends 8N1. Then the
+        # parity of what we send is made by us as well, or the meter would not take our option select.
         self._parity = self._parity or self.identification.parity_seen
         self._identified(self.identification)
 
@@ -236,6 +272,8 @@ class SignOn:
         self._do(*select, self._clear_text(baud), done)
 
     def _acknowledge(self, identification: Identification) -> None:
+        # Sent whether or not the meter has offered mode E: some do HDLC without announcing it. Who does not, takes it
+        # for a choice of the readout, which is seen below. Asked for 2 Z 2 and not 0 Z 2: with 0 it surely reads out.
         self._phase = Phase.CONFIRMING
         character = baud_character(identification.baud_character, self.settings.max_baud)
         self._choice = replace(self._choice, baud_character=character)
@@ -253,12 +291,15 @@ class SignOn:
             self._switch()
 
     def _reads_out(self) -> bool:
+        # A readout has already changed its speed, so its STX may be unreadable here; its length is not.
         return begins_readout(self._received) or len(self._received) > _MAX_CONFIRMATION
 
     def _not_switched(self) -> None:
         self._try_again("clear-text", "the meter sends clear text instead of changing to HDLC (mode E)")
 
     def _go_by_time(self) -> None:
+        # Meters that do not confirm change their speed after our line, and those that confirm do it at the old speed or
+        # already at the new one, where it is not readable for us. For all of them the time is up now.
         if self._reads_out():  # it came in one piece with the identification, as a telegram that nobody asked for does
             self._not_switched()
             return
@@ -269,6 +310,7 @@ class SignOn:
         self._phase = Phase.OVER
         baud = BAUD_RATES[self._choice.baud_character]
         done = Done(self.identification, baud, frozenset(self._notes))
+        # Discarded last: a port that changes its speed in the middle of a line makes octets of it that nobody sent.
         self._do(SetSpeed(baud, 8, "none"), Wait(self.settings.settle_delay), Discard(), done)
 
     def _not_identified(self) -> None:
@@ -309,6 +351,8 @@ class SignOnServer:
 
     ``confirm``: whether the acknowledgement is sent back; ``readout``: lines of the clear-text readout; ``hdlc``: it
     knows mode E, else it reads out in its place; ``programming``: it has a programming mode, else it breaks off.
+
+    There is no timer in it: who drives it calls ``reset`` where a meter would have fallen back, and goes to ``start``.
     """
 
     identification: Identification
@@ -332,6 +376,8 @@ class SignOnServer:
     def receive(self, data: bytes) -> list[Action]:
         """What to do about these octets, in order; nothing while a message is not whole."""
         self._received = (self._received + strip_parity(data))[-_MAX_BUFFER:]
+        # A request is met in every state: a reader that has lost our line asks anew. One with another meter's address
+        # is not answered, as several may hang on one current loop.
         request = find_request(self._received)
         if request:
             self._received = self._received[request[1] :]
@@ -350,12 +396,14 @@ class SignOnServer:
         return [line, *self._read_out(self.identification.readout_rate or self.initial_baud)]
 
     def _read_out(self, baud: int) -> list[Action]:
+        # The pause after the change of speed is the reader's time to follow; behind the block we wait at the first one.
         pause = Wait(self.identification.reaction_time)
         return [self._speed(baud), pause, self._line(encode_readout(self.readout)), self.start()]
 
     def _follow(self, choice: OptionSelect) -> list[Action]:
         baud = BAUD_RATES.get(choice.baud_character, self.initial_baud)
         if choice.mode_e and self.hdlc:
+            # Confirmed at the old speed, then changed: the reader may do the same as soon as it has read this.
             confirmation = [self._line(choice.encode())] if self.confirm else []
             return [*confirmation, SetSpeed(baud, 8, "none"), Done(None, baud)]
         if choice.mode == READOUT_MODE or choice.mode_e:

@@ -1,4 +1,8 @@
-"""The messages of the IEC 62056-21 sign-on: request, identification, option select, break and clear-text readout."""
+"""The messages of the IEC 62056-21 sign-on: request, identification, option select, break and clear-text readout.
+
+Source: IEC 62056-21:2002, clauses 6.3.1 (request), 6.3.2 (identification), 6.3.3 (option select), 6.3.4 (data), 6.3.12
+(break) and 6.2 (block check character).
+"""
 
 from __future__ import annotations
 
