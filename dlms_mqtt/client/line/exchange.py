@@ -4,6 +4,18 @@ Four timers: the first octet of an answer, silence inside a frame, time without 
 question with all its blocks. On silence the same frame is sent again; nothing is sent twice that the protocol does not
 number or the line does not lose. What is no part of the answer (pushes, "I am there", answers to other questions)
 stops none of the last two timers, and only what a meter says to this question stops the first.
+
+    question                    first octet ... end of frame           next part ...                answer is whole
+    |                                |                |                    |                              |
+    |-- timeout --> again, ``retries`` times          |                    |                              |
+    |                                |- octet timeout -> the frame is cut  |                              |
+    |-- patience: one attribute may take this long ---------------------- |-- patience again ------------ |
+    |-- exchange timeout: the end, whatever comes ------------------------------------------------------> |
+
+Whether silence is answered with the same again is the link's to say: HDLC numbers its frames, so a meter knows what it
+has had; TCP loses nothing, so nothing is sent again; a datagram may be lost, and has no number, so only what does no
+harm twice is. The answer is paired with its question by the invoke id of the service. Short names have none: over a
+link without numbers a question without answer leaves the next one in doubt, and then the link is opened anew.
 """
 
 from __future__ import annotations
@@ -38,7 +50,8 @@ _CIPHERING = (22, 31)  # octets: tag, length, control, counter, tag of 12; the g
 _STRAYS = 3  # answers to other questions, beyond what repeats may have caused, before this one is given up
 _TURNS = 32  # turn-rounds of a session that are remembered
 
-# What may reach the meter twice without harm.
+# What may reach the meter twice without harm: it tells something again. A SET or an ACTION would be done twice, an AARQ
+# would count as a second try of the password.
 _REPEATABLE = frozenset({GetRequestNormal, GetRequestNext, GetRequestWithList, ReadRequest, Rlrq})
 # Services without an invoke id: on a link that numbers nothing, a late answer looks like the next one.
 _UNPAIRED = frozenset({ReadRequest, WriteRequest})
@@ -69,6 +82,8 @@ class Exchange:
         self._signed_on = False  # the meter has answered a sign-on, so it is there
         self._owed = False  # an answer that cannot be told from the next one may still come
         self._short = False  # this question has had fewer answers than it was sent
+        # Three stages of hearing, for the sentence about silence: nothing at all (line, address), octets that are no
+        # answer (speed, parity, another meter), an answer before (the meter has gone).
         self.heard = False  # an octet has come
         self._answered = False  # the meter has answered something since the line was opened
         self.repeated = 0  # what was sent again: of a datagram nobody knows whether the meter had the first
@@ -91,6 +106,7 @@ class Exchange:
     def overhead(self) -> int:
         """Octets that ciphering adds to an APDU, at most."""
         cipher = self.connection.cipher
+        # Lists are cut to what fits the meter's APDU with this on top: planned too long they would come back refused.
         return 0 if cipher is None else _CIPHERING[cipher.form.startswith("general")]
 
     async def connect(self, *, signed_on: bool = False) -> LinkParameters:
@@ -98,6 +114,8 @@ class Exchange:
 
         ``signed_on``: the meter has answered a sign-on, so silence now is about the address.
         """
+        # Silence: SNRM was lost, or the address is wrong. DM: the meter serves another client, or not this address.
+        # FRMR: it is still in a link of before. DISC ends what is left of that; where nothing is, it costs one turn.
         self._signed_on = signed_on
         failure: Exception | None = None
         # A DISC may end more than the link: a meter that signed on goes back to its sign-on. So SNRM alone goes first.
@@ -111,6 +129,7 @@ class Exchange:
                 event = await self._link_event(repeats=again if not attempt else 0)
             except ResponseTimeout as error:
                 failure = error
+                # A line on which a meter only pushes is not silent; asking it more often does not make it answer.
                 if error.reason == "pushes" and attempt:
                     break
                 continue
@@ -122,6 +141,7 @@ class Exchange:
 
     async def disconnect(self) -> None:
         """Take the link down; no answer is no error."""
+        # Until the link is down, not until something comes: what the meter was still sending comes first.
         self.connection.disconnect()
         self._question = self._ask_anew()
         try:
@@ -137,11 +157,14 @@ class Exchange:
         TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
         """
         await self.settle()
+        # A write or an action is waited for to the end: giving it up early would only leave open whether it was done.
         self._question = self._ask_anew(patient or type(message) not in _REPEATABLE)
         return await self._answer(message, expected)
 
     async def go_on(self, message: Apdu, *expected: type[Apdu]) -> Any:
         """Send what belongs to the question before (its next block): both have the time of one question."""
+        # Patience begins anew with each part, the deadline does not: a meter that always has one more block comes to
+        # an end as well.
         await self.settle()
         self._question.progress = self._loop.time()
         return await self._answer(message, expected)
@@ -158,6 +181,8 @@ class Exchange:
             if self._trace.on and self._trace.hides:
                 log.debug("%s < %s", self.transport.name, answer)
         except BaseException:
+            # Cancelled too (a poll that took too long): the meter does not know that nobody waits any more, and its
+            # answer will come into the next question.
             self._short = True
             self.connection.abandon()
             raise
@@ -177,6 +202,7 @@ class Exchange:
         return Question.asked(self._loop.time(), self.settings, patient=patient)
 
     def _tell_oddities(self) -> None:
+        # What was tolerated is said once: a figure that looks odd later has its explanation in the log.
         connection = self.connection
         if connection.left_over:
             self.tell_left_over(connection.left_over, "an answer")
@@ -199,8 +225,11 @@ class Exchange:
 
     async def settle(self) -> None:
         """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""
+        # LinkLost is repaired above: the session opens a new association, in which nothing of the old one can come.
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
+        # Where answers are paired, late ones are sorted out by their number when they come. Where they are not, what is
+        # in the port now must be looked at now: it would be taken for the answer to the next question.
         unpaired = self.settings.referencing == "sn" and not self.connection.link.numbered
         take = self.transport.at_once if self.transport.datagram else self.transport.discard
         while unpaired and (late := take()):
@@ -236,12 +265,13 @@ class Exchange:
         """Send a message that has no answer."""
         await self.settle()
         self.connection.send(message)
-        self.connection.abandon()
+        self.connection.abandon()  # nothing will answer it, so the next question is allowed at once
         self._flush()
         await self.transport.drain()
 
     async def _link_event(self, repeats: int, wait: float | None = None) -> LinkUp | LinkDown:
         self._flush()  # before anything that is left from the link that was
+        # Events of the link that was before, such as a last answer, are passed over: only up or down counts.
         wait = self.settings.timeout if wait is None else min(wait, self.settings.timeout)
         while True:
             event = await self._event(repeats, wait, self.connection.next_event())
@@ -259,15 +289,18 @@ class Exchange:
             self._trace.show_received()
 
     async def _next_answer(self, repeats: int, timeout: float, event: Event | None) -> Event:
+        # ``left``: repeats to go; ``due``: when the next one goes out; ``in_frame``: octets of a frame have come and
+        # its end has not, so that the short timer between octets counts. Each turn: sort what has come; say what is to
+        # be said (an acknowledgement, the next frame of a window); read; on silence repeat, or give up.
         in_frame, left, due = False, repeats, self._loop.time() + timeout
         while True:
             answer, heard, alive = self._sort_out(event)
             if answer is not None:
                 return answer
             in_frame = in_frame and not heard
-            if alive:
+            if alive:  # the meter is there, so all repeats are due to what is still missing
                 left, due = self._repeats_now(repeats), self._loop.time() + timeout
-            if self._flush():
+            if self._flush():  # the time begins when the last octet is out, which at 300 baud is seconds later
                 due = self._loop.time() + self.transport.lag + timeout
             if (event := self.connection.next_event()) is not None:
                 await asyncio.sleep(0)  # a meter that pours out pushes delays no other one
@@ -278,6 +311,8 @@ class Exchange:
                 in_frame = True
             elif left and self._repeat():
                 left, due, in_frame = left - 1, self._loop.time() + self.transport.lag + timeout, False
+            # All that may be asked was asked. An answer under another number than ours is taken now, and not before:
+            # the right one could still have come behind it.
             elif (answer := self.connection.take_held()) is not None:
                 return answer
             else:
@@ -286,6 +321,8 @@ class Exchange:
 
     def _sort_out(self, event: Event | None) -> tuple[Event | None, bool, bool]:
         """The answer among what has come; did whole messages come, and was one of them a sign of life?"""
+        # A sign of life is a frame that is no whole answer: RR, a segment, a block. Pushes are none: a meter that pours
+        # them out may have lost the question.
         question = self._question
         signs, others = question.signs, question.others
         left = _AT_ONCE
@@ -312,6 +349,7 @@ class Exchange:
         ends = question.ends
         if now >= ends:
             raise self._no_answer(f"; the exchange took longer than {now - question.began:.0f} s")
+        # Silence inside a frame ends it early: it will not be whole any more, and the repeat need not wait for ``due``.
         until = now + self._octet_timeout if in_frame else due
         try:
             return await self.transport.read(max(0.0, min(until, ends) - now))
@@ -342,6 +380,8 @@ class Exchange:
         return True
 
     def _note_activity(self, question: Question, progress: bool) -> None:
+        # The connection says by its counts what the frame was that came to nothing: a push that cannot be believed, an
+        # answer to another question, or (neither has moved) a part of ours.
         connection = self.connection
         if connection.dropped_pushes != self._dropped:
             self._dropped = connection.dropped_pushes
@@ -361,6 +401,7 @@ class Exchange:
                 question.progress = self._loop.time()
 
     def _repeat(self) -> bool:
+        # From now on two answers may come for one question: over a link without numbers the second stays in the way.
         self.connection.link.quiet()
         self._short = True
         self.repeated += 1
@@ -382,6 +423,7 @@ class Exchange:
             self.last_used = self._loop.time()
             self._waiting = True
             self.transport.write(data)
+            # Of datagrams one at a time: each APDU has its own. A stream has been given all that there is.
             if not self.transport.datagram:
                 break
         return sent
