@@ -286,7 +286,7 @@ class Aare(_Acse, head=(0x61,), name="aare"):
 
 
 # Meters without a release answer the RLRQ with an error or not at all; who asks must live with that. Over HDLC the DISC
-# behind it ends the association anyway; over the wrapper, which has none, the release is all there is.
+# behind it ends the association anyway; over UDP, which has no connection, the release is all there is.
 _RELEASE_FIELDS: _Fields = {0x80: ("reason", _INTEGER), 0xBE: _USER_INFORMATION}
 
 
