@@ -1,4 +1,20 @@
-"""One meter: reads what is due when it is due, for ever; what comes of it is others' concern."""
+"""One meter: reads what is due when it is due, for ever; what comes of it is others' concern.
+
+    the plan              once, and again where the meter gave no object list: which items, each with its schedule
+    timetable             which of them are due now
+    one poll              all their attributes at once, in one turn of the line that meters share
+    what failed alone     is left out of the next polls for a while, so that it costs the others nothing
+    intake                values become readings and are published
+    status                it works, the meter is online; or the error, and in how many seconds the next try is
+    wait                  until something is due, or somebody wakes the task
+
+A meter is online from its first values on, polled or pushed. One failure is none: meters are busy, lines lose frames.
+Only failures in a row over some time make it offline (``MeterStatus``), and no push that still comes may be overruled
+by a poll that fails. A meter that is read at times of day alone counts as online by the values of before, else it would
+be offline from a restart to the evening.
+
+Whatever goes wrong ends in ``failed``: nothing that a meter or a line does ends this task.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +61,16 @@ from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_POLL = 600.0  # s at least, and three questions of the longest kind: then something is badly wrong
+# Opening costs a second or more and, in a ciphered association, counters; but a meter that is held open serves nobody
+# else, and ends the link itself after minutes of silence.
 _NEAR = 60.0  # s until the next cycle: the association is kept (session: auto)
 
 
 class MeterTask:
-    """The life of one meter; ``run`` it as a task."""
+    """The life of one meter; ``run`` it as a task.
+
+    Two clocks: the monotonic one for intervals and pauses, which nobody can set; Unix time for times of day and stamps.
+    """
 
     def __init__(
         self,
@@ -65,7 +86,7 @@ class MeterTask:
         self.id = output.id
         self.zone = zone
         self.status = MeterStatus(output.id)
-        self.plan: Plan | None = None
+        self.plan: Plan | None = None  # None until the meter has been asked what it has; see ``planned``
         self.objects: Sequence[ObjectInfo] = ()
         self.store, self._clock = store, clock
         self._timetable: Timetable[int] = Timetable({}, 0)
@@ -82,7 +103,7 @@ class MeterTask:
         )
         self.profiles = ProfileReader(self, store)
         self._intake = Intake(config, output, self.clock, self.status, zone)
-        self._wake = asyncio.Event()
+        self._wake = asyncio.Event()  # cuts the wait short: a pause begins or ends, a meter that calls us is there
         self._last_push = -math.inf  # monotonic
         self._failing = FailingAttributes()
         self._list_retries = ListRetries()
@@ -110,6 +131,8 @@ class MeterTask:
 
     async def run(self) -> None:
         """Read for ever; errors of the meter and the line are part of life."""
+        # Said at once, not after the first try, which may take a minute: after a crash "online" is still retained. The
+        # device is announced with what there is of it without the meter, such as its connectivity.
         self.output.set_online(False)
         self.output.announce(None)
         await self._clock_set()
@@ -133,6 +156,7 @@ class MeterTask:
 
     async def _clock_set(self) -> None:
         """No reading is stamped before the system's clock is set."""
+        # A Raspberry Pi has no clock of its own and starts in the past until the network has told it the time.
         while self._clock.time() < CLOCK_SET:
             self.status.judge("clock", "the system's clock is not set")
             await asyncio.sleep(1)
@@ -150,6 +174,7 @@ class MeterTask:
 
     async def _compute_for_ever(self) -> None:
         """It is there as long as something of it is; until then its parts are looked for often."""
+        # Its parts are other meters' values, which start at the same time as it does: it waits for no error of theirs.
         while True:
             if self._intake.compute():
                 self._succeeded(None)
@@ -160,6 +185,8 @@ class MeterTask:
 
     async def _turn(self) -> float:
         """Do what is due; seconds until something is due again."""
+        # Without a plan nothing can be due: a meter that is not there when we start is asked for its list until it is.
+        # OSError: the disk and the port are no less part of life than the meter.
         try:
             if self.plan is None or self._list_retries.is_due(self._clock.monotonic()):
                 await self._make_plan()
@@ -171,6 +198,7 @@ class MeterTask:
         return self._timetable.wait(self._elapsed, self._clock.time())
 
     def _due(self) -> list[PlanItem]:
+        # Put off by asking: what fails is due again at its next time, not at once.
         assert self.plan is not None  # noqa: S101
         return [self.plan.items[index] for index in self._timetable.due(self._elapsed, self._clock.time())]
 
@@ -181,6 +209,8 @@ class MeterTask:
     # -- plan ---------------------------------------------------------------------------------------------------------
 
     async def _make_plan(self) -> None:
+        # Kept open: the first poll follows at once. Who has named all items in the configuration needs no list, and so
+        # no meter, for a plan.
         if needs_object_list(self.config):
             self.objects = await self.session.run(Priority.POLL, self._read_objects, keep=True)
             self._list_retries.judge(self._clock.monotonic(), given=self.objects is not WELL_KNOWN)
@@ -191,6 +221,8 @@ class MeterTask:
             _LOG.warning("%s: nobody knows the class of %s; give it one", self.id, obis)
         self.plan = plan
         self.status.judge("energy", without_energy(plan, self.config, self.session.settings.client))
+        # What was read at its time of day before the restart, and not too long ago, stands again and is not read out of
+        # its time. What has no value is, once: people want to see that something comes.
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
         self.output.restore(plan.items, self.now())
         fresh = self.output.fresh_rows
@@ -198,10 +230,12 @@ class MeterTask:
         if fresh and all(isinstance(item.schedule, At) for item in plan.items):
             self.output.set_online(True)  # it is not asked before its time, and nothing speaks against it
         self._timetable = Timetable(schedules, self._clock.time(), at_once=missing)
+        # Meters that start together would all be due together for ever: each begins at another point of its interval.
         self._start = self._clock.monotonic() - phase(self.id, schedules.values())
 
     async def _read_objects(self, client: DlmsClient) -> Sequence[ObjectInfo]:
         """What the meter offers; where it gives no list, health says it."""
+        # The first time a list that was kept on disk will do, as it takes minutes over a slow line; retried, it is not.
         found, why = await offered(client, self.store, fresh=self._list_retries.tries > 0)
         sentence = without_list(why)
         if sentence and "objects" not in self.status.reasons:
@@ -212,6 +246,8 @@ class MeterTask:
     # -- a cycle ------------------------------------------------------------------------------------------------------
 
     async def _cycle(self, due: Sequence[PlanItem], priority: Priority = Priority.POLL) -> None:
+        # One attribute may serve several items and is asked once. Who asks by a command wants to know how it is now, so
+        # nothing is left out for them.
         started = self._clock.monotonic()
         attributes = list(dict.fromkeys(item.attribute for item in due))
         if priority is not Priority.COMMAND:
@@ -221,6 +257,8 @@ class MeterTask:
         answers = await self._read(attributes, priority)
         duration = self._clock.monotonic() - started
         assert self.plan is not None  # noqa: S101
+        # Values first, then the error: where the meter went away in the middle, what had come by then is as good as
+        # ever. Only then is it told apart whether single attributes failed (no failure of the meter) or the meter did.
         planned = len({item.attribute for item in self.plan.items})
         gone = self._failing.judge(answers, planned, self._clock.monotonic())
         if (left_out := self._failing.sentence) and left_out != self.status.reasons.get("failing"):
@@ -231,12 +269,15 @@ class MeterTask:
             raise gone
         self._judge_speed(duration, due)
         self._succeeded(duration)
+        # Behind the values, and only of a meter that answers: setting a clock is a write, which is never tried twice.
         await self.clock.care()
 
     async def _read(
         self, attributes: Sequence[AttributeDescriptor], priority: Priority
     ) -> dict[AttributeDescriptor, Measured | MeterRefused]:
         """One poll; it has an end, whatever every single question does."""
+        # Each question ends by itself, but a meter may answer each of a thousand just in time, and the others on the
+        # line wait meanwhile.
         longest = max(_LONGEST_POLL, 3 * self.session.settings.exchange_timeout)
         until = math.inf
 
@@ -251,6 +292,7 @@ class MeterTask:
                     f"a poll of {len(attributes)} attributes took longer than {longest:g} s"
                 ) from None
 
+        # Told while it lasts: health shows a poll that hangs, which else nobody could tell from one that is not due.
         self.status.poll_since = self._clock.monotonic()
         try:
             answers = await self.session.run(priority, work, keep=self.keeps_open())
@@ -261,6 +303,7 @@ class MeterTask:
     @property
     def overdue_poll(self) -> str:
         """A sentence where a poll does not come back."""
+        # Sooner than the poll is ended (``_read``): people see the trouble while it is there.
         since = self.status.poll_since
         longest = max(60.0, 3 * self.config.every, 3 * self.session.settings.timeout)
         late = since is not None and self._clock.monotonic() - since > longest
@@ -268,25 +311,31 @@ class MeterTask:
 
     def _judge_speed(self, duration: float, due: Sequence[PlanItem]) -> None:
         """Waiting for other meters on the line counts too. Cycles are left out evenly; this only says so."""
+        # An item that comes late is read once and then at its next multiple (``Timetable``), so nothing piles up.
         shortest = min((item.schedule.seconds for item in due if isinstance(item.schedule, Every)), default=duration)
         sentence = f"the line is too slow: a cycle took {duration:.0f} s and is due every {shortest:.0f} s"
         self.status.judge("slow", sentence if duration > shortest else "")
 
     async def _run_once(self, priority: Priority, work: Callable[[DlmsClient], Awaitable[Any]]) -> Any:
+        # For what changes the meter: where the answer is lost nobody knows whether it was done, so it is not done
+        # again.
         return await self.session.run(priority, work, keep=self.keeps_open(), repeat=False)
 
     def keeps_open(self) -> bool:
         """Is the association left open after an exchange now?"""
+        # Asked before each exchange, not once: of items every 10 s and one at midnight the nearest decides.
         if self.config.session != "auto":
             return self.config.session == "keep"
         return self._timetable.wait(self._elapsed, self._clock.time()) <= _NEAR
 
     async def poll_now(self, keys: Sequence[str] | None) -> dict[str, Reading]:
         """Read everything, or these keys, at once (on behalf of a request); what was read."""
+        # The timetable does not move: the next regular read comes when it would have come.
         if self.config.is_computed:
             _refuse_unknown(keys, self.config.derive)
             self._intake.compute()
             return {key: row for key, (_, row) in self.output.fresh_rows.items() if keys is None or key in keys}
+        # A request before the first poll makes the plan itself; its error then is the reply to the request.
         if self.plan is None:
             await self._make_plan()
         assert self.plan is not None  # noqa: S101
@@ -297,10 +346,12 @@ class MeterTask:
 
     def planned(self, key: str) -> PlanItem | None:
         """A configured item before the meter has answered for the first time."""
+        # A request may name an item of the configuration before a plan could be made.
         return make_plan(self.config, (), self.zone).by_key.get(key)
 
     def take_one(self, item: PlanItem, measured: Measured) -> Reading | None:
         """Publish one value that was read on behalf of a request."""
+        # The same way as a polled one: what was read is shown everywhere, not only in the reply.
         return self._intake.single(item, measured, self.now())
 
     # -- how it goes --------------------------------------------------------------------------------------------------
@@ -312,7 +363,8 @@ class MeterTask:
     def take_pushed(self, rows: Sequence[tuple[PlanItem, Measured]], moment: Moment) -> None:
         """A push arrived: publish its values; the meter is there."""
         if self._clock.time() < CLOCK_SET:
-            return
+            return  # a meter pushes when it likes, and most pushes are stamped by our clock
+        # Of a meter that is asked as well the plan is announced, of one that only pushes what has come.
         self._intake.pushed(rows, moment, self.plan, self.plan if self.polls else Plan(()))
         self._last_push = self._clock.monotonic()
         if self.polls and self.status.failures:  # what is asked fails still, and that is what the verdict tells
@@ -323,6 +375,7 @@ class MeterTask:
 
     async def watch_pushes(self) -> None:
         """A meter that only pushes is offline when it has been silent for three of its intervals."""
+        # Looked at each second and not by a timer for each push: a second's delay costs nobody anything here.
         while True:
             await asyncio.sleep(1)
             if self.output.online and not self._pushes_come:
@@ -331,6 +384,7 @@ class MeterTask:
 
     def failed(self, error: Exception) -> float:
         """Note it; seconds until the next try."""
+        # The pause first: it depends on how many failures there were before this one, and is told along with it.
         unix = self._clock.time()
         wait = self.status.wait_after(error, unix, self.session.pause_left, self.config.every)
         gone = self.status.failed(error, self._clock.monotonic(), self._local(unix + wait))

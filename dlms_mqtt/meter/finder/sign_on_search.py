@@ -1,6 +1,19 @@
 """The sign-on in a search (IEC 62056-21, mode E): who answers at 300 baud, in HDLC behind it or in clear text.
 
 A meter waits some seconds after its sign-on: so many stations are asked in one wait, then it is signed on to again.
+
+    sign on          nobody: the next probe
+                     clear text at once: what it says is kept; one that offers mode E is signed on to once more
+    ask stations     for as long as it waits (10 s), the likeliest addresses of its maker first
+                     one answers: found. None: sign on again and go on where the list was
+    read out         once, after one such wait, or after three where the meter announces HDLC: maybe it has clear text
+                     alone. Where it has none either, the rest of the list is asked
+
+All of it is one probe of the search, because each step leaves the meter in a state that the next has to know. An
+address that was asked while the meter had already fallen back would count as silent for ever, so what is asked is asked
+well within the wait.
+
+Source: IEC 62056-21:2002, clauses 6.3 (messages) and 6.4.5 (mode E).
 """
 
 from __future__ import annotations
@@ -33,12 +46,16 @@ WAKE_UPS = frozenset({"wake_up", "wake_up_break"})
 _HOLDS_OF_HDLC = 3  # sign-ons with which a meter that announces HDLC is asked for it before its clear text
 _HOLD = 10.0  # s after a sign-on in which the meter surely still waits for HDLC
 _SIGN_ON_WAIT = 1.6  # s: the standard allows 1.5 until an answer begins
-_PAUSE, _LONGEST_READOUT = 1.5, 120.0
+_PAUSE, _LONGEST_READOUT = 1.5, 120.0  # s of silence that end a readout, and s that one may take at 300 baud
 
 
 @dataclass(slots=True)
 class SignOnSearch:
-    """``stage`` gets what is done and what there is to do of one sign-on, in seconds, and what is being done."""
+    """``stage`` gets what is done and what there is to do of one sign-on, in seconds, and what is being done.
+
+    ``fixed`` is what the user has said and what is not searched for; ``readout`` is what was read in clear text, which
+    is not read a second time for the report.
+    """
 
     stations: StationSearch
     fixed: Fixed
@@ -66,11 +83,12 @@ class SignOnSearch:
         ):
             await _silence((await self.stations.open()).transport)
             found = await self._sign_on_once(probe.options)  # damage may have made a choice of it that was none
+        # Text that came under other options than these was another probe's finding: its readout is that one's.
         if found is None:
             return await self.read_out(probe.options) if self.stations.clear_text == probe.options else None
         self.stations.clear_text = None
         if self._facts.sign_on["silent"] and set(probe.options) <= {"opening", "framing"}:
-            self._facts.oddities.add("request-lost")
+            self._facts.oddities.add("request-lost")  # the same request as one before that nobody has answered
         self._facts.identification = found
         self.stations.news(0.0)
         # Its letters name the maker, whose presets know the likeliest addresses.
@@ -94,6 +112,7 @@ class SignOnSearch:
 
     async def read_out(self, options: Mapping[str, Any]) -> Options | None:
         """Does the meter tell its values in clear text?"""
+        # With the options that have woken it, and no others: what is found is to be written down as settings.
         line = await self.stations.open()
         values = {key: value for key, value in options.items() if key in ("baud", "parity", *WAKE_UPS)}
         self.stage(0.0, 0.0, "reading out in clear text")
@@ -105,6 +124,8 @@ class SignOnSearch:
             return None
         finally:
             self.stations.clear_text = None
+        # Text alone is no readout: boot messages and menus of other devices are text as well. A line with an OBIS code
+        # and a value is.
         if next(data_lines(found.text), None) is None:
             return None
         self.readout = found
@@ -112,6 +133,8 @@ class SignOnSearch:
         return {"opening": "readout", **values}
 
     async def _signed_on(self, probe: Probe, frame: Frame) -> Options:
+        # What a bridge has to know to come this way each time is said by options; what was odd and did no harm, by
+        # remarks of the report.
         identification = self._facts.identification
         found = {
             "parity": identification is not None and identification.parity_seen,
@@ -134,6 +157,7 @@ class SignOnSearch:
             if self.stations.clear_text is not None:
                 return None
             if frame is not None:
+                # The first station's answer to a later question: its own was sent too early behind the change of speed.
                 late = self._facts.answered_late
                 if not late and probe is not first and any(_sent_by(frame, where) for where in first.stations):
                     self._facts.oddities.add("first-frame-lost")
@@ -147,12 +171,15 @@ class SignOnSearch:
         if "wake_up_break" in options:
             await wake_by_break(line.transport, settings)
         machine = plan_sign_on(line.transport, settings)
-        # 7E1 by the port, or by us in eight bits for converters that cannot.
+        # 7E1 by the port, or by us in eight bits for converters that cannot. Both are read: an identification with the
+        # eighth bit set says which it was.
         software = machine.software_parity
         await line.set_speed(machine.initial_baud, "none" if software else "even", 8 if software else 7)
         try:
             done = await run_sign_on(line.transport, _once(machine, options))
         except SignOnFailed as error:
+            # What came is evidence as anywhere else in the search: of a wrong speed, of a reflection, of a path that
+            # swallows octets.
             self._facts.sign_on[error.reason] += 1
             line.seen[Evidence.ECHO if error.reason == "echo" else judge(b"", error.received).evidence] += 1
             if error.reason == CLEAR_TEXT:
@@ -169,6 +196,7 @@ class SignOnSearch:
 
 async def _silence(transport: Transport) -> None:
     """Wait until a meter that is in the middle of its readout has come to the end of it."""
+    # A break (SOH B0 ETX) would be quicker where the meter hears; at another speed than the readout's it does not.
     with contextlib.suppress(ResponseTimeout, TimeoutError):
         async with asyncio.timeout(_LONGEST_READOUT):
             while await transport.read(_PAUSE):
@@ -176,10 +204,12 @@ async def _silence(transport: Transport) -> None:
 
 
 def _once(machine: Any, options: Mapping[str, Any]) -> Any:
+    # No repeats and no warm-up: the search has its own, and a silent port must not cost three times its wait.
     return replace(machine, attempts=1, response_timeout=_SIGN_ON_WAIT, opening_delay=0.0)
 
 
 def _speed(found: Identification) -> Speed:
+    # The speed that the meter has announced; HDLC is always 8N1, whatever the parity of the sign-on was.
     return Speed(BAUD_RATES.get(found.baud_character, 300), "none", 1.0)
 
 
