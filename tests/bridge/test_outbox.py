@@ -97,6 +97,25 @@ def test_a_full_disk_is_told_and_survived():
     assert len(outbox) == 0
 
 
+@pytest.mark.expect_log("cannot be stored")
+def test_the_table_of_a_newer_version_is_left_alone(store):
+    before = Outbox(store, 5)
+    _put(before, 1)
+    before.spill()
+    with store.transaction() as database:
+        database.execute("UPDATE components SET version = 2 WHERE name = 'outbox'")
+    outbox = Outbox(store, 5)
+    assert "written by a newer dlms-mqtt" in outbox.trouble
+    _put(outbox, *range(8))
+    for spill in (outbox.spill_old, outbox.spill_old, outbox.spill):
+        spill()
+    assert _values(outbox.batch(9)) == [3, 4, 5, 6, 7]
+    assert outbox.batch(9)[0].number > before.newest  # numbers rise all the same
+    outbox.done([entry.number for entry in outbox.batch(9)])
+    assert len(outbox) == 0
+    assert store.read("SELECT payload FROM outbox") == [(json.dumps([before.newest, 1]),)]
+
+
 @pytest.mark.expect_log("cannot be stored", "can be stored again")
 def test_a_disk_that_fills_later(store, monkeypatch, caplog):
     outbox = Outbox(store, 5)

@@ -66,6 +66,29 @@ async def test_a_fetch_ends_though_the_time_runs_on(days):
     assert len(owner.rows) == first  # nothing twice
 
 
+@pytest.mark.expect_log("which is to come")
+@pytest.mark.parametrize("kept", ["2027-06-01T12:00:00+00:00", "9999-12-31T23:59:59+00:00"])
+async def test_a_kept_time_that_is_to_come_stops_no_profile(kept, caplog):
+    owner = Owner(2 * 86400)
+    with Store(":memory:") as store:
+        store.set("profile", "house/load", kept)
+        reader = ProfileReader(owner, store)
+        await reader.fetch(owner.config.profiles[0])
+        assert (owner.asked, owner.rows[-1]) == (2, START)
+        assert store.get("profile", "house/load") == START.isoformat()
+        store.set("profile", "house/load", kept)
+        await reader.fetch(owner.config.profiles[0])
+    assert len(caplog.records) == 1  # told once
+
+
+async def test_a_kept_time_a_little_ahead_is_waited_for():
+    owner = Owner(2 * 86400)
+    with Store(":memory:") as store:
+        store.set("profile", "house/load", (START + timedelta(hours=3)).isoformat())
+        await ProfileReader(owner, store).fetch(owner.config.profiles[0])
+    assert owner.asked == 0
+
+
 class Half(ProfileReader):
     """A reader whose meter refuses the first of two profiles, until ``open``."""
 

@@ -27,6 +27,7 @@ from dlms_mqtt.protocol.obis import Obis
 _LOG = logging.getLogger(__name__)
 _CHUNK = timedelta(days=1)  # rows of one turn of the line
 _LONGEST = timedelta(days=4)  # of a turn, where the days before had none
+_AHEAD = timedelta(days=1)  # that a kept time may be ahead of us: clocks are set, zones are changed
 _EVERY = 3600.0
 _AGAIN = 300.0  # s after a failure
 _UNTIMED_KEPT = 2000  # rows without times that are known again
@@ -145,9 +146,18 @@ class ProfileReader:
 
     def _last(self, config: ProfileConfig) -> tuple[datetime, datetime | None]:
         """From when on rows are new (UTC), and the time of the row that was published last."""
-        oldest = self._meter.now().astimezone(UTC) - timedelta(seconds=config.backfill)
-        last = _moment(self._stored(self._name(config)))
+        now = self._meter.now().astimezone(UTC)
+        oldest, last = now - timedelta(seconds=config.backfill), _moment(self._stored(self._name(config)))
+        if last is not None and last - now > _AHEAD:  # it would be waited for, for years
+            self._tell_future(config, last)
+            last = None
         return max(oldest, last or oldest), last
+
+    def _tell_future(self, config: ProfileConfig, last: datetime) -> None:
+        note = f"the last row is kept as of {last.isoformat()}, which is to come: all of the backfill is read again"
+        if note not in self._told:
+            self._told.add(note)
+            _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
 
     def _keep(self, config: ProfileConfig, last: datetime | None) -> None:
         if last is not None:

@@ -44,6 +44,7 @@ class Outbox:
         self._memory: dict[int, Entry] = {}
         self._confirmed: set[int] = set()  # still on the disk, which is written seldom or cannot be written
         self._on_disk = 0
+        self._migrated = False  # a table of a newer version stays as it is
         self._sequence = self._reserved = first
         self._seen = 0
         self.dropped = 0
@@ -52,12 +53,16 @@ class Outbox:
 
     def _start(self) -> None:
         try:
-            self._store.migrate("outbox", _MIGRATIONS)
-            self._rescue()
             self._sequence = self._reserved = max(self._kept_sequence(), self._first)
+            self._migrate()
+            self._rescue()
             self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
         except StoreError as error:
             self._failed(error)
+
+    def _migrate(self) -> None:
+        self._store.migrate("outbox", _MIGRATIONS)
+        self._migrated = True
 
     def _rescue(self) -> None:
         """What can be read of the messages in a damaged state file that was set aside."""
@@ -80,7 +85,7 @@ class Outbox:
     def _try_again(self) -> None:
         """Does the store work again? What failed is made up for: the reserved numbers, the count of what is there."""
         try:
-            self._store.migrate("outbox", _MIGRATIONS)
+            self._migrate()
             stored = self._kept_sequence()
             if stored > self._reserved:  # not known when we started
                 self._sequence = self._reserved = stored
@@ -193,7 +198,7 @@ class Outbox:
     def spill(self) -> None:
         """Write what is only in memory to disk, in one transaction; stays in memory when the disk refuses."""
         self._forget_confirmed()
-        if not self._memory:
+        if not self._memory or not self._migrated:
             return
         rows = [(entry.number, entry.topic, entry.payload) for entry in self._memory.values()]
         try:

@@ -11,7 +11,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, Client
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 
-_LAST_TRY = 10  # times that a reply is sent which no broker confirms
+_LAST_TRY = 3  # times that a reply is sent which no broker confirms: it may be what breaks the line
 _MOST = 16_000_000  # characters of replies that wait for the broker; then the oldest go
 
 
