@@ -60,7 +60,10 @@ class Transport(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the line; twice does no harm."""
+        """Close the line; twice does no harm. One that has gone is closed without an error.
+
+        Whoever leaves because of an error or a cancellation would lose that to it.
+        """
 
     @abstractmethod
     def write(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ import errno
 import os
 import termios
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import serial
@@ -67,7 +68,7 @@ class SerialTransport(Transport):
         port: Any = self._prepare()
         native = _is_device(port)
         try:
-            await self._call(port.open, native=native, late=port.close)
+            await self._call(port.open, native=native, late=lambda: _close(port))
         except (OSError, ValueError, termios.error) as error:
             raise self._open_failed(error) from error
         self._port, self._inbox = port, Inbox()
@@ -95,7 +96,7 @@ class SerialTransport(Transport):
 
         def close() -> None:
             wire.join()
-            port.close()
+            _close(port)
 
         await self._call(close, native=self._native and not _still_sending(port))
 
@@ -155,14 +156,18 @@ class SerialTransport(Transport):
             ) from error
 
     async def send_break(self, seconds: float = 0.3) -> None:
-        """Hold the line in the break state."""
+        """Hold the line in the break state; ConnectFailed where the port cannot."""
         port = self._open_port()
         try:
             await self._call(lambda: _set_break(port, True), native=self._native)
             await asyncio.sleep(seconds)
+        except OSError as error:
+            raise ConnectFailed(
+                f"{self.name} cannot hold the line in the break state: {words(error)}", hint="Leave out wake_up_break."
+            ) from error
         finally:
             if self._port is not None:
-                await self._call(lambda: _set_break(port, False), native=self._native)
+                await self._call(lambda: _end_break(port), native=self._native)
 
     @property
     def _native(self) -> bool:
@@ -259,3 +264,15 @@ def _set_lines(port: Any, wanted: dict[str, bool]) -> None:
 
 def _set_break(port: Any, on: bool) -> None:
     port.break_condition = on
+
+
+def _end_break(port: Any) -> None:
+    """A port that has gone says so at the next use; an error here would take the place of what brought us here."""
+    with suppress(OSError):
+        _set_break(port, False)
+
+
+def _close(port: Any) -> None:
+    """The same: one that has gone may refuse even that."""
+    with suppress(OSError, termios.error):
+        port.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import aiomqtt
 import pytest
 
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
+from dlms_mqtt.bridge.mqtt.client import Client
 from dlms_mqtt.bridge.mqtt.enquiry import enquire, kept
 from dlms_mqtt.errors import ConnectFailed
 from tests.bridge.conftest import watching
@@ -45,3 +47,24 @@ async def test_nothing_is_kept(mosquitto):
 async def test_no_broker_is_there():
     with pytest.raises(ConnectFailed, match="cannot be asked"):
         await enquire(Mqtt(host="127.0.0.1", port=free_port()), 60, _topics)
+
+
+async def test_whoever_is_cancelled_asks_no_second_time_though_the_line_breaks_too(mosquitto, monkeypatch):
+    """aiomqtt tells that the line broke in place of our end; the next version of the protocol was tried then."""
+
+    async def breaks(client, *error):
+        await leave(client, *error)
+        raise aiomqtt.MqttError("the line broke")
+
+    async def work(client):
+        asked.append(client)
+        there.set()
+        await asyncio.Event().wait()
+
+    leave, asked, there = Client.__aexit__, [], asyncio.Event()
+    monkeypatch.setattr(Client, "__aexit__", breaks)
+    asking = asyncio.create_task(enquire(Mqtt(host="127.0.0.1", port=mosquitto.port, protocol="auto"), 600, work))
+    await there.wait()
+    asking.cancel()
+    await asyncio.wait([asking], timeout=60)
+    assert asking.cancelled() and len(asked) == 1

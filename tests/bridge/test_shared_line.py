@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -142,3 +143,29 @@ async def test_a_line_that_fails_in_spare_time_says_so(clock, told):
 
 async def _nothing():
     """No session is open."""
+
+
+async def test_whoever_listens_is_ended_though_its_line_breaks_in_the_same_moment(clock, told):
+    """What the work raises while it is cancelled must not take the place of its owner's own end."""
+    line = Line("/dev/x")
+
+    async def break_off():
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            told.append("gone")
+            raise OSError("gone")
+
+    async def listen_for_ever():
+        while True:
+            with contextlib.suppress(OSError):
+                await line.spare("a", _nothing, break_off)
+
+    listening = asyncio.create_task(listen_for_ever())
+    await asyncio.sleep(1)
+    await _job(line, told, "a", Priority.POLL)  # whose turn ends the work, not its owner
+    await asyncio.sleep(1)
+    listening.cancel()
+    await asyncio.wait([listening], timeout=100)
+    assert listening.cancelled()
+    assert told == ["gone", "a POLL", "gone"] and line.waiting == 0

@@ -237,3 +237,58 @@ async def test_use_while_closed() -> None:
             await use()
     with pytest.raises(ConnectionLost):
         line.write(b"x")
+
+
+# -- what is closed has no last word -----------------------------------------------------------------------------------
+
+
+async def test_a_port_that_fails_while_it_is_closed_leaves_a_cancellation_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An OSError in its place would be taken for a lost line, and the line opened again for ever."""
+
+    def fail(port: serial.Serial) -> None:
+        close(port)
+        monkeypatch.undo()
+        raise OSError(5, "Input/output error")
+
+    async def wait_on(device: str) -> None:
+        async with SerialTransport(device) as line:
+            opened.set()
+            await line.read(None)
+
+    close, opened = serial.Serial.close, asyncio.Event()
+    async with PacedPty(FAST, latency=0) as pty:
+        monkeypatch.setattr(serial.Serial, "close", fail)
+        waiting = asyncio.create_task(wait_on(pty.device))
+        await opened.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+
+
+async def test_a_break_that_cannot_be_ended_leaves_a_cancellation_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def set_break(port: serial.Serial, on: bool) -> None:
+        if not on:
+            raise OSError(5, "Input/output error")
+        begun.set()
+
+    begun = asyncio.Event()
+    async with PacedPty(FAST, latency=0) as pty, SerialTransport(pty.device) as line:
+        monkeypatch.setattr(serial.Serial, "break_condition", property(lambda _: False, set_break))
+        breaking = asyncio.create_task(line.send_break(3600))
+        await begun.wait()
+        breaking.cancel()
+        await asyncio.wait([breaking])
+        assert breaking.cancelled()
+
+
+async def test_a_port_without_a_break_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(port: serial.Serial, on: bool) -> None:
+        raise OSError(25, "Inappropriate ioctl for device")
+
+    async with PacedPty(FAST, latency=0) as pty, SerialTransport(pty.device) as line:
+        monkeypatch.setattr(serial.Serial, "break_condition", property(lambda _: False, refuse))
+        with pytest.raises(ConnectFailed, match=r"cannot hold .* Inappropriate ioctl") as caught:
+            await line.send_break(0.01)
+        assert caught.value.hint == "Leave out wake_up_break."

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from itertools import count
 
+from dlms_mqtt.bridge.mqtt.tasks import raise_cancelled
+
 Close = Callable[[], Awaitable[None]]
 
 
@@ -61,10 +63,10 @@ class Line:
             try:
                 await self._spare
             except asyncio.CancelledError:
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise
+                pass
             finally:
                 self._spare = None
+                raise_cancelled()  # whatever the work has made of it
 
     async def _acquire(self, priority: Priority) -> None:
         if not self._busy:

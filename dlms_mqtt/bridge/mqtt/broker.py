@@ -268,6 +268,7 @@ class Broker:
 
     async def _serve(self, client: Client, handler: Handler) -> None:
         """Until the line breaks, which raises MqttError in one of the tasks."""
+        raise_cancelled()  # aiomqtt's wait for the broker may have swallowed it (Python 3.11)
         self._client = client
         self._refusals.clear()
         self._readings.new_line()
@@ -277,6 +278,7 @@ class Broker:
         if self._filters:
             self._note_deaf(await client.subscribe_to(list(self._filters)))
         await handler.broker_connected()
+        raise_cancelled()
         if self._first:
             return
         self.connected = True

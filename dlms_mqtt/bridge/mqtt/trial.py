@@ -8,6 +8,7 @@ import aiomqtt
 
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, Will, new_client, tls_context, versions_of
+from dlms_mqtt.bridge.mqtt.tasks import raise_cancelled
 
 
 async def try_broker(config: Mqtt) -> str:
@@ -19,6 +20,7 @@ async def try_broker(config: Mqtt) -> str:
             async with client:
                 return ""
         except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise_cancelled()
             why = why or client.why(error)
             if not client.may_be_the_version(error):
                 break

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from dlms_mqtt.client.line.opening import STEP, make_ready
 from dlms_mqtt.client.line.readout import SPEED_HINT, Broken, read_block
 from dlms_mqtt.client.line.sign_on import sign_on_for
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, FramingError, ResponseTimeout
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, FramingError, ResponseTimeout, TransportError
 from dlms_mqtt.protocol.apdu.results import DataAccessResult, code_text
 from dlms_mqtt.protocol.framing.data_block import Check, DataBlock
 from dlms_mqtt.protocol.framing.echo import EchoFilter
@@ -177,9 +178,10 @@ class _Line:
         raise AssertionError("a message ends with an answer or an error")
 
     async def leave(self) -> None:
-        """Tell the meter that it is over; it falls back to the first speed."""
+        """Tell the meter that it is over; it falls back to the first speed, as it does where the line has gone."""
         if not self._over:
-            await self._send(BREAK)
+            with suppress(TransportError):
+                await self._send(BREAK)
 
 
 def _refused(message: str, target: str, hint: str) -> AccessRefused:

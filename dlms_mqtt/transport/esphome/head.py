@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from contextlib import suppress
 from typing import Any
 
 import serialx
@@ -70,7 +71,8 @@ class Head:
 
     def close(self) -> None:
         """Give the port back and leave: what is sent to a device that has gone is waited for by nobody."""
-        self._port.close()
+        with suppress(*ERRORS):
+            self._port.close()
         self._api.force_disconnect()
 
 

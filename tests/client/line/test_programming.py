@@ -19,9 +19,9 @@ from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.services.load_profile import parse_load_profile
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, FramingError
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, ConnectionLost, FramingError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.framing.seven_bit import strip_parity
+from dlms_mqtt.protocol.framing.seven_bit import add_parity, strip_parity
 from dlms_mqtt.protocol.framing.sign_on import BREAK, block_check, encode_readout
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
@@ -195,6 +195,34 @@ async def test_an_ordinary_reading_needs_no_password(clock: FakeClock) -> None:
     async with reading(meter, **WITH_PASSWORD) as client:
         assert client.reads_out
     assert not meter.passwords
+
+
+async def test_a_line_that_goes_away_at_the_farewell_takes_nothing_with_it(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what was read nor, as here, why it ended: it would have been read again for ever by who was cancelled."""
+    meter, asked = Meter(EMH), asyncio.Event()
+
+    def gone(transport: MemoryTransport, data: bytes) -> None:
+        if data in (BREAK, add_parity(BREAK)):
+            raise ConnectionLost("the port has gone")
+        send(transport, data)
+
+    async def silent(self: Meter, end: MemoryTransport, message: bytes) -> None:
+        await answer(self, end, message)
+        if not message.startswith((b"/?", b"\x06")):
+            asked.set()
+            await asyncio.Event().wait()
+
+    send, answer = MemoryTransport.write, Meter._answer
+    async with reading(meter, **WITH_PASSWORD) as client:
+        monkeypatch.setattr(MemoryTransport, "write", gone)
+        monkeypatch.setattr(Meter, "_answer", silent)
+        profile = asyncio.create_task(read_profile(client, LOAD_PROFILE, tz=UTC))
+        await asked.wait()
+        profile.cancel()
+        await asyncio.wait([profile])
+        assert profile.cancelled()
 
 
 # -- registers ---------------------------------------------------------------------------------------------------------
