@@ -25,6 +25,7 @@ from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.mqtt import client as mqtt_client
+from dlms_mqtt.bridge.mqtt import tasks
 from dlms_mqtt.bridge.mqtt.client import Client, UnderWay, Unsaid, Will, new_client
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
@@ -76,6 +77,24 @@ async def test_it_ends_where_the_line_breaks_in_the_same_moment(mosquitto, monke
         broker.task.cancel()
         done, _ = await asyncio.wait([broker.task], timeout=PATIENCE)
         assert done and broker.task.cancelled() and not broker.connected
+
+
+async def test_it_ends_where_a_wait_of_aiomqtt_swallows_that(mosquitto, monkeypatch):
+    """``asyncio.wait_for`` of Python 3.11 does where the broker's answer comes in the same moment."""
+
+    async def swallows():
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    asked = asyncio.Event()
+    monkeypatch.setattr(tasks, "_CANCEL_AGAIN", 3600.0)
+    async with _running(mosquitto.port) as broker:
+        broker.handler.broker_connected = swallows
+        await asked.wait()
+        broker.task.cancel()
+        done, _ = await asyncio.wait([broker.task], timeout=PATIENCE)
+        assert done and broker.task.cancelled()
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from dlms_mqtt.bridge.meters.pushes.hub import PushHub
 from dlms_mqtt.bridge.meters.pushes.own_line import listen_between, read_connection
 from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.bridge.meters.shared_line import Line
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings
@@ -169,10 +170,8 @@ class Fleet:
     async def stop(self, name: str) -> None:
         """End a meter; its topics stay."""
         running = self.running.pop(name)
-        for task in running.tasks:
-            task.cancel()
         try:
-            await asyncio.gather(*running.tasks, return_exceptions=True)
+            await end_all(running.tasks)
         finally:
             for url in running.urls:
                 self.pushes.remove(url, name)

@@ -63,6 +63,21 @@ async def test_a_port_in_use_and_free_again(key: str) -> None:
         await until(lambda: not head.peers)
 
 
+async def test_a_port_that_fails_while_it_is_closed_is_left_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in the place of a cancellation would have the line opened again for ever."""
+
+    def fail(_port: object) -> None:
+        raise OSError("the device has gone")
+
+    async with EsphomeHead() as head:
+        line = port_of(head)
+        await line.open()
+        assert line._head is not None
+        monkeypatch.setattr(type(line._head._port), "close", fail)
+        await line.close()
+        await until(lambda: not head.peers)
+
+
 @pytest.mark.parametrize(
     ("of_head", "ours", "told", "hint"),
     [
