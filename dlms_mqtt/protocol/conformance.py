@@ -2,7 +2,7 @@
 
 Bit 0 of the standard is the first bit on the line, so it is the most significant one here.
 
-Source: IEC 62056-5-3, the conformance block; Green Book ed. 8, clause 9.4.
+Source: IEC 62056-5-3:2017, clause 7 (the conformance block); Green Book ed. 8, clause 9.4.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ which names the last block that came without a gap. Window 0 means unconfirmed.
 Unlike the blocks of GET and SET these carry any APDU, ciphered ones as they are: it is protected first, then cut. So a
 block proves nothing about itself, and only the joined whole is believed.
 
-Source: IEC 62056-5-3, general block transfer; Green Book ed. 8, clause 9.4.
+Source: IEC 62056-5-3:2017, clause 7; Green Book ed. 8, clause 9.4.6.13 (general block transfer).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ conversation from the client's hands to the server's, a response moves it back, 
 A cell is the next state, or a pair (more blocks follow, that was the last block). A message whose cell is missing is
 illegal now. Messages in ANY_TIME never move the conversation: meters push while they answer.
 
-Source: IEC 62056-5-3, protocol specification of the application layer; Green Book ed. 8, clause 9.4.
+Source: IEC 62056-5-3:2017, clause 7 (protocol of the application layer); Green Book ed. 8, clause 9.4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Unit codes of the Blue Book (attribute scaler_unit) and the symbols people know them by."""
+"""Unit codes of the Blue Book (attribute scaler_unit) and the symbols people know them by.
+
+Source: Blue Book ed. 12, clause 4.3.2 (Register, scaler_unit).
+"""
 
 from __future__ import annotations
 

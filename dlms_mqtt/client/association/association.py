@@ -17,7 +17,7 @@ on the association object (``proof.py``).
 Every refusal is sorted by one question: can it be about a secret? Where it can, nothing here or above tries again by
 itself, since meters count wrong passwords and lock, some of them for good.
 
-Source: IEC 62056-5-3, COSEM-OPEN and COSEM-RELEASE; Green Book ed. 8, clause 9.4.
+Source: IEC 62056-5-3:2017, clauses 6 (COSEM-OPEN, COSEM-RELEASE) and 7; Green Book ed. 8, clauses 9.3 and 9.4.
 """
 
 from __future__ import annotations

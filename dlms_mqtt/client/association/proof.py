@@ -1,6 +1,7 @@
 """Passes 3 and 4 of high-level security: we answer the meter's challenge, and it answers ours.
 
-Source: IEC 62056-5-3, COSEM-OPEN; Blue Book, reply_to_HLS_authentication of the classes Association LN and SN.
+Source: Green Book ed. 8, clause 9.2.2.2 (the four passes); Blue Book ed. 12, clauses 4.4.3 and 4.4.4 (the association
+classes and their reply_to_HLS_authentication).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The Blue Book counts the deviation from local time to UTC (-60 for Paris); meters of some countries count it the other
 way round. Nobody can tell from one time alone, so it is compared with our own clock, then with the meter's zone.
+
+Source: Blue Book ed. 12, clause 4.5.1 (Clock).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 One rule: nothing is activated without an explicit word. The meter says how long a block is; blocks are numbered by that
 length, so they are cut smaller only where the meter could not take one at all.
 
-Source: Blue Book ed. 12, clause 4.4 (Image transfer, the steps of the process).
+Source: Blue Book ed. 12, clause 4.4.6 (Image transfer, the steps of the process).
 """
 
 from __future__ import annotations

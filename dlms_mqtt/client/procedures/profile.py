@@ -3,7 +3,7 @@
 Meters differ in what they allow, so three ways are tried in this order and the one that works is remembered: rows by
 range of the sort object, rows by entry number, the whole buffer. Whatever the way, rows outside the range are dropped.
 
-Source: Blue Book ed. 12, clause 4.3 (Profile generic, selective access by range and by entry).
+Source: Blue Book ed. 12, clause 4.3.6 (Profile generic, selective access by range and by entry).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Interface classes for the Internet and for ZigBee.
 
-Source: Blue Book (Internet and ZigBee setup classes); IEC 62056-6-2.
+Source: Blue Book ed. 12, clauses 4.9 (Internet) and 4.14 (ZigBee), CoAP in newer editions; IEC 62056-6-2.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Interface classes for power line carriers: S-FSK, IEC 8802-2 links, PRIME and G3.
 
-Source: Blue Book (power line setup classes); IEC 62056-6-2.
+Source: Blue Book ed. 12, clauses 4.10 (S-FSK), 4.11 (ISO/IEC 8802-2 LLC), 4.12 (PRIME), 4.13 (G3); IEC 62056-6-2.
 """
 
 from __future__ import annotations

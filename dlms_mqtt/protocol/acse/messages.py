@@ -19,8 +19,8 @@ Two encodings meet here: these messages are BER, where each field says what it i
 user-information is A-XDR, where the place alone says it. In the clear go both, even in a ciphered association: only
 that inner APDU is protected then, as the other side must first know by whom it is called and with which title.
 
-Source: IEC 62056-5-3, the ACSE APDUs (AARQ, AARE, RLRQ, RLRE), a subset of ISO/IEC 8650-1; Green Book ed. 8, clause
-9.5.
+Source: IEC 62056-5-3:2017, clause 8 (the ACSE APDUs, a subset of ISO/IEC 8650-1) and annex D (examples of encoding);
+Green Book ed. 8, clause 9.5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The standard's names and numbers of association and release: contexts, mechanisms, results, diagnostics, reasons.
 
-Source: IEC 62056-5-3, the registered COSEM names and the ACSE APDUs; Green Book ed. 8, clause 9.5.
+Source: IEC 62056-5-3:2017, clauses 7 and 8; Green Book ed. 8, clauses 9.4.2.2 (registered COSEM names) and 9.5.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Octets after a message are no error (meters send some): they stay in ``data`` or ``trailing`` where the message has such
 a field, and ``decode_prefix`` says where the message ended.
 
-Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
-9.5.
+Source: IEC 62056-5-3:2017, clause 8 (abstract syntax of ACSE and COSEM APDUs); Green Book ed. 8, clause 9.5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """xDLMS initiate: what AARQ and AARE carry as user-information to agree on version, services and message size.
 
-Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
-9.5.
+Source: IEC 62056-5-3:2017, clause 8 (abstract syntax of ACSE and COSEM APDUs); Green Book ed. 8, clause 9.5.
 """
 
 from __future__ import annotations

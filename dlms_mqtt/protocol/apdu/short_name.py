@@ -4,8 +4,7 @@ Long requests go in blocks: a Read with one ReadDataBlockAccess, a Write with on
 octet-string with the part; the parts joined are the body of the request (``encode_body``). Long answers come as
 DataBlockResult.
 
-Source: IEC 62056-5-3 (DLMS/COSEM application layer), abstract syntax of the COSEM APDUs; Green Book ed. 8, clause
-9.5.
+Source: IEC 62056-5-3:2017, clause 8 (abstract syntax of ACSE and COSEM APDUs); Green Book ed. 8, clause 9.5.
 """
 
 from __future__ import annotations

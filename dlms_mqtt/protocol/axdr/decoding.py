@@ -3,7 +3,7 @@
 A count or length is believed only as far as there are octets behind it, and nesting ends at ``MAX_DEPTH``, so that any
 octets decode or raise DecodeError in bounded time and memory.
 
-Source: IEC 61334-6 (A-XDR) with the data types of the Blue Book ed. 12, clause 4.1.
+Source: IEC 61334-6 (A-XDR) with the data types of the Blue Book ed. 12, clause 4.1.5.
 """
 
 from __future__ import annotations

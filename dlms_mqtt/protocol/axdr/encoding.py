@@ -1,6 +1,6 @@
 """Values to A-XDR octets: one table of encoders; each appends what stands behind the tag.
 
-Source: IEC 61334-6 (A-XDR) with the data types of the Blue Book ed. 12, clause 4.1.
+Source: IEC 61334-6 (A-XDR) with the data types of the Blue Book ed. 12, clause 4.1.5.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Tags and lengths stand at the same places of every such row, so strided slices c
 ``struct`` reads the rest. Where the shape changes (nulls, longer strings) a new run begins; short runs are decoded
 value by value.
 
-Source: Blue Book ed. 12, clause 4.3 (Profile generic; null-data for what equals the row before).
+Source: Blue Book ed. 12, clause 4.3.6 (Profile generic; null-data for what equals the row before).
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The octets are kept as they came, so nothing is lost: FF (FFFF for the year, 8000 for the deviation) is a part that is
 None, and the standard's special months and days (FD, FE) stay the numbers they are. An impossible date (31 February,
 hour 24) is no error: it has no ``datetime``, but it still prints.
+
+Source: Blue Book ed. 12, clause 4.1.6.1 (date and time formats).
 """
 
 from __future__ import annotations

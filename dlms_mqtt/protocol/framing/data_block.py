@@ -1,4 +1,7 @@
-"""The data message of IEC 62056-21: STX, lines, ``!``, ETX and a block check character; in mode D the lines alone."""
+"""The data message of IEC 62056-21: STX, lines, ``!``, ETX and a block check character; in mode D the lines alone.
+
+Source: IEC 62056-21:2002, clauses 6.3.4 (data message), 6.2 (block check character) and 6.4.4 (mode D).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The wrapper of TCP and UDP (IEC 62056-47): eight octets of version, source port, destination port and length.
 
 A stream may be cut anywhere; a datagram carries whole frames only, so what is left of one is rubbish.
+
+Source: IEC 62056-47:2006; Green Book ed. 8, clause 7 (transport layer for IP networks).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ suites.py     security suites as rows, keys           gcm.py      AES-GCM conten
 cipher.py     one association's ciphering             counters.py what the peer sent last
 hls.py        mechanisms 0 to 7 as rows
 
-Source: IEC 62056-5-3, information security; Green Book ed. 8, clause 9.2.
+Source: IEC 62056-5-3:2017, clause 5 (information security); Green Book ed. 8, clause 9.2.
 """
 
 from __future__ import annotations

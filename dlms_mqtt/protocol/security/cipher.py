@@ -17,7 +17,7 @@ The authentication key is no key of the cipher: AES-GCM has one key, and this is
 covers. Each direction counts for itself under its own title, so the two never use one nonce. What is outside of the
 protection (tag, length, title) is not covered by the tag, except the title, which is in the nonce.
 
-Source: IEC 62056-5-3, cryptographic protection of xDLMS APDUs; Green Book ed. 8, clause 9.2; NIST SP 800-38D.
+Source: IEC 62056-5-3:2017, clause 5; Green Book ed. 8, clause 9.2.7.2 (protecting xDLMS APDUs); NIST SP 800-38D.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dlms_mqtt.protocol.security.gcm import KeyContext, Unprotected, check_contr
 from dlms_mqtt.protocol.security.suites import BROADCAST, SUITE_MASK, SUITES, Keys, Security
 
 # The security control octet before each ciphered content: bits 0 to 3 the suite, bit 4 authentication, bit 5
-# encryption, bit 6 the broadcast key, bit 7 compression (which nobody here uses).
+# encryption, bit 6 the broadcast key, bit 7 compression, which nobody here uses (Green Book ed. 8, clause 9.2.7.2.4.2).
 _SECURITY = {bits: Security(bits) for bits in (0x00, 0x10, 0x20, 0x30)}
 _BITS = int(Security.BOTH)
 _AUTHENTICATION = int(Security.AUTHENTICATION)

@@ -2,7 +2,7 @@
 
 One object per association or push source. A counter is remembered only after its message was judged, never before.
 
-Source: IEC 62056-5-3, invocation counters; Green Book ed. 8, clause 9.2.
+Source: IEC 62056-5-3:2017, clause 5; Green Book ed. 8, clause 9.2.3.3.7.3 (invocation counter).
 """
 
 from __future__ import annotations

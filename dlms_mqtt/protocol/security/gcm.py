@@ -3,7 +3,7 @@
 The nonce is system title and counter; the additional data is security control and authentication key (and the text
 itself where it is not encrypted). Tags have 12 octets.
 
-Source: NIST SP 800-38D (GCM), RFC 3394 (key wrap); Green Book ed. 8, clause 9.2.
+Source: NIST SP 800-38D (GCM), RFC 3394 (key wrap); Green Book ed. 8, clauses 9.2.3.3 and 9.2.7.2.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Both sides send a challenge (AARQ and AARE). Then each answers the other's: the client in pass 3, the meter in pass 4.
 The rule is the same for both, with "own" and "peer" exchanged, so one function serves client and meter.
 
-Source: Green Book ed. 8, clause 9.2 (authentication mechanisms and the four passes of HLS).
+Source: IEC 62056-5-3:2017, clause 5; Green Book ed. 8, clauses 9.2.2.2 (the four passes), 9.2.7.4 (HLS mechanisms).
 """
 
 from __future__ import annotations

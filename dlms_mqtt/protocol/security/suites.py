@@ -2,7 +2,7 @@
 
 A key of the wrong length is the user's mistake and told by its length alone: no error of this room shows a key.
 
-Source: IEC 62056-5-3, security suites 0, 1 and 2; Green Book ed. 8, clause 9.2.
+Source: IEC 62056-5-3:2017, clause 5; Green Book ed. 8, clauses 9.2.3.7 (suites), 9.2.7.2.4.2 (security control).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every octet carries seven bits; the lowest bit of the last octet of an address is 1.
 
-Source: IEC 62056-46:2002, HDLC addressing; Green Book ed. 8, clause 8 (data link layer using HDLC).
+Source: IEC 62056-46:2002, clause 6.4.2 (addressing); Green Book ed. 8, clause 8 (data link layer using HDLC).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 X-25 shifts the lowest bit first; ``binascii.crc_hqx`` has the same polynomial but shifts the highest bit first. Turning
 the bits of every octet round before, and those of the result after, makes one into the other.
+
+Source: IEC 62056-46:2002, annex A (FCS calculation); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations

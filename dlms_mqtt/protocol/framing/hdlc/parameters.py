@@ -1,6 +1,6 @@
 """The parameters that SNRM offers and UA answers: octets per information field and frames per window.
 
-Source: IEC 62056-46:2002, negotiation of parameters in SNRM and UA; Green Book ed. 8, clause 8.
+Source: IEC 62056-46:2002, clause 6.4.4.4.3.2 (negotiation of parameters); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations

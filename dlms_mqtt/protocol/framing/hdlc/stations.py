@@ -1,6 +1,6 @@
 """The two addresses of an HDLC link, and which frames on a shared line are for us.
 
-Source: IEC 62056-46:2002, HDLC addressing; Green Book ed. 8, clause 8.
+Source: IEC 62056-46:2002, clause 6.4.2 (addressing); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing here knows whose turn it is; ``link.py`` decides when to send.
 
-Source: IEC 62056-46:2002, normal response mode; Green Book ed. 8, clause 8.
+Source: IEC 62056-46:2002, clause 6.4.4 (normal response mode); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations
