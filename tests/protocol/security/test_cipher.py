@@ -645,6 +645,14 @@ def test_a_plain_refusal_has_at_most_sixteen_octets(length):
         assert refused(cipher(), plain).reason == "unprotected"
 
 
+def test_short_messages_go_the_shortest_way(monkeypatch):
+    """Nearly all messages of a conversation are such: none of them is worth a reader."""
+    sent = meter().protect_apdu(ANSWER)
+    monkeypatch.setattr("dlms_mqtt.protocol.security.cipher.Reader", pytest.fail)
+    assert cipher().unprotect_apdu(sent) == ANSWER
+    assert refused(cipher(), sent[:1] + b"\0").reason == "cut"
+
+
 def test_a_length_of_0x80_is_no_length():
     assert refused(cipher(), b"\xcc\x80" + bytes(128)).reason == "cut"
 
