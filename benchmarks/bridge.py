@@ -286,7 +286,7 @@ async def _ours() -> tuple[float, float]:
 async def _bare() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name, broker(Path(name)) as mosquitto:
         async with serve_pty(bare_meter(1), paced=False) as line:
-            line.heard = lambda data: line.write(b"!")  # type: ignore[method-assign]
+            line.from_client = lambda data: line.write(b"!")  # type: ignore[method-assign]
             begin = time.perf_counter()
             async with started("-c", _BARE, line.device, str(mosquitto.port)) as pid:
                 return await _first(mosquitto.port, "bare/reading", lambda: pid, begin, 1.0)

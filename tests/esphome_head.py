@@ -52,14 +52,14 @@ class HeadLine(MeterLine):
     def client_format(self) -> SerialFormat:
         return self.uart
 
-    def heard(self, data: bytes) -> None:
+    def from_client(self, data: bytes) -> None:
         """Octets reach the meter when the UART has sent them, with the format that it has then."""
         loop = asyncio.get_running_loop()
         self.sent_until = max(loop.time(), self.sent_until) + (self.uart.seconds(len(data)) if self.paced else 0.0)
         if self.paced:
-            loop.call_at(self.sent_until, super().heard, data)
+            loop.call_at(self.sent_until, super().from_client, data)
         else:
-            super().heard(data)
+            super().from_client(data)
 
     def _put(self, data: bytes) -> None:
         self.to_client(data)
@@ -306,7 +306,7 @@ class Peer(asyncio.Protocol):
 
     def _on_SerialProxyWriteRequest(self, message: Any) -> None:
         if self.head.owner is self:
-            self.head.line.heard(message.data)
+            self.head.line.from_client(message.data)
 
     def _acknowledge(self, kind: int, status: int) -> None:
         if self.head.version >= ACKNOWLEDGES:

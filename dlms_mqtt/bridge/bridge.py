@@ -26,7 +26,7 @@ from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.publisher import Publisher
 from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag, take_over
-from dlms_mqtt.bridge.presence.leftovers import Former
+from dlms_mqtt.bridge.presence.leftovers import Leftovers
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
 from dlms_mqtt.bridge.requests.dispatcher import Commands, Handler
@@ -97,9 +97,9 @@ class Bridge:
             bool(loaded.spoken),
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
-        self.former = Former(config, self._context, self.broker, loaded.broken)
+        self.leftovers = Leftovers(config, self._context, self.broker, loaded.broken)
         self.presence = Presence(
-            self.topics, self.started, self.broker, self.fleet, self.former, self._give_way, self._refuse_meter
+            self.topics, self.started, self.broker, self.fleet, self.leftovers, self._give_way, self._refuse_meter
         )
         self.requests = BridgeRequests(self)
         self.commands = Commands(self.topics, self._find, self.broker.reply, self._clock, self.store)
@@ -143,7 +143,7 @@ class Bridge:
         await self._serve_http()
         try:
             await self._start_meters()
-            self.former.remember(self.config.meters)
+            self.leftovers.remember(self.config.meters)
             self._notifier.send("READY=1", f"STATUS={len(self.meters)} meters")
             await self._stop.wait()
         finally:
@@ -170,7 +170,7 @@ class Bridge:
         for output in outputs:
             output.leave()
         await self.broker.flush(until - loop.time())
-        self.settle_former()
+        self.settle_leftovers()
         await end_all([*background, *([self._http_task] if self._http_task else [])])
 
     async def _serve_http(self) -> None:
@@ -180,10 +180,10 @@ class Bridge:
         self.http = _http_server(self, self.config.http.listen, self._clock)
         self._http_task = self._supervised("http", self.http.run) if self.http else None
 
-    def settle_former(self) -> None:
+    def settle_leftovers(self) -> None:
         """Clear what an earlier run left at the broker, once it is known what there is."""
         if self.broker.connected and not self.taken:
-            self.former.settle(self.config.meters)
+            self.leftovers.settle(self.config.meters)
 
     def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return supervised(name, run, self._clock)
@@ -209,7 +209,7 @@ class Bridge:
         if old.config.http != fresh.config.http:
             await self._serve_http()
         self._report.publish()
-        self.former.remember(self.config.meters)
+        self.leftovers.remember(self.config.meters)
         return changed
 
     async def _replace_meter(self, name: str) -> None:

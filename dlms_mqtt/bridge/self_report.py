@@ -47,7 +47,7 @@ class Source(Protocol):
         """The configuration in force."""
         ...
 
-    def settle_former(self) -> None:
+    def settle_leftovers(self) -> None:
         """Clear what an earlier run left at the broker."""
 
 
@@ -109,7 +109,7 @@ class SelfReport:
                 self._bridge.broker.retain(self._bridge.topics.health, dumps(health))
             if self._clock.monotonic() >= self._renewed:
                 self._publish_alive()
-            self._bridge.settle_former()
+            self._bridge.settle_leftovers()
             await asyncio.sleep(pause_between_looks(len(self._bridge.fleet.meters)))
 
     def health(self) -> dict[str, Any]:

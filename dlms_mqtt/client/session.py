@@ -129,8 +129,8 @@ class MeterSession:
         self._services: Services | None = None
         self._limits = Limits(0xFFFF, 0xFFFF)
         # Three facts that differ: ``_associated``: there is something to release (from the AARE on, proved or not);
-        # ``ready``: questions may be asked; ``_heard``: of this opening, kept when an exchange is replaced.
-        self._associated = self._heard = False
+        # ``ready``: questions may be asked; ``_has_received``: of this opening, kept when an exchange is replaced.
+        self._associated = self._has_received = False
         self._identification: Identification | None = None
         self.reads_out = False  # it is a clear-text readout that answers, not an association
         self.before_secret: Callable[[], None] | None = None  # called before a password or key is used; may raise
@@ -161,7 +161,7 @@ class MeterSession:
     async def open(self) -> None:
         """Open line, link and association. DlmsMqttError of every kind; the line is closed again then."""
         # BaseException: a poll that is cancelled in the middle must leave neither the port nor the association open.
-        self._heard = self.reads_out = False
+        self._has_received = self.reads_out = False
         self._lost = None
         try:
             await self._open()
@@ -217,7 +217,7 @@ class MeterSession:
             # its own. Nothing is kept open between two, so the figures of the line are taken here.
             await self.transport.close()
             found = await read_out(self.transport, self.settings, tally)
-            self._heard = self.ready = True
+            self._has_received = self.ready = True
             return found
         finally:
             self._figures = self._figures + tally.figures()
@@ -314,14 +314,14 @@ class MeterSession:
         return self._identification is not None
 
     @property
-    def heard(self) -> bool:
+    def has_received(self) -> bool:
         """Has any octet come since the client was last opened?"""
         # What tells a wrong cable from a wrong address: a meter that has signed on is there, whatever it says later.
-        return self._heard or self._signed_on or (self._exchange is not None and self._exchange.heard)
+        return self._has_received or self._signed_on or (self._exchange is not None and self._exchange.has_received)
 
     def _new_exchange(self, settings: ConnectionSettings) -> Exchange:
         # A new one for each link, never one used twice: numbers, cipher, blocks and what is owed belong to one link.
-        self._heard = self.heard
+        self._has_received = self.has_received
         connection = Connection(Side.CLIENT, client_link(settings, self.transport.datagram))
         exchange = Exchange(connection, self.transport, settings, self._on_notification, self._warn_once)
         exchange.most_octets = self.most_octets  # a bridge on a small machine sets less
@@ -408,7 +408,7 @@ class MeterSession:
         finally:
             # Released whatever came of it, and forgotten: ``close`` must not release it once more in our own name.
             await self._release(public)
-            self._heard, self._exchange = self.heard, None
+            self._has_received, self._exchange = self.has_received, None
         self.ciphering.start(checked_counter(counter) + 1)
 
     async def _ask_counter_if_it_tells(self) -> None:
@@ -433,7 +433,7 @@ class MeterSession:
         except TimeoutError:
             log.debug("%s: leaving took too long", self.transport.name)
         finally:
-            self._figures, self._heard = self.figures, self.heard
+            self._figures, self._has_received = self.figures, self.has_received
             self._exchange = self._services = self._lost = None
             self._associated = self.ready = False
             await self.transport.close()

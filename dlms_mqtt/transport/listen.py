@@ -183,8 +183,8 @@ class _Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.origin, self.host = _name(peer), peer[0] if peer else "?"
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._heard = self._loop.time()
-        self._timer = self._loop.call_at(self._heard + self._listener.idle, self._look)
+        self._last_received = self._loop.time()
+        self._timer = self._loop.call_at(self._last_received + self._listener.idle, self._look)
         self._listener.add(self)
         self._listener.called(self)
 
@@ -194,7 +194,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._last_received = self._loop.time()
         self._listener.add(self)
         self._pending = data
         self._hand_over_some()
@@ -221,7 +221,7 @@ class _Connection(asyncio.Protocol):
 
     def _look(self) -> None:
         """Set the timer again only when it has run out: octets must cost nothing."""
-        due = self._heard + self._listener.idle
+        due = self._last_received + self._listener.idle
         if due > self._loop.time():
             self._timer = self._loop.call_at(due, self._look)
         else:

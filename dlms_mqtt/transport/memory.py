@@ -58,7 +58,7 @@ class MemoryTransport(Transport):
         self._inbox: Inbox | None = None
         self._configured_at = 0.0
         self._free_at = 0.0
-        self._heard_at = 0.0
+        self._received_at = 0.0
 
     @property
     def format(self) -> SerialFormat | None:
@@ -81,7 +81,7 @@ class MemoryTransport(Transport):
         if inbox.error is not None:
             raise ConnectionLost(inbox.error.message)
         now = asyncio.get_running_loop().time()
-        at = max(now, self._free_at, self._heard_at + self._latency)
+        at = max(now, self._free_at, self._received_at + self._latency)
         for delay, piece in self.fault(data) if self.fault else ((0.0, data),):
             at = self._put(piece, at + delay)
         self._free_at = at
@@ -121,9 +121,9 @@ class MemoryTransport(Transport):
             self._receive(data, sent)
 
     def _receive(self, data: bytes, sent: SerialFormat | None) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
-        if self._inbox is not None and (heard := on_the_wire(data, sent, self.format, self.checks_parity)):
-            self._inbox.feed(heard)
+        self._received_at = asyncio.get_running_loop().time()
+        if self._inbox is not None and (arriving := on_the_wire(data, sent, self.format, self.checks_parity)):
+            self._inbox.feed(arriving)
 
     def _end(self) -> None:
         if self._inbox is not None:
@@ -188,21 +188,21 @@ def memory_pair(
     return client, meter
 
 
-def on_the_wire(data: bytes, sent: SerialFormat | None, heard: SerialFormat | None, checked: bool = False) -> bytes:
-    """What an end with the format ``heard`` makes of bytes sent with ``sent``.
+def on_the_wire(data: bytes, sent: SerialFormat | None, receiver: SerialFormat | None, checked: bool = False) -> bytes:
+    """What an end with the format ``receiver`` makes of bytes sent with ``sent``.
 
     ``checked``: characters whose parity bit is wrong are dropped (pyserial's ports hand them on, meters do not).
     """
-    if sent is None or heard is None:
+    if sent is None or receiver is None:
         return data
-    if sent.baud != heard.baud or sent.bits != heard.bits:
-        return _rubbish(data, sent, heard)
-    if sent.data_bits == heard.data_bits == 8:
-        return b"" if checked and sent.parity != heard.parity else data
+    if sent.baud != receiver.baud or sent.bits != receiver.bits:
+        return _rubbish(data, sent, receiver)
+    if sent.data_bits == receiver.data_bits == 8:
+        return b"" if checked and sent.parity != receiver.parity else data
     wire = _with_parity(data, sent.parity) if sent.data_bits == 7 else data
-    if heard.data_bits == 8:
+    if receiver.data_bits == 8:
         return wire
-    right = _with_parity(wire, heard.parity)
+    right = _with_parity(wire, receiver.parity)
     return bytes(octet & 0x7F for octet, good in zip(wire, right, strict=True) if not checked or octet == good)
 
 
@@ -212,9 +212,9 @@ def _with_parity(data: bytes, parity: str) -> bytes:
     return bytes(octet & 0x7F | (((octet & 0x7F).bit_count() & 1) ^ odd) << 7 for octet in data)
 
 
-def _rubbish(data: bytes, sent: SerialFormat, heard: SerialFormat) -> bytes:
+def _rubbish(data: bytes, sent: SerialFormat, receiver: SerialFormat) -> bytes:
     """A fast receiver sees several characters in a slow one, a slow receiver one in several; never the right ones."""
-    ratio = heard.baud / sent.baud
+    ratio = receiver.baud / sent.baud
     length = max(1, min(round(len(data) * ratio), len(data) * 4)) if data else 0
     filled = 0x00 if ratio > 1 else 0xFF
     return bytes((data[int(index * len(data) / length)] * 73 + 29 * index & 0xD5) ^ filled for index in range(length))

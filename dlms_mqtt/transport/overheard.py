@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dlms_mqtt.transport.base import SerialFormat, Transport
 
 #: The line's name, the bytes, whether they are a whole datagram.
-Heard = Callable[[str, bytes, bool], object]
+OnReceived = Callable[[str, bytes, bool], object]
 
 
 class OverheardTransport(Transport):
-    """Another transport, of which ``heard`` gets every octet that is read or thrown away."""
+    """Another transport, of which ``on_received`` gets every octet that is read or thrown away."""
 
-    def __init__(self, line: Transport, heard: Heard) -> None:
-        self._line, self._heard = line, heard
+    def __init__(self, line: Transport, on_received: OnReceived) -> None:
+        self._line, self._on_received = line, on_received
         self.datagram, self.name = line.datagram, line.name
 
-    def _told(self, data: bytes) -> bytes:
+    def _passed_on(self, data: bytes) -> bytes:
         if data:
-            self._heard(self.name, data, self.datagram)
+            self._on_received(self.name, data, self.datagram)
         return data
 
     async def open(self) -> None:
@@ -40,15 +40,15 @@ class OverheardTransport(Transport):
 
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
-        return self._told(await self._line.read(timeout))
+        return self._passed_on(await self._line.read(timeout))
 
     def at_once(self) -> bytes:
         """What is there at once."""
-        return self._told(self._line.at_once())
+        return self._passed_on(self._line.at_once())
 
     def discard(self) -> bytes:
         """Throw away, and return, what was received and not read."""
-        return self._told(self._line.discard())
+        return self._passed_on(self._line.discard())
 
     @property
     def lag(self) -> float:

@@ -88,7 +88,7 @@ async def test_what_could_not_be_cleared_is_cleared_later(mosquitto_factory, tmp
         gone = f"{ROOT}/", "homeassistant/device/dlms_mqtt_house/"
         await home.until(lambda: any(payload == "" for topic, payload, *_ in home.seen.all if topic.startswith(gone)))
         async with asyncio.timeout(60):
-            while home.app.bridge.broker.clearing or home.app.bridge.former._owed:  # noqa: ASYNC110
+            while home.app.bridge.broker.clearing or home.app.bridge.leftovers._owed:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         async with watching(broker.port) as fresh:
             await fresh.publish("the/end", "of what is retained")

@@ -32,7 +32,7 @@ from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
 from dlms_mqtt.bridge.presence.device_ids import device_tag
 from dlms_mqtt.bridge.presence.ghosts import ghosts
 from dlms_mqtt.bridge.presence.id_claims import Claims
-from dlms_mqtt.bridge.presence.leftovers import Former
+from dlms_mqtt.bridge.presence.leftovers import Leftovers
 from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in, selections_in
 from dlms_mqtt.bridge.requests.bounds import check
 from dlms_mqtt.bridge.requests.dispatcher import Request, parse
@@ -227,9 +227,9 @@ def left_behind(odd: Odd) -> None:
         topics = Topics("dlms_mqtt", "main", "ha", device_tag("dlms_mqtt", store))
         broker: Any = _Broker()
         context = Context(topics, Discovery(prefix="ha"), broker, store, Clock(), "1")
-        former = Former(Config(), context, broker)
-        former.clear(), former.remember(["a"]), former.settle(["a"])
-        assert TOPIC.convert(former.base)
+        leftovers = Leftovers(Config(), context, broker)
+        leftovers.clear(), leftovers.remember(["a"]), leftovers.settle(["a"])
+        assert TOPIC.convert(leftovers.base)
         broker.retain(topics.discovery(topics.device("a")), "")
 
 

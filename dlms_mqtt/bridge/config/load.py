@@ -139,14 +139,14 @@ def _state_dir(state_dir: Path, file: Path, document: Document) -> Path:
     Once it was relative to the working directory: a state that is there and nowhere else goes on, and that is said.
     """
     place = file.absolute().parent / state_dir
-    former = Path.cwd() / state_dir
-    if place.exists() or not (former / STATE_FILE).exists():
+    old_place = Path.cwd() / state_dir
+    if place.exists() or not (old_place / STATE_FILE).exists():
         return place
     document.warnings.append(
-        f"the state is still in {former}; stop the bridge and move it to {place}: state_dir is relative to the "
+        f"the state is still in {old_place}; stop the bridge and move it to {place}: state_dir is relative to the "
         "configuration file"
     )
-    return former
+    return old_place
 
 
 def _all(document: Document) -> ConfigMistakes:

@@ -213,7 +213,7 @@ class Session:
         if self._before is None:
             if self.proved and isinstance(error, DlmsMqttError):
                 self.judge(error)
-        elif not client.heard:
+        elif not client.has_received:
             before, now = self._before, self._clock.time()
             self._keep_lockout(before if self._trial else before.unheard(now, self._attempts))
 

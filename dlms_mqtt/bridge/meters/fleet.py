@@ -30,7 +30,7 @@ from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.local_zone import zone_of
 from dlms_mqtt.transport import transport_for
 from dlms_mqtt.transport.incoming import Incoming, IncomingTransport
-from dlms_mqtt.transport.overheard import Heard, OverheardTransport
+from dlms_mqtt.transport.overheard import OnReceived, OverheardTransport
 
 _LOG = logging.getLogger(__name__)
 _MOST_OCTETS = 3 << 20  # of one answer: 100,000 rows of a profile, which take 60 MB while they are worked on
@@ -85,7 +85,7 @@ class Fleet:
     def _clients(
         self,
         receive: Callable[[object], None] | None,
-        heard: Heard | None = None,
+        on_received: OnReceived | None = None,
         incoming: Incoming | None = None,
         peer: str = "",
     ) -> Callable[[ConnectionSettings], DlmsClient]:
@@ -101,7 +101,7 @@ class Fleet:
             line = at_port or transport_for(settings)
             client = DlmsClient(
                 settings,
-                transport=OverheardTransport(line, heard) if heard else line,
+                transport=OverheardTransport(line, on_received) if on_received else line,
                 store=store,
                 memory=memory,
                 random=self._random,
@@ -126,8 +126,8 @@ class Fleet:
         holder: list[PushReceiver] = []
         incoming = Incoming() if settings.bind else None
         listens = config.push is not None and config.push.listen == OWN_LINE and not incoming
-        heard = (lambda *data: holder[0].receive(*data)) if listens else None
-        clients = self._clients(lambda apdu: holder[0].take(apdu), heard, incoming, peer_of(name))
+        on_received = (lambda *data: holder[0].receive(*data)) if listens else None
+        clients = self._clients(lambda apdu: holder[0].take(apdu), on_received, incoming, peer_of(name))
         line = self.line(settings) if settings.line and not incoming else Line(f"{settings.bind} {name}".strip())
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         told = bool(config.timezone or self._bridge.timezone)

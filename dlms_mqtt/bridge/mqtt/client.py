@@ -65,7 +65,7 @@ class Will:
     payload: str
 
 
-class _Heard(logging.Handler):
+class _ErrorLog(logging.Handler):
     """What paho-mqtt tells its log and nobody else: why TLS was refused."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Client(aiomqtt.Client):
     largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
     skipped: dict[str, int]
     version: aiomqtt.ProtocolVersion
-    heard: _Heard
+    error_log: _ErrorLog
     reason: Exception | None = None  # why the line ended, if it broke
     left: int = 0  # the reason code with which the broker hung up (MQTT 5)
     at_once: int = IN_FLIGHT  # messages under way that the broker takes
@@ -226,11 +226,11 @@ class Client(aiomqtt.Client):
             return "the broker refused user name or password"
         if self.left >= _FAILED:
             return _refusal(self.left)
-        return self.heard.last or str(error) or type(error).__name__
+        return self.error_log.last or str(error) or type(error).__name__
 
     def told_why(self, error: Exception) -> bool:
         """Is it in the broker's own words, or those of TLS? Else there was no answer, however that shows."""
-        return _reason_code(error) is not None or self.left >= _FAILED or bool(self.heard.last)
+        return _reason_code(error) is not None or self.left >= _FAILED or bool(self.error_log.last)
 
     @property
     def unwanted(self) -> bool:
@@ -308,8 +308,8 @@ def new_client(
     skipped: dict[str, int],
 ) -> Client:
     """A client that is not connected yet; a clean session, as nothing depends on the broker's memory."""
-    quiet, heard = logging.Logger("aiomqtt", logging.ERROR), _Heard()  # else each message is put into words
-    quiet.addHandler(heard)
+    quiet, error_log = logging.Logger("aiomqtt", logging.ERROR), _ErrorLog()  # else each message is put into words
+    quiet.addHandler(error_log)
     client = Client(
         config.host,
         config.broker_port,
@@ -333,7 +333,7 @@ def new_client(
     client._client.__class__ = LeanPaho
     client.pending_calls_threshold = 2 * IN_FLIGHT
     client._turn, client._free = asyncio.Lock(), asyncio.Event()
-    client.skipped, client.version, client.heard, client.under_way = skipped, version, heard, {}
+    client.skipped, client.version, client.error_log, client.under_way = skipped, version, error_log, {}
     return client
 
 

@@ -29,7 +29,7 @@ _FILE_LOST = (
 )
 
 
-class Former:
+class Leftovers:
     """The names of an earlier run, as the store has them: its meters, discovery prefix, base topic and id."""
 
     def __init__(self, config: Config, context: Context, broker: Broker, broken: Iterable[str] = ()) -> None:
@@ -45,10 +45,10 @@ class Former:
     @property
     def base(self) -> str:
         """The base topic of the earlier run."""
-        return (self._former_name or self._name)[0]
+        return (self._previous_name or self._name)[0]
 
     @property
-    def _former_name(self) -> list[str]:
+    def _previous_name(self) -> list[str]:
         """Base topic and id of the earlier run; empty where nobody knows."""
         name = self._names("name")
         return name if len(name) == len(self._name) and _is_topic(name[0]) and METER_ID.fullmatch(name[1]) else []
@@ -102,17 +102,17 @@ class Former:
 
     def _clear_name(self) -> None:
         """The bridge had another id or base topic: Home Assistant would offer the one that is no more for ever."""
-        name = self._former_name
+        name = self._previous_name
         if not name:
             self._remember("name", self._name)
         base, bridge = name or self._name
         topics = self._context.topics
-        former = replace(topics, base=base, bridge=bridge)
-        if former.root != topics.root:
-            for topic in (former.info, former.health, former.state):
+        previous = replace(topics, base=base, bridge=bridge)
+        if previous.root != topics.root:
+            for topic in (previous.info, previous.health, previous.state):
                 self._broker.retain(topic, "")
         if bridge != topics.bridge:
-            for topic in self._of_bridge(former):
+            for topic in self._of_bridge(previous):
                 self._broker.retain(topic, "")
 
     def remember(self, meters: Iterable[str]) -> None:

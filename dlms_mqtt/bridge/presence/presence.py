@@ -15,7 +15,7 @@ from dlms_mqtt.bridge.meters.fleet import Fleet
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.silence import Silence
 from dlms_mqtt.bridge.presence.id_claims import Claims
-from dlms_mqtt.bridge.presence.leftovers import Former
+from dlms_mqtt.bridge.presence.leftovers import Leftovers
 
 _LOG = logging.getLogger(__name__)
 _SILENCE, _LONGEST_WAIT = 0.4, 20.0  # s: whoever floods the broker keeps no bridge from its work
@@ -36,14 +36,14 @@ class Presence:
         started: str,
         broker: Broker,
         fleet: Fleet,
-        former: Former,
+        leftovers: Leftovers,
         give_way: Callable[[str], None],
         refuse: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        self._bases = {topics.base, former.base}  # an earlier run of ours may have announced the same devices
+        self._bases = {topics.base, leftovers.base}  # an earlier run of ours may have announced the same devices
         self._topics, self._started, self._broker, self._fleet = topics, started, broker, fleet
-        self._former, self._give_way, self._refuse = former, give_way, refuse
-        self._ghosts = former.clear()
+        self._leftovers, self._give_way, self._refuse = leftovers, give_way, refuse
+        self._ghosts = leftovers.clear()
         self.claims = Claims(topics, started, broker.send_now)
         self.collisions: dict[str, str] = {}  # devices that somebody else announces, with a sentence
         self.asleep: set[str] = set()  # meters that are ours and switched off
@@ -101,7 +101,7 @@ class Presence:
         """What our id is said to have had, and neither configuration nor memory knows: the memory was lost."""
         told = self.claims.announced_as_ours({*self._fleet.running, *self.asleep, *self._ghosts})
         free = {name: managed for name, managed in told.items() if not await self.claims.holder(name)}
-        lost = self._former.clear_lost(free)
+        lost = self._leftovers.clear_lost(free)
         self._ghosts |= lost
         filters = self._retained_of(*lost)
         if filters:

@@ -64,7 +64,7 @@ def _show_pushes(talk: Conversation, search: Search, draft: Draft, patience: flo
         talk.say(words.LISTENING, seconds=f"{patience:g}")
         _, settings = parse_meter("meter", draft.section(), preset_connection)
         try:
-            readings = asyncio.run(_heard(settings, draft.preset, patience, zone))
+            readings = asyncio.run(_first_readings(settings, draft.preset, patience, zone))
         except SecurityError as error:
             talk.say(words.ENCIPHERED, why=error.message)
             if search.ask_push_key(draft):
@@ -76,7 +76,7 @@ def _show_pushes(talk: Conversation, search: Search, draft: Draft, patience: flo
         return bool(readings)
 
 
-async def _heard(settings: ConnectionSettings, preset: str, patience: float, zone: tzinfo) -> list[Reading]:
+async def _first_readings(settings: ConnectionSettings, preset: str, patience: float, zone: tzinfo) -> list[Reading]:
     """The first message with values; [] when none came in time. SecurityError: it cannot be opened."""
     source = PushSource(keys=keys_of(settings), accept_unauthenticated=settings.accept_unauthenticated)
     readers, loop = PushReaders([source]), asyncio.get_running_loop()

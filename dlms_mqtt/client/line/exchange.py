@@ -84,7 +84,7 @@ class Exchange:
         self._short = False  # this question has had fewer answers than it was sent
         # Three stages of hearing, for the sentence about silence: nothing at all (line, address), octets that are no
         # answer (speed, parity, another meter), an answer before (the meter has gone).
-        self.heard = False  # an octet has come
+        self.has_received = False  # an octet has come
         self._answered = False  # the meter has answered something since the line was opened
         self.repeated = 0  # what was sent again: of a datagram nobody knows whether the meter had the first
         self.turn_rounds: deque[float] = deque(maxlen=_TURNS)  # s from questions to the first frame that answered
@@ -294,10 +294,10 @@ class Exchange:
         # be said (an acknowledgement, the next frame of a window); read; on silence repeat, or give up.
         in_frame, left, due = False, repeats, self._loop.time() + timeout
         while True:
-            answer, heard, alive = self._sort_out(event)
+            answer, whole, alive = self._sort_out(event)
             if answer is not None:
                 return answer
-            in_frame = in_frame and not heard
+            in_frame = in_frame and not whole
             if alive:  # the meter is there, so all repeats are due to what is still missing
                 left, due = self._repeats_now(repeats), self._loop.time() + timeout
             if self._flush():  # the time begins when the last octet is out, which at 300 baud is seconds later
@@ -336,7 +336,7 @@ class Exchange:
         return held, alive or question.others != others, alive
 
     def _note(self, data: bytes) -> None:
-        self.heard = True
+        self.has_received = True
         self._trace.received(data)
         self._question.note(data)
 

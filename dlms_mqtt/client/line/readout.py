@@ -109,12 +109,12 @@ async def _overhear(transport: Transport, settings: ConnectionSettings, silent: 
     await transport.configure(baud=settings.baud or _MODE_D_BAUD, data_bits=bits, parity=parity or "even")
     transport.discard()
     try:
-        block, heard = await _collect(transport, max(_SPEAKS, settings.timeout), settings.octet_timeout, b"")
+        block, received = await _collect(transport, max(_SPEAKS, settings.timeout), settings.octet_timeout, b"")
     except (ResponseTimeout, FramingError):
         raise silent from None
     tally.signed_on = None
     tally.readouts += 1
-    found = find_identification(heard)
+    found = find_identification(received)
     return Readout(found[0] if found else None, block.text, block.checked)
 
 

@@ -139,8 +139,8 @@ async def run_sign_on(transport: Transport, plan: SignOnSettings) -> Done:
         if isinstance(action, Done):
             return replace(action, notes=action.notes | seen.notes)
         if isinstance(action, Failed):
-            heard = action.received or bytes(seen.received)
-            raise SignOnFailed(seen.reason(action), heard, transport.name, machine.identification)
+            received = action.received or bytes(seen.received)
+            raise SignOnFailed(seen.reason(action), received, transport.name, machine.identification)
         if isinstance(action, Listen):
             await _listen(transport, machine, action, seen)
         else:
@@ -157,7 +157,7 @@ class _Seen:
         self.notes: set[str] = set()
         self._untold = b""
 
-    def heard(self, data: bytes) -> None:
+    def keep(self, data: bytes) -> None:
         """Keep what came."""
         self.received = (self.received + data)[-_KEPT:]
         self._untold += data
@@ -193,7 +193,7 @@ async def _listen(transport: Transport, machine: SignOn, action: Listen, seen: _
     else:
         if within and loop.time() - began > _PAUSE:
             seen.notes.add("confirmation-in-pieces")
-        seen.heard(data)
+        seen.keep(data)
         machine.receive(data)
 
 

@@ -242,8 +242,8 @@ class SignOn:
                 self._not_identified()
             return
         self.identification, end = found
-        heard = strip_parity(self._received[:end])
-        if heard[: heard.rfind(b"/")].strip(b"\0"):
+        octets = strip_parity(self._received[:end])
+        if octets[: octets.rfind(b"/")].strip(b"\0"):
             self._notes.add("noise-before-identification")
         self._received = self._received[end:]
         # The port was set to 7E1 and we see the eighth bit all the same: the converter reads and sends 8N1. Then the

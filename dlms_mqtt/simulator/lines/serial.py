@@ -98,11 +98,11 @@ async def serve_signed_on(session: MeterServer, transport: Transport, options: S
     if done.programming:
         await _serve_programming(session, transport, options.inactivity)
         return
-    heard = False
+    was_linked = False
     try:
-        while not heard or session.linked:
+        while not was_linked or session.linked:
             await serve_once(session, transport, options.inactivity)
-            heard = heard or session.linked
+            was_linked = was_linked or session.linked
     except ResponseTimeout:
         session.close()
     await transport.drain()

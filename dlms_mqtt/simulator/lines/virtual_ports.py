@@ -48,7 +48,7 @@ class MeterLine(Transport):
     def _put(self, data: bytes) -> None:
         raise NotImplementedError
 
-    def heard(self, data: bytes) -> None:
+    def from_client(self, data: bytes) -> None:
         """Octets that the client sent, as they arrive here."""
         wire = on_the_wire(data, self.client_format, self._format, checked=True)
         if wire:
@@ -120,7 +120,7 @@ class PtyLine(MeterLine):
 
     def _pull(self) -> None:
         with contextlib.suppress(OSError):
-            self.heard(os.read(self._master, _CHUNK))
+            self.from_client(os.read(self._master, _CHUNK))
 
     def _put(self, data: bytes) -> None:
         if self._master >= 0:
@@ -144,7 +144,7 @@ class BridgedLine(MeterLine, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Everything is the line's."""
-        self.heard(data)
+        self.from_client(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
@@ -195,7 +195,7 @@ class Rfc2217Line(BridgedLine):
         if answer:
             transport.write(answer)
         if plain:
-            self.heard(plain)
+            self.from_client(plain)
 
     @property
     def client_format(self) -> SerialFormat:

@@ -79,7 +79,7 @@ class PushReceiver(Receiver):
         self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
         self.incoming: Incoming | None = None  # where the meter is asked, if it connects by itself
-        self._heard_from = ""
+        self._last_origin = ""
 
     def overhear(self) -> None:
         """From now on the line hands over what is read while the meter is asked: the client may tell the same again."""
@@ -115,7 +115,7 @@ class PushReceiver(Receiver):
 
     def recognise(self, call: Call) -> None:
         """Something has come over this connection: it may have said whose it is."""
-        if call.origin == self._heard_from:
+        if call.origin == self._last_origin:
             self.take_call(call)
 
     def take_call(self, call: Call) -> bool:
@@ -124,7 +124,7 @@ class PushReceiver(Receiver):
         Where its pushes are known by what they say, one must have come first.
         """
         match = self._config.match
-        known = call.origin == self._heard_from or not (match.device or match.system_title)
+        known = call.origin == self._last_origin or not (match.device or match.system_title)
         if self.incoming is None or not known or (match.host and match.host != _host(call.origin)):
             return False
         if self.incoming.call is not call:
@@ -165,7 +165,7 @@ class PushReceiver(Receiver):
         if device and not (values and values.identity(push.system_title).is_device(device)):
             return
         self._counters.keep_ahead(asyncio.get_running_loop().time())
-        self._heard_from = push.origin
+        self._last_origin = push.origin
         if values:
             self._publish(values)
 

@@ -11,13 +11,13 @@ class Twins:
     """Tells the second from the first. Equal notifications that follow each other are two for each ear."""
 
     def __init__(self) -> None:
-        self._heard: defaultdict[str, deque[object]] = defaultdict(lambda: deque(maxlen=_MOST))
+        self._unpaired: defaultdict[str, deque[object]] = defaultdict(lambda: deque(maxlen=_MOST))
 
     def is_new(self, ear: str, notification: object) -> bool:
         """False: the other ear has had this one."""
-        for other, heard in self._heard.items():
-            if other != ear and notification in heard:
-                heard.remove(notification)
+        for other, unpaired in self._unpaired.items():
+            if other != ear and notification in unpaired:
+                unpaired.remove(notification)
                 return False
-        self._heard[ear].append(notification)
+        self._unpaired[ear].append(notification)
         return True

@@ -49,7 +49,7 @@ class Wait:
         """Seconds; 0 at the end."""
         return max(0.0, self._ends - self._loop.time())
 
-    def heard(self, what: str) -> None:
+    def received(self, what: str) -> None:
         """A telegram came."""
         self._ends = min(self._ends, self._loop.time() + ROUND) if not self.stirred.is_set() else self._ends
         self.stirred.set()
@@ -101,7 +101,7 @@ class Telegrams(Receiver):
     def _refused(self, error: DlmsMqttError) -> None:
         self.refusal = error
         if not isinstance(error, FramingError):
-            self._wait.heard("refused")
+            self._wait.received("refused")
 
     def _take(self, push: Push) -> None:
         try:
@@ -119,7 +119,7 @@ class Telegrams(Receiver):
         news = {reading.key: reading for reading in readings}
         self._alike = self._alike + 1 if news.keys() <= self.readings.keys() else 0
         self.readings |= news
-        self._wait.heard(f"telegram {self.count}")
+        self._wait.received(f"telegram {self.count}")
         if self._alike >= _ALL_ALIKE:
             self._wait.end()
 
@@ -166,14 +166,14 @@ async def first_telegrams(
 ) -> dict[str, Any]:
     """Who speaks, and the values of its telegrams; DlmsMqttError where none could be used."""
     wait = Wait(seconds, progress)
-    heard = Telegrams(trial.settings, trial.match, trial.scalers, trial.zone, wait)
-    async with listening(fleet, trial, heard, wait):
+    telegrams = Telegrams(trial.settings, trial.match, trial.scalers, trial.zone, wait)
+    async with listening(fleet, trial, telegrams, wait):
         while wait.left:
             await wait.tick()
-    if not heard.count:
-        raise heard.failure
-    rows = [_row(reading, language) for reading in heard.readings.values()]
-    return {"telegrams": heard.count, "meter": heard.meter, "values": rows}
+    if not telegrams.count:
+        raise telegrams.failure
+    rows = [_row(reading, language) for reading in telegrams.readings.values()]
+    return {"telegrams": telegrams.count, "meter": telegrams.meter, "values": rows}
 
 
 def _row(reading: Reading, language: str) -> dict[str, Any]:
@@ -191,19 +191,19 @@ def _row(reading: Reading, language: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def listening(fleet: Fleet, trial: Trial, heard: Receiver, wait: Wait) -> AsyncIterator[None]:
-    """Octets reach ``heard``; ConnectFailed. A line of our own that is lost ends the wait: ConnectionLost."""
+async def listening(fleet: Fleet, trial: Trial, receiver: Receiver, wait: Wait) -> AsyncIterator[None]:
+    """Octets reach ``receiver``; ConnectFailed. A line of our own that is lost ends the wait: ConnectionLost."""
     port = trial.listen if trial.listen != OWN_LINE else trial.settings.bind
     place, name, hub = port or fleet.line(trial.settings).name, f"{trial.name} (trial)", fleet.pushes
     try:
         if port:
-            await hub.join(place, name, heard)
+            await hub.join(place, name, receiver)
             yield
         elif hub.is_read(place):
-            hub.share(place, name, heard)
+            hub.share(place, name, receiver)
             yield
         else:
-            async with _reading(fleet, trial.settings, name, heard, wait):
+            async with _reading(fleet, trial.settings, name, receiver, wait):
                 yield
     finally:
         hub.remove(place, name)
@@ -211,13 +211,13 @@ async def listening(fleet: Fleet, trial: Trial, heard: Receiver, wait: Wait) -> 
 
 @asynccontextmanager
 async def _reading(
-    fleet: Fleet, settings: ConnectionSettings, name: str, heard: Receiver, wait: Wait
+    fleet: Fleet, settings: ConnectionSettings, name: str, receiver: Receiver, wait: Wait
 ) -> AsyncIterator[None]:
     async with fleet.line(settings).turn(name, Priority.COMMAND, _nothing), transport_for(settings) as transport:
 
         async def read() -> None:
             while True:
-                await read_some(transport, heard.receive)
+                await read_some(transport, receiver.receive)
 
         task = asyncio.create_task(read())
         task.add_done_callback(lambda task: None if task.cancelled() else wait.end())

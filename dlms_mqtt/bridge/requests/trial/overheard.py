@@ -41,7 +41,7 @@ class _Overheard(Receiver):
         events = self._stream.feed(data, asyncio.get_running_loop().time(), whole=whole)
         for message in (event for event in events if isinstance(event, Message)):
             self.messages.append(message)
-            self._wait.heard(f"telegram {len(self.messages)}")
+            self._wait.received(f"telegram {len(self.messages)}")
             self._wait.end()
         return []
 
@@ -50,17 +50,17 @@ async def who_speaks(
     fleet: Fleet, settings: ConnectionSettings, listen: str, seconds: float, progress: Progress
 ) -> dict[str, Any]:
     """Listen on a port, or on a line at the speeds of customer interfaces; the shape of ``meter/find``'s reply."""
-    wait, heard = Wait(seconds, progress), None
+    wait, receiver = Wait(seconds, progress), None
     for form in _forms(settings, listen):
-        heard = _Overheard(wait)
+        receiver = _Overheard(wait)
         trial = Trial("search", listen, Match(), replace(settings, **form), {}, UTC)
         ends = wait.left - ROUND if form else 0.0
-        async with listening(fleet, trial, heard, wait):
+        async with listening(fleet, trial, receiver, wait):
             while wait.left > max(ends, 0.0):
                 await wait.tick()
-        if heard.messages:
-            return _found(settings, form, heard.messages[0])
-    octets = heard.octets if heard else 0
+        if receiver.messages:
+            return _found(settings, form, receiver.messages[0])
+    octets = receiver.octets if receiver else 0
     return {"found": False, "connection": {}, "diagnosis": "", "names": ["garbled" if octets else "no-telegram"]}
 
 

@@ -46,14 +46,17 @@ class Trials:
         """Check a configuration and talk to the meter, once; with ``listen``: wait for what it sends by itself."""
         meter_id, settings, config = sent_meter(self._bridge, request)
         if seconds := request.get("listen", int, Decimal):
-            return {"valid": True, **await self._heard(request, meter_id, settings, config, float(seconds))}
+            return {
+                "valid": True,
+                **await self._validate_listening(request, meter_id, settings, config, float(seconds)),
+            }
 
         async def work(client: DlmsClient) -> Any:
             return json_shapes.meter_json(await identify(client, proof=True))
 
         return {"valid": True, "meter": await self._once(request, settings, work)}
 
-    async def _heard(
+    async def _validate_listening(
         self, request: Request, meter_id: str, settings: ConnectionSettings, config: Mapping[str, Any], seconds: float
     ) -> dict[str, Any]:
         meter = parse_meter(meter_id, config, self._bridge.presets)[0]

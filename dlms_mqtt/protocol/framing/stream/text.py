@@ -33,8 +33,8 @@ def recognise_telegram(place: Place) -> Result:
     if buffer[at] in _BEGINNINGS:
         return _of_text(place, buffer)
     if buffer[at] in _WITH_PARITY:
-        heard = buffer[at : at + p1_telegram.MAX_SIZE]
-        return _of_text(place, buffer[:at] + strip_parity(heard[: parity_until(heard)]))
+        telegram = buffer[at : at + p1_telegram.MAX_SIZE]
+        return _of_text(place, buffer[:at] + strip_parity(telegram[: parity_until(telegram)]))
     return None
 
 
