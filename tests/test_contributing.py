@@ -17,6 +17,7 @@ from dlms_mqtt.client.settings import AUTHENTICATIONS, ConnectionSettings
 from dlms_mqtt.protocol.framing.bare import BareLink
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import Link, Side
+from dlms_mqtt.protocol.framing.registry import FRAMINGS
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.security import MECHANISMS
 
@@ -42,6 +43,83 @@ async def read(framing, class_id, attribute):
     async with serve_memory(meter, far, framing), DlmsClient(settings, transport=near) as client:
         (found,) = await client.read([AttributeDescriptor(class_id, Obis.parse("1.8.0"), attribute)])
     return format(found.value, "f"), found.unit
+"""
+
+#: A made-up framing: "#" and two octets of length before each APDU.
+COUNTED = '''"""A number sign and the length before each APDU."""
+
+from dlms_mqtt.protocol.framing.bare import BareLink
+from dlms_mqtt.protocol.framing.stream.events import FrameInfo
+from dlms_mqtt.protocol.framing.stream.place import Found, Wait
+
+_HEAD = 3
+
+
+def _end(data, at=0):
+    return at + _HEAD + int.from_bytes(data[at + 1 : at + _HEAD], "big")
+
+
+class CountedLink(BareLink):
+    """One association."""
+
+    _buffer = b""
+
+    def send(self, apdu):
+        super().send(b"#" + len(apdu).to_bytes(2, "big") + apdu)
+
+    def receive(self, data):
+        self._buffer += data
+        while len(self._buffer) >= _HEAD and (end := _end(self._buffer)) <= len(self._buffer):
+            super().receive(self._buffer[_HEAD:end])
+            self._buffer = self._buffer[end:]
+
+
+def recognise_counted(place):
+    """A frame of which at least the head is there."""
+    if place.buffer[place.at] != ord("#"):
+        return None
+    end = _end(place.buffer, place.at)
+    if end > len(place.buffer):
+        return Wait.POSSIBLE
+    return Found(FrameInfo("counted", ""), end, place.buffer[place.at + _HEAD : end])
+'''
+
+#: Options, client, simulator, search, capture and its replay.
+COUNTED_EVERYWHERE = """
+assert asyncio.run(read("counted", 3, 2)) == ("123450", "Wh")
+
+from dlms_mqtt.cli import main
+from dlms_mqtt.meter.dump import dump_session
+from dlms_mqtt.meter.finder.candidates import Fixed
+from dlms_mqtt.meter.finder.engine import find
+from dlms_mqtt.meter.finder.plan import stream_plan
+from dlms_mqtt.protocol.axdr.data import Data
+from dlms_mqtt.simulator import serve_tcp
+from dlms_mqtt.simulator.replay.capture_file import Capture
+from dlms_mqtt.simulator.replay.replay import replay_on
+
+async def everywhere():
+    meter = describe({"kind": "bare", "associations": [16]}).meter
+    async with serve_tcp(meter, framing="counted") as server:
+        found = await find({"tcp": "127.0.0.1:%d" % server.address[1], "framing": "counted"})
+        assert found.complete and found.connection["framing"] == "counted", found
+    near, far = memory_pair()
+    settings = parse_settings({"framing": "counted"})
+    async with serve_memory(meter, far, "counted"):
+        document = await dump_session(settings, transport=near, salt=b"salt", objects=3)
+    assert document["connection"]["framing"] == "counted" and document["exchanges"]
+    assert all(row[2].startswith("23") for row in document["frames"])
+    near, far = memory_pair()
+    capture = Capture(document)
+    replay = asyncio.create_task(replay_on(capture, far))
+    async with DlmsClient(settings, transport=near) as client:
+        known = {key: value for key, value in capture.values.items() if isinstance(value, Data)}
+        assert known == {key: await client.get(key) for key in known} != {}
+    replay.cancel()
+
+asyncio.run(everywhere())
+assert "counted" in {probe.options.get("framing") for probe in stream_plan(Fixed(), None)}
+assert main(["simulate", "--framing", "counted", "--tcp", "127.0.0.1:0", "--seconds", "0.01"]) == 0
 """
 
 
@@ -109,22 +187,21 @@ asyncio.run(main())
     ),
     "a framing": Errand(
         {
-            "protocol/framing/plain.py": (
-                '"""No framing at all, under another name."""\n\n'
-                "from dlms_mqtt.protocol.framing.bare import BareLink\n\n\n"
-                "class PlainLink(BareLink):\n    pass\n"
+            "protocol/framing/counted.py": COUNTED,
+            "protocol/framing/registry.py": (
+                "FRAMINGS: dict[str, Callable[[], type[Link]]] = {",
+                "def _counted():\n    from dlms_mqtt.protocol.framing.counted import CountedLink\n\n"
+                "    return CountedLink\n\n\n"
+                'FRAMINGS: dict[str, Callable[[], type[Link]]] = {"counted": _counted, ',
             ),
-            "client/settings.py": ('parse_choice("hdlc", "wrapper")', 'parse_choice("hdlc", "wrapper", "plain")'),
-            "client/line/client_link.py": (
-                '    if settings.link_framing == "wrapper":',
-                '    if settings.link_framing == "plain":\n'
-                "        from dlms_mqtt.protocol.framing.plain import PlainLink\n\n"
-                "        return PlainLink(Side.CLIENT, client=settings.client, server=settings.server)\n"
-                '    if settings.link_framing == "wrapper":',
+            "protocol/framing/stream/recognisers.py": (
+                "RECOGNISERS: dict[str, Callable[[Place], Result]] = {\n",
+                "from dlms_mqtt.protocol.framing.counted import recognise_counted\n\n"
+                'RECOGNISERS: dict[str, Callable[[Place], Result]] = {\n    "counted": recognise_counted,\n',
             ),
-            "simulator/server/links.py": ('if framing == "bare":', 'if framing in ("bare", "plain"):'),
+            "library/connection.py": ('Literal["hdlc", "wrapper"]', 'Literal["hdlc", "wrapper", "counted"]'),
         },
-        READ + 'assert asyncio.run(read("plain", 3, 2)) == ("123450", "Wh")',
+        READ + COUNTED_EVERYWHERE,
     ),
     "a command of the command line": Errand(
         {
@@ -247,7 +324,7 @@ def test_every_framing_keeps_the_contract(link: type) -> None:
 
 
 def test_every_framing_word_has_an_end() -> None:
-    for word in ("hdlc", "wrapper"):
+    for word in FRAMINGS:
         assert client_link(ConnectionSettings(tcp=("a", 1), framing=word), False).has_connection is (word == "hdlc")
 
 

@@ -27,6 +27,7 @@ from dlms_mqtt.client.option_values import (
     parse_services,
 )
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.framing.registry import FRAMINGS, default_framing
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
@@ -68,7 +69,7 @@ class ConnectionSettings:
         secret=True,
     )
     framing: str | None = _option(
-        None, parse_choice("hdlc", "wrapper"), "hdlc (default on serial lines) or wrapper (default on TCP and UDP)"
+        None, parse_choice(*FRAMINGS), "hdlc (default on serial lines) or wrapper (default on TCP and UDP)"
     )
     opening: str = _option(
         "direct",
@@ -190,7 +191,7 @@ class ConnectionSettings:
     @property
     def link_framing(self) -> str:
         """The framing in force."""
-        return self.framing or ("hdlc" if self.serial is not None else "wrapper")
+        return self.framing or default_framing(serial=self.serial is not None)
 
     @property
     def info_length(self) -> int:

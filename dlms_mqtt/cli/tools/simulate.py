@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dlms_mqtt.cli.options import seconds_option
 from dlms_mqtt.cli.output import say, table
 from dlms_mqtt.errors import ConnectFailed
+from dlms_mqtt.protocol.framing.registry import FRAMINGS, default_framing
 from dlms_mqtt.times import parse_moment
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lines.add_argument("--rfc2217", action="append", default=[], metavar="HOST:PORT", help="serve a port over RFC 2217")
     lines.add_argument(
         "--framing",
-        choices=("hdlc", "wrapper"),
-        metavar="hdlc|wrapper",
+        choices=tuple(FRAMINGS),
+        metavar="|".join(FRAMINGS),
         help="default: wrapper on TCP, else hdlc",
     )
     lines.add_argument(
@@ -172,9 +173,9 @@ async def _lines(args: argparse.Namespace, described: Described, stack: AsyncExi
     for text in args.udp:
         address = await stack.enter_async_context(serve_udp(meter, *_served(text), faults=faults))
         sentences.append(f"wrapper on UDP {format_address(*address)}")
-    framing = args.framing or "hdlc"
+    framing = args.framing or default_framing(serial=True)
     signs_on = {"sign-on": SignOnOptions(), "readout": READOUT_ONLY}.get(args.opening)
-    options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_hdlc(args, framing)}
+    options: dict[str, Any] = {"faults": faults, "sign_on": signs_on, **_sizes(args)}
     what = f"{framing} on {{}} ({args.opening})" if args.opening != "readout" else "readout on {}"
     for text in args.rfc2217:
         address = await stack.enter_async_context(serve_rfc2217(meter, *_served(text), framing, **options))
@@ -195,7 +196,7 @@ async def _on_tcp(args: argparse.Namespace, described: Described, stack: AsyncEx
 
     meter, faults, sentences = described.meter, described.faults or None, []
     anything = args.udp or args.serial or args.pty or args.rfc2217
-    framing = args.framing or "wrapper"
+    framing = args.framing or default_framing(serial=False)
     for text in args.tcp or ([] if anything else [_DEFAULT]):
         if args.opening == "readout":
             options: dict[str, Any] = {"faults": faults, "sign_on": READOUT_ONLY}
@@ -203,7 +204,7 @@ async def _on_tcp(args: argparse.Namespace, described: Described, stack: AsyncEx
             sentences.append(f"readout on TCP {format_address(*address)} (300 baud)")
             continue
         server = await stack.enter_async_context(
-            serve_tcp(meter, *_served(text), framing, faults=faults, **_hdlc(args, framing))
+            serve_tcp(meter, *_served(text), framing, faults=faults, **_sizes(args))
         )
         sentences.append(f"{framing} on TCP {format_address(*server.address)}")
     return sentences
@@ -215,9 +216,7 @@ def _served(text: str) -> tuple[str, int]:
     return parse_address(text, least_port=0)
 
 
-def _hdlc(args: argparse.Namespace, framing: str) -> dict[str, Any]:
-    if framing != "hdlc":
-        return {}
+def _sizes(args: argparse.Namespace) -> dict[str, Any]:
     sizes = {"max_info_transmit": args.max_info, "max_info_receive": args.max_info}
     return sizes | {"window_transmit": args.window, "window_receive": args.window}
 

@@ -15,8 +15,8 @@ from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu
-from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.hdlc.frame import Frame
+from dlms_mqtt.protocol.framing.registry import link_class
 from dlms_mqtt.protocol.framing.seven_bit import add_parity, has_parity, strip_parity
 from dlms_mqtt.protocol.framing.stream.decoder import Message, StreamDecoder
 
@@ -142,11 +142,11 @@ def _frames(log: Iterable[tuple[float, str, bytes]], framing: str, anonymiser: A
 
 
 def _rows(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[_Row]:
-    parsers = {direction: FrameParser(Statistics()) for direction in (SENT, RECEIVED)}
+    parsers = {direction: link_class(framing).frame_parser() for direction in (SENT, RECEIVED)}
     run: _Row | None = None
     for seconds, direction, data in log:
         parser = parsers[direction]
-        if framing == "hdlc" and (b"~" in data or parser.pending):
+        if parser is not None and (parser.begins_in(data) or parser.pending):
             if run is not None:
                 yield run
             run = None
@@ -154,7 +154,7 @@ def _rows(log: Iterable[tuple[float, str, bytes]], framing: str) -> Iterator[_Ro
             while (frame := parser.next()) is not None:
                 if isinstance(frame, Frame):
                     yield _Row(seconds, direction, frame)
-        elif framing == "hdlc" and run is not None and run.direction == direction:
+        elif parser is not None and run is not None and run.direction == direction:
             assert isinstance(run.content, bytearray)  # noqa: S101
             run.content += data
         else:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.protocol.framing.link import Link, Side
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.protocol.framing.link import Link, LinkOptions, Side
+from dlms_mqtt.protocol.framing.registry import link_class
 
 
 def client_link(settings: ConnectionSettings, datagram: bool) -> Link:
-    """HDLC or wrapper; ``datagram``: a frame never lies across two packets."""
-    if settings.link_framing == "wrapper":
-        return WrapperLink(Side.CLIENT, client=settings.client, server=settings.server, datagram=datagram)
-    from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-
-    return HdlcLink(
-        Side.CLIENT,
+    """The link of the framing in force; ``datagram``: a frame never lies across two packets."""
+    options = LinkOptions(
         client=settings.client,
         server=settings.server,
         physical=settings.physical,
@@ -23,4 +18,6 @@ def client_link(settings: ConnectionSettings, datagram: bool) -> Link:
         max_info_receive=settings.info_length,
         window_transmit=settings.window,
         window_receive=settings.window,
+        datagram=datagram,
     )
+    return link_class(settings.link_framing).make(Side.CLIENT, options)

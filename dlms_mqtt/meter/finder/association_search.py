@@ -33,6 +33,7 @@ from dlms_mqtt.meter.finder.learning import learn
 from dlms_mqtt.meter.finder.path_faults import path_fault
 from dlms_mqtt.meter.finder.results import LOST, Facts
 from dlms_mqtt.protocol.acse.names import ServiceUserDiagnostic as D
+from dlms_mqtt.protocol.framing.registry import link_class
 from dlms_mqtt.transport.base import Transport
 
 Options = dict[str, Any]
@@ -299,7 +300,7 @@ class Entering:
             options["conformance"] = _MODEST
         if client.release_answered is False and "timeout" not in options:  # the slowest get no time to answer it
             self.facts.oddities.add("release-unanswered")
-            if settings.link_framing == "wrapper":
+            if not link_class(settings.link_framing).has_connection:
                 options["no_release"] = True
         return learned
 

@@ -21,6 +21,7 @@ from dlms_mqtt.meter.finder.plan import Probe
 from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.meter.finder.sign_on_search import WAKE_UPS, SignOnSearch
 from dlms_mqtt.meter.finder.station_search import Options, StationSearch
+from dlms_mqtt.protocol.framing.registry import default_framing
 from dlms_mqtt.transport.base import Transport
 
 Stage = Callable[[float, float, str], None]
@@ -85,7 +86,7 @@ class LinkSearch:
     async def _run(self) -> Options | None:
         if self.settings.udp is not None:
             self.facts.has_speed = False
-            return await self._work(plan.wrapped(self.fixed, 1.0))
+            return await self._work(plan.unlinked(default_framing(serial=False), self.fixed, 1.0))
         line = await self._stations.open()
         self.facts.has_speed = line.has_speed
         if line.has_speed:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.candidates import NO_HINTS, SPEEDS, Fixed, Hints, Speed, Station, clients, scan, stations
+from dlms_mqtt.protocol.framing.registry import FRAMINGS, link_class
 
 FAST, SLOW = 0.3, 1.2  # s to wait for UA: what nearly every meter needs, and what the slow ones do
 _FRAME = 11  # octets of SNRM with its flags, and of UA without parameters
@@ -116,28 +117,34 @@ def _speeds(fixed: Fixed) -> list[Speed]:
 
 def stream_plan(fixed: Fixed, framing: str | None, numbers: Iterable[str] = ()) -> list[Probe]:
     """For TCP: the meter itself, or a converter that keeps its own speed."""
+    wanted = (framing,) if framing else tuple(FRAMINGS)
     found: list[Probe] = []
-    if framing != "hdlc":
-        found += wrapped(fixed, 0.5)
-    if framing != "wrapper":
-        found += direct([Speed(0, "none", 0.3)], fixed, numbers) if fixed.opening not in _SIGNED_ON else []
-        found += [
-            Probe("sign-on", {"opening": "sign-on", "framing": "hdlc", **options}, weight, cost)
-            for options, _, weight, cost in _SIGN_ONS
-            if weight
-        ]
-        found.append(Probe("listen", {"framing": "hdlc"}, 0.02, 11.0, wait=11.0))
+    for name in sorted(wanted, key=lambda name: link_class(name).has_connection):
+        found += _linked(name, fixed, numbers) if link_class(name).has_connection else unlinked(name, fixed, 0.5)
     return ordered(found)
 
 
-def wrapped(fixed: Fixed, weight: float) -> list[Probe]:
-    """The wrapper of TCP and UDP: clients and servers, the likeliest server a second time with patience."""
+def _linked(framing: str, fixed: Fixed, numbers: Iterable[str]) -> Iterator[Probe]:
+    """Behind a converter: the link is asked for, at once or after a sign-on; or the meter speaks by itself."""
+    if fixed.opening not in _SIGNED_ON:
+        yield from direct([Speed(0, "none", 0.3)], fixed, numbers)
+    for options, _, weight, cost in _SIGN_ONS:
+        if weight:
+            yield Probe("sign-on", {"opening": "sign-on", "framing": framing, **options}, weight, cost)
+    yield Probe("listen", {"framing": framing}, 0.02, 11.0, wait=11.0)
+
+
+def unlinked(framing: str, fixed: Fixed, weight: float) -> list[Probe]:
+    """A framing without a link to set up, as the wrapper of TCP and UDP: an association is asked for at once.
+
+    Clients and servers, the likeliest server a second time with patience.
+    """
     servers = {fixed.server: 1.0} if fixed.server is not None else _WRAPPED_SERVERS
     first = next(iter(servers))
     found = []
     for client, likely in clients(fixed).items():
         for server, share in servers.items():
-            options = {"framing": "wrapper", "client": client, "server": server}
+            options = {"framing": framing, "client": client, "server": server}
             worth = weight * likely * share
             found.append(Probe("wrapper", options, worth, _WRAPPER_WAIT, wait=_WRAPPER_WAIT))
             if server == first:

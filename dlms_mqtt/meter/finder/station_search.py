@@ -21,6 +21,7 @@ from dlms_mqtt.meter.finder.plan import Probe
 from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.protocol.framing.hdlc.address import encode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Frame, Kind, encode_frame
+from dlms_mqtt.protocol.framing.registry import HDLC
 from dlms_mqtt.transport.base import Transport
 
 Options = dict[str, Any]
@@ -221,4 +222,4 @@ def address_of(frame: Frame) -> Options:
 
 def framing_of(line: Line) -> Options:
     """HDLC is what a serial line has by itself; on other lines it is said."""
-    return {} if line.has_speed else {"framing": "hdlc"}
+    return {} if line.has_speed else {"framing": HDLC}

@@ -19,6 +19,7 @@ from dlms_mqtt.protocol.framing.hdlc.address import encode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.hdlc.parameters import encode_parameters
 from dlms_mqtt.protocol.framing.link import LinkParameters
+from dlms_mqtt.protocol.framing.registry import link_class
 from dlms_mqtt.transport.base import Transport
 
 #: A largest information field whose number holds the octet -> what is wrong when that SNRM gets no answer.
@@ -37,9 +38,9 @@ async def check_path(
     open_line: Callable[[ConnectionSettings], Transport], settings: ConnectionSettings, link: dict[str, Any]
 ) -> set[str]:
     """The faults of the path, by name; empty where all octets pass or nothing can be told."""
-    if settings.udp is not None or link.get("framing") == "wrapper":
-        return set()
     known = replace(settings, **link)
+    if not link_class(known.link_framing).has_connection:
+        return set()
     transport = open_line(known)
     try:
         await open_and_sign_on(transport, known)

@@ -7,6 +7,7 @@ from collections import deque
 from dlms_mqtt.protocol.framing.link import (
     LinkDown,
     LinkEvent,
+    LinkOptions,
     LinkParameters,
     LinkUp,
     Received,
@@ -27,6 +28,15 @@ class BareLink:
         self._addresses = (server, client) if side is Side.CLIENT else (client, server)
         self._events: deque[LinkEvent] = deque()
         self._out: list[bytes] = []
+
+    @classmethod
+    def make(cls, side: Side, options: LinkOptions) -> BareLink:
+        """One end; only the addresses are told."""
+        return cls(side, client=options.client, server=options.server)
+
+    @staticmethod
+    def frame_parser() -> None:
+        """Nothing is checked here."""
 
     def connect(self) -> None:
         """LinkUp at once."""

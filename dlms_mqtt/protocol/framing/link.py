@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dlms_mqtt.frozen import dataclass
+
+if TYPE_CHECKING:
+    from dlms_mqtt.protocol.framing.hdlc.frame import FrameParser
 
 NOISE_KEPT = 256  # bytes of rubbish that are kept for a diagnosis
 
@@ -20,6 +23,25 @@ class Side(Enum):
 
     CLIENT = "client"
     SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """What a link may be made of; each framing takes what it has. Lengths are in octets, windows in frames.
+
+    ``physical`` and ``address_size`` are of HDLC addresses (0: as many octets as needed); ``datagram``: a frame never
+    lies across two packets.
+    """
+
+    client: int = 16
+    server: int = 1
+    physical: int | None = None
+    address_size: int = 0
+    max_info_transmit: int = 128
+    max_info_receive: int = 128
+    window_transmit: int = 1
+    window_receive: int = 1
+    datagram: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +129,15 @@ class Link(Protocol):
     drained: bool
     """The peer may lack something of ours, or we of its, and repeating frames will not bring it. Where frames are
     numbered that is known only when a repeated question brought nothing but "all has arrived, there is no more"."""
+
+    @classmethod
+    def make(cls, side: Side, options: LinkOptions) -> Link:
+        """One end with these options."""
+        ...
+
+    @staticmethod
+    def frame_parser() -> FrameParser | None:
+        """What finds frames whose check sequences are made anew when their contents change; None: there are none."""
 
     def connect(self) -> None:
         """Begin the link (HDLC queues SNRM; the others report LinkUp at once)."""

@@ -30,11 +30,10 @@ from dlms_mqtt.protocol.apdu.short_name import (
 )
 from dlms_mqtt.protocol.axdr.data import Data, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Link, LinkDown, Received, Side
+from dlms_mqtt.protocol.framing.link import Link, LinkDown, LinkOptions, Received, Side
 from dlms_mqtt.protocol.framing.mode_e import Action, Done, Send, SetSpeed, SignOnServer
+from dlms_mqtt.protocol.framing.registry import default_framing, link_class
 from dlms_mqtt.protocol.framing.sign_on import Identification
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.simulator.replay.capture_file import Capture
 from dlms_mqtt.transport.base import Transport
 
@@ -141,15 +140,13 @@ def _with_invoke(answer: bytes, question: bytes) -> bytes:
 def replay_link(capture: Capture, framing: str | None = None) -> Link:
     """The meter's end of a link with the addresses of the capture."""
     known = capture.connection
-    server = int(known.get("server", 1))
-    if (framing or known.get("framing")) == "wrapper":
-        return WrapperLink(Side.SERVER, client=int(known.get("client", 16)), server=server)
-    return HdlcLink(
-        Side.SERVER,
-        server=server,
+    options = LinkOptions(
+        client=int(known.get("client", 16)),
+        server=int(known.get("server", 1)),
         physical=known.get("physical"),
         address_size=int(known.get("address_size", 0)),
     )
+    return link_class(framing or known.get("framing") or default_framing(serial=True)).make(Side.SERVER, options)
 
 
 async def replay_on(capture: Capture, transport: Transport, framing: str | None = None) -> None:

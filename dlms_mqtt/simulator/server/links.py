@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.protocol.framing import registry
 from dlms_mqtt.protocol.framing.bare import BareLink
 from dlms_mqtt.protocol.framing.hdlc.frame import Kind
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Link, Side
-from dlms_mqtt.protocol.framing.wrapper import WrapperLink
+from dlms_mqtt.protocol.framing.link import Link, LinkOptions, Side
 from dlms_mqtt.simulator.server.faults import Faults
 from dlms_mqtt.simulator.server.meter import Meter
 
-FRAMINGS = ("hdlc", "wrapper", "bare")
+FRAMINGS = (*registry.FRAMINGS, "bare")
 
 
 class MeterHdlcLink(HdlcLink):
@@ -48,21 +49,32 @@ def _groups(*rows: tuple[int, int, int]) -> bytes:
     return b"\x81\x80" + bytes((len(body),)) + body
 
 
-def make_link(framing: str, meter: Meter, faults: Faults | None = None, *, datagram: bool = False, **hdlc: Any) -> Link:
-    """The meter's end of a link; ``hdlc``: max_info and window of HdlcLink. ConfigError."""
-    if framing == "wrapper":
-        return WrapperLink(Side.SERVER, server=meter.server, datagram=datagram)
-    if framing == "bare":
-        return BareLink(Side.SERVER, server=meter.server)
-    if framing != "hdlc":
-        raise ConfigError(f"there is no framing '{framing}'", hint=f"There is {', '.join(FRAMINGS)}.")
-    link = MeterHdlcLink(Side.SERVER, server=meter.server, physical=meter.physical, **hdlc)
+def _hdlc_end(options: LinkOptions, faults: Faults | None) -> Link:
+    link = MeterHdlcLink.make(Side.SERVER, options)
     odd = faults.get("odd-ua") if faults else None
     if odd is not None:
         link.odd_ua = odd.value
         if odd.value in ("empty", "window-only"):  # which mean the defaults, so the meter must keep to them
             link.offer = type(link.offer)()
     return link
+
+
+def _bare_end(options: LinkOptions, faults: Faults | None) -> Link:
+    return BareLink.make(Side.SERVER, options)
+
+
+#: Framings whose end at the meter is another than the client's, or that only a simulated meter has.
+_OWN_ENDS: dict[str, Callable[[LinkOptions, Faults | None], Link]] = {registry.HDLC: _hdlc_end, "bare": _bare_end}
+
+
+def make_link(framing: str, meter: Meter, faults: Faults | None = None, **options: Any) -> Link:
+    """The meter's end of a link; ``options`` as in ``LinkOptions``, but for the meter's own addresses. ConfigError."""
+    if framing not in FRAMINGS:
+        raise ConfigError(f"there is no framing '{framing}'", hint=f"There is {', '.join(FRAMINGS)}.")
+    known = LinkOptions(server=meter.server, physical=meter.physical, **options)
+    if framing in _OWN_ENDS:
+        return _OWN_ENDS[framing](known, faults)
+    return registry.link_class(framing).make(Side.SERVER, known)
 
 
 __all__ = ["FRAMINGS", "MeterHdlcLink", "make_link"]

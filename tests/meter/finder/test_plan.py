@@ -7,12 +7,12 @@ import itertools
 import pytest
 
 from dlms_mqtt.meter.finder.candidates import Fixed, Speed
-from dlms_mqtt.meter.finder.plan import FAST, PATIENT, Probe, direct, ordered, serial_plan, stream_plan, wrapped
+from dlms_mqtt.meter.finder.plan import FAST, PATIENT, Probe, direct, ordered, serial_plan, stream_plan, unlinked
 
-PLANS = [serial_plan(Fixed()), stream_plan(Fixed(), None), wrapped(Fixed(), 1.0)]
+PLANS = [serial_plan(Fixed()), stream_plan(Fixed(), None), unlinked("wrapper", Fixed(), 1.0)]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=["serial", "stream", "wrapped"])
+@pytest.mark.parametrize("plan", PLANS, ids=["serial", "stream", "unlinked"])
 def test_the_best_worth_per_second_goes_first(plan: list[Probe]) -> None:
     assert all(one.ratio >= other.ratio for one, other in itertools.pairwise(plan))
     assert all(probe.cost > 0 and probe.weight > 0 for probe in plan)
@@ -50,11 +50,11 @@ def test_nothing_is_asked_directly_of_a_converter_whose_meter_signs_on() -> None
 
 
 def test_the_likeliest_server_has_a_second_chance_with_patience() -> None:
-    plan = wrapped(Fixed(), 1.0)
+    plan = unlinked("wrapper", Fixed(), 1.0)
     patient = [probe for probe in plan if probe.wait == PATIENT]
     assert {probe.options["server"] for probe in patient} == {1}
     assert all(probe.options["timeout"] == PATIENT for probe in patient)
-    assert {probe.options["server"] for probe in wrapped(Fixed(server=5), 1.0)} == {5}
+    assert {probe.options["server"] for probe in unlinked("wrapper", Fixed(server=5), 1.0)} == {5}
 
 
 def test_addresses_are_scanned_only_where_none_is_known() -> None:

@@ -145,6 +145,11 @@ class FrameParser:
         rest = self._buffer[self._position :]
         return b"" if rest == FLAG else rest
 
+    @staticmethod
+    def begins_in(data: bytes) -> bool:
+        """May a frame begin among these octets?"""
+        return FLAG in data
+
     def feed(self, data: bytes) -> None:
         """More bytes of the stream."""
         self._buffer = self._buffer[self._position :] + data

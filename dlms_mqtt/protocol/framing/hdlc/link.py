@@ -26,6 +26,7 @@ Source: IEC 62056-46:2002, clause 5 (LLC) and clause 6 (MAC, normal response mod
 from __future__ import annotations
 
 from collections import deque
+from typing import Self
 
 from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address, encode_address
@@ -48,6 +49,7 @@ from dlms_mqtt.protocol.framing.link import (
     Broken,
     LinkDown,
     LinkEvent,
+    LinkOptions,
     LinkParameters,
     LinkUp,
     Received,
@@ -124,6 +126,26 @@ class HdlcLink:
             Action.TAKE_UNNUMBERED: self._take_unnumbered,
         }
         self._reset()
+
+    @classmethod
+    def make(cls, side: Side, options: LinkOptions) -> Self:
+        """One end; HDLC takes all there is but ``datagram``."""
+        return cls(
+            side,
+            client=options.client,
+            server=options.server,
+            physical=options.physical,
+            address_size=options.address_size,
+            max_info_transmit=options.max_info_transmit,
+            max_info_receive=options.max_info_receive,
+            window_transmit=options.window_transmit,
+            window_receive=options.window_receive,
+        )
+
+    @staticmethod
+    def frame_parser() -> FrameParser:
+        """Frames between flags, with FCS and HCS."""
+        return FrameParser(Statistics())
 
     def _reset(self) -> None:
         """Numbers and queues as they are when a link begins."""

@@ -27,10 +27,8 @@ from dlms_mqtt.protocol.framing.stream.recognisers import (
     MBUS,
     RAW,
     RECOGNISERS,
-    WRAPPER,
     next_checked,
 )
-from dlms_mqtt.protocol.framing.stream.text import TELEGRAM
 
 __all__ = ["Block", "FrameInfo", "Message", "Rubbish", "StreamDecoder", "StreamEvent"]
 
@@ -191,7 +189,7 @@ class StreamDecoder:
         if found.data is None:
             yield found.frame
             return
-        for event in _TAKERS[found.frame.framing](self, found, now):
+        for event in _TAKERS.get(found.frame.framing, StreamDecoder._take_whole)(self, found, now):
             if isinstance(event, Message) and event.apdu[:1] == _BLOCK_TAG:
                 yield from self._blocks.add(event, now)
             else:
@@ -236,10 +234,5 @@ def _key(frame: FrameInfo) -> Key:
     return frame.framing, frame.source, frame.destination
 
 
-_TAKERS = {
-    HDLC: StreamDecoder._take_hdlc,
-    MBUS: StreamDecoder._take_mbus,
-    WRAPPER: StreamDecoder._take_whole,
-    TELEGRAM: StreamDecoder._take_whole,
-    RAW: StreamDecoder._take_whole,
-}
+#: Framings that cut a message into several frames; of all others each frame is a whole message.
+_TAKERS = {HDLC: StreamDecoder._take_hdlc, MBUS: StreamDecoder._take_mbus}
