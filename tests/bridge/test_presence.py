@@ -239,7 +239,7 @@ async def test_the_line_that_follows_the_first_look_is_no_news(monkeypatch):
     for place in (seen._broker.subscribe, seen._broker.unsubscribe, seen._fleet.complete.wait):
         place.side_effect = mock.AsyncMock()
     seen._fleet.running, seen._ghosts, seen.claims._infos = {}, set(), {}
-    seen._former.clear_lost.return_value = set()
+    seen._leftovers.clear_lost.return_value = set()
     all_has_come = seen._all_has_come
 
     async def look():

@@ -71,7 +71,7 @@ def bridge() -> Any:
             return 3
 
     made.outbox = Outbox()
-    made.settle_former = lambda: setattr(made, "settled", made.settled + 1)
+    made.settle_leftovers = lambda: setattr(made, "settled", made.settled + 1)
     return made
 
 
