@@ -85,14 +85,14 @@ class TellOnce:
     """The exception handler of the loop: that nothing can be accepted comes each second, and is told once a minute."""
 
     def __init__(self) -> None:
-        self._told = -_SILENCE
+        self._logged_at = -_SILENCE
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """As the loop's own, for everything else."""
         if not str(context.get("message", "")).startswith("socket.accept()"):
             loop.default_exception_handler(context)
-        elif loop.time() - self._told >= _SILENCE:
-            self._told = loop.time()
+        elif loop.time() - self._logged_at >= _SILENCE:
+            self._logged_at = loop.time()
             _LOG.warning("no connection can be accepted now: %s", context.get("exception"))
 
 

@@ -57,7 +57,7 @@ class SelfReport:
     def __init__(self, bridge: Source, clock: Clock) -> None:
         self._bridge, self._clock = bridge, clock
         self._renewed = 0.0  # when "online" is to be said again (monotonic)
-        self._told: Any = None  # what the last health message said
+        self._last: Any = None  # what the last health message said
 
     def publish(self) -> None:
         """Which meters there are, that the bridge is there, and its device for Home Assistant."""
@@ -104,8 +104,8 @@ class SelfReport:
         while True:
             health = self.health()
             sign = signature(health)
-            if sign != self._told or self._clock.monotonic() - published >= self._bridge.config.bridge.health_every:
-                self._told, published = sign, self._clock.monotonic()
+            if sign != self._last or self._clock.monotonic() - published >= self._bridge.config.bridge.health_every:
+                self._last, published = sign, self._clock.monotonic()
                 self._bridge.broker.retain(self._bridge.topics.health, dumps(health))
             if self._clock.monotonic() >= self._renewed:
                 self._publish_alive()

@@ -110,11 +110,11 @@ def find_broker(options: Mapping[str, Any], supervisor: Supervisor, pause: Calla
         return own
     if _given(own):
         _LOG.warning("mqtt: %s is not used, as mqtt: host is empty", ", ".join(_given(own)))
-    told = False
+    logged = False
     while (found := supervisor.broker()) is None:
-        if not told:
+        if not logged:
             _LOG.warning(_NO_BROKER)
-        told = True
+        logged = True
         pause()
     return found
 

@@ -102,26 +102,26 @@ def read_gurux(path: str | os.PathLike[str]) -> list[GuruxDevice]:
 
 
 def _device(element: ElementTree.Element) -> GuruxDevice:
-    told = {child.tag: (child.text or "").strip() for child in element}
-    connection, missing = _connection(told)
+    texts = {child.tag: (child.text or "").strip() for child in element}
+    connection, missing = _connection(texts)
     holder = next((element.find(tag) for tag in ("Objects2", "Objects") if element.find(tag) is not None), None)
     objects = [] if holder is None else list(_objects(holder))
-    return GuruxDevice(told.get("Name", ""), connection, missing, objects)
+    return GuruxDevice(texts.get("Name", ""), connection, missing, objects)
 
 
 # -- connection -------------------------------------------------------------------------------------------------------
 
 
-def _connection(told: dict[str, str]) -> tuple[Connection, tuple[str, ...]]:
-    media, missing = _media(told), _missing(told)
+def _connection(texts: dict[str, str]) -> tuple[Connection, tuple[str, ...]]:
+    media, missing = _media(texts), _missing(texts)
     found = {
         **media,
-        **_addresses(told),
-        **_limits(told),
-        **_security(told),
-        "authentication": _authentication(told),
-        "referencing": "sn" if told.get("UseLN", "true").lower() in ("false", "0") else "ln",
-        "pre_established": told.get("PreEstablished", "").lower() in ("true", "1"),
+        **_addresses(texts),
+        **_limits(texts),
+        **_security(texts),
+        "authentication": _authentication(texts),
+        "referencing": "sn" if texts.get("UseLN", "true").lower() in ("false", "0") else "ln",
+        "pre_established": texts.get("PreEstablished", "").lower() in ("true", "1"),
     }
     connection: dict[str, Any] = {name: value for name, value in found.items() if value not in (None, "", False)}
     if not missing and media:  # what stands there must be usable
@@ -129,66 +129,66 @@ def _connection(told: dict[str, str]) -> tuple[Connection, tuple[str, ...]]:
     return Connection(**connection), missing  # type: ignore[typeddict-item]
 
 
-def _media(told: dict[str, str]) -> dict[str, Any]:
+def _media(texts: dict[str, str]) -> dict[str, Any]:
     """The line: MediaSettings is XML in text, without a root."""
-    kind = told.get("MediaType", "").rpartition(".")[2]
+    kind = texts.get("MediaType", "").rpartition(".")[2]
     try:
-        rows = ElementTree.fromstring(f"<m>{told.get('MediaSettings', '')}</m>")  # noqa: S314 - as above
+        rows = ElementTree.fromstring(f"<m>{texts.get('MediaSettings', '')}</m>")  # noqa: S314 - as above
     except ElementTree.ParseError as error:
         raise ValueError(f"its MediaSettings cannot be read: {error}") from None
     settings = {row.tag: (row.text or "").strip() for row in rows}
     if kind == "GXNet":
         udp = settings.get("Protocol", "1") in ("0", "Udp", "UDP")
         address = f"{settings.get('IP', 'localhost')}:{settings.get('Port', _DEFAULT_PORT)}"
-        return {"udp" if udp else "tcp": address} | _framing(told)
+        return {"udp" if udp else "tcp": address} | _framing(texts)
     if kind == "GXSerial":
         baud = settings.get("BaudRate", "9600")
         parity = _PARITIES.get(settings.get("Parity", "0"))
-        return {"serial": settings.get("Port", "")} | _framing(told) | _speed(told, baud, parity)
-    return _framing(told)
+        return {"serial": settings.get("Port", "")} | _framing(texts) | _speed(texts, baud, parity)
+    return _framing(texts)
 
 
-def _framing(told: dict[str, str]) -> dict[str, Any]:
-    interface = _interface(told)
+def _framing(texts: dict[str, str]) -> dict[str, Any]:
+    interface = _interface(texts)
     return {"framing": "hdlc", "opening": "sign-on"} if interface == "sign-on" else {"framing": interface}
 
 
-def _interface(told: dict[str, str]) -> str:
-    word = told.get("InterfaceType", "0")
+def _interface(texts: dict[str, str]) -> str:
+    word = texts.get("InterfaceType", "0")
     if word not in _INTERFACES:
         raise ValueError(f"InterfaceType {word} is not supported; HDLC, HDLC with mode E and the wrapper are")
     return _INTERFACES[word]
 
 
-def _speed(told: dict[str, str], baud: str, parity: str | None) -> dict[str, Any]:
+def _speed(texts: dict[str, str], baud: str, parity: str | None) -> dict[str, Any]:
     """A sign-on has its own speed."""
-    return {} if _interface(told) == "sign-on" else {"baud": int(baud), "parity": parity}
+    return {} if _interface(texts) == "sign-on" else {"baud": int(baud), "parity": parity}
 
 
-def _addresses(told: dict[str, str]) -> dict[str, Any]:
-    logical, physical = int(told.get("LogicalAddress", "0")), int(told.get("PhysicalAddress", "1"))
-    client = {"client": int(told.get("ClientAddress", "16"))}
-    if _interface(told) == "wrapper":
+def _addresses(texts: dict[str, str]) -> dict[str, Any]:
+    logical, physical = int(texts.get("LogicalAddress", "0")), int(texts.get("PhysicalAddress", "1"))
+    client = {"client": int(texts.get("ClientAddress", "16"))}
+    if _interface(texts) == "wrapper":
         return client | {"server": physical}
-    if told.get("HDLCAddressing", "0") in ("1", "SerialNumber"):  # its usual formula: the last four digits and 1000
+    if texts.get("HDLCAddressing", "0") in ("1", "SerialNumber"):  # its usual formula: the last four digits and 1000
         return client | {"server": logical or 1, "physical": physical % 10000 + 1000, "address_size": 4}
-    size = {"address_size": int(told.get("ServerAddressSize", "0")) or None}
+    size = {"address_size": int(texts.get("ServerAddressSize", "0")) or None}
     return client | size | ({"server": logical, "physical": physical} if logical else {"server": physical})
 
 
-def _limits(told: dict[str, str]) -> dict[str, Any]:
-    info = int(told.get("MaxInfoRX", "128"))
+def _limits(texts: dict[str, str]) -> dict[str, Any]:
+    info = int(texts.get("MaxInfoRX", "128"))
     return {
-        "timeout": float(told["WaitTime"]) if "WaitTime" in told else None,
-        "retries": int(told["ResendCount"]) if "ResendCount" in told else None,
+        "timeout": float(texts["WaitTime"]) if "WaitTime" in texts else None,
+        "retries": int(texts["ResendCount"]) if "ResendCount" in texts else None,
         "max_info": info if info != 128 else None,
-        "window": int(told.get("WindowSizeRX", "1")) if told.get("WindowSizeRX", "1") != "1" else None,
-        "max_pdu": int(told["PduSize"]) if told.get("PduSize", "65535") != "65535" else None,
+        "window": int(texts.get("WindowSizeRX", "1")) if texts.get("WindowSizeRX", "1") != "1" else None,
+        "max_pdu": int(texts["PduSize"]) if texts.get("PduSize", "65535") != "65535" else None,
     }
 
 
-def _authentication(told: dict[str, str]) -> str:
-    word = told.get("Authentication", "None")
+def _authentication(texts: dict[str, str]) -> str:
+    word = texts.get("Authentication", "None")
     number = int(word) if word.isdigit() else _index(_AUTHENTICATION_NAMES, word)
     if not 0 <= number < len(_AUTHENTICATIONS):
         raise ValueError(f"Authentication {word} is not known")
@@ -199,15 +199,15 @@ def _index(words: tuple[str, ...], word: str) -> int:
     return words.index(word) if word in words else -1
 
 
-def _security(told: dict[str, str]) -> dict[str, Any]:
-    security = _SECURITIES.get(told.get("Security", "None"))
-    needed = security is not None or _authentication(told) == "gmac"
-    keys = {name: _key(told, tag) for tag, name in _KEYS.items()} if needed else {}
+def _security(texts: dict[str, str]) -> dict[str, Any]:
+    security = _SECURITIES.get(texts.get("Security", "None"))
+    needed = security is not None or _authentication(texts) == "gmac"
+    keys = {name: _key(texts, tag) for tag, name in _KEYS.items()} if needed else {}
     return {
         "security": security,
-        "suite": int(told.get("SecuritySuite", "0").removeprefix("Suite") or 0),
-        "system_title": _hex(told, "SystemTitle"),
-        "meter_system_title": _hex(told, "ServerSystemTitle") if needed else None,
+        "suite": int(texts.get("SecuritySuite", "0").removeprefix("Suite") or 0),
+        "system_title": _hex(texts, "SystemTitle"),
+        "meter_system_title": _hex(texts, "ServerSystemTitle") if needed else None,
         **keys,
     }
 
@@ -220,29 +220,29 @@ _KEYS = {
 }
 
 
-def _hex(told: dict[str, str], tag: str) -> str | None:
-    digits = told.get(tag, "").replace(" ", "")
+def _hex(texts: dict[str, str], tag: str) -> str | None:
+    digits = texts.get(tag, "").replace(" ", "")
     try:
         return digits if len(bytes.fromhex(digits)) == 8 else None
     except ValueError:
         return None
 
 
-def _key(told: dict[str, str], tag: str) -> str | None:
+def _key(texts: dict[str, str], tag: str) -> str | None:
     """A key that stands there in hexadecimal; others are encrypted."""
-    digits = told.get(tag, "").replace(" ", "")
+    digits = texts.get(tag, "").replace(" ", "")
     try:
         return digits if len(digits) in _KEY_DIGITS and bytes.fromhex(digits) else None
     except ValueError:
         return None
 
 
-def _missing(told: dict[str, str]) -> tuple[str, ...]:
-    authentication = _authentication(told)
+def _missing(texts: dict[str, str]) -> tuple[str, ...]:
+    authentication = _authentication(texts)
     wanted = ["password"] if authentication in ("low", "hls", "md5", "sha1", "sha256") else []
     wanted += ["hls_algorithm"] if authentication == "hls" else []
-    if "encryption_key" in _security(told):
-        wanted += [name for tag, name in _KEYS.items() if name in _NEEDED and _key(told, tag) is None]
+    if "encryption_key" in _security(texts):
+        wanted += [name for tag, name in _KEYS.items() if name in _NEEDED and _key(texts, tag) is None]
     return tuple(wanted)
 
 

@@ -75,8 +75,8 @@ class Pushes:
         from dlms_mqtt.meter.push.readings import PushedValues
 
         values = PushedValues(notification)
-        told = getattr(notification, "time", None) if self._captured else None
-        moment = told.to_datetime(self._zone) if isinstance(told, DateTime) else None
+        stated = getattr(notification, "time", None) if self._captured else None
+        moment = stated.to_datetime(self._zone) if isinstance(stated, DateTime) else None
         time = moment or values.taken_at(datetime.now(UTC), self._zone)
         return time, [reading(row, time, self._zone) for row in values.measured()]
 

@@ -29,7 +29,7 @@ class ClockRules:
     sync: bool = False
     tolerance: float = 30.0
     per_day: int = 1
-    zone_told: bool = True
+    zone_known: bool = True
 
 
 def is_of_another_zone(drift: float) -> bool:
@@ -76,7 +76,7 @@ class ClockKeeper:
             return "unknown"
         if abs(drift) <= self.rules.tolerance:
             return "right"
-        if not self.rules.zone_told and is_of_another_zone(drift):
+        if not self.rules.zone_known and is_of_another_zone(drift):
             return "zone"
         if len(self._recent(now)) >= self.rules.per_day:
             return "often"

@@ -73,7 +73,7 @@ class Listener:
         self._datagrams: asyncio.DatagramTransport | None = None
         self._connections: dict[_Connection, None] = {}  # the longest silent first
         self._closed = False
-        self._told: dict[str, float] = {}  # what -> when it was last told
+        self._logged_at: dict[str, float] = {}  # what -> when it was last told
         self.paces = _Paces()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -138,8 +138,8 @@ class Listener:
     def _tell(self, what: str, origin: str, *words: object) -> None:
         """At most once a minute, however many come."""
         now = asyncio.get_running_loop().time()
-        if now - self._told.get(what, -_SILENCE) >= _SILENCE:
-            self._told[what] = now
+        if now - self._logged_at.get(what, -_SILENCE) >= _SILENCE:
+            self._logged_at[what] = now
             log.info("%s: " + what, origin, *words)
 
     def tell_pace(self, origin: str) -> None:

@@ -198,9 +198,9 @@ def test_an_outage_is_one_line_unless_somebody_tells_why(tmp_path, caplog):
     with Store(tmp_path / "state.sqlite") as store:
         broker = bridge_mqtt.Broker(Mqtt(host="127.0.0.1"), "test", Will("a", "b"), Outbox(store, 10))
         for words in ("Disconnected", "Connection refused", "Operation timed out", "Connection refused"):
-            broker._tell_trouble(words, told=False)
-        broker._tell_trouble("the broker refused user name or password", told=True)
-        broker._tell_trouble("the broker refused user name or password", told=True)
+            broker._tell_trouble(words, explained=False)
+        broker._tell_trouble("the broker refused user name or password", explained=True)
+        broker._tell_trouble("the broker refused user name or password", explained=True)
     lines = [record.getMessage() for record in caplog.records if "No line" in record.getMessage()]
     assert len(lines) == 2 and "Disconnected" in lines[0] and "user name" in lines[1]
     assert broker.trouble == "the broker refused user name or password"

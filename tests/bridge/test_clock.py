@@ -109,7 +109,7 @@ async def test_what_was_set_is_remembered_over_restarts(clock, store):
 
 async def test_a_clock_of_another_zone_is_not_set_and_that_is_told(clock, store):
     rig = rig_at(clock, store, "2026-06-10T08:00:00")
-    rig.task.clock.keeper = replace(rig.task.clock.keeper, rules=replace(rig.task.clock.keeper.rules, zone_told=False))
+    rig.task.clock.keeper = replace(rig.task.clock.keeper, rules=replace(rig.task.clock.keeper.rules, zone_known=False))
     rig.simulated.set_clock(rig.simulated.now() + timedelta(hours=1))
     async with rig.run():
         await asyncio.sleep(3 * 3600)

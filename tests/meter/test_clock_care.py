@@ -94,10 +94,10 @@ def test_where_no_edge_is_both_times_have_one_day_and_one_offset(moment: datetim
 def test_half_hours_are_left_alone_where_nobody_has_told_the_zone(halves: int, off: int) -> None:
     """A container is in UTC: it set a right clock back by an hour."""
     drift = halves * 1800.0 + off
-    assert keeper(ClockRules(True, 30, 2, zone_told=False)).obstacle(drift, NOON) == "zone"
-    assert keeper(ClockRules(True, 30, 2, zone_told=True)).obstacle(drift, NOON) in (None, "edge")
+    assert keeper(ClockRules(True, 30, 2, zone_known=False)).obstacle(drift, NOON) == "zone"
+    assert keeper(ClockRules(True, 30, 2, zone_known=True)).obstacle(drift, NOON) in (None, "edge")
 
 
 @pytest.mark.parametrize("drift", [31.0, -299.0, 600.0, 1499.0, 2101.0, -1000.0, 3901.0])
 def test_what_is_no_number_of_half_hours_is_set(drift: float) -> None:
-    assert keeper(ClockRules(True, 30, 2, zone_told=False)).obstacle(drift, NOON) is None
+    assert keeper(ClockRules(True, 30, 2, zone_known=False)).obstacle(drift, NOON) is None

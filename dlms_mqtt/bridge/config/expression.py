@@ -54,8 +54,8 @@ class Expression:
         try:
             return self.compute(values)
         except DecimalException as error:
-            told = ", ".join(f"{name} = {values[name]}" for name in sorted(self.names))
-            raise ConfigError(f"{self.text} cannot be computed for {told}: {type(error).__name__}") from None
+            given = ", ".join(f"{name} = {values[name]}" for name in sorted(self.names))
+            raise ConfigError(f"{self.text} cannot be computed for {given}: {type(error).__name__}") from None
 
 
 def parse_expression(text: object) -> Expression:

@@ -298,8 +298,8 @@ def value_entities(
     elif quantity.kind is Kind.NUMBER:
         yield _writable(_classes(entity, quantity, item, reactive), item)
     else:
-        told = replace(entity, device_class=quantity.device_class)
-        yield _writable(told, item, _MOMENTS[moment_of(quantity, item)] if moments and item else "")
+        classed = replace(entity, device_class=quantity.device_class)
+        yield _writable(classed, item, _MOMENTS[moment_of(quantity, item)] if moments and item else "")
 
 
 def _short_name(quantity: Quantity, language: str) -> str:
@@ -320,8 +320,8 @@ def _classes(entity: Entity, quantity: Quantity, item: Item | None, reactive: bo
     chosen = item.device_class if item and item.device_class is not None else quantity.device_class
     device_class = _allowed_class(chosen or "", unit or "", reactive)
     unknown = bool(quantity.device_class) and not unit and not device_class  # statistics would mix scales
-    told = "" if unknown else quantity.state_class
-    state_class = item.state_class if item and item.state_class is not None else told
+    default = "" if unknown else quantity.state_class
+    state_class = item.state_class if item and item.state_class is not None else default
     state_class = "" if state_class == "none" else state_class
     if device_class in _TOTALS and state_class == "measurement":
         state_class = ""  # Home Assistant refuses the pair

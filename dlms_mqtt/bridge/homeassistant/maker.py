@@ -30,15 +30,15 @@ def maker(texts: Mapping[str, str], preset: Mapping[str, str]) -> str:
     """The maker; the letters alone where nobody knows them; empty: it is not told. ``texts``: values by key."""
     letters = texts.get("logical_device_name", "")[:3]
     found = _MAKERS.get(letters.upper()) or _MAKERS.get(texts.get("list_version", "")[:3].upper())
-    told = letters if letters.isalpha() and letters.isupper() else ""
-    return found or preset.get("manufacturer") or told
+    code = letters if letters.isalpha() and letters.isupper() else ""
+    return found or preset.get("manufacturer") or code
 
 
 def model(texts: Mapping[str, str], preset: Mapping[str, str]) -> str:
     """The model that the meter tells, else the family of its preset where that is of the same maker; or empty."""
     made_by = maker(texts, preset)
-    if "list_version" in texts and (told := texts.get(_TYPE.get(made_by, _USUAL_TYPE))):
-        return told
+    if "list_version" in texts and (type_name := texts.get(_TYPE.get(made_by, _USUAL_TYPE))):
+        return type_name
     if not made_by or made_by != preset.get("manufacturer"):
         return ""
     return _PORT.sub("", preset.get("name", "")).removeprefix(made_by).strip()

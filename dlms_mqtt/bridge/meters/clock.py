@@ -39,20 +39,20 @@ class MeterClock:
         run: Run,
         store: Store,
         status: MeterStatus,
-        zone_told: bool = True,
+        zone_known: bool = True,
     ) -> None:
         self.id, self.zone, self._care_rules = meter_id, zone, care
         self.sense = SENSES[care.sense] or -1
         self._now, self._run, self._store, self._status = now, run, store, status
-        self.keeper = self._restored(zone_told)
+        self.keeper = self._restored(zone_known)
 
-    def _restored(self, zone_told: bool) -> ClockKeeper:
+    def _restored(self, zone_known: bool) -> ClockKeeper:
         care = self._care_rules
         try:
             kept = self._store.get("clock care", self.id)
         except StoreError:
             kept = None
-        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day, zone_told), self.zone, kept)
+        return ClockKeeper.restore(ClockRules(care.sync, care.tolerance, care.per_day, zone_known), self.zone, kept)
 
     def watch(self, answer: Measured, now: datetime) -> None:
         """The clock was read, or came with a push."""

@@ -130,8 +130,8 @@ class Fleet:
         clients = self._clients(lambda apdu: holder[0].take(apdu), on_received, incoming, peer_of(name))
         line = self.line(settings) if settings.line and not incoming else Line(f"{settings.bind} {name}".strip())
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
-        told = bool(config.timezone or self._bridge.timezone)
-        meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), told)
+        zone_known = bool(config.timezone or self._bridge.timezone)
+        meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), zone_known)
         meter.neighbours(self._meter)
         holder.append(PushReceiver(meter, scalers))
         holder[0].incoming = incoming

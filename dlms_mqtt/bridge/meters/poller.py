@@ -80,7 +80,7 @@ class MeterTask:
         store: Store,
         clock: Clock,
         zone: tzinfo,
-        zone_told: bool = True,
+        zone_known: bool = True,
     ) -> None:
         self.config, self.session, self.output = config, session, output
         self.id = output.id
@@ -99,7 +99,7 @@ class MeterTask:
             run=self._run_once,
             store=store,
             status=self.status,
-            zone_told=zone_told,
+            zone_known=zone_known,
         )
         self.profiles = ProfileReader(self, store)
         self._intake = Intake(config, output, self.clock, self.status, zone)

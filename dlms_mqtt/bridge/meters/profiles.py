@@ -64,7 +64,7 @@ class ProfileReader:
 
     def __init__(self, meter: Owner, store: Store) -> None:
         self._meter, self._store = meter, store
-        self._told: set[str] = set()
+        self._logged_notes: set[str] = set()
 
     async def run(self) -> None:
         """Fetch for ever."""
@@ -92,8 +92,8 @@ class ProfileReader:
         try:
             await self.fetch(config)
         except DlmsMqttError as error:
-            told = f"profile {profile_key(config)}"
-            self._meter.status.reasons[told] = f"{told}: {error.message}"
+            subject = f"profile {profile_key(config)}"
+            self._meter.status.reasons[subject] = f"{subject}: {error.message}"
             _LOG.info("%s: profile %s: %s", self._meter.id, profile_key(config), error.message)
             return False
         return True
@@ -120,8 +120,8 @@ class ProfileReader:
 
     def _tell(self, config: ProfileConfig, profile: Profile) -> None:
         """What is odd about the rows: once, not with every fetch."""
-        news = [note for note in profile.notes if note not in self._told]
-        self._told.update(news)
+        news = [note for note in profile.notes if note not in self._logged_notes]
+        self._logged_notes.update(news)
         for note in news:
             _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
 

@@ -43,9 +43,9 @@ class MeterStatus:
     poll_since: float | None = None  # on the monotonic clock, while a poll is under way
     refused: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    _told: dict[str, float] = field(default_factory=dict)  # when a fault of this code was last told (monotonic)
-    _untold: int = 0  # faults since that were not
-    _is_told: bool = False  # was the fault that there is told?
+    _logged_at: dict[str, float] = field(default_factory=dict)  # when a fault of this code was last told (monotonic)
+    _unlogged: int = 0  # faults since that were not
+    _is_logged: bool = False  # was the fault that there is told?
 
     def judge(self, topic: str, sentence: str) -> None:
         """Say why something is less than well; an empty sentence ends it."""
@@ -57,9 +57,9 @@ class MeterStatus:
     def succeeded(self, now: datetime, duration: float | None) -> None:
         """Values came; ``duration`` (s) of the reading, None for a push."""
         if self.failures:
-            level = logging.WARNING if self._is_told else logging.DEBUG
+            level = logging.WARNING if self._is_logged else logging.DEBUG
             _LOG.log(level, "%s: reading works again after %d failures", self.meter, self.failures)
-            self._is_told = False
+            self._is_logged = False
         elif self.last_success is None:
             _LOG.info("%s: the meter is there", self.meter)
         self.failures, self.error, self.next_try = 0, None, None
@@ -90,7 +90,7 @@ class MeterStatus:
         self.failing_since = self.failing_since if self.failures else monotonic
         self.failures += 1
         is_offline = self.failures >= _FAILURES and monotonic - self.failing_since >= _FAILING_FOR
-        if is_offline and not self._is_told:
+        if is_offline and not self._is_logged:
             self._warn(reply, monotonic)
         return is_offline
 
@@ -99,13 +99,13 @@ class MeterStatus:
         code = reply["code"]
         if self.failures and self.error is not None and self.error["code"] == code:
             return
-        if now - self._told.get(code, -_QUIET) >= _QUIET:
+        if now - self._logged_at.get(code, -_QUIET) >= _QUIET:
             self._warn(reply, now)
         else:
-            self._untold += 1
+            self._unlogged += 1
 
     def _warn(self, reply: dict[str, Any], now: float) -> None:
         words = ". ".join(filter(None, (reply["message"], reply.get("hint"))))
-        more = f" (it came and went {self._untold} times more since this was told last)" if self._untold else ""
+        more = f" (it came and went {self._unlogged} times more since this was told last)" if self._unlogged else ""
         _LOG.warning("%s: %s%s", self.meter, words, more)
-        self._told[reply["code"]], self._untold, self._is_told = now, 0, True
+        self._logged_at[reply["code"]], self._unlogged, self._is_logged = now, 0, True

@@ -225,7 +225,7 @@ class Broker:
             try:
                 client = self._new_client()
             except ConfigError as error:  # of files that are being renewed
-                self._tell_trouble(error.message, told=True)
+                self._tell_trouble(error.message, explained=True)
                 await asyncio.sleep(_LONGEST_PAUSE)
                 continue
             try:
@@ -255,11 +255,11 @@ class Broker:
         if self._config.protocol == "auto" and not self.connected and client.may_be_the_version(error):
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
             self._version = V311 if self._version is V5 else V5
-        self._tell_trouble(client.why(error), told=client.told_why(error))
+        self._tell_trouble(client.why(error), explained=client.is_explained(error))
 
-    def _tell_trouble(self, words: str, *, told: bool) -> None:
+    def _tell_trouble(self, words: str, *, explained: bool) -> None:
         """One line an outage, however often the words change; another where somebody has ``told`` why."""
-        if not self.trouble or (told and words != self.trouble):
+        if not self.trouble or (explained and words != self.trouble):
             place = f"{self._config.host}:{self._config.broker_port}"
             _LOG.warning(
                 "No line to the broker %s: %s. Check mqtt: in the configuration; it is tried again", place, words

@@ -180,7 +180,7 @@ class Client(aiomqtt.Client):
             while len(self.under_way) >= self.at_once:
                 self._free.clear()
                 await self._free.wait()
-            sent = self._client.publish(topic, payload, 1, retain, self._told(properties))
+            sent = self._client.publish(topic, payload, 1, retain, self._as_properties(properties))
             if sent.rc:
                 raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
             now = asyncio.get_running_loop().time()
@@ -216,9 +216,9 @@ class Client(aiomqtt.Client):
         codes = map(_code, await self.subscribe(topics))
         return {name: _refusal(code) for name, code in zip(filters, codes, strict=False) if code >= _FAILED}
 
-    def _told(self, wanted: dict[str, Any]) -> Properties | None:
-        told = tuple((name, value) for name, value in wanted.items() if value is not None)
-        return _properties(told) if told and self.version is V5 else None
+    def _as_properties(self, wanted: dict[str, Any]) -> Properties | None:
+        pairs = tuple((name, value) for name, value in wanted.items() if value is not None)
+        return _properties(pairs) if pairs and self.version is V5 else None
 
     def why(self, error: Exception) -> str:
         """Why there is no line, in words."""
@@ -228,7 +228,7 @@ class Client(aiomqtt.Client):
             return _refusal(self.left)
         return self.error_log.last or str(error) or type(error).__name__
 
-    def told_why(self, error: Exception) -> bool:
+    def is_explained(self, error: Exception) -> bool:
         """Is it in the broker's own words, or those of TLS? Else there was no answer, however that shows."""
         return _reason_code(error) is not None or self.left >= _FAILED or bool(self.error_log.last)
 
@@ -246,10 +246,10 @@ class Client(aiomqtt.Client):
 
 
 @lru_cache(maxsize=64)
-def _properties(told: tuple[tuple[str, Any], ...]) -> Properties:
+def _properties(pairs: tuple[tuple[str, Any], ...]) -> Properties:
     """Of a PUBLISH. They cost more than the rest of a message, and most have the same."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    for name, value in told:
+    for name, value in pairs:
         setattr(properties, name, value)
     octets = properties.pack()  # type: ignore[no-untyped-call]
     object.__setattr__(properties, "pack", lambda: octets)

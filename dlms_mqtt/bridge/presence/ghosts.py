@@ -25,8 +25,8 @@ async def retained_below(client: Client, topics: Topics) -> dict[str, str]:
     prefix = topics.prefix
     filters = [f"{topics.base}/#", f"{prefix}/device/+/config", f"{prefix}/+/+/+/config"]
     async for message in kept(client, filters, _SILENCE):
-        told = not message.topic.startswith(f"{topics.base}/meter/")
-        found[message.topic] = message.payload.decode(errors="replace") if told else "..."
+        is_kept = not message.topic.startswith(f"{topics.base}/meter/")
+        found[message.topic] = message.payload.decode(errors="replace") if is_kept else "..."
         if len(found) >= _MOST:
             break
     return found

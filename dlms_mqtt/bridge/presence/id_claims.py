@@ -131,8 +131,8 @@ class Claims:
 
 def info_in(payload: bytes) -> Info:
     """What an ``info`` says; nothing of what is none."""
-    told = _object(payload)
-    started, rows = told.get("started"), told.get("meters")
+    body = _object(payload)
+    started, rows = body.get("started"), body.get("meters")
     found = [row for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
     meters = {row["id"]: row.get("managed") is True for row in found if isinstance(row.get("id"), str)}
     return Info(started if isinstance(started, str) else None, meters)

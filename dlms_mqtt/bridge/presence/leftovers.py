@@ -63,19 +63,19 @@ class Leftovers:
             clear_meter(name, self._context, ())
         return ghosts
 
-    def clear_lost(self, told: Mapping[str, bool]) -> set[str]:
+    def clear_lost(self, announced: Mapping[str, bool]) -> set[str]:
         """Clear meters that only the broker knows as ours, and nobody has: the state directory was lost; which.
 
         ``told``: was each added over MQTT? Then its file was lost too, and may come back with a backup: it stays.
         """
-        lost = {name for name in told if METER_ID.fullmatch(name)} - self._broken - set(self._config.meters)
+        lost = {name for name in announced if METER_ID.fullmatch(name)} - self._broken - set(self._config.meters)
         for name in sorted(lost):
-            if told[name]:
+            if announced[name]:
                 _LOG.warning(_FILE_LOST, name)
             else:
                 _LOG.warning("%s: this meter was ours and is not configured any more: its topics are cleared", name)
                 clear_meter(name, self._context, ())
-        return {name for name in lost if not told[name]}
+        return {name for name in lost if not announced[name]}
 
     def _clear_announcements(self, meters: Iterable[str]) -> None:
         """Discovery was switched off, or has another prefix than before: what was announced goes."""

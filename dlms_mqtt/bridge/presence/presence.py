@@ -99,8 +99,8 @@ class Presence:
 
     async def _look_for_lost(self) -> list[str]:
         """What our id is said to have had, and neither configuration nor memory knows: the memory was lost."""
-        told = self.claims.announced_as_ours({*self._fleet.running, *self.asleep, *self._ghosts})
-        free = {name: managed for name, managed in told.items() if not await self.claims.holder(name)}
+        announced = self.claims.announced_as_ours({*self._fleet.running, *self.asleep, *self._ghosts})
+        free = {name: managed for name, managed in announced.items() if not await self.claims.holder(name)}
         lost = self._leftovers.clear_lost(free)
         self._ghosts |= lost
         filters = self._retained_of(*lost)

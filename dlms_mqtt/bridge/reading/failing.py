@@ -60,5 +60,5 @@ class FailingAttributes:
     def sentence(self) -> str:
         """What is left out, for health; empty where nothing is."""
         words = sorted(f"{attribute.obis} ({row.name})" for attribute, row in self._rows.items() if row.failures > 1)
-        told = f"not answered, so left out and tried again rarely: {', '.join(words)}; read.except ends that"
-        return told if words else ""
+        sentence = f"not answered, so left out and tried again rarely: {', '.join(words)}; read.except ends that"
+        return sentence if words else ""

@@ -16,11 +16,11 @@ from dlms_mqtt.meter.readings import convert
 
 def in_topic_unit(row: Mapping[str, Any], answer: Measured, item: PlanItem | None, moment: Moment) -> dict[str, Any]:
     """The row of ``read``: ``value`` and ``unit`` as in topics; ``raw``, ``scaler``, ``raw_unit`` are the meter's."""
-    told = {**row, "raw_unit": row["unit"]}
+    converted = {**row, "raw_unit": row["unit"]}
     if not isinstance(answer.value, Decimal):
-        return told
+        return converted
     value, unit = _planned(answer, item, moment) if item else _by_catalogue(answer)
-    return {**told, "value": value, "unit": unit or None}
+    return {**converted, "value": value, "unit": unit or None}
 
 
 def _planned(answer: Measured, item: PlanItem, moment: Moment) -> tuple[Any, str]:

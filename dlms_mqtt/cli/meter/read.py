@@ -115,8 +115,10 @@ async def _read_once(where: Target) -> tuple[dict[str, Any], Sequence[Reading], 
 
 
 def _refusal_json(key: str, attribute: AttributeDescriptor | None, error: DlmsMqttError) -> dict[str, Any]:
-    told = error_json(attribute, error) if attribute and isinstance(error, MeterRefused) else {"message": error.message}
-    return {**told, "key": key}
+    refusal = (
+        error_json(attribute, error) if attribute and isinstance(error, MeterRefused) else {"message": error.message}
+    )
+    return {**refusal, "key": key}
 
 
 def _reading_json(reading: Reading, sent: Measured | None) -> dict[str, Any]:

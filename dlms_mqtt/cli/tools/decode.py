@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
     title = parse_hex(8)(args.system_title) if args.system_title else b""
     with Progress("decode") as bar:
         document = explain(_pieces(args.input), keys_of(args), title, progress=bar.update, zone=system_zone(os.environ))
-    if told := conversation(document["messages"]):
-        document["conversation"] = told
+    if explained := conversation(document["messages"]):
+        document["conversation"] = explained
     if args.json:
         print_json(document)
     else:
@@ -125,8 +125,8 @@ def print_message(message: dict[str, Any]) -> None:
     readings = message.get("readings", ())
     if readings:
         print_readings(readings)
-    told = {reading["obis"] for reading in readings}
-    values = [value for value in message.get("values", ()) if value.get("obis") not in told]
+    shown = {reading["obis"] for reading in readings}
+    values = [value for value in message.get("values", ()) if value.get("obis") not in shown]
     if values:
         rows = [
             (v.get("obis", f"#{v.get('index')}"), v.get("name", ""), _value_text(v), v.get("unit", "")) for v in values

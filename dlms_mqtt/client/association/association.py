@@ -201,11 +201,11 @@ def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolEr
         )
     # service-not-allowed is the state of the association, not of a password; and of a counter the meter tells the one
     # that it expects, with which the session opens once more (``Ciphering.adopt``).
-    told = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)  # these explain themselves
+    explained = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)  # by themselves
     if (
         isinstance(answer, ExceptionResponse)
         and answer.state == StateError.SERVICE_NOT_ALLOWED
-        and answer.service not in told
+        and answer.service not in explained
     ):
         refused.hint = _NOT_ALLOWED
     return refused

@@ -155,18 +155,18 @@ class _Seen:
         self.sent = b""
         self.received = bytearray()
         self.notes: set[str] = set()
-        self._untold = b""
+        self._unlogged = b""
 
     def keep(self, data: bytes) -> None:
         """Keep what came."""
         self.received = (self.received + data)[-_KEPT:]
-        self._untold += data
+        self._unlogged += data
 
     def tell(self, name: str, action: object) -> None:
         """The trace, a line for what came in a row and one for what goes."""
-        if self._untold:
-            log.debug("%s < %s", name, self._untold.hex())
-            self._untold = b""
+        if self._unlogged:
+            log.debug("%s < %s", name, self._unlogged.hex())
+            self._unlogged = b""
         if isinstance(action, Send):
             log.debug("%s > %s", name, action.data.hex())
 

@@ -143,9 +143,9 @@ def no_answer(it: Silence, spent: str = "") -> ResponseTimeout:
     """The error that tells the likeliest cause; ``spent`` ends its sentence."""
     cause = next(row for row in _CAUSES if row.applies(it))
     received = it.question.received
-    told = cause.sentence.format(line=it.line, client=it.client, octets=len(received))
+    sentence = cause.sentence.format(line=it.line, client=it.client, octets=len(received))
     hint = cause.hint if isinstance(cause.hint, str) else cause.hint(it)
-    return ResponseTimeout(told + spent, received=received, reason=cause.reason, hint=hint)
+    return ResponseTimeout(sentence + spent, received=received, reason=cause.reason, hint=hint)
 
 
 def link_refused(line: str) -> AssociationRefused:

@@ -136,8 +136,8 @@ def readings_json(readings: Iterable[Reading], zone: tzinfo, timed: bool = True)
 
 def pushed_json(pushed: PushedValues, zone: tzinfo) -> list[dict[str, Any]]:
     """Of a captured push, as old as it says itself."""
-    told = pushed.told_at(zone)
-    return readings_json(pushed.readings(told or datetime.now(zone), zone), zone, timed=told is not None)
+    stated = pushed.stated_time(zone)
+    return readings_json(pushed.readings(stated or datetime.now(zone), zone), zone, timed=stated is not None)
 
 
 def _scaled(value: PushValue) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class _Search:
         self._link_search: LinkSearch | None = None
         self._clients: list[dict[str, Any]] = []
         self._found: Attempt | None = None
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         self.facts = Facts(network=bool(set(NETWORK_LINES) & set(given)))
         self.settings = ConnectionSettings(**{k: v for k, v in given.items() if k not in (*_SEARCHED, "referencing")})
         lines = frozenset({"dtr", "rts"} & set(given))
@@ -139,8 +139,8 @@ class _Search:
         """Tell what is known by now, each thing once; ``more``: seconds that the search may still take."""
         seconds = asyncio.get_running_loop().time() - self._began
         for case in diagnosis.news(self.facts, seconds):
-            if case.name not in self.told:
-                self.told.add(case.name)
+            if case.name not in self.reported:
+                self.reported.add(case.name)
                 self.tell(diagnosis.News(case, min(more, self.limits.seconds - seconds)))
 
     async def _search(self) -> Attempt | None:
@@ -163,7 +163,7 @@ class _Search:
         if self._link is None:
             return None
         if self._link_search.readout is not None:
-            return Attempt(self._link, learned=_told(self._link_search.readout))
+            return Attempt(self._link, learned=_learned_of(self._link_search.readout))
         attempt = await self._enter().run(self._link)
         if not attempt.reason:
             attempt = await self._with_energy(attempt)
@@ -271,12 +271,12 @@ class _Search:
             notes = [case for case in notes if case.name in _OF_THE_LINE]
         connection = self._connection(attempt.options)
         words = _IN_CLEAR_TEXT if clear_text else f"The meter answers{_where(connection)}."
-        told = " ".join(_sentence(case.sentence) for case in notes)
-        told = f"{_without_energy(attempt, asking)} {told}" if hidden else told
+        remarks = " ".join(_sentence(case.sentence) for case in notes)
+        remarks = f"{_without_energy(attempt, asking)} {remarks}" if hidden else remarks
         return Found(
             found=True,
             connection=connection,
-            diagnosis=f"{words} {told}".strip(),
+            diagnosis=f"{words} {remarks}".strip(),
             causes=(),
             names=tuple(case.name for case in notes),
             learned=self._learned(attempt.learned),
@@ -328,7 +328,7 @@ def _fields(found: Found) -> Options:
     return {row.name: getattr(found, row.name) for row in fields(Found)}
 
 
-def _told(readout: Readout) -> dict[str, Any]:
+def _learned_of(readout: Readout) -> dict[str, Any]:
     """What the readout shows: who the meter is, how many values, and whether there is energy among them."""
     objects = objects_of(readout)
     name = objects[LOGICAL_DEVICE_NAME.obis].values[2].value

@@ -27,10 +27,10 @@ def behind_transformers(list_name: str, rows: list[Measured]) -> list[Measured]:
 
 
 def _is_ten_times_too_much(values: Mapping[int, Decimal]) -> bool:
-    told = sum((values[i] * values[u] for i, u in _PHASES if i in values and u in values), Decimal(0))
+    apparent = sum((values[i] * values[u] for i, u in _PHASES if i in values and u in values), Decimal(0))
     p_in, p_out, q_in, q_out = (values.get(c, Decimal(0)) for c in _POWERS)
     power = ((p_in - p_out) ** 2 + (q_in - q_out) ** 2).sqrt()
-    return bool(power) and _TEN[0] < told / power < _TEN[1]
+    return bool(power) and _TEN[0] < apparent / power < _TEN[1]
 
 
 def _is_current(row: Measured) -> bool:

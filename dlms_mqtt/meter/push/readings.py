@@ -115,15 +115,15 @@ class PushedValues:
 
         ``arrival``: when it came (aware); ``zone``, ``sense``: of the meter's clock, see ``DateTime.to_datetime``.
         """
-        moment = self.told_at(zone, sense)
+        moment = self.stated_time(zone, sense)
         if moment is None or abs(moment - arrival) > BELIEVED:
             return arrival
         return min(moment, arrival)  # nothing is from the future
 
-    def told_at(self, zone: tzinfo | None = None, sense: int = -1) -> datetime | None:
+    def stated_time(self, zone: tzinfo | None = None, sense: int = -1) -> datetime | None:
         """The time that the push itself tells (aware); None where it tells none."""
-        told = self._told_time()
-        moment = told.to_datetime(zone, sense) if told else None
+        stated = self._stated_date_time()
+        moment = stated.to_datetime(zone, sense) if stated else None
         return moment if moment is not None and moment.tzinfo is not None else None
 
     def readings(
@@ -164,11 +164,11 @@ class PushedValues:
         found.pop("", None)
         return Identity(system_title, **found, names=frozenset(names))
 
-    def _told_time(self) -> DateTime | None:
+    def _stated_date_time(self) -> DateTime | None:
         """Of the notification itself, else of the clock among its values."""
-        told = getattr(self.notification, "time", None)
-        if told is not None:
-            return told  # type: ignore[no-any-return]
+        stated = getattr(self.notification, "time", None)
+        if stated is not None:
+            return stated  # type: ignore[no-any-return]
         clocks = (value.data for value, _ in self._values if value.obis and _CLOCK.find(value.obis))
         return next(filter(None, map(date_time_of, clocks)), None)
 

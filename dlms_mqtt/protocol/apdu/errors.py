@@ -54,8 +54,8 @@ class ExceptionResponse(Apdu, head=(0xD8,), name="exception-response"):
         state = StateError.of(reader.u8("state-error"))
         service = ServiceError.of(reader.u8("service-error"))
         # Older servers know the error but do not say the counter.
-        told = service == ServiceError.INVOCATION_COUNTER_ERROR and reader.remaining >= 4
-        return cls(state, service, reader.u32("invocation-counter") if told else None)
+        has_counter = service == ServiceError.INVOCATION_COUNTER_ERROR and reader.remaining >= 4
+        return cls(state, service, reader.u32("invocation-counter") if has_counter else None)
 
 
 # ConfirmedServiceError: the service that failed (from 1), the category of the error, its number within the category.

@@ -125,7 +125,7 @@ class Cipher:
         self.accept_unauthenticated = accept_unauthenticated
         self.minimum = security if minimum is None else minimum
         self.broadcast = broadcast
-        self._told_title = self.system_title if tells_title else b""
+        self._sent_title = self.system_title if tells_title else b""
         self.next_counter = next_counter
         self.next_dedicated = next_dedicated or next_counter
         self.peer_counters = PeerCounters() if peer_counters is None else peer_counters
@@ -202,7 +202,7 @@ class Cipher:
         if tag not in GLO_TAGS and tag not in _WITHOUT_OWN_TAG:
             raise LocalProtocolError(f"an APDU with tag {tag:02x} can't be ciphered")
         content = self._seal(apdu, row.dedicated)
-        title = self._told_title
+        title = self._sent_title
         return bytes((row.general, len(title))) + title + encode_length(len(content)) + content
 
     def protect_initiate(self, apdu: bytes) -> bytes:

@@ -31,14 +31,14 @@ def profile_lines(context: Context, zone: tzinfo, number: int, span: str) -> Ite
         return
     sources = capture_objects(columns)[_FIRST_VALUE:]
     scalers = [ScalerUnit.from_data(context.meter.objects[source[:2]].data(context, _SCALER)) for source in sources]
-    told, status = _told(sources, scalers), None
+    heads, status = _heads(sources, scalers), None
     start, end = (_moment(text, zone) for text in (*span.split(";"), "")[:2])
     minutes = _whole(_attribute(context, obis, _PERIOD)).value // 60
     for row in _whole(_attribute(context, obis, _BUFFER, start, end)).value:
         time, word, *values = row.value
         if word.value != status:
             status = word.value
-            yield f"P.{number:02d}({_stamp(time)})({status:08X})({minutes})({len(sources)}){told}\r\n"
+            yield f"P.{number:02d}({_stamp(time)})({status:08X})({minutes})({len(sources)}){heads}\r\n"
         yield _row(scalers, values)
 
 
@@ -46,7 +46,7 @@ def _whole(found: Data | None) -> Data:
     return found if found is not None else Data(DataType.ARRAY, ())
 
 
-def _told(sources: Sequence[CaptureObject], scalers: Sequence[ScalerUnit]) -> str:
+def _heads(sources: Sequence[CaptureObject], scalers: Sequence[ScalerUnit]) -> str:
     pairs = zip(sources, scalers, strict=True)
     return "".join(f"({reduced_code(source.obis)})({in_thousands(scaler, 0)[1]})" for source, scaler in pairs)
 

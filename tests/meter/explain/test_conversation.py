@@ -104,7 +104,7 @@ def test_a_push_has_the_names_and_units_that_listen_gives(entry: dict[str, Any])
     assert len(heard) == len(explained) > 0
     for push, message in zip(heard, explained, strict=True):
         pushed = PushedValues(push.notification)
-        told = pushed.told_at(UTC)
+        told = pushed.stated_time(UTC)
         readings = pushed.readings(told or datetime.now(UTC), UTC)
         assert message["readings"] == readings_json(readings, UTC, timed=told is not None)
         assert all(row["key"] for row in message["readings"])

@@ -83,8 +83,8 @@ class CounterWatch:
 
     def _tell_held(self, key: str, held: Held) -> None:
         if held.reason is Reason.BEYOND:
-            told = f"{held.value} {held.unit}"
-            _LOG.warning("%s: %s %s is held back: it is beyond what the supply can carry", self._id, key, told)
+            amount = f"{held.value} {held.unit}"
+            _LOG.warning("%s: %s %s is held back: it is beyond what the supply can carry", self._id, key, amount)
             return
         if held.last is None:
             _LOG.info("%s: %s starts with 0 and is held back until more reads agree", self._id, key)

@@ -87,8 +87,8 @@ class PushHub:
     def _tell_refused(self, host: str, error: DlmsMqttError) -> None:
         """Once for a sender, and once a minute for each reason, however many send."""
         why, now = getattr(error, "reason", "") or type(error).__name__, asyncio.get_running_loop().time()
-        told, at = self._refused.get(why, ("", float("-inf")))
-        if told != host and now - at >= _TELL_AGAIN:
+        last, at = self._refused.get(why, ("", float("-inf")))
+        if last != host and now - at >= _TELL_AGAIN:
             _LOG.warning("%s: a push was refused: %s", host, error.message)
             self._refused[why] = host, now
 

@@ -29,7 +29,7 @@ from dlms_mqtt.transport import transport_for
 
 ROUND = 11.0  # s: after the first telegram comes the longer list of most families
 _ALL_ALIKE = 6  # telegrams that say nothing new: there is one list only
-_TOLD_EVERY = 5.0  # s
+_REPORT_EVERY = 5.0  # s
 
 Progress = Callable[[int, int, str], None]
 
@@ -41,7 +41,7 @@ class Wait:
         self._loop = asyncio.get_running_loop()
         self._started, self._seconds, self._progress = self._loop.time(), seconds, progress
         self._ends = self._started + seconds
-        self._told = float("-inf")
+        self._reported_at = float("-inf")
         self.stirred = asyncio.Event()
 
     @property
@@ -62,12 +62,12 @@ class Wait:
     async def tick(self) -> None:
         """Until the next look."""
         await asyncio.sleep(min(1.0, self.left))
-        if self._loop.time() - self._told >= _TOLD_EVERY and not self.stirred.is_set():
+        if self._loop.time() - self._reported_at >= _REPORT_EVERY and not self.stirred.is_set():
             self._tell("waiting")
 
     def _tell(self, stage: str) -> None:
-        self._told = self._loop.time()
-        self._progress(round(self._told - self._started), round(self._seconds), stage)
+        self._reported_at = self._loop.time()
+        self._progress(round(self._reported_at - self._started), round(self._seconds), stage)
 
 
 class Telegrams(Receiver):
@@ -145,8 +145,8 @@ class Telegrams(Receiver):
 
 def named(title: str, device: str, serial: str) -> dict[str, str]:
     """Who a meter says it is, without what it does not say."""
-    told = {"system_title": title, "logical_device_name": device, "serial_number": serial}
-    return {key: value for key, value in told.items() if value}
+    identity = {"system_title": title, "logical_device_name": device, "serial_number": serial}
+    return {key: value for key, value in identity.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
