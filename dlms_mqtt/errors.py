@@ -127,10 +127,10 @@ class AttributeFailed(AccessRefused):
     was gone before this one's turn.
     """
 
-    def __init__(self, message: str, *, error: DlmsMqttError, target: str, asked: bool = True, hint: str = "") -> None:
+    def __init__(self, message: str, *, error: DlmsMqttError, target: str, sent: bool = True, hint: str = "") -> None:
         super().__init__(message, name=error.kind, target=target, hint=hint)
         self.error = error
-        self.asked = asked
+        self.sent = sent
 
 
 class ActionRefused(AccessRefused):

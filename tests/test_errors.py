@@ -55,8 +55,8 @@ def test_who_can_do_something_about_it() -> None:
 
 
 def test_facts_are_fields() -> None:
-    error = AttributeFailed("nothing came", error=ResponseTimeout("silence", received=b"x"), target="here", asked=False)
-    assert (error.name, error.target, error.asked) == ("no-answer", "here", False)
+    error = AttributeFailed("nothing came", error=ResponseTimeout("silence", received=b"x"), target="here", sent=False)
+    assert (error.name, error.target, error.sent) == ("no-answer", "here", False)
     found = ConfigError("no", file="a.yaml", line=3, key="meters.house")
     assert (found.file, found.line, found.key) == ("a.yaml", 3, "meters.house")
 

@@ -52,8 +52,8 @@ class RepeatingSession(MeterSession):
             try:
                 return await self._again(call)
             except (AccessRefused, ServiceRefused, OutOfTurn) as error:
-                asked_twice = self._exchange is not None and self._exchange.repeated != repeated
-                if not asked_twice and not isinstance(error, OutOfTurn):
+                was_repeated = self._exchange is not None and self._exchange.repeated != repeated
+                if not was_repeated and not isinstance(error, OutOfTurn):
                     raise
                 log.debug("%s: %s; the read begins anew", self.transport.name, error)
         return await self._again(call)

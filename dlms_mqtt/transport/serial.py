@@ -137,12 +137,12 @@ class SerialTransport(Transport):
     async def configure(self, *, baud: int, data_bits: int = 8, parity: str = "none", stop_bits: int = 1) -> None:
         """Change speed and parity on the open port; ConnectFailed where the port cannot do the speed."""
         port = self._open_port()
-        asked = SerialFormat(baud, data_bits, parity, stop_bits)
+        wanted = SerialFormat(baud, data_bits, parity, stop_bits)
         try:
-            await self._call(lambda: _apply(port, asked), native=self._native)
+            await self._call(lambda: _apply(port, wanted), native=self._native)
         except (OSError, ValueError, termios.error) as error:
-            raise ConnectFailed(f"{self.name} cannot be set to {asked}: {words(error)}") from error
-        self._uart.format = _in_force(port, asked)
+            raise ConnectFailed(f"{self.name} cannot be set to {wanted}: {words(error)}") from error
+        self._uart.format = _in_force(port, wanted)
 
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the modem lines that are not None; ConnectFailed where the port has none."""
@@ -230,16 +230,16 @@ def _still_sending(port: Any) -> bool:
         return False
 
 
-def _assign(port: Any, asked: SerialFormat) -> None:
+def _assign(port: Any, wanted: SerialFormat) -> None:
     """All settings at once: each setter would make a request of its own, and over RFC 2217 wait for its answer."""
-    port._bytesize = asked.data_bits
-    port._parity = asked.parity[0].upper()
-    port._stopbits = asked.stop_bits
-    port._baudrate = asked.baud
+    port._bytesize = wanted.data_bits
+    port._parity = wanted.parity[0].upper()
+    port._stopbits = wanted.stop_bits
+    port._baudrate = wanted.baud
 
 
-def _apply(port: Any, asked: SerialFormat) -> None:
-    _assign(port, asked)
+def _apply(port: Any, wanted: SerialFormat) -> None:
+    _assign(port, wanted)
     try:
         port._reconfigure_port()
     except termios.error as error:
@@ -248,8 +248,8 @@ def _apply(port: Any, asked: SerialFormat) -> None:
             raise
 
 
-def _in_force(port: Any, asked: SerialFormat) -> SerialFormat:
-    return SerialFormat(asked.baud) if _is_pseudo_terminal(port) else asked
+def _in_force(port: Any, wanted: SerialFormat) -> SerialFormat:
+    return SerialFormat(wanted.baud) if _is_pseudo_terminal(port) else wanted
 
 
 def _is_pseudo_terminal(port: Any) -> bool:

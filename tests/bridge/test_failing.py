@@ -22,7 +22,7 @@ def well(attribute: AttributeDescriptor) -> Measured:
 
 
 def failed(asked: bool = True) -> AttributeFailed:
-    return AttributeFailed("no answer", error=ResponseTimeout("no answer"), target="a value", asked=asked)
+    return AttributeFailed("no answer", error=ResponseTimeout("no answer"), target="a value", sent=asked)
 
 
 def cycle(failing: FailingAttributes, now: float, *bad: AttributeDescriptor) -> list[AttributeDescriptor]:

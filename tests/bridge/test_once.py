@@ -45,7 +45,7 @@ async def test_the_core_set_and_what_follows_from_it(clock: FakeClock) -> None:
     found = await once(clock)
     values = {reading.key: reading.value for reading in found.readings}
     assert {"energy_import", "power", "voltage_l1"} <= set(values)
-    assert set(found.sent) == set(found.asked) <= set(values)
+    assert set(found.sent) == set(found.requested) <= set(values)
     assert found.refused == {}
 
 
@@ -63,7 +63,7 @@ async def test_a_refused_object_does_not_cost_the_others(clock: FakeClock) -> No
     found = await once(clock, read=read)
     assert [reading.key for reading in found.readings] == ["energy_import"]
     assert isinstance(found.refused["missing"], AccessRefused)
-    assert "missing" in found.asked and "missing" not in found.sent
+    assert "missing" in found.requested and "missing" not in found.sent
 
 
 async def test_the_meters_list_is_offered_else_what_nearly_every_meter_has(clock: FakeClock) -> None:

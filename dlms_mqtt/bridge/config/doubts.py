@@ -18,23 +18,23 @@ _OF_ESPHOME = ("serialx", "aioesphomeapi")  # modules of the extra of that name
 
 def doubts(loaded: Loaded) -> Iterator[str]:
     """One sentence each, with what to do."""
-    asked = {
+    polled = {
         name: settings
         for name, settings in loaded.connections.items()
         if not settings.bind  # there the meter's connection is the line
         and loaded.config.meters[name].enabled
         and polls(loaded.config.meters[name], settings.line)
     }
-    for names in _together((name, _address(settings)) for name, settings in asked.items()):
+    for names in _together((name, _address(settings)) for name, settings in polled.items()):
         yield (
-            f"meters {', '.join(names)} have the same line and address ({asked[names[0]].line}): the same meter would "
+            f"meters {', '.join(names)} have the same line and address ({polled[names[0]].line}): the same meter would "
             "be read as each of them; give each its own server, physical or iec_address"
         )
-    for names in _together((name, settings.serial) for name, settings in asked.items() if settings.serial):
-        speeds = {_speed(asked[name]): name for name in names}
+    for names in _together((name, settings.serial) for name, settings in polled.items() if settings.serial):
+        speeds = {_speed(polled[name]): name for name in names}
         if len(speeds) > 1:
             shown = ", ".join(f"{name} {speed}" for speed, name in speeds.items())
-            yield f"meters on {asked[names[0]].serial} are asked at different speeds ({shown}); is that meant?"
+            yield f"meters on {polled[names[0]].serial} are asked at different speeds ({shown}); is that meant?"
     for name, meter in loaded.config.meters.items():
         for other in sorted(_others(meter) - loaded.config.meters.keys()):
             yield f"meters.{name}.derive: there is no meter '{other}', so what is computed of it never comes"

@@ -16,7 +16,7 @@ from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.sections.bridge import STATE_DIR
 from dlms_mqtt.bridge.config.sections.config import CONFIG, Config
 from dlms_mqtt.bridge.config.sections.meter import METER, Meter
-from dlms_mqtt.bridge.config.speaking import asked_where_it_calls, listening
+from dlms_mqtt.bridge.config.speaking import bind_of_caller, listening
 from dlms_mqtt.bridge.config.spoken import AUTO, kept_language, known_language
 from dlms_mqtt.bridge.config.yaml_file import Document, KeyPath
 from dlms_mqtt.client.settings import LINES, SECRET_KEYS, ConnectionSettings, implied
@@ -290,7 +290,7 @@ def _connection(meter: Meter, presets: Presets, document: Document, at: KeyPath)
     except ConfigError as error:
         _note(document, (*at[:-1], "preset"), error.told)
         return None
-    given = {**meter.connection, **asked_where_it_calls(meter)}
+    given = {**meter.connection, **bind_of_caller(meter)}
     own = {key for key in given if key in LINES}
     base = {key: value for key, value in preset.items() if not (own and key in LINES)}
     try:

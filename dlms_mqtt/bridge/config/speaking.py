@@ -51,7 +51,7 @@ def listening(meter: Meter) -> Meter:
     return replace(meter, push=replace(push, listen=OWN_LINE))
 
 
-def asked_where_it_calls(meter: Meter) -> dict[str, str]:
+def bind_of_caller(meter: Meter) -> dict[str, str]:
     """The line of a meter that connects by itself and is asked there; nothing where it has a line of its own."""
     push = meter.push
     calls = push is not None and push.ask and push.listen != OWN_LINE

@@ -26,7 +26,7 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 class Once:
     """What was asked for by key, what was read, what the meter sent for it, and why the rest could not be read."""
 
-    asked: Mapping[str, AttributeDescriptor]
+    requested: Mapping[str, AttributeDescriptor]
     readings: tuple[Reading, ...]
     sent: Mapping[str, Measured]
     refused: Mapping[str, DlmsMqttError]
@@ -66,8 +66,8 @@ async def read_once(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo
     readings |= derive(readings, plan.derived, plan.by_key)
     _compute(meter, readings, refused)
     measured = {key: answer for key, answer in sent.items() if isinstance(answer, Measured)}
-    asked = {item.key: item.attribute for item in plan.items}
-    return Once(asked, tuple(reading for _, reading, _ in readings.values()), measured, refused)
+    requested = {item.key: item.attribute for item in plan.items}
+    return Once(requested, tuple(reading for _, reading, _ in readings.values()), measured, refused)
 
 
 def _measured(answer: Measured | MeterRefused) -> Measured:

@@ -75,7 +75,7 @@ async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
     """
     tasks, cancelled = list(tasks), None
     for task in tasks:
-        task.add_done_callback(_asked)
+        task.add_done_callback(_fetch_exception)
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
@@ -87,7 +87,7 @@ async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
         raise cancelled
 
 
-def _asked(task: asyncio.Task[None]) -> None:
+def _fetch_exception(task: asyncio.Task[None]) -> None:
     """asyncio logs exceptions that nobody asked for."""
     if not task.cancelled():
         task.exception()

@@ -47,9 +47,9 @@ class FailingAttributes:
         for attribute, answer in answers.items():
             if not isinstance(answer, AttributeFailed):
                 self._rows.pop(attribute, None)
-            elif answer.asked:
+            elif answer.sent:
                 self._failed(attribute, answer.name, now)
-        return next((answer.error for answer in failed if not answer.asked), None)
+        return next((answer.error for answer in failed if not answer.sent), None)
 
     def _failed(self, attribute: AttributeDescriptor, name: str, now: float) -> None:
         failures = self._rows[attribute].failures + 1 if attribute in self._rows else 1

@@ -95,17 +95,17 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
     connection = loaded.connections.get(name)
     own = topics.meter(name)
     line = connection.line if connection else ""
-    asked = polls(meter, line)
+    is_polled = polls(meter, line)
     return {
         "name": meter.name or name,
         "enabled": meter.enabled,
         "managed": name in loaded.managed,
         "preset": meter.preset,
         "line": line or (meter.push.listen if meter.push else ""),
-        "polled": asked,
+        "polled": is_polled,
         "listens": _listens(meter, line),
         "set": meter.read.set,
-        "needs_object_list": asked and needs_object_list(meter),
+        "needs_object_list": is_polled and needs_object_list(meter),
         "every": meter.every,
         "items": [
             {
@@ -113,7 +113,7 @@ def _meter_json(name: str, meter: Meter, loaded: Loaded, topics: Topics) -> dict
                 "obis": str(item.attribute.obis),
                 "class": item.attribute.class_id,
                 "attribute": item.attribute.attribute,
-                "when": _when(item.schedule) if asked else "when pushed",
+                "when": _when(item.schedule) if is_polled else "when pushed",
                 "topic": own.value(item.key),
             }
             for item in plan.items

@@ -109,7 +109,7 @@ async def _read_once(where: Target) -> tuple[dict[str, Any], Sequence[Reading], 
     document = {
         "meter": meter_json(identity),
         "values": [_reading_json(reading, once.sent.get(reading.key)) for reading in once.readings],
-        "errors": [_refusal_json(key, once.asked.get(key), error) for key, error in once.refused.items()],
+        "errors": [_refusal_json(key, once.requested.get(key), error) for key, error in once.refused.items()],
     }
     return document, once.readings, once.refused
 

@@ -74,7 +74,7 @@ class Search:
             if SPEAKS & set(found.names) and not found.complete:
                 return self._listened_to(dict(found.json()["connection"]))
             if found.complete and ("no-energy" not in found.names or not self._another_client(found)):
-                return self._asked(found)
+                return self._polled(found)
             if not found.complete and not self._once_more(found):
                 raise NotFound(self.talk.text(words.NOTHING_WRITTEN))
 
@@ -194,7 +194,7 @@ class Search:
     def _secrets(self) -> dict[str, str]:
         return {name: str(value) for name, value in self.given.items() if name in SECRET_KEYS}
 
-    def _asked(self, found: Found) -> Draft:
+    def _polled(self, found: Found) -> Draft:
         connection = dict(found.json()["connection"])
         return Draft(connection, self._secrets(), self.preset or _GENERIC, learned=found.learned)
 

@@ -43,7 +43,7 @@ def show_values(talk: Conversation, search: Search, draft: Draft, section: Mappi
     if draft.speaks:
         return _show_pushes(talk, search, draft, patience, zone)
     talk.say(words.READING)
-    once = asyncio.run(_asked(meter, settings, search.state, zone))
+    once = asyncio.run(_read_once(meter, settings, search.state, zone))
     _print(once.readings)
     if once.refused:
         talk.say(words.NOT_READ, what=", ".join(once.refused))
@@ -52,7 +52,7 @@ def show_values(talk: Conversation, search: Search, draft: Draft, section: Mappi
     return bool(once.readings)
 
 
-async def _asked(meter: Meter, settings: ConnectionSettings, state: Path, zone: tzinfo) -> Once:
+async def _read_once(meter: Meter, settings: ConnectionSettings, state: Path, zone: tzinfo) -> Once:
     with Store(state) as store:
         async with DlmsClient(settings, store=store) as client:
             return await read_once(meter, client, store, zone)

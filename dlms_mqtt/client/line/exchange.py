@@ -199,7 +199,7 @@ class Exchange:
         return answer
 
     def _ask_anew(self, patient: bool = False) -> Question:
-        return Question.asked(self._loop.time(), self.settings, patient=patient)
+        return Question.begin(self._loop.time(), self.settings, patient=patient)
 
     def _tell_oddities(self) -> None:
         # What was tolerated is said once: a figure that looks odd later has its explanation in the log.

@@ -25,7 +25,7 @@ class Question:
     broken: set[str] = field(default_factory=set)
 
     @classmethod
-    def asked(cls, now: float, settings: ConnectionSettings, *, patient: bool = False) -> Question:
+    def begin(cls, now: float, settings: ConnectionSettings, *, patient: bool = False) -> Question:
         """``patient``: the answer may take as long as the whole exchange."""
         quick = max(_PATIENCE, 2 * settings.timeout * (settings.retries + 1))
         longest = settings.exchange_timeout

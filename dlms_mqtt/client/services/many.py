@@ -89,13 +89,13 @@ class ManyReader:
         except Gone as gone:
             if all(result is None or isinstance(result, AttributeFailed) for result in self._results):
                 raise gone.error from None
-            return [self._not_asked(i, gone.error) if r is None else r for i, r in enumerate(self._results)]
+            return [self._not_sent(i, gone.error) if r is None else r for i, r in enumerate(self._results)]
         return [result for result in self._results if result is not None]
 
-    def _not_asked(self, index: int, error: DlmsMqttError) -> AttributeFailed:
+    def _not_sent(self, index: int, error: DlmsMqttError) -> AttributeFailed:
         target = str(self._attributes[index])
         return AttributeFailed(
-            f"{target} was not asked: {error.message}", error=error, target=target, asked=False, hint=error.hint
+            f"{target} was not asked: {error.message}", error=error, target=target, sent=False, hint=error.hint
         )
 
     # -- lists --------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class ManyReader:
     async def _list(self, group: Sequence[int]) -> None:
         items = [(self._attributes[index], None) for index in group]
         try:
-            answers = await self._asked(lambda: self._client.again(lambda services: services.get_list(items)))
+            answers = await self._request(lambda: self._client.again(lambda services: services.get_list(items)))
         except (AccessRefused, ServiceRefused) as error:
             self._check_open(error)
             await self._refused(error, group)
@@ -151,7 +151,7 @@ class ManyReader:
     async def _one(self, index: int) -> None:
         attribute = self._attributes[index]
         try:
-            answer: Data | MeterRefused = await self._asked(lambda: self._client.get(attribute))
+            answer: Data | MeterRefused = await self._request(lambda: self._client.get(attribute))
         except (AccessRefused, ServiceRefused) as error:
             self._check_open(error)
             error.name_target(attribute)  # an exception does not say what it is about
@@ -181,7 +181,7 @@ class ManyReader:
 
     # -- the link -----------------------------------------------------------------------------------------------------
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _request(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask; once more in a new association where the line was closed: it may have been idle for too long."""
         try:
             return await ask()

@@ -64,15 +64,15 @@ class Dialogue:
     """Follows requests and answers: which attributes or variables were asked for, which blocks have come."""
 
     def __init__(self) -> None:
-        self._asked: Sequence[Any] = ()
+        self._targets: Sequence[Any] = ()
         self._blocks = b""
         self._next_block = 0  # 0: the beginning is missing
 
     def contents(self, message: Apdu) -> Contents | None:
         """What a message carries, None: nothing (yet). DecodeError where a value is cut or damaged."""
-        asked = _ASKED.get(type(message))
-        if asked is not None:
-            self._asked = asked(message)
+        targets_of = _TARGETS.get(type(message))
+        if targets_of is not None:
+            self._targets = targets_of(message)
         found = _CONTENTS.get(type(message))
         return None if found is None else found(self, message)
 
@@ -90,11 +90,11 @@ class Dialogue:
     @property
     def many(self) -> bool:
         """Whether the last request asked for more than one thing."""
-        return len(self._asked) > 1
+        return len(self._targets) > 1
 
     def labelled(self, answers: Iterable[Any]) -> list[dict[str, Any]]:
         """The answers that are values, each with what was asked for; without a known request there are none."""
-        return labelled(self._asked, answers)
+        return labelled(self._targets, answers)
 
 
 def labelled(targets: Iterable[Any], answers: Iterable[Any]) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ def _access_got(dialogue: Dialogue, message: AccessResponse) -> Contents:
     return Contents(dialogue.labelled([value if got.kind is AccessKind.GET else None for got, value in pairs]))
 
 
-_ASKED: dict[type, Callable[[Any], Sequence[Any]]] = {
+_TARGETS: dict[type, Callable[[Any], Sequence[Any]]] = {
     GetRequestNormal: lambda message: (message.attribute,),
     GetRequestWithList: lambda message: [attribute for attribute, _ in message.items],
     SetRequestFirstBlock: lambda message: (message.attribute,),

@@ -169,8 +169,8 @@ class Entering:
 
     async def _other_clients(self, link: Options) -> Attempt | None:
         """Who else may come in? Who was met with silence is asked once more; nobody ever with a password."""
-        asked = {attempt.options["client"] for attempt in self.attempts}
-        others = [client for client in list(self.clients)[: self.max_clients] if client not in asked]
+        tried = {attempt.options["client"] for attempt in self.attempts}
+        others = [client for client in list(self.clients)[: self.max_clients] if client not in tried]
         opened = await self._first_open(link, others) or await self._first_open(link, self._silent_ones())
         return opened or next((attempt for attempt in self.attempts if attempt.reason == "password"), None)
 

@@ -52,8 +52,8 @@ class Line:
         received = b""
         self.transport.write(question)
         await self.transport.drain()
-        asked = self._loop.time()
-        deadline = asked + wait
+        sent_at = self._loop.time()
+        deadline = sent_at + wait
         latest = deadline + _LONGEST
         while (left := min(deadline, latest) - self._loop.time()) > 0:
             try:
@@ -64,7 +64,7 @@ class Line:
                 break
             if received != question:
                 deadline = max(deadline, self._loop.time() + self._quiet)
-        self.took = self._loop.time() - asked
+        self.took = self._loop.time() - sent_at
         return self._record(judge(question, received))
 
     async def _received_before(self) -> bytes:

@@ -159,12 +159,12 @@ def direct(speeds: Iterable[Speed], fixed: Fixed, numbers: Iterable[str] = (), h
     found: list[Probe] = []
     for speed in speeds:
         for client, likely in clients(fixed, hints).items():
-            found += _asked(speed, client, wanted, speed.weight * likely)
+            found += _bursts(speed, client, wanted, speed.weight * likely)
             found += _scanned(speed, client, fixed, speed.weight * likely)
     return ordered(probe for probe in found if probe.ratio >= _LEAST)
 
 
-def _asked(speed: Speed, client: int, wanted: Sequence[Station], weight: float) -> Iterator[Probe]:
+def _bursts(speed: Speed, client: int, wanted: Sequence[Station], weight: float) -> Iterator[Probe]:
     """Bursts with one wait each; a sweep that also waits for late answers; and, for the likeliest, one at a time."""
     options = _options(speed, client)
     frame = _frame_time(speed)

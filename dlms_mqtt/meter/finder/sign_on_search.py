@@ -92,21 +92,21 @@ class SignOnSearch:
         self._facts.identification = found
         self.stations.news(0.0)
         # Its letters name the maker, whose presets know the likeliest addresses.
-        asked = _behind_sign_on(found, self.fixed)
-        total = sum(candidate.cost for candidate in asked)
+        probes = _behind_sign_on(found, self.fixed)
+        total = sum(candidate.cost for candidate in probes)
         holds = _HOLDS_OF_HDLC if found.offers_mode_e else 1
-        while asked:
+        while probes:
             # A meter that announces HDLC is asked for it in several waits; one that does not gets one, then its clear
             # text.
             holds -= 1
-            left = sum(candidate.cost for candidate in asked)
+            left = sum(candidate.cost for candidate in probes)
             self.stage(total - left, total, "looking for the address behind the sign-on")
-            frame = await self._while_it_waits(asked, _speed(found).baud)
+            frame = await self._while_it_waits(probes, _speed(found).baud)
             if frame is not None:
                 return await self._signed_on(probe, frame)
             if (holds == 0 or self.stations.clear_text is not None) and (options := await self.read_out(probe.options)):
                 return options
-            if asked:  # silent: it has not yet fallen back, so HDLC goes on
+            if probes:  # silent: it has not yet fallen back, so HDLC goes on
                 await self._sign_on_once(probe.options)
         return None
 
@@ -144,15 +144,15 @@ class SignOnSearch:
         self._facts.oddities |= {name for name, holds in found.items() if holds}
         return dict(probe.options) | address_of(frame) | framing_of(await self.stations.open())
 
-    async def _while_it_waits(self, asked: list[Probe], baud: int) -> Frame | None:
+    async def _while_it_waits(self, probes: list[Probe], baud: int) -> Frame | None:
         """Ask stations behind a sign-on, as long as the meter surely still waits; what was asked is taken away."""
         line = await self.stations.open()
         await line.set_speed(baud)
         loop = asyncio.get_running_loop()
         until = loop.time() + _HOLD
-        first = asked[0]
-        while asked and loop.time() < until:
-            probe = asked.pop(0)
+        first = probes[0]
+        while probes and loop.time() < until:
+            probe = probes.pop(0)
             frame = await self.stations.ask(line, probe)
             if self.stations.clear_text is not None:
                 return None

@@ -113,7 +113,9 @@ class StationSearch:
         """Other settings under which somebody was asked so lately that an answer may still come."""
         now = asyncio.get_running_loop().time()
         own = _settings(probe.options)
-        recent = {tuple(asked.items()): asked for at, asked in self._history if now - at < _LATEST and asked != own}
+        recent = {
+            tuple(earlier.items()): earlier for at, earlier in self._history if now - at < _LATEST and earlier != own
+        }
         self._history = [*self._history[-_REMEMBERED:], (now, own)]
         return list(recent.values())[::-1]
 

@@ -98,20 +98,20 @@ class Pusher:
     async def run(self) -> None:
         """Push until cancelled."""
         self.meter.on_event.append(self._event)
-        self.meter.on_push.append(self._asked)
+        self.meter.on_push.append(self._on_request)
         try:
             while True:
                 await self._wait()
                 await self.push()
         finally:
             self.meter.on_event.remove(self._event)
-            self.meter.on_push.remove(self._asked)
+            self.meter.on_push.remove(self._on_request)
 
     def _event(self, _event: object) -> None:
         if not self.row.every:
             self._due.set()
 
-    def _asked(self, obis: Obis) -> None:
+    def _on_request(self, obis: Obis) -> None:
         """Method 1 of the push setup."""
         if obis == self.row.obis:
             self._due.set()

@@ -91,13 +91,13 @@ def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[Key, Value]]
     body = b""
     for question, *answers in exchanges:
         try:
-            asked, answered = decode_apdu(question), decode_apdu(answers[0])
-            block = _block(answered)
+            request, response = decode_apdu(question), decode_apdu(answers[0])
+            block = _block(response)
             if block is None:
-                yield from _pairs(asked, answered)
+                yield from _pairs(request, response)
                 continue
             if block.block_number <= 1:
-                first, body = asked, b""
+                first, body = request, b""
             body += block.data
             if block.last and type(first) in _WHOLE:
                 yield from _pairs(first, decode_apdu(_WHOLE[type(first)] + body))
@@ -105,19 +105,19 @@ def _values(exchanges: Iterable[Sequence[bytes]]) -> Iterator[tuple[Key, Value]]
             continue
 
 
-def _block(answered: Any) -> GetResponseBlock | DataBlockResult | None:
-    if isinstance(answered, GetResponseBlock):
-        return answered
-    single = isinstance(answered, ReadResponse) and len(answered.results) == 1
-    return answered.results[0] if single and isinstance(answered.results[0], DataBlockResult) else None
+def _block(response: Any) -> GetResponseBlock | DataBlockResult | None:
+    if isinstance(response, GetResponseBlock):
+        return response
+    single = isinstance(response, ReadResponse) and len(response.results) == 1
+    return response.results[0] if single and isinstance(response.results[0], DataBlockResult) else None
 
 
-def _pairs(asked: Any, answered: Any) -> Iterator[tuple[Key, Value]]:
-    if isinstance(asked, GetRequestNormal) and isinstance(answered, GetResponseNormal):
-        yield asked.attribute, answered.value if answered.error is None else answered.error
-    elif isinstance(asked, GetRequestWithList) and isinstance(answered, GetResponseWithList):
-        yield from zip((item[0] for item in asked.items), answered.results, strict=False)
-    elif isinstance(asked, ReadRequest) and isinstance(answered, ReadResponse):
-        for variable, result in zip(asked.variables, answered.results, strict=False):
+def _pairs(request: Any, response: Any) -> Iterator[tuple[Key, Value]]:
+    if isinstance(request, GetRequestNormal) and isinstance(response, GetResponseNormal):
+        yield request.attribute, response.value if response.error is None else response.error
+    elif isinstance(request, GetRequestWithList) and isinstance(response, GetResponseWithList):
+        yield from zip((item[0] for item in request.items), response.results, strict=False)
+    elif isinstance(request, ReadRequest) and isinstance(response, ReadResponse):
+        for variable, result in zip(request.variables, response.results, strict=False):
             if isinstance(variable, VariableName | ParameterisedAccess) and isinstance(result, Data | int):
                 yield variable.name, result

@@ -71,8 +71,8 @@ class ReplayServer:
             return self._association(question)
         begin, count = self.capture.begin, len(self.capture.exchanges)
         for index in (*range(self._at, count), *range(begin, self._at), *range(begin)):
-            asked, *answers = self.capture.exchanges[index]
-            if _without_invoke(asked) == _without_invoke(question):
+            recorded, *answers = self.capture.exchanges[index]
+            if _without_invoke(recorded) == _without_invoke(question):
                 self._at = index + 1
                 return tuple(_with_invoke(answer, question) for answer in answers)
         made = self._from_values(question)
@@ -81,34 +81,34 @@ class ReplayServer:
     def _from_values(self, question: bytes) -> bytes | None:
         """Nobody asked just this, but perhaps for the same attributes in other company."""
         try:
-            asked = decode_apdu(question)
+            request = decode_apdu(question)
         except DecodeError:
             return None
-        if isinstance(asked, GetRequestNormal) and asked.attribute in self.capture.values:
-            value = self.capture.values[asked.attribute]
+        if isinstance(request, GetRequestNormal) and request.attribute in self.capture.values:
+            value = self.capture.values[request.attribute]
             if isinstance(value, Data):
-                return GetResponseNormal(asked.invoke, None, encode(value)).encode()
-            return GetResponseNormal(asked.invoke, value, b"").encode()
-        if isinstance(asked, GetRequestWithList):
-            found = [self.capture.values.get(item[0], DataAccessResult.OBJECT_UNDEFINED) for item in asked.items]
-            return GetResponseWithList(asked.invoke, tuple(found)).encode()
-        if isinstance(asked, ReadRequest):
-            named = [item.name for item in asked.variables if isinstance(item, VariableName | ParameterisedAccess)]
+                return GetResponseNormal(request.invoke, None, encode(value)).encode()
+            return GetResponseNormal(request.invoke, value, b"").encode()
+        if isinstance(request, GetRequestWithList):
+            found = [self.capture.values.get(item[0], DataAccessResult.OBJECT_UNDEFINED) for item in request.items]
+            return GetResponseWithList(request.invoke, tuple(found)).encode()
+        if isinstance(request, ReadRequest):
+            named = [item.name for item in request.variables if isinstance(item, VariableName | ParameterisedAccess)]
             known = [self.capture.values.get(name, DataAccessResult.OBJECT_UNDEFINED) for name in named]
-            return ReadResponse(tuple(known)).encode() if len(known) == len(asked.variables) else None
+            return ReadResponse(tuple(known)).encode() if len(known) == len(request.variables) else None
         return None
 
     def _association(self, question: bytes) -> tuple[bytes, ...]:
         self._at = self.capture.begin
         try:
-            asked = decode_apdu(question)
+            request = decode_apdu(question)
         except DecodeError:
             return ()
-        if isinstance(asked, Rlrq):
+        if isinstance(request, Rlrq):
             return (Rlre().encode(),)
-        return (self._aare(asked).encode(),) if isinstance(asked, Aarq) else ()
+        return (self._aare(request).encode(),) if isinstance(request, Aarq) else ()
 
-    def _aare(self, asked: Aarq) -> Aare:
+    def _aare(self, request: Aarq) -> Aare:
         facts = self.capture.facts
         names = self.capture.connection.get("referencing") == "sn"
         response = InitiateResponse(
@@ -117,7 +117,7 @@ class ReplayServer:
             vaa=SN_VAA if names else LN_VAA,
         )
         return Aare(
-            application_context=asked.application_context,
+            application_context=request.application_context,
             result=AssociationResult.ACCEPTED,
             diagnostic=Diagnostic(DiagnosticSource.ACSE_SERVICE_USER, Reason.NULL),
             user_information=response.encode(),

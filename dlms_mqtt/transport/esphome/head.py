@@ -61,9 +61,9 @@ class Head:
         """Wait until the device's UART has sent everything; any of ERRORS."""
         await self._port.flush()
 
-    async def configure(self, asked: SerialFormat) -> None:
+    async def configure(self, wanted: SerialFormat) -> None:
         """Change speed and parity; any of ERRORS."""
-        await self._port.reconfigure_port(**_settings(asked))
+        await self._port.reconfigure_port(**_settings(wanted))
 
     async def lines(self, dtr: bool | None, rts: bool | None) -> None:
         """Set those that are not None; any of ERRORS."""

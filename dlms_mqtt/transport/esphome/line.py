@@ -61,11 +61,11 @@ class EsphomeTransport(Transport):
 
     async def _set_lines(self) -> None:
         """Many heads take their power from DTR and RTS; a port without them is one only where they were asked for."""
-        asked = any(value is not None for value in self._lines.values())
+        sets_lines = any(value is not None for value in self._lines.values())
         try:
             await self.lines(**{line: value is not False for line, value in self._lines.items()})
         except BaseException as error:
-            if asked or not isinstance(error, ConnectFailed):
+            if sets_lines or not isinstance(error, ConnectFailed):
                 await self.close()
                 raise
 
@@ -110,14 +110,14 @@ class EsphomeTransport(Transport):
 
     async def configure(self, *, baud: int, data_bits: int = 8, parity: str = "none", stop_bits: int = 1) -> None:
         """Change speed and parity on the open port; ConnectFailed where the device cannot do them."""
-        head, asked = self._open_head(), SerialFormat(baud, data_bits, parity, stop_bits)
+        head, wanted = self._open_head(), SerialFormat(baud, data_bits, parity, stop_bits)
         try:
-            await head.configure(asked)
+            await head.configure(wanted)
         except OSError as error:
             raise self._gone() from error
         except self._library.ERRORS as error:
-            raise ConnectFailed(f"{self.name} cannot be set to {asked}: {error}") from error
-        self._uart.format = asked
+            raise ConnectFailed(f"{self.name} cannot be set to {wanted}: {error}") from error
+        self._uart.format = wanted
 
     async def lines(self, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the modem lines that are not None; ConnectFailed where the port has none."""

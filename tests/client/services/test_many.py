@@ -178,7 +178,7 @@ async def test_ten_that_fail_in_a_row_are_a_meter_that_is_gone() -> None:
     answers = await client.many(*[[number] for number in range(16)])
     assert answers[0] == ONE
     assert failed(answers) == list(range(1, 16))
-    assert [answer.asked for answer in answers[1:]] == [True] * 10 + [False] * 5  # type: ignore[union-attr]
+    assert [answer.sent for answer in answers[1:]] == [True] * 10 + [False] * 5  # type: ignore[union-attr]
     assert "was not asked" in answers[15].message  # type: ignore[union-attr]
     mute = Scripted(singly=dict.fromkeys(range(16), silence))
     with pytest.raises(ResponseTimeout):

@@ -167,7 +167,7 @@ class HdlcLink:
         self._polls = 0
         self._stalls = 0
         self._timed_out = False
-        self._asked_again = self.drained = False
+        self._polled_again = self.drained = False
 
     def _enter(self, state: LinkState) -> None:
         self.state = state
@@ -203,7 +203,7 @@ class HdlcLink:
         self._outgoing.queue(LLC[self.side] + apdu, self.parameters.max_info_transmit)
         self._answer_due = self.side is Side.CLIENT
         self._polls = 0
-        self._asked_again = self.drained = False
+        self._polled_again = self.drained = False
 
     def send_unnumbered(self, apdu: bytes, client: int | None = None) -> None:
         """Queue one APDU as a UI frame, outside turn and link state; to ``client`` where given (push)."""
@@ -254,7 +254,7 @@ class HdlcLink:
             self._turn = self._timed_out = True
             self._missed = True
             self._polls = 0
-            self._asked_again, self.drained = not self._outgoing, False
+            self._polled_again, self.drained = not self._outgoing, False
         else:
             self._commands.append(self._last_command)
         return True
@@ -391,7 +391,7 @@ class HdlcLink:
             self._acknowledge(control >> 5)
             self._expected = number + 1 & 7
             self._polls = self._stalls = 0
-            self._asked_again = self.drained = False
+            self._polled_again = self.drained = False
             self._collect(frame)
         elif 0 < (number - self._expected & 7) < self.parameters.window_receive:
             self._acknowledge(control >> 5)  # one before it was lost; it will be sent again
@@ -436,7 +436,7 @@ class HdlcLink:
         # sent again. What N(R) leaves unconfirmed goes out again with the turn anyway, so they need no different
         # treatment.
         self._acknowledge(frame.receive_number)
-        self.drained = self._asked_again and not self._peer_busy
+        self.drained = self._polled_again and not self._peer_busy
         self._turn = self._turn or frame.poll
         self._events.append(Activity())
 
