@@ -39,9 +39,15 @@ def test_who_and_which(texts, preset, made_by, type_):
 def test_the_names_are_those_of_the_presets():
     presets = [load_preset(name) for name in preset_names()]
     assert set(_MAKERS.values()) <= {preset.get("manufacturer") for preset in presets}
-    for preset in presets:
-        for letters in (preset.get("match") or {}).get("flag", ()):
-            assert _MAKERS[letters.upper()] == preset["manufacturer"]
+    known = {(word[:3].upper(), preset["manufacturer"]) for preset in presets for word in _words(preset)}
+    assert known == set(_MAKERS.items()) - {("ITR", "Itron"), ("ZIV", "ZIV")}
+
+
+def _words(preset):
+    """What begins with the maker's letters: identifications, system titles and names of lists."""
+    match = preset.get("match") or {}
+    titles = [bytes.fromhex(title).decode() for title in match.get("system_title", ())]
+    return [*match.get("flag", ()), *titles, *match.get("list", ())]
 
 
 def test_a_preset_that_has_gone_says_nothing(tmp_path):
