@@ -123,7 +123,7 @@ class AccessRefused(MeterRefused):
 class AttributeFailed(AccessRefused):
     """One of several attributes brought no value, and no refusal either; the others were read all the same.
 
-    ``error`` is what came instead (silence, a closed connection, octets that mean nothing). ``asked`` False: the meter
+    ``error`` is what came instead (silence, a closed connection, octets that mean nothing). ``sent`` False: the meter
     was gone before this one's turn.
     """
 

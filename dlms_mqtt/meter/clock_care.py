@@ -23,7 +23,7 @@ _NEAR = 300.0  # s; a clock that is so near to a whole number of half hours is t
 class ClockRules:
     """``tolerance``: seconds that the clock may be wrong; ``per_day``: how often it may be set in any 24 hours.
 
-    ``zone_told``: the zone is the user's word, not the system's (a container is in UTC).
+    ``zone_known``: the zone is the user's word, not the system's (a container is in UTC).
     """
 
     sync: bool = False

@@ -258,7 +258,7 @@ class Broker:
         self._tell_trouble(client.why(error), explained=client.is_explained(error))
 
     def _tell_trouble(self, words: str, *, explained: bool) -> None:
-        """One line an outage, however often the words change; another where somebody has ``told`` why."""
+        """One line an outage, however often the words change; another where it is ``explained``."""
         if not self.trouble or (explained and words != self.trouble):
             place = f"{self._config.host}:{self._config.broker_port}"
             _LOG.warning(

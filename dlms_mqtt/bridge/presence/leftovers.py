@@ -66,7 +66,7 @@ class Leftovers:
     def clear_lost(self, announced: Mapping[str, bool]) -> set[str]:
         """Clear meters that only the broker knows as ours, and nobody has: the state directory was lost; which.
 
-        ``told``: was each added over MQTT? Then its file was lost too, and may come back with a backup: it stays.
+        ``announced``: was each added over MQTT? Then its file was lost too, and may come back with a backup: it stays.
         """
         lost = {name for name in announced if METER_ID.fullmatch(name)} - self._broken - set(self._config.meters)
         for name in sorted(lost):
