@@ -155,8 +155,8 @@ class ProfileReader:
 
     def _tell_future(self, config: ProfileConfig, last: datetime) -> None:
         note = f"the last row is kept as of {last.isoformat()}, which is to come: all of the backfill is read again"
-        if note not in self._told:
-            self._told.add(note)
+        if note not in self._logged_notes:
+            self._logged_notes.add(note)
             _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
 
     def _keep(self, config: ProfileConfig, last: datetime | None) -> None:

@@ -158,7 +158,7 @@ class HdlcLink:
         self._expected = 0  # N(S) that must come next
         # The client begins. ``_answer_due``: it was asked and has said nothing whole; ``_missed``: a frame of theirs
         # may be missing; ``_polls`` and ``_stalls``: turns without progress, bounded; ``_timed_out``: the response
-        # timer ran out in this turn; ``_asked_again``: it ran out with nothing of ours left to repeat; ``drained``: the
+        # timer ran out in this turn; ``_polled_again``: it ran out with nothing of ours left to repeat; ``drained``: the
         # peer has said since that it has nothing more either, so that what is missing was lost above the link.
         self._turn = self.side is Side.CLIENT
         self._answer_due = False
