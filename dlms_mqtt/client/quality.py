@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from dlms_mqtt.frozen import dataclass
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 #: HDLC information fields, octets; 128 is what every meter takes.
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2030)

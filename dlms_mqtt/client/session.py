@@ -64,8 +64,9 @@ from dlms_mqtt.protocol.acse.messages import AssociationResult, Mechanism
 from dlms_mqtt.protocol.axdr.data import decode
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.connection import Connection
-from dlms_mqtt.protocol.framing.link import LinkParameters, Side, Statistics
+from dlms_mqtt.protocol.framing.link import LinkParameters, Side
 from dlms_mqtt.protocol.framing.sign_on import Identification
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import ManufacturerAlgorithm

@@ -14,7 +14,8 @@ from dlms_mqtt.errors import TransportError
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Frame, FrameParser, Kind
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Received, Side, Statistics
+from dlms_mqtt.protocol.framing.link import Received, Side
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.transport.memory import memory_pair
 from tests.frames_data import Entry
 

@@ -6,7 +6,7 @@ import pytest
 
 from dlms_mqtt.client.quality import SIZES, FrameSize, LineQuality, SessionFigures
 from dlms_mqtt.errors import ConnectFailed, ConnectionLost
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.serial import SerialTransport
 from tests.line import PacedPty

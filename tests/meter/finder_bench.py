@@ -16,9 +16,9 @@ from dlms_mqtt.protocol.acse.messages import Aarq, Mechanism
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address, encode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser, Kind
-from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.framing.mode_e import Done, SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.states import State
 from dlms_mqtt.simulator import Association, Faults, Meter, MeterServer, make_link

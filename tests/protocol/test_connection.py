@@ -21,7 +21,8 @@ from dlms_mqtt.protocol.framing.bare import BareLink
 from dlms_mqtt.protocol.framing.hdlc import frame as hdlc_frame
 from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, FrameParser, Kind
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Activity, LinkDown, LinkUp, Side, Statistics
+from dlms_mqtt.protocol.framing.link import Activity, LinkDown, LinkUp, Side
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink, encode_frame
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.obis import Obis

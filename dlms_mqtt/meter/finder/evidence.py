@@ -13,9 +13,9 @@ from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.path_faults import changed_echo, path_fault
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import Damaged, Frame, FrameParser, Kind
-from dlms_mqtt.protocol.framing.link import Statistics
 from dlms_mqtt.protocol.framing.seven_bit import has_parity, strip_parity
 from dlms_mqtt.protocol.framing.sign_on import find_identification
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.framing.stream.decoder import Message, StreamDecoder
 
 

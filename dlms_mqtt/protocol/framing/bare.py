@@ -12,8 +12,8 @@ from dlms_mqtt.protocol.framing.link import (
     LinkUp,
     Received,
     Side,
-    Statistics,
 )
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 
 class BareLink:

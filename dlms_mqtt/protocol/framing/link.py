@@ -11,11 +11,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dlms_mqtt.frozen import dataclass
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 if TYPE_CHECKING:
     from dlms_mqtt.protocol.framing.hdlc.frame import FrameParser
-
-NOISE_KEPT = 256  # bytes of rubbish that are kept for a diagnosis
 
 
 class Side(Enum):
@@ -99,23 +98,6 @@ class Broken:
 
 
 LinkEvent = LinkUp | Received | LinkDown | Activity | Broken
-
-
-@dataclass(slots=True)
-class Statistics:
-    """What a link has counted since it was made; ``noise`` holds the last rubbish, for a diagnosis."""
-
-    frames: int = 0
-    bad_check: int = 0
-    noise_bytes: int = 0
-    repeats: int = 0
-    noise: bytearray = field(default_factory=bytearray)
-
-    def add_noise(self, data: bytes | bytearray) -> None:
-        """Count rubbish and keep its end."""
-        self.noise_bytes += len(data)
-        self.noise += data[-NOISE_KEPT:]
-        del self.noise[:-NOISE_KEPT]
 
 
 class Link(Protocol):

@@ -21,8 +21,8 @@ from dlms_mqtt.protocol.framing.link import (
     LinkUp,
     Received,
     Side,
-    Statistics,
 )
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 VERSION = 1
 HEADER = Struct(">HHHH")

@@ -10,7 +10,7 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu import decode_apdu, decode_prefix, split_apdus
 from dlms_mqtt.protocol.axdr.data import Data
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, FrameParser
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.layout import Apdu
 
 # Messages whose end peers leave out, and the lengths that are no error: the presence flag of an action-response, the

@@ -1,4 +1,4 @@
-"""What all links have in common: counts, noise that is kept within bounds, and the contract that each keeps."""
+"""What all links have in common: their events, and the contract that each keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from dlms_mqtt.protocol.framing.bare import BareLink
 from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
 from dlms_mqtt.protocol.framing.link import (
-    NOISE_KEPT,
     Activity,
     Link,
     LinkDown,
@@ -15,19 +14,11 @@ from dlms_mqtt.protocol.framing.link import (
     LinkUp,
     Received,
     Side,
-    Statistics,
 )
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 
 LINKS = [HdlcLink, WrapperLink, BareLink]
-
-
-def test_noise_is_counted_whole_and_kept_in_part() -> None:
-    statistics = Statistics()
-    statistics.add_noise(b"a" * 1000)
-    statistics.add_noise(b"b" * 10)
-    assert statistics.noise_bytes == 1010
-    assert bytes(statistics.noise) == b"a" * (NOISE_KEPT - 10) + b"b" * 10
 
 
 def test_progress_makes_no_other_event() -> None:

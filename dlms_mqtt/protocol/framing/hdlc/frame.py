@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.protocol.framing.hdlc.fcs import RESIDUE, REVERSED, START, turned
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 FLAG = b"\x7e"
 _FLAGS = re.compile(b"\x7e+")  # flags between frames may be repeated

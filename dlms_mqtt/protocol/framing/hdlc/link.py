@@ -54,8 +54,8 @@ from dlms_mqtt.protocol.framing.link import (
     LinkUp,
     Received,
     Side,
-    Statistics,
 )
+from dlms_mqtt.protocol.framing.statistics import Statistics
 
 # Destination and source LSAP and a quality octet, which is always 0: the source's lowest bit tells command (E6) from
 # response (E7). It stands once before each APDU, not before each segment.
@@ -158,7 +158,7 @@ class HdlcLink:
         self._expected = 0  # N(S) that must come next
         # The client begins. ``_answer_due``: it was asked and has said nothing whole; ``_missed``: a frame of theirs
         # may be missing; ``_polls`` and ``_stalls``: turns without progress, bounded; ``_timed_out``: the response
-        # timer ran out in this turn; ``_polled_again``: it ran out with nothing of ours left to repeat; ``drained``: the
+        # timer ran out in this turn; ``_polled_again``: it did so with nothing of ours to repeat; ``drained``: the
         # peer has said since that it has nothing more either, so that what is missing was lost above the link.
         self._turn = self.side is Side.CLIENT
         self._answer_due = False

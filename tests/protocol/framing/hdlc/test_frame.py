@@ -12,7 +12,7 @@ from dlms_mqtt.errors import LocalProtocolError
 from dlms_mqtt.protocol.framing.hdlc.address import decode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import KINDS, MAX_INFO, Damaged, Frame, FrameParser, Kind, encode_frame
 from dlms_mqtt.protocol.framing.hdlc.parameters import decode_parameters
-from dlms_mqtt.protocol.framing.link import Statistics
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from tests.frames_data import entries, entry, entry_id
 from tests.octets import fcs_bytes
 

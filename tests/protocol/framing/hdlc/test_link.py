@@ -21,8 +21,8 @@ from dlms_mqtt.protocol.framing.link import (
     LinkUp,
     Received,
     Side,
-    Statistics,
 )
+from dlms_mqtt.protocol.framing.statistics import Statistics
 from tests.frames_data import entry
 
 SERVER, CLIENT = b"\x03", b"\x21"
