@@ -1,6 +1,16 @@
 """The conversation with one meter: opened when needed, kept or closed by policy, shared fairly with the line's others.
 
 Authentication trouble is counted here and nowhere else, so no path can repeat a wrong password.
+
+    may it be tried now?   not before the clock is set, not while paused for another program, not while locked out
+    a turn of the line     by priority; another meter that left its association open there closes it first
+    is it open still?      checked first where what follows must not be done twice and the meter was silent for long
+    the work               a read whose association proves dead is done once more in a new one; nothing else is
+    kept or closed         kept if the next cycle is near; closed after any error that may be the association's
+
+Before a secret is sent that has not worked yet, it is counted as refused, on the disk. An association that stands takes
+that back; so does, for the most part, a line on which not one octet came. A crash, a cut cable or a meter that refuses
+without a reason leave it counted: the mistake is to wait too long, never to send a wrong password once more.
 """
 
 from __future__ import annotations
@@ -46,6 +56,7 @@ _FRESH = 15.0  # s of silence after which an open association is checked before 
 
 def fingerprint(settings: ConnectionSettings) -> str:
     """Tells whether the secrets are the same as before, and nothing else about them."""
+    # scrypt and no plain hash: meter passwords are often eight digits, which are tried through in a second.
     if not settings.secrets:
         return _of_no_secrets()
     return _hashed(b"\0".join(bytes(secret) for secret in settings.secrets))
@@ -62,6 +73,8 @@ def _hashed(secrets: bytes) -> str:
 
 def _access(settings: ConnectionSettings) -> str:
     """Tells whether settings are the same as before, their secrets aside."""
+    # Secrets print as asterisks, so they are not in it. Another address or mechanism has to prove itself anew: the same
+    # password may be wrong there.
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
 
 
@@ -81,12 +94,13 @@ class Session:
         trial: bool = False,
     ) -> None:
         """``trial``: somebody tries settings out, so silence, which a wrong address explains, costs no pause."""
+        # What outlives one association of this meter: figures of the line, scalers, what its secrets have met.
         self.meter, self.settings, self.line = meter, settings, line
         self._trial = trial
         self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
-        self._client: DlmsClient | None = None
-        self._used = 0.0
-        self._keep = False
+        self._client: DlmsClient | None = None  # while an association is open
+        self._used = 0.0  # when it last answered, by the monotonic clock
+        self._keep = False  # is it left open after the work that is under way?
         self.paused_until = 0.0  # Unix time, to be shown; what counts is the monotonic clock
         self._resumes = 0.0
         self.errors = self.exchanges = self.opened = 0
@@ -98,6 +112,7 @@ class Session:
         self._barred = self._clock.monotonic() + self.lockout.left(self._clock.time())
 
     def _stored(self) -> object:
+        # A store that cannot be read tells of no success either, so a secret is counted anew before it is sent.
         try:
             return self._store.get(_SPACE, self.meter)
         except StoreError as error:
@@ -106,6 +121,8 @@ class Session:
 
     async def run(self, priority: Priority, work: Work[T], *, keep: bool, repeat: bool = True) -> T:
         """One exchange. ``keep``: leave the association open after; ``repeat``: may be done twice (a read)."""
+        # Before the turn, so that nobody waits for a line in vain, and in it: what was before us on the line may have
+        # been the attempt that locks. ``close`` is what the line calls when another meter wants it.
         self._check()
         async with self.line.turn(self.meter, priority, self.close):
             self._check()
@@ -124,11 +141,14 @@ class Session:
 
     def _check_lockout(self) -> None:
         """LockedOut while attempts pause; by the monotonic clock, so that no set clock ends or prolongs the pause."""
+        # Meters lock for hours after a few wrong passwords, and then refuse the right one too.
         left = self._barred - self._clock.monotonic()
         if left > 0:
             raise LockedOut(self._clock.time() + left)
 
     async def _attempt(self, work: Work[T], repeat: bool) -> T:
+        # Meters hang up in silence, and an association that was left open is found dead by the first question. So what
+        # failed in a reused one may be done again in a new one, once; in a fresh one a failure is a failure.
         self.exchanges += 1
         reused = self._client is not None
         try:
@@ -139,11 +159,13 @@ class Session:
             if not (reused and repeat) or isinstance(error, AuthenticationRefused):
                 raise
             _LOG.debug("%s: the open association is gone (%s); opened again", self.meter, error)
+            # A refusal that left the association standing is the meter's answer to the question, not its silence.
             if isinstance(error, MeterRefused) and self._client is not None:
                 raise
         return await self._work(work)
 
     async def _prove_open(self) -> None:
+        # Costs one question where the meter was silent for long, and spares the doubt whether a write was carried out.
         client = self._client
         if client is None or self._clock.monotonic() - self._used < _FRESH:
             return
@@ -158,11 +180,12 @@ class Session:
         except MeterRefused as error:
             if isinstance(error, AuthenticationRefused) and self._client is not None:
                 self.judge(error)  # it was opened anew in the middle of the work
-            # The association may be what is wrong, or there is none any more.
+            # The association may be what is wrong, or there is none any more. A refusal of one value leaves it open.
             if isinstance(error, ServiceRefused | AssociationRefused) or not self._keep:
                 await self.close()
             raise
         except BaseException:
+            # Cancelled too: the answer that was on its way would be taken for that of the next question.
             self.errors += 1
             await self.close()
             raise
@@ -179,6 +202,8 @@ class Session:
     async def _open(self) -> DlmsClient:
         if self._client is not None:
             return self._client
+        # The frame size is what the last sessions on this line could do. The client calls ``before_secret`` just before
+        # the AARQ: an opening that fails before it (no line, no link) has cost the meter nothing and counts nothing.
         client = self._new_client(replace(self.settings, max_info=self._frames.max_info))
         client.before_secret, self._before = self._count_first, None
         try:
@@ -188,7 +213,8 @@ class Session:
             self._opening_failed(client, error)
             raise
         self._client, self.opened = client, self.opened + 1
-        # A readout needs no secret, so it proves none.
+        # It stands, so the secret is right: what was counted is taken back, together with older refusals. A readout
+        # needs no secret, so it proves none.
         if not client.reads_out and (self.lockout.refusals or self._before is not None):
             self._keep_lockout(self.lockout.succeeded(self._access))
             self._before = None
@@ -204,12 +230,16 @@ class Session:
         if self.proved:
             return
         self._check_lockout()  # one opening may send it twice
+        # Written first and remembered after: where the disk is full the secret is not sent at all, because a restart
+        # would then begin to count from 0 each time.
         before, counted = self.lockout, self.lockout.refused(self._clock.time(), self._attempts)
         self._store.set(_SPACE, self.meter, counted.dump())
         self._before = before
         self._set_lockout(counted)
 
     def _opening_failed(self, client: DlmsClient, error: BaseException) -> None:
+        # No secret was counted: it has worked before (a plain refusal counts then) or was not reached. Counted, and not
+        # one octet heard: the line is dead, so only the first pause is kept. Counted and heard: that stays.
         if self._before is None:
             if self.proved and isinstance(error, DlmsMqttError):
                 self.judge(error)
@@ -219,6 +249,8 @@ class Session:
 
     def judge(self, error: DlmsMqttError) -> None:
         """Count a refused password or key that has worked before, whoever sent it for this meter."""
+        # Somebody may have changed it in the meter. A wrong tag is not enough: with a key that has worked before it is
+        # more likely that the line has altered the answer.
         if (
             self.proved and about_secrets(error) and not isinstance(error, SecurityError)
         ):  # which may come of a damaged answer
@@ -230,10 +262,12 @@ class Session:
         return LineQuality([*self.quality, *([self._client.figures] if self._client is not None else [])])
 
     def _note(self, figures: SessionFigures) -> None:
+        # Of failed openings too: those tell most about a line.
         self.quality.add(figures)
         self._frames.session_ended(figures)
 
     def _set_lockout(self, lockout: Lockout) -> None:
+        # Kept as Unix time, because it outlives the process; counted down by the monotonic clock, which nobody sets.
         self.lockout = lockout
         self._barred = self._clock.monotonic() + lockout.left(self._clock.time())
 
@@ -246,6 +280,7 @@ class Session:
 
     async def close(self) -> None:
         """End the association, if one is open; never raises for a dead line."""
+        # Forgotten before it is closed: whoever comes meanwhile opens a new one instead of using half a one.
         client, self._client = self._client, None
         if client is None:
             return
@@ -256,12 +291,15 @@ class Session:
         self._note(client.figures)
 
     def _learn(self) -> None:
+        # Scalers read once serve pushes as well, which mostly tell none.
         known = self._client.memory.scalers if self._client is not None else {}
         if len(known) != len(self.scalers):
             self.scalers = {attribute.obis: scaler for attribute, scaler in known.items() if scaler is not None}
 
     async def alone(self, work: Callable[[ConnectionSettings], Awaitable[T]], worked: Callable[[T], bool]) -> T:
         """The line without any association of ours, for something that opens its own; ``worked``: was it let in?"""
+        # For what captures a whole session, from the line's opening on. Only a secret that nothing speaks against, and
+        # counted first like any other.
         self._check()
         if self.lockout.refusals:
             raise RequestError("locked-out", "The password or key has not worked yet; it is not sent again now")
@@ -276,6 +314,7 @@ class Session:
 
     async def pause(self, seconds: float) -> None:
         """Free the line for another program."""
+        # First the mark, then the turn: what waits for the line sees the pause when it gets it, and gives up at once.
         self.paused_until = self._clock.time() + seconds
         self._resumes = self._clock.monotonic() + seconds
         async with self.line.turn(self.meter, Priority.COMMAND, self.close):
@@ -284,11 +323,13 @@ class Session:
     @property
     def pause_left(self) -> float:
         """Seconds until the line is ours again; 0 when it is."""
+        # Not kept over a restart: who starts the bridge wants it to read.
         return max(0.0, self._resumes - self._clock.monotonic())
 
     @property
     def invocation_counter(self) -> int | None:
         """The next number of this meter's key; None where nothing is ciphered, or before the first message."""
+        # Shown, not used: the client draws its numbers from the store itself.
         counter = self._client.ciphering.counter if self._client is not None else None
         return counter.value if counter is not None else None
 

@@ -11,8 +11,8 @@
                                                   <-    its answer to our challenge             pass 4
 
 Lowest security (no secret) and low security (the password in the AARQ) end with the AARE. In high security neither side
-ever sends the secret: each answers the other's challenge, with a hash or a GMAC over both. Passes 3 and 4 are an action
-on the association object (``proof.py``).
+sends the secret: each answers the other's challenge with something made of both, a hash or a GMAC or what the maker has
+devised. Passes 3 and 4 are an action on the association object (``proof.py``).
 
 Every refusal is sorted by one question: can it be about a secret? Where it can, nothing here or above tries again by
 itself, since meters count wrong passwords and lock, some of them for good.

@@ -1,7 +1,6 @@
 """Commands of the programming mode of IEC 62056-21 (mode C): SOH, two characters, a data set, a check character.
 
-Source: IEC 62056-21:2002, clauses 6.3.7 (programming command), 6.3.9 (its data message), 6.3.11 (error), 6.4.3 (mode
-C).
+Source: IEC 62056-21:2002, clauses 6.3.7 (command), 6.3.9 (data message), 6.3.11 (error message), 6.4.3 (mode C).
 """
 
 from __future__ import annotations

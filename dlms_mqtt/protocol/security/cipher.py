@@ -9,7 +9,7 @@ checked, passes only where the configuration says so, with one warning.
     db   08 + 8 octets   length  SC  IC  ....  ............     any APDU in the general form: the sender's system title
                                                                 goes first (00: none, for peers that know it)
 
-    key              encryption key of the unit (global), the one for broadcasts, or the dedicated one of an association
+    key              the global encryption key, the one for broadcasts, or the dedicated one of an association
     nonce            system title of the sender (8 octets), invocation counter IC (4 octets)
     additional data  security control SC, authentication key; and the APDU itself where it is not encrypted
 
