@@ -35,6 +35,7 @@ DARK = 20.0  # s for which all lines are cut
 GROWTH = 5.0  # MB: what the process may grow between its second minute and its end
 IN_FLIGHT = 40
 """Messages of QoS 1 that may come again after a restart of the broker: twenty on their way to it, twenty from it."""
+NUMBERED = ("+/reading", "+/event", "+/profile/+")  # the topics whose messages share one ``seq``
 KINDS = (
     *("silence", "delay:3", "lost,p=0.3", "doubled,p=0.3", "cut,p=0.2", "garbled,p=0.3", "merged,p=0.2"),
     *("trickle:0.02", "wrong-check,p=0.3", "noise", "echo", "deaf,p=0.3", "drop,p=0.3", "refuse-lists", "stuck:20"),
@@ -100,7 +101,9 @@ class Subscriber:
         self.longest = [0.0] * METERS
         self._last = [0.0] * METERS
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="soak", clean_session=False)
-        self._client.on_connect = lambda client, *_: client.subscribe("dlms_mqtt/meter/+/reading", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe(
+            [(f"dlms_mqtt/meter/{name}", 1) for name in NUMBERED]
+        )
         self._client.on_message = lambda _client, _data, message: self._take(json.loads(message.payload))
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
@@ -115,6 +118,8 @@ class Subscriber:
 
     def _take(self, reading: dict[str, Any]) -> None:
         self.numbers[reading["seq"]] += 1
+        if "key" not in reading:
+            return
         number, now = int(reading["meter"][1:]), time.monotonic()
         if self._last[number]:
             self.longest[number] = max(self.longest[number], now - self._last[number])
@@ -146,8 +151,10 @@ class Looks:
 
     @property
     def growth(self) -> float:
-        """MB from the second minute to the last."""
-        settled = self.memory[int(120 / LOOK) :] or self.memory
+        """MB from the second minute to the last; 0 where there are not so many."""
+        settled = self.memory[int(120 / LOOK) :]
+        if not settled:
+            return 0.0
         part = max(1, len(settled) // 10)
         return sum(settled[-part:]) / part - sum(settled[:part]) / part
 

@@ -81,6 +81,15 @@ async def test_a_kept_time_that_is_to_come_stops_no_profile(kept, caplog):
     assert len(caplog.records) == 1  # told once
 
 
+async def test_before_our_clock_is_set_no_kept_time_is_doubted():
+    owner = Owner(2 * 86400)
+    owner.time = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    with Store(":memory:") as store:
+        store.set("profile", "house/load", START.isoformat())
+        await ProfileReader(owner, store).fetch(owner.config.profiles[0])  # nothing is logged
+        assert store.get("profile", "house/load") == START.isoformat()
+
+
 async def test_a_kept_time_a_little_ahead_is_waited_for():
     owner = Owner(2 * 86400)
     with Store(":memory:") as store:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dlms_mqtt.bridge.config.sections.item import Profile as ProfileConfig
 from dlms_mqtt.bridge.config.sections.meter import Meter
-from dlms_mqtt.bridge.meters.association import Session
+from dlms_mqtt.bridge.meters.association import CLOCK_SET, Session
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
@@ -149,7 +149,8 @@ class ProfileReader:
         now = self._meter.now().astimezone(UTC)
         oldest, last = now - timedelta(seconds=config.backfill), _moment(self._stored(self._name(config)))
         if last is not None and last - now > _AHEAD:  # it would be waited for, for years
-            self._tell_future(config, last)
+            if now.timestamp() >= CLOCK_SET:
+                self._tell_future(config, last)
             last = None
         return max(oldest, last or oldest), last
 
