@@ -270,17 +270,28 @@ _WRONG_SECRET = {
 }
 _HINTS: dict[int, str] = {
     ServiceUserDiagnostic.NO_REASON_GIVEN: "Often an earlier association that was never released (wait for the meter's "
-    "inactivity time), a client address that the meter does not know, or a wrong password.",
+    "inactivity time), a client address that the meter does not know, or a wrong secret.",
     ServiceUserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED: "Try the other referencing (ln, sn), or with or "
     "without ciphering.",
-    ServiceUserDiagnostic.AUTHENTICATION_FAILURE: "The password or key is wrong. It is not tried again by itself: "
-    "meters lock.",
     ServiceUserDiagnostic.AUTHENTICATION_REQUIRED: "This client address needs a password or key.",
     ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED: "This client address needs an authentication.",
     ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED: "The meter wants another authentication "
     "mechanism for this client address.",
     ServiceUserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED: "The meter wants a system title, or does not take ours.",
 }
+
+
+def wrong_secret(settings: ConnectionSettings) -> str:
+    """What to check where the meter does not take what was sent: nobody shall look for a password that was not."""
+    if settings.password is None:
+        what = (
+            "No password was sent: check both keys, system_title and the invocation counter (one too low is refused)."
+        )
+    elif settings.protection != "none":
+        what = "The password or a key is wrong."
+    else:
+        what = "The password is wrong."
+    return f"{what} It is not tried again by itself: meters lock."
 
 
 def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | None) -> None:
@@ -292,7 +303,7 @@ def _check_result(answer: Aare, settings: ConnectionSettings, cipher: Cipher | N
     ours = isinstance(code, ServiceUserDiagnostic)  # the provider counts its own diagnostics, which explain themselves
     wrong = ours and code in _WRONG_SECRET and settings.authentication != "none"
     kind = AuthenticationRefused if wrong else AssociationRefused
-    hint = _HINTS.get(int(code), "") if ours else ""
+    hint = _HINTS.get(int(code), wrong_secret(settings) if wrong else "") if ours else ""
     # A meter that answers a ciphered context with a plain one tells which it would have taken: no wrong secret then,
     # and the bridge need not stop asking.
     if cipher is not None and cipher.security and answer.application_context in _PLAIN:

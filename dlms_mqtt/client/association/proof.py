@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from dlms_mqtt.client.association.association import Association
+from dlms_mqtt.client.association.association import Association, wrong_secret
 from dlms_mqtt.client.association.ciphering import Ciphering
+from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import AccessRefused, ActionRefused, AssociationRefused, AuthenticationRefused
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -36,7 +37,7 @@ async def prove(invoke: Invoke, ciphering: Ciphering, agreed: Association, known
         with ciphering.under_the_global_key():
             obis, reply = await _reply_to_hls(invoke, ciphering, agreed, known)
     except (ActionRefused, AccessRefused) as error:
-        raise _refusal(error, ciphering.settings.association) from error
+        raise _refusal(error, ciphering.settings) from error
     ciphering.verify(agreed, reply.value if reply is not None else b"")
     return obis
 
@@ -58,18 +59,20 @@ async def _reply_to_hls(
     raise refused
 
 
-def _refusal(error: ActionRefused | AccessRefused, association: Obis) -> AssociationRefused | AuthenticationRefused:
+def _refusal(
+    error: ActionRefused | AccessRefused, settings: ConnectionSettings
+) -> AssociationRefused | AuthenticationRefused:
     if error.name in _NO_SUCH_OBJECT:
         return AssociationRefused(
-            f"the meter takes the proof of the secret elsewhere than at {association}",
+            f"the meter takes the proof of the secret elsewhere than at {settings.association}",
             code=error.code,
             name=error.name,
-            hint="It says nothing about the password. --association names the object of this client, "
+            hint="It says nothing about the secret. --association names the object of this client, "
             "0.0.40.0.N.255; the meter's papers or its object list tell N.",
         )
     return AuthenticationRefused(
         f"the meter did not accept our proof of the secret: {error.name}",
         code=error.code,
         name=error.name,
-        hint="The password or key is wrong. It is not tried again by itself: meters lock.",
+        hint=wrong_secret(settings),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ async def test_an_object_of_the_settings_is_not_replaced() -> None:
     with pytest.raises(AssociationRefused, match="elsewhere than at") as caught:
         await prove(meter.invoke, ciphering(), AGREED, Obis((0, 0, 40, 0, 7, 255)))
     assert not isinstance(caught.value, AuthenticationRefused)
-    assert "nothing about the password" in str(caught.value.hint)
+    assert "nothing about the secret" in str(caught.value.hint)
     assert len(meter.asked) == 1
 
 
@@ -99,6 +100,28 @@ async def test_a_refused_proof_is_said_once(refusal: ActionRefused | AccessRefus
     with pytest.raises(AuthenticationRefused, match="did not accept our proof") as caught:
         await prove(meter.invoke, ciphering(), AGREED, CURRENT)
     assert (caught.value.code, len(meter.asked)) == (refusal.code, 1)
+
+
+KEYS = {"encryption_key": Secret(bytes(16)), "authentication_key": Secret(bytes(16)), "system_title": b"TST12345"}
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({}, "The password is wrong."),
+        ({"encryption_key": KEYS["encryption_key"], "security": "encryption"}, "The password or a key is wrong."),
+        (
+            {"authentication": "gmac", "password": None, **KEYS},
+            "No password was sent: check both keys, system_title and",
+        ),
+    ],
+)
+async def test_a_refusal_speaks_of_what_was_sent(options: dict[str, Any], hint: str) -> None:
+    """Who gave no password shall not look for one."""
+    meter = Meter(None, ActionRefused("no", code=250, name="other-reason"))
+    with pytest.raises(AuthenticationRefused) as caught:
+        await prove(meter.invoke, ciphering(**options), replace(AGREED, system_title=b"TST00001"), CURRENT)
+    assert str(caught.value.hint).startswith(hint) and str(caught.value.hint).endswith("meters lock.")
 
 
 async def test_a_meter_that_does_not_know_the_secret_is_not_believed() -> None:
