@@ -69,8 +69,8 @@ class Counter:
     def next(self) -> int:
         """A number nobody has had or will get. StoreError when that can't be kept, LocalProtocolError at the end."""
         if self._next >= self._end:
-            stored, self._end = self._store._advance(self._row, self._block)
-            self._next = FIRST if stored is None else stored
+            stored, end = self._store._advance(self._row, self._block)
+            self._next, self._end = self._above(stored), end
         value = self._next
         self._next = value + 1
         return value
@@ -81,14 +81,14 @@ class Counter:
 
     def refresh(self) -> None:
         """Before an association: drop the rest of the block when another process has had higher numbers since."""
-        if self._next < self._end and self._store._stored(self._row) != self._end:
+        if self._next < self._end < (self._store._stored(self._row) or 0):
             self._next = self._end = 0
 
     def give_back(self) -> None:
         """Return the rest of the block, unless somebody reserved behind it. ``Store.close`` calls it."""
         if self._next < self._end:
             first, end, self._next, self._end = self._next, self._end, 0, 0
-            self._store._advance(self._row, lambda stored: first if stored == end else stored or 0)
+            self._store._advance(self._row, lambda stored: first if stored == end else max(first, stored or 0))
 
     def raise_to(self, number: int) -> None:
         """Let ``number`` be the next one; ConfigError when that would lower the counter."""
@@ -123,11 +123,14 @@ class Counter:
             self.raise_at_least_to(number)
 
     def _first(self) -> int:
-        stored = self._store._stored(self._row)
-        return FIRST if stored is None else stored
+        return self._above(self._store._stored(self._row))
+
+    def _above(self, stored: int | None) -> int:
+        """The stored number; where a backup was restored below us, what we know of this process's own."""
+        return max(FIRST if stored is None else stored, self._end)
 
     def _block(self, stored: int | None) -> int:
-        first = FIRST if stored is None else stored
+        first = self._above(stored)
         if first >= LIMIT:
             raise LocalProtocolError(
                 "the invocation counter of this key is at its end",

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client.state.store import BLOCK, FIRST, LIMIT, Store
+from dlms_mqtt.client.state.store import BLOCK, FIRST, LIMIT, PEER_COUNTERS, Store
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
 from dlms_mqtt.protocol.security import PeerCounters, key_id
 from tests.client import killed
@@ -109,6 +109,36 @@ def test_refresh_leaves_a_block_that_was_overtaken(path):
         assert theirs.next() == FIRST + BLOCK
         mine.refresh()
         assert mine.next() == FIRST + 2 * BLOCK
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM counters", "UPDATE counters SET next = 1"])
+def test_a_backup_restored_under_a_running_process_repeats_no_number(path: Path, change: str) -> None:
+    with Store(path) as store:
+        counter = store.counter(KEY, TITLE)
+        used = [counter.next() for _ in range(3)]
+        for _ in range(2):
+            with store.transaction() as db:
+                db.execute(change)
+            counter.refresh()
+            used += [counter.next() for _ in range(BLOCK)]
+        with store.transaction() as db:
+            db.execute(change)
+    assert used == list(range(FIRST, FIRST + len(used)))
+    assert next_stored(path) == FIRST + len(used)
+
+
+def test_what_is_given_back_is_reserved_anew_before_it_is_used(store, path):
+    counter = store.counter(KEY, TITLE)
+    counter.next()
+    counter.give_back()
+    assert (counter.value, counter.next()) == (FIRST + 1, FIRST + 1)
+    assert store.counters()[0].next == FIRST + 1 + BLOCK
+
+
+def test_received_counters_that_make_no_sense_are_none(store):
+    for odd in ([1, 2], "counters", 7):
+        store.set(PEER_COUNTERS, "push tcp", odd)
+        assert store.peer_counters("push tcp").keep() == {}
 
 
 def test_another_session_may_come_further_while_the_meter_is_asked(path: Path) -> None:

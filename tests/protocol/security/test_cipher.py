@@ -407,6 +407,30 @@ def test_less_protection_than_sent_is_refused():
     assert cipher(security=Security.AUTHENTICATION).unprotect_apdu(meter().protect_apdu(ANSWER)) == ANSWER
 
 
+@pytest.mark.parametrize(
+    ("sent", "agreed", "told"),
+    [
+        (Security.ENCRYPTION, Security.BOTH, True),  # only a tag is missing
+        (Security.AUTHENTICATION, Security.BOTH, False),
+        (Security.ENCRYPTION, Security.AUTHENTICATION, True),
+    ],
+)
+def test_leave_is_named_as_a_way_out_only_where_it_is_one(sent, agreed, told):
+    error = refused(cipher(security=agreed), meter(security=sent).protect_apdu(ANSWER))
+    assert (error.hint == "Set accept_unauthenticated if the meter never sends tags.") is told
+    assert told or not error.hint
+
+
+def test_an_empty_message_in_a_sealed_one_is_refused_in_words():
+    content = meter()._seal(b"", False)
+    error = refused(cipher(), bytes((0xCC, len(content))) + content)
+    assert error.message.startswith("the tag of the ciphered message is not that of the APDU in it")
+
+
+def test_without_a_suite_that_is_known_messages_have_the_first():
+    assert meter().unprotect_apdu(cipher(suite=None).protect_apdu(GET)) == GET
+
+
 def test_messages_without_a_tag_pass_with_leave_and_one_warning():
     warnings: list[str] = []
     client = cipher(accept_unauthenticated=True, warn=warnings.append)
@@ -519,7 +543,8 @@ def test_a_listener_takes_any_suite_whose_key_it_has():
     assert a_listener(KEYS).unprotect_apdu(sent) == b"\x0fpush"
     other = bytearray(sent)
     other[11] = 0x32
-    assert refused(a_listener(KEYS), bytes(other)).reason == "key"
+    error = refused(a_listener(KEYS), bytes(other))
+    assert (error.reason, error.message) == ("key", "the encryption key does not have the length of suite 2")
 
 
 @given(st.binary(max_size=80), st.sampled_from([0xDB, 0xDC, 0xCC, 0xD4, 0x21, 0x28, 0xD8, 0xC4]))
