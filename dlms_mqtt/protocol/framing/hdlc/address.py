@@ -2,6 +2,12 @@
 
 Every octet carries seven bits; the lowest bit of the last octet of an address is 1.
 
+    21             16         a client, which has always one octet
+    02 23          1/17       logical device 1 of the physical device 17
+    00 02 00 23    1/17       the same in four octets, for numbers above 127
+
+Many meters listen to one of these forms only, so the size can be set apart from the numbers.
+
 Source: IEC 62056-46:2002, clause 6.4.2 (addressing); Green Book ed. 8, clause 8 (data link layer using HDLC).
 """
 
@@ -32,6 +38,7 @@ class Address(NamedTuple):
 
 def split_number(number: int) -> Address:
     """A whole address given as one number, as other tools write it: 145 is 1/17, 16401 is 1/17 in four octets."""
+    # The number is the two parts put together: seven bits each in two octets, fourteen each in four.
     if number <= LIMITS[1]:
         return Address(number)
     bits = 7 if number <= 0x3FFF else 14

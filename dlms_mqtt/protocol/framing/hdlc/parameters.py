@@ -1,5 +1,12 @@
 """The parameters that SNRM offers and UA answers: octets per information field and frames per window.
 
+    81 80 12    05 01 80    06 01 80    07 04 00 00 00 01    08 04 00 00 00 01
+    format,     128 sent    128         window of 1          window of 1
+    group,      in a frame  received    sent                 received
+    length
+
+Sent and received are the sender's own words: what one side sends the other receives, so the two are crossed.
+
 Source: IEC 62056-46:2002, clause 6.4.4.4.3.2 (negotiation of parameters); Green Book ed. 8, clause 8.
 """
 
@@ -9,6 +16,7 @@ from collections.abc import Iterator
 
 from dlms_mqtt.protocol.framing.link import LinkParameters
 
+#: What holds for whatever is not said: 128 octets and one frame, which every meter can do.
 DEFAULTS = LinkParameters()
 _FORMAT = 0x81
 _GROUP = 0x80
@@ -34,6 +42,7 @@ def _encode_field(number: int, value: int) -> bytes:
 
 def decode_parameters(information: bytes) -> LinkParameters:
     """The parameters as their sender sees them. Tolerant: values of any length, missing, unknown or cut ones."""
+    # Meters send windows in one octet, UAs without anything or with a field of their own. A value of 0 is no value.
     if information[:2] != bytes((_FORMAT, _GROUP)):
         return DEFAULTS
     found = {_FIELDS[number]: value for number, value in _fields(information[3:]) if number in _FIELDS and value}
@@ -49,6 +58,7 @@ def _fields(body: bytes) -> Iterator[tuple[int, int]]:
 
 def negotiate(own: LinkParameters, peer: LinkParameters) -> LinkParameters:
     """What both can do, seen from our side: each direction as the weaker end allows."""
+    # Never more than 7 frames: of eight numbers one must be free, or a whole window lost looks like a whole window new.
     return LinkParameters(
         min(own.max_info_transmit, peer.max_info_receive),
         min(own.max_info_receive, peer.max_info_transmit),

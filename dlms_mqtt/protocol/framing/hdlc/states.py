@@ -3,6 +3,10 @@
 A frame that is missing from its row is ignored: it is late, reflected, or of no meaning to this side. What an action
 does stands in ``HdlcLink``, one method each. (IEC 62056-46: SNRM and DISC are commands of the client, UA, DM and FRMR
 responses of the server; normal response mode is the only one that is used.)
+
+Two rows need a reason. A meter without a link answers what belongs into one with DM, so that a client learns that its
+link has ended and need not wait; UI is taken in every state, since a push belongs to no link. And a client that takes
+its link down is content with any answer: UA, DM and FRMR all come from a meter that has none any more.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ from dlms_mqtt.protocol.framing.link import Side
 
 
 class LinkState(Enum):
-    """Normal disconnected mode, normal response mode, and the client's two ways between them."""
+    """Normal disconnected mode, normal response mode, and the client's two ways between them.
+
+    The server has no ways between: it answers SNRM and DISC in the same breath.
+    """
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
@@ -77,7 +84,7 @@ ACTIONS: dict[Side, dict[LinkState, dict[Kind, Action]]] = {
             **_NUMBERED,
             Kind.SNRM: Action.ACCEPT_REQUEST,
             Kind.DISC: Action.ACCEPT_END,
-            Kind.UNKNOWN: Action.ANSWER_FRMR,
+            Kind.UNKNOWN: Action.ANSWER_FRMR,  # in a link silence would only bring the same frame again
         },
     },
 }
