@@ -36,6 +36,8 @@ from dlms_mqtt.simulator.server.short_names import is_proof as is_short_proof
 
 _CIPHERING = 31  # octets that ciphering adds at most
 _UNCONFIRMED = 0x40  # the service-class bit of an invoke-id: 0 wants no answer
+# What must have been granted for each request: a client that asks for more than that is refused, as by a meter. A list
+# needs two bits, that of its service and multiple-references.
 _NEEDED: tuple[tuple[tuple[type, ...], Conformance], ...] = (
     ((get.GetRequestNormal, get.GetRequestWithList), Conformance.GET),
     ((set_.SetRequestNormal, set_.SetRequestWithList, set_.SetRequestFirstBlock), Conformance.SET),
@@ -61,6 +63,7 @@ class MeterServer:
         self.restarts = meter.restarts
         self.write: Callable[[bytes], None] = lambda _data: None
         self._services: LogicalNames | ShortNames | None = None
+        # The wrapper has no SNRM to wait for: its link stands from the beginning.
         if not link.has_connection:
             self.connection.connect()
             self.connection.next_event()
@@ -90,6 +93,8 @@ class MeterServer:
 
     def receive(self, data: bytes) -> bytes:
         """Bytes from the line to bytes for the line. Dropped: the line must be closed."""
+        # One answer for all that came: a meter speaks when it has the turn, not between the pieces of a question. What
+        # cannot be read is answered and the rest goes on, so that one bad message does not silence the next.
         if self.restarts != self.meter.restarts:
             self.restarted()
         self.connection.receive(data)
@@ -128,6 +133,7 @@ class MeterServer:
 
     def restarted(self) -> None:
         """The meter has forgotten its link and association."""
+        # Over HDLC the client learns it by DM. Over the wrapper nothing tells it but the refusal of its next question.
         self.restarts = self.meter.restarts
         self._forget()
         if not self.link.has_connection:
@@ -149,6 +155,7 @@ class MeterServer:
         self.connection.cipher = self.connection.blocks = None
 
     def _link_up(self) -> None:
+        # SNRM into a standing link: the association that was in it was never released.
         if self.opened is not None:
             self.close()
         self._pre_establish()
@@ -164,6 +171,8 @@ class MeterServer:
     # -- opening and closing ------------------------------------------------------------------------------------------
 
     def _associate(self, aarq: Aarq) -> None:
+        # A second AARQ ends the first association, whatever comes of it. An AARQ that cannot be deciphered is answered
+        # in plain and not by an AARE; a malformed one by an AARE that gives no reason.
         self._forget()
         row = self.meter.associations.get(self.client)
         faults = row.faults if row is not None and row.faults is not None else self.faults
@@ -193,6 +202,8 @@ class MeterServer:
         self.opened = opened
         self.meter.sessions.add(self)
         self.connection.cipher = opened.cipher
+        # ``room``: octets of an answer. General blocks cut it below the services, so these need not; ciphering adds to
+        # it, so they have less.
         row, room = opened.context.association, opened.client_pdu
         if row.faults is not None and (small := row.faults.get("small-pdu")):
             room = min(room or 0xFFFF, int(small.number))
@@ -238,6 +249,8 @@ class MeterServer:
         return found if found is not None else self.faults
 
     def _serve(self, request: Any) -> None:
+        # The order of a meter: is there an association, is it proved, is the service granted, and only then what is
+        # asked. Before the proof nothing is answered but the proof itself: passes 3 and 4.
         if self.opened is None or self._services is None:
             self.refuse(request, StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
             return
@@ -260,6 +273,7 @@ class MeterServer:
         self._reply(request, answer)
 
     def _reply(self, request: Any, answer: Apdu | None) -> None:
+        # Short names have no service class; who writes without confirmation gets none, by its own service.
         invoke = getattr(request, "invoke", _UNCONFIRMED)
         if answer is None or not invoke & _UNCONFIRMED:
             self.connection.abandon()
@@ -274,6 +288,7 @@ class MeterServer:
 
     def refuse(self, request: Any, state: int, service: int) -> None:
         """Answer a whole request with an exception-response."""
+        # Past the cipher: an exception-response has no ciphered form.
         if isinstance(request, UnconfirmedWriteRequest):
             return
         self.connection.abandon()
@@ -281,6 +296,7 @@ class MeterServer:
 
     def _answer_unreadable(self, error: RemoteProtocolError) -> None:
         """What could not be understood or must not be believed is answered in plain, as meters do."""
+        # Three mistakes that a client tells apart: not deciphered or an old counter, not understood, not allowed now.
         if self.connection.state is State.NO_LINK:
             return
         self.connection.abandon()
@@ -293,6 +309,7 @@ class MeterServer:
         self.link.send(answer.encode())
 
     def _security_refusal(self, error: SecurityError) -> ExceptionResponse:
+        # The counter that would do is told, as the standard has it: a client whose counter is too low goes on from it.
         if error.reason == "counter":
             expected = self.meter.client_counter() + 1
             return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.INVOCATION_COUNTER_ERROR, expected)
@@ -301,6 +318,8 @@ class MeterServer:
     # -- proof of the secret (passes 3 and 4) -------------------------------------------------------------------------
 
     def _proof(self, request: action.ActionRequestNormal) -> Apdu:
+        # A wrong proof is refused as an action that failed, and counted like a wrong password. The association stays,
+        # but not proved: nothing else is answered in it.
         try:
             answer = self._prove(decode_whole(request.data or b""))
         except SecurityError:
@@ -308,7 +327,7 @@ class MeterServer:
         return action.ActionResponseNormal(request.invoke, 0, None, b"\x09" + bytes((len(answer),)) + answer)
 
     def _prove(self, value: Data) -> bytes:
-        """Check the client's answer to our challenge; our answer to his. SecurityError ends the association."""
+        """Check the client's answer to our challenge; our answer to his. SecurityError: he does not know the secret."""
         if self.opened is None or value.type is not DataType.OCTET_STRING:
             raise SecurityError("no answer to a challenge", reason="authentication")
         return prove(self.meter, self.opened, value.value)
