@@ -17,6 +17,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.free_port import free_port
@@ -170,8 +171,7 @@ async def watching(port: int, *filters: str, version: int = 5) -> AsyncIterator[
         try:
             yield watcher
         finally:
-            watcher.running.cancel()
-            await asyncio.gather(watcher.running, return_exceptions=True)
+            await end_all([watcher.running])
 
 
 async def _leave(client: aiomqtt.Client) -> None:

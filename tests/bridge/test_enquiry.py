@@ -10,6 +10,7 @@ import pytest
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client
 from dlms_mqtt.bridge.mqtt.enquiry import enquire, kept
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.errors import ConnectFailed
 from tests.bridge.conftest import watching
 from tests.free_port import free_port
@@ -31,8 +32,7 @@ async def test_each_topic_once_though_a_bridge_repeats_its_own(mosquitto, protoc
         try:
             found = await enquire(Mqtt(host="127.0.0.1", port=mosquitto.port, protocol=protocol), 60, _topics)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_all([task])
     assert sorted(found) == ["base/a", "base/b"]
 
 

@@ -14,6 +14,7 @@ from dlms_mqtt.bridge import bridge as bridge_bridge
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.presence.id_claims import Claims
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.simulator import serve_tcp
@@ -55,8 +56,7 @@ async def _other_bridge(port, *meters):
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_all([task])
 
 
 @pytest.mark.expect_log("held by the bridge 'other'", "no other bridge holds the meter id any more")

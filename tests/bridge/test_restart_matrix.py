@@ -25,6 +25,7 @@ import pytest
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.meters import status as meter_status
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.reading import latest_values as bridge_values
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp
@@ -265,9 +266,7 @@ async def bench(broker: Mosquitto, folder: Path) -> AsyncIterator[Cell]:
         finally:
             await made.end_bridge()
             await gate.leave()
-            for task in looking:
-                task.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
+            await end_all(looking)
 
 
 @contextlib.asynccontextmanager

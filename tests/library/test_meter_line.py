@@ -44,7 +44,7 @@ async def cut(server: TcpServer) -> None:
 
 
 async def nobody(server: TcpServer) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while server.connections:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)
 
@@ -140,7 +140,7 @@ async def test_else_every_call_says_that_the_line_is_lost(server: TcpServer, lin
 async def test_a_meter_that_is_away_for_a_while(simulated: SimulatedMeter) -> None:
     port = free_port()
     async with serve_tcp(simulated, port=port):
-        meter = Meter(f"tcp://127.0.0.1:{port}", reconnect=True, timeout=1, **READER)
+        meter = Meter(f"tcp://127.0.0.1:{port}", reconnect=True, timeout=20, **READER)
         await meter.open()
         await meter.read(ENERGY)
     for _ in range(3):

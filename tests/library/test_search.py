@@ -18,7 +18,7 @@ from tests.free_port import free_port
 async def test_it_ends_with_a_connection() -> None:
     async with serve_tcp(household(1)) as server:
         line = f"tcp://127.0.0.1:{server.port}"
-        findings = [finding async for finding in find(line, timeout=20)]
+        findings = [finding async for finding in find(line, timeout=120)]
         *steps, last = findings
         assert steps
         assert not any(step.done for step in steps)
@@ -36,7 +36,7 @@ async def test_with_a_password_and_a_state_file(tmp_path: Any) -> None:
     async with serve_tcp(household(1)) as server:
         access: Any = {"client": 32, "authentication": "low", "password": "12345678"}
         line, state = f"tcp://127.0.0.1:{server.port}", tmp_path / "state"
-        found = [finding async for finding in find(line, state=state, timeout=20, **access)][-1]
+        found = [finding async for finding in find(line, state=state, timeout=120, **access)][-1]
         assert found.found
         assert "password" not in found.connection
         assert found.connection["client"] == 32

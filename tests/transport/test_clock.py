@@ -16,7 +16,7 @@ async def test_fake_time_jumps_to_the_next_timer(clock: FakeClock) -> None:
     await asyncio.sleep(86_400)
     assert clock.monotonic() == pytest.approx(86_400)
     assert clock.time() == pytest.approx(clock.start + 86_400)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 600  # however busy the machine is
 
 
 async def test_sleepers_wake_in_order(clock: FakeClock) -> None:

@@ -246,6 +246,6 @@ async def test_a_cancelled_opening_leaves_no_socket() -> None:
         await line.close()
     server.close()
     await asyncio.sleep(0.01)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while peers:  # noqa: ASYNC110 - they are told one after the other
             await asyncio.sleep(0.01)

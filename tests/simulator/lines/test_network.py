@@ -59,7 +59,9 @@ async def test_faults_on_tcp(fault: str, kind: type[Exception] | None) -> None:
     trouble = Faults([fault])
     meter = household(clock=FakeClock(), faults=trouble)
     async with serve_tcp(meter, faults=trouble) as server:
-        chosen = ConnectionSettings(tcp=("127.0.0.1", server.port), timeout=0.3 if kind else 20.0, **READER)
+        chosen = ConnectionSettings(
+            tcp=("127.0.0.1", server.port), timeout=2.0 if kind is ResponseTimeout else 20.0, **READER
+        )
         async with DlmsClient(chosen) as client:
             if kind is None:
                 assert (await client.get(ENERGY)).value > 0
