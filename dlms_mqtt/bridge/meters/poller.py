@@ -13,7 +13,7 @@ Only failures in a row over some time make it offline (``MeterStatus``), and no 
 by a poll that fails. A meter that is read at times of day alone counts as online by the values of before, else it would
 be offline from a restart to the evening.
 
-Whatever goes wrong ends in ``failed``: nothing that a meter or a line does ends this task.
+What a meter, a line or the disk does wrong comes to ``failed``, and never ends this task.
 """
 
 from __future__ import annotations
