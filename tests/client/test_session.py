@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import read_objects
-from dlms_mqtt.client.settings import parse_settings
+from dlms_mqtt.client.services.memory import Measured, Memory
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
+from dlms_mqtt.client.state.facts import DOUBTFUL
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
@@ -23,15 +27,20 @@ from dlms_mqtt.errors import (
     RemoteProtocolError,
     ResponseTimeout,
     SecurityError,
+    ServiceRefused,
 )
-from dlms_mqtt.protocol.acse.messages import AssociationResult, Diagnostic, ServiceUserDiagnostic
+from dlms_mqtt.protocol.acse.messages import Aarq, AssociationResult, Diagnostic, ServiceUserDiagnostic
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse, ServiceError, StateError
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
-from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind
+from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.mode_e import SignOnServer
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.security import Security
-from dlms_mqtt.simulator import MANAGER, Association
+from dlms_mqtt.simulator import MANAGER, PASSWORD, Association, SignOnOptions, serve_memory
+from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines.serial import READOUT_ONLY
 from dlms_mqtt.transport.memory import memory_pair
 from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted, accepted
@@ -272,3 +281,172 @@ async def test_idle_says_when_a_keep_alive_is_due(clock: Any) -> None:
         assert meter.times(b"\xc0\x01") - before == 1
         assert 30 <= client.idle < 31
     assert client.idle == 0.0
+
+
+# -- a readout in the place of an association --------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def signing_on(options: SignOnOptions, clock: Any, **settings: Any) -> AsyncIterator[DlmsClient]:
+    """A client, not open, and the simulated meter that signs on so, on a serial line in memory."""
+    near, far = memory_pair(line=SIGN_ON, latency=0.03)
+    wanted = ConnectionSettings(**{"serial": "memory", "framing": "hdlc", "retries": 1, **settings})
+    async with serve_memory(household(clock=clock), far, sign_on=options):
+        yield DlmsClient(wanted, transport=near, memory=Memory())
+
+
+async def test_a_readout_is_read_as_an_association_is(clock: Any) -> None:
+    """A value that stands in none is asked for in programming mode; no secret goes out before it is noted."""
+    noted: list[float] = []
+    wanted = {"opening": "readout", "authentication": "low", "password": PASSWORD}
+    async with signing_on(READOUT_ONLY, clock, **wanted) as client:
+        client.before_secret = lambda: noted.append(clock.monotonic())
+        async with client:
+            assert client.reads_out and client.ready and client.has_received and noted == []
+            energy, beside = await client.read([ENERGY, attribute(3, "1.0.1.4.0.255")])
+            assert isinstance(energy, Measured)
+            assert isinstance(beside, Measured) or beside.name == "object-undefined"
+            await client.recover(ResponseTimeout("nothing came"))  # the readout is made anew
+            assert client.ready and client.reads_out
+        assert client.figures.signed_on and len(noted) == 1
+
+
+async def test_where_nobody_speaks_hdlc_its_readout_is_taken_and_remembered(clock: Any) -> None:
+    async with signing_on(replace(READOUT_ONLY, programming=False), clock, opening="auto") as client:
+        async with client:
+            assert client.reads_out and client.memory.reads_out
+            assert client.association.max_pdu == 0
+        async with client:  # at once: nobody is asked for HDLC
+            assert client.reads_out
+
+
+async def test_the_first_error_is_told_where_there_is_no_readout_either(clock: Any) -> None:
+    """It announces HDLC, and says nothing any more once it has signed on."""
+    near, far = memory_pair(line=SIGN_ON)
+    await far.open()
+    meter = asyncio.create_task(sign_on_as_meter(far, SignOnServer(Identification("ISK", "5", ("2",), "ME371"))))
+    settings = ConnectionSettings(serial="memory", opening="auto", framing="hdlc", retries=0, timeout=1.0)
+    client = DlmsClient(settings, transport=near)
+    with pytest.raises(ResponseTimeout) as caught:
+        await client.open()
+    assert caught.value.reason == "wrong-address"
+    assert not client.memory.reads_out and client.statistics is None
+    await asyncio.gather(meter, return_exceptions=True)
+
+
+async def test_a_sign_on_that_nobody_answers_is_a_figure_too(clock: object) -> None:
+    near, _far = memory_pair(line=SIGN_ON)
+    client = DlmsClient(ConnectionSettings(serial="memory", opening="sign-on", retries=0), transport=near)
+    with pytest.raises(ResponseTimeout, match="nothing answers the sign-on"):
+        await client.open()
+    assert client.figures.signed_on is False and not client.has_received
+
+
+# -- what is repaired once while it opens ------------------------------------------------------------------------------
+
+
+class Refusing(Scripted):
+    """The first AARQ is met with these octets in an HDLC link, or with this APDU; the next one is accepted."""
+
+    def __init__(self, first: bytes, *, raw: bool = False, **options: Any) -> None:
+        super().__init__([(None, ANSWER)], hdlc=True, **options)
+        self._first, self._raw = first, raw
+
+    def _take(self, request: Any) -> None:
+        if not self._first or not isinstance(request, Aarq):
+            super()._take(request)
+            return
+        self.requests.append(request)
+        first, self._first = self._first, b""
+        if self._raw:
+            self._far.write(first)
+            self.link.disconnect()
+            while self.link.next_event():
+                pass
+        else:
+            self._send(first)
+
+
+BUSY = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE).encode()
+
+
+@pytest.mark.parametrize(
+    ("first", "raw"),
+    [(encode_frame(Kind.DM | POLL, b"\x21", b"\x03"), True), (BUSY, False)],
+    ids=["the link is gone", "another association is open"],
+)
+async def test_an_aarq_that_meets_a_leftover_is_asked_once_more(clock: object, first: bytes, raw: bool) -> None:
+    async with Refusing(first, raw=raw) as meter:
+        assert await meter.client.get(ENERGY) == NUMBER
+        assert [type(request) for request in meter.requests[:2]] == [Aarq, Aarq]
+
+
+async def test_with_a_password_the_same_refusal_is_the_last_word(clock: object) -> None:
+    """It may be about the password: meters lock."""
+    low = {"authentication": "low", "password": PASSWORD, "client": 32}
+    with pytest.raises(ServiceRefused):
+        async with Refusing(BUSY, settings=low) as meter:
+            pass
+    meter = Refusing(BUSY, settings=low)
+    with pytest.raises(ServiceRefused):
+        await meter.client.open()
+    assert len(meter.requests) == 1
+
+
+async def test_a_counter_that_is_refused_with_the_aarq_is_corrected_at_once(clock: object) -> None:
+    async with OurMeter("counter-refused:told") as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **CIPHERED) as client:
+                assert isinstance(await client.get(NAME), Data)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_after_a_backup_came_back_the_meter_is_asked_where_the_counter_is(clock: object, tells: bool) -> None:
+    """Once; one whose public client is not there is opened with the counter that is kept."""
+    way = CIPHERED | {"invocation_counter": None}
+    async with OurMeter() as meter:
+        with Store(MEMORY) as store:
+            async with meter.client(store, **way) as client:
+                await client.get(NAME)
+            store.set(*DOUBTFUL, True)
+            if not tells:
+                del meter.meter.associations[16]
+            before = meter.line.opened
+            client = meter.client(store, **way)
+            for _ in range(2):
+                async with client:
+                    assert isinstance(await client.get(NAME), Data)
+            assert meter.line.opened - before == (2 if tells else 3)
+
+
+async def test_a_meter_that_was_gone_is_tried_again_first(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(timeout=1.0, retries=0) as client:
+        meter.faults.add("silence")
+        with pytest.raises(ResponseTimeout):
+            await client.recover(ResponseTimeout("no answer"))
+        assert not client.ready
+        meter.faults.remove("silence")
+        assert isinstance(await client.get(NAME), Data)
+        assert client.ready
+
+
+async def test_what_comes_unasked_is_taken_between_two_questions(clock: object) -> None:
+    pushed = DataNotification(1, None, encode(NUMBER))
+    async with Scripted() as meter:
+        with pytest.raises(ResponseTimeout):
+            await meter.client.overhear(1.0)
+        meter.link.send(pushed.encode())
+        meter._far.write(meter.link.data_to_send())
+        await meter.client.overhear(1.0)
+        assert meter.notifications == [pushed]
+
+
+@pytest.mark.expect_log("a gap in what it says")
+async def test_what_is_odd_is_logged_once_for_a_meter(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory()
+    for _ in range(2):
+        near, _far = memory_pair()
+        DlmsClient(ConnectionSettings(serial="memory"), transport=near, memory=memory)._warn_once(
+            "a gap in what it says"
+        )
+    assert [record.getMessage() for record in caplog.records] == [f"{near.name}: a gap in what it says"]
