@@ -9,6 +9,7 @@ import pytest
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
+    AccessRefused,
     ConnectionLost,
     DecodeError,
     ResponseTimeout,
@@ -100,6 +101,40 @@ async def test_a_dropped_link_is_set_up_again_once(clock: object, ending: bytes)
     async with Interrupted(ending, forget=True) as meter:
         assert await meter.client.get(ENERGY) == NUMBER
         assert [request.TAG for request in meter.requests] == [0x60, 0x60, 0xC0]
+
+
+async def test_where_an_answer_is_owed_a_write_begins_with_a_new_association(clock: object) -> None:
+    """Nothing would tell the late answer from the one to the write; nothing has been written yet."""
+    options = {"timeout": 2.0, "retries": 0, "referencing": "sn", "client": 17}
+    async with OurMeter(framing="wrapper") as meter, meter.client(**options) as client:
+        before = await client.get(LABEL)
+        meter.faults.add("late-answer:3")
+        with pytest.raises(ResponseTimeout):
+            await client.get(NAME)
+        opened = meter.line.opened
+        await client.set(LABEL, Data(before.type, b"another"))
+        assert (meter.line.opened - opened, meter.times(b"another")) == (1, 1)
+        assert (await client.get(LABEL)).value == b"another"
+
+
+async def test_a_meter_that_was_gone_is_met_before_the_next_question(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(timeout=1.0, retries=0) as client:
+        meter.faults.add("silence")
+        with pytest.raises(ResponseTimeout):
+            await client.recover(ResponseTimeout("no answer"))
+        with pytest.raises(ResponseTimeout):  # it is still gone: the association comes before the question
+            await client.get(NAME)
+        assert meter.times(bytes(NAME.obis)) == 0
+        meter.faults.remove("silence")
+        assert isinstance(await client.get(NAME), Data)
+
+
+async def test_over_datagrams_a_refusal_of_the_first_copy_is_final(clock: object) -> None:
+    async with OurMeter(framing="wrapper", datagram=True) as meter, meter.client() as client:
+        before = meter.times(b"\xc0\x01")
+        with pytest.raises(AccessRefused):
+            await client.get(attribute(3, "9.9.9.9.9.9"))
+        assert meter.times(b"\xc0\x01") - before == 1
 
 
 async def test_a_write_is_never_repeated_by_itself(clock: object) -> None:
