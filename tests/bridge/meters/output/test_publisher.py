@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
+from contextlib import nullcontext
 from datetime import datetime
+from unittest import mock
 
 import pytest
 
 from dlms_mqtt.bridge.meters.health import meter_health
+from dlms_mqtt.bridge.meters.output.publisher import clear_meter, put_to_sleep
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.rig import Rig
+
+ENERGY = Obis.parse("1.0.1.8.0.255")
+SERIAL = Obis.parse("0.0.96.1.0.255")
+VALUES = ("value/energy_import", "value/power")
 
 
 @pytest.fixture
@@ -62,10 +73,7 @@ async def test_a_counter_that_turns_zero_is_held_and_shown(clock, store):
     async with rig.run():
         await asyncio.sleep(40)
         good = rig.publisher.retained["value/energy_import"]
-        from dlms_mqtt.protocol.axdr.data import Data, DataType
-        from dlms_mqtt.protocol.obis import Obis
-
-        rig.simulated.objects[3, Obis.parse("1.0.1.8.0.255")].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 0)
+        rig.simulated.objects[3, ENERGY].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 0)
         await asyncio.sleep(60)
         assert rig.publisher.retained["value/energy_import"] == good
         assert meter_health(rig.task)["held"]["energy_import"]["reason"] == "zero"
@@ -82,9 +90,6 @@ async def test_alarm_bits_are_events(clock, store):
     )
     async with rig.run():
         await asyncio.sleep(40)
-        from dlms_mqtt.protocol.axdr.data import Data, DataType
-        from dlms_mqtt.protocol.obis import Obis
-
         register = rig.simulated.objects[1, Obis.parse("0.0.97.98.0.255")]
         for value in (9, 8):
             register.values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, value)
@@ -94,3 +99,109 @@ async def test_alarm_bits_are_events(clock, store):
     key = next(iter(rig.task.plan.by_key))
     assert rig.publisher.retained[f"value/{key}_magnet"] == "on"
     assert rig.publisher.retained[f"value/{key}_cover"] == "off"
+
+
+def _read(*items):
+    return {"every": "10s", "read": {"set": "none", "also": list(items)}}
+
+
+async def test_what_is_too_old_leaves_every_topic(clock, store):
+    """And what says that the meter lives is renewed before the broker forgets it."""
+    async with Rig(clock, store, _read("3/1.0.1.8.0.255", "1.0.16.7.0.255")).run() as rig:
+        await asyncio.sleep(15)
+        assert all(rig.publisher.retained[topic] for topic in VALUES)
+        assert set(rig.output.fresh_rows) == set(rig.output.last) == {"energy_import", "power"}
+        rig.publisher.history.clear()
+        await asyncio.sleep(200)
+        rig.output.expire()
+        assert rig.publisher.history.count(("availability", "online")) == 5
+    await asyncio.sleep(24 * 3600)
+    rig.output.online = False
+    rig.output.expire()
+    assert [rig.publisher.retained[topic] for topic in VALUES] == ["", ""]
+    assert json.loads(rig.publisher.retained["state"]) == {"_time": {}} and rig.output.fresh_rows == {}
+    rig.publisher.history.clear()
+    rig.output.expire()
+    assert rig.publisher.history == []
+
+
+async def test_a_value_of_an_earlier_run_is_cleared_unless_it_is_fresh_now(clock, store):
+    async with Rig(clock, store, _read("3/1.0.1.8.0.255")).run() as rig:
+        await asyncio.sleep(15)
+        good = rig.publisher.retained["value/energy_import"]
+        rig.output.clear_stranger(rig.output.topics.value("energy_import"))
+        rig.output.clear_stranger(rig.output.topics.value("long_gone"))
+        assert rig.publisher.retained["value/energy_import"] == good
+        assert rig.publisher.retained["value/long_gone"] == ""
+
+
+async def test_what_was_read_at_its_time_of_day_is_shown_again_after_a_restart(clock, store):
+    config = _read("3/1.0.1.8.0.255", {"obis": "1.0.2.8.0.255", "at": ["13:10"]}) | {"every": "6h"}
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(20 * 60)
+        shown = rig.publisher.retained["value/energy_export"]
+        items = rig.task.plan.items
+    assert shown
+    fresh = Rig(clock, store, config)
+    fresh.output.restore(items, rig.task.now())
+    assert fresh.publisher.retained["value/energy_export"] == shown
+    assert "value/energy_import" not in fresh.publisher.retained
+    fresh.publisher.history.clear()
+    fresh.output.restore(items, rig.task.now())
+    assert fresh.publisher.history == []
+
+
+@pytest.mark.expect_log("held back", "another meter")
+async def test_another_meter_on_the_line_is_told_and_nothing_of_the_old_one_is_taken_for_its(clock, store):
+    serial = {"obis": str(SERIAL), "class": 1, "key": "serial_number"}
+    rig = Rig(clock, store, _read("3/1.0.1.8.0.255", serial))
+    number = rig.simulated.objects[1, SERIAL].values
+    async with rig.run():
+        await asyncio.sleep(15)
+        old = rig.publisher.retained["value/serial_number"]
+        number[2] = Data(DataType.OCTET_STRING, b"87654321")
+        rig.simulated.objects[3, ENERGY].values[2] = Data(DataType.DOUBLE_LONG_UNSIGNED, 5)
+        await asyncio.sleep(20)
+    (event,) = [message for topic, message in rig.publisher.messages if topic == "event"]
+    assert (event["event_type"], event["old"], event["new"]) == ("meter_changed", old, "87654321")
+    starts = [reading["value"] for reading in rig.readings if reading.get("start")]
+    assert len(starts) == 1 and rig.publisher.retained["value/energy_import"] == str(starts[0])
+
+
+async def test_rows_of_a_profile_go_out_with_the_meters_id(clock, store):
+    rig = Rig(clock, store, _read("3/1.0.1.8.0.255"))
+    rig.output.profile("profile_1", {"columns": [], "rows": []})
+    assert rig.publisher.messages == [("profile/profile_1", {"meter": "h", "columns": [], "rows": []})]
+    await rig.output.room()
+    rig.output.flush_readings()
+    assert rig.publisher.waits == 1
+
+
+async def test_a_bridge_that_ends_leaves_no_value_that_looks_fresh(clock, store):
+    async with Rig(clock, store, _read("3/1.0.1.8.0.255", "1.0.16.7.0.255")).run() as rig:
+        await asyncio.sleep(15)
+    rig.output.leave()
+    rig.output.close()
+    assert [rig.publisher.retained[topic] for topic in VALUES] == ["", ""]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["", "with a store that fails"])
+async def test_a_meter_that_is_no_more_leaves_nothing_at_the_broker(clock, store, full):
+    async with Rig(clock, store, _read("3/1.0.1.8.0.255")).run() as rig:
+        await asyncio.sleep(15)
+        rig.output.announce_again()
+    failing = mock.Mock(side_effect=StoreError("the disk is full"))
+    with mock.patch.multiple(Store, get=failing, forget=failing) if full else nullcontext():
+        rig.output.remove()
+    retained = rig.publisher.retained
+    assert {topic for topic in retained if retained[topic]} == set()
+    assert rig.output.online is None
+    assert (store.get("discovery", "h") is None) is not full
+
+
+async def test_a_meter_that_is_switched_off_is_offline_and_without_values(clock, store):
+    rig = Rig(clock, store, _read("3/1.0.1.8.0.255"))
+    put_to_sleep("h", rig.output._context)
+    assert rig.publisher.retained == {"availability": "offline", "state": '{"_time": {}}'}
+    clear_meter("h", rig.output._context, ["power"])
+    assert not any(rig.publisher.retained.values())
