@@ -98,6 +98,7 @@ async def test_two_old_bridges_that_share_identifiers_make_no_storm(mosquitto, t
         for _ in range(3):
             await home.seen.publish(device, stranger, retain=True)
         await home.until(lambda: "announced by another" in home.seen.latest.get("dlms_mqtt/bridge/main/health", ""))
+        await home.until(lambda: len(home.seen.of(device)) >= before + 3)
         await asyncio.sleep(1.5)  # what would be put right is put right within a second
         assert len(home.seen.of(device)) == before + 3
         await home.seen.publish(device, "", retain=True)  # cleared by hand: ours again

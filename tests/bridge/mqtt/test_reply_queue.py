@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import Counter
 from typing import cast
 
 import aiomqtt
@@ -75,6 +77,34 @@ async def test_what_no_broker_confirms_is_given_up() -> None:
     assert len(queue) == 1
     await send(queue, client)
     assert (len(client.sent), len(queue)) == (3, 0)
+
+
+async def test_one_that_breaks_the_line_takes_no_other_with_it() -> None:
+    class Frail(OddClient):
+        broken = False
+
+        async def send(self, topic: str, payload: str, **properties: object) -> str:
+            await super().send(topic, payload, **properties)
+            self.broken |= topic == "poison"
+            await asyncio.sleep(0)
+            if self.broken:
+                raise aiomqtt.MqttError("Connection reset by peer")
+            confirmed.append(topic)
+            return ""
+
+    queue, confirmed, breaks, sent = ReplyQueue(Refusals()), list[str](), 0, Counter[str]()
+    for topic in ("a", "poison", "b", "poison", "c"):
+        queue.put(topic, "{}", None)
+    while len(queue):
+        client = Frail()
+        try:
+            await send(queue, client)
+        except aiomqtt.MqttError:
+            breaks += 1
+        sent.update(topic for topic, _ in client.sent)
+        assert breaks < 10
+    assert (confirmed, breaks) == (["a", "b", "c"], 5)  # both at once, then each of them twice
+    assert sent == {"a": 2, "b": 2, "c": 2, "poison": 6}
 
 
 async def test_the_oldest_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
