@@ -18,6 +18,7 @@ from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
     AssociationRefused,
+    AttributeFailed,
     RemoteProtocolError,
     ResponseTimeout,
     SecurityError,
@@ -35,9 +36,11 @@ from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, key_id
 from dlms_mqtt.simulator.server.objects import CosemObject
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
+from tests.client.fresh_line import FreshLine
 from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted
 from tests.client.some_objects import ENERGY, attribute
+from tests.fake_clock import FakeClock
 
 NAME = attribute(1, "0.0.42.0.0.255")
 TIME = attribute(8, "0.0.1.0.0.255")
@@ -55,6 +58,70 @@ async def test_short_names_of_our_meter(clock: object, way: str, framing: str) -
             async with meter.client(store, referencing="sn", **WAYS[way]) as client:
                 assert isinstance((await client.get_many([NAME, TIME]))[0], Data)
                 assert client.ciphering.counter is None or client.ciphering.counter.value > 1
+
+
+@pytest.mark.parametrize("conformance", [None, "get,read,selective-access"], ids=["lists", "singly"])
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+@pytest.mark.parametrize(("framing", "datagram"), [("hdlc", False), ("wrapper", False), ("wrapper", True)])
+async def test_an_attribute_that_is_never_answered_fails_alone(
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    framing: str,
+    datagram: bool,
+    referencing: str,
+    conformance: str | None,
+) -> None:
+    """What the others hold is known, in a new association where the old one is gone, and the wait has an end."""
+
+    def write(line: FreshLine, data: bytes) -> None:
+        line.sent.append(data)
+        if not (deaf and any(octets in data for octets in deaf)):
+            line._live().write(data)
+
+    deaf: list[bytes] = []
+    monkeypatch.setattr(FreshLine, "write", write)
+    options = {"conformance": conformance} if conformance else {}
+    settings = replace(parse_settings({"tcp": "192.0.2.1:4059", "referencing": referencing, **options}), **WAYS["low"])
+    async with OurMeter(framing=framing, datagram=datagram) as meter:
+        client = DlmsClient(replace(settings, framing=framing, max_info=128), transport=meter.line)
+        async with client:
+            assert isinstance(await client.get(TIME), Data)
+            short = re.search(rb"\x05\x01(\x02..)", meter.line.sent[-1], re.DOTALL)
+            deaf.append(short[1] if short else bytes.fromhex("00080000010000ff02"))
+            began = clock.monotonic()
+            answers = await client.get_many([NAME, TIME, ENERGY])
+            took = clock.monotonic() - began
+    assert [type(answer) for answer in answers] == [Data, AttributeFailed, Data]
+    assert isinstance(answers[1], AttributeFailed) and isinstance(answers[1].error, ResponseTimeout)
+    assert took < 3 * settings.exchange_timeout
+
+
+@pytest.mark.parametrize("referencing", ["ln", "sn"])
+@pytest.mark.parametrize(("framing", "datagram"), [("hdlc", False), ("wrapper", False), ("wrapper", True)])
+async def test_a_long_attribute_of_which_a_block_never_comes_fails_alone(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, framing: str, datagram: bool, referencing: str
+) -> None:
+    def write(line: FreshLine, data: bytes) -> None:
+        line.sent.append(data)
+        if not (deaf and next_block in data):
+            line._live().write(data)
+
+    deaf: list[bool] = []
+    next_block = b"\xc0\x02" if referencing == "ln" else b"\x05\x01\x05"
+    monkeypatch.setattr(FreshLine, "write", write)
+    long = attribute(15 if referencing == "ln" else 12, "0.0.40.0.0.255")
+    async with (
+        OurMeter(framing=framing, datagram=datagram) as meter,
+        meter.client(referencing=referencing, max_pdu=200, **WAYS["low"]) as client,
+    ):
+        assert isinstance(await client.get(NAME), Data)  # short names are known now, whose list is long too
+        deaf.append(True)
+        began = clock.monotonic()
+        answers = await client.get_many([NAME, long, ENERGY])
+        took = clock.monotonic() - began
+        longest = 3 * client.settings.exchange_timeout
+    assert [type(answer) for answer in answers] == [Data, AttributeFailed, Data]
+    assert meter.times(next_block) and took < longest
 
 
 @pytest.mark.parametrize("fault", ["", "lost,after=3,p=0.2", "doubled,after=3,p=0.3", "deaf,after=3,p=0.2"])
