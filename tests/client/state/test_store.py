@@ -386,3 +386,22 @@ def test_what_a_full_disk_does_not_take_is_written_later(path, monkeypatch):
 
 def _no_room() -> None:
     raise StoreError("the disk is full")
+
+
+@pytest.mark.parametrize("of", ["a newer version", "an older one"])
+def test_nothing_is_left_open(path: Path, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    Store(path).close()
+    if of == "a newer version":
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE components SET version = 99 WHERE name = 'store'")
+        database.close()
+    opened: list[Store] = []
+    check = Store.migrate
+    monkeypatch.setattr(Store, "migrate", lambda store, *what: (opened.append(store), check(store, *what))[1])
+    if of == "a newer version":
+        with pytest.raises(StoreError, match="newer dlms-mqtt"):
+            Store(path)
+    else:
+        Store(path).close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0]._db.execute("SELECT 1")
