@@ -191,8 +191,9 @@ async def serve_memory(
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled():
+        task.result()  # a mistake of the meter's; behind an error of the caller's own it says nothing
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from dlms_mqtt.simulator import (
     serve_rfc2217,
 )
 from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines import serial
 from dlms_mqtt.transport import make_transport
 from dlms_mqtt.transport.base import SerialFormat
 from dlms_mqtt.transport.memory import memory_pair
@@ -96,3 +97,30 @@ async def test_a_line_with_echo_gives_back_the_sign_on_too(clock: FakeClock, fau
     assert Faults([fault]).echo(b"12345678") == b"12345678"[: int(8 * share)]
     assert Faults().echo(b"1") == b""
     await near.close()
+
+
+async def test_a_meter_that_fails_at_its_end_is_told_but_not_to_who_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object, **_options: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("broken")
+
+    async def use(wait: asyncio.Event) -> None:
+        async with serve_memory(household(clock=FakeClock()), memory_pair()[1]):
+            await asyncio.sleep(0)  # the meter has begun
+            begun.set()
+            await wait.wait()
+
+    begun, at_once = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(serial, "serve_transport", fail)
+    used = asyncio.create_task(use(asyncio.Event()))
+    await begun.wait()
+    used.cancel()
+    await asyncio.wait([used])
+    assert used.cancelled()
+    at_once.set()
+    with pytest.raises(OSError, match="broken"):
+        await use(at_once)
