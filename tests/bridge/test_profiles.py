@@ -88,6 +88,7 @@ async def test_before_our_clock_is_set_no_kept_time_is_doubted():
         store.set("profile", "house/load", START.isoformat())
         await ProfileReader(owner, store).fetch(owner.config.profiles[0])  # nothing is logged
         assert store.get("profile", "house/load") == START.isoformat()
+    assert not owner.rows  # no row twice
 
 
 async def test_a_kept_time_a_little_ahead_is_waited_for():

@@ -148,9 +148,8 @@ class ProfileReader:
         """From when on rows are new (UTC), and the time of the row that was published last."""
         now = self._meter.now().astimezone(UTC)
         oldest, last = now - timedelta(seconds=config.backfill), _moment(self._stored(self._name(config)))
-        if last is not None and last - now > _AHEAD:  # it would be waited for, for years
-            if now.timestamp() >= CLOCK_SET:
-                self._tell_future(config, last)
+        if last is not None and last - now > _AHEAD and now.timestamp() >= CLOCK_SET:
+            self._tell_future(config, last)  # else it would be waited for, for years
             last = None
         return max(oldest, last or oldest), last
 
