@@ -179,7 +179,11 @@ class Connection:
 
     def _block(self, octets: bytes) -> bytes | None:
         if self.blocks is None:
-            raise RemoteProtocolError("general block transfer was not negotiated, but the peer uses it")
+            # jDLMS puts its exceptions under D8 + 8 where it ciphers them, which is the tag of a block.
+            hint = "It may be a ciphered refusal under a wrong tag: perhaps the meter does not know this service here."
+            raise RemoteProtocolError(
+                "general block transfer was not negotiated, but the peer uses it", hint=hint if self.cipher else ""
+            )
         answers, whole = self.blocks.receive(GeneralBlockTransfer.decode(octets))
         for block in answers:
             self.link.send(block.encode())

@@ -318,11 +318,14 @@ def test_a_new_link_forgets_keys_and_blocks() -> None:
 # -- general blocks ---------------------------------------------------------------------------------------------------
 
 
-def test_blocks_that_were_not_negotiated() -> None:
-    pair = Pair()
+@pytest.mark.parametrize("ciphered", [False, True])
+def test_blocks_that_were_not_negotiated(ciphered: bool) -> None:
+    """jDLMS has the same tag, D8 + 8, for an exception that it ciphers."""
+    pair = Pair(ciphered=ciphered)
     pair.ask(get())
-    with pytest.raises(RemoteProtocolError, match="not negotiated"):
+    with pytest.raises(RemoteProtocolError, match="not negotiated") as caught:
         pair.slip_in(GeneralBlockTransfer(True, False, 1, 1, 0, value().encode()).encode())
+    assert ("ciphered refusal" in caught.value.hint) is ciphered
 
 
 @pytest.mark.parametrize("link", [wrapper, HdlcLink])
