@@ -6,12 +6,21 @@ import asyncio
 import json
 import os
 import re
+import shutil
+from dataclasses import replace
 
 import aiomqtt
 import pytest
 
 from dlms_mqtt.bridge import app as bridge_app
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.bridge import Bridge
+from dlms_mqtt.bridge.config.load import ConfigMistakes
+from dlms_mqtt.errors import ConfigError
 from tests.bridge.house import METER, house, write_config
+from tests.bridge.test_broker import Authority
+from tests.bridge.test_run import renew
 
 
 def _meter(meter, more=""):
@@ -97,3 +106,152 @@ async def test_a_meter_is_added_while_the_broker_does_not_answer(mosquitto, tmp_
         assert await home.app.reload() == ["flat"]
         await home.until(lambda: home.app.bridge.broker._client not in (None, first))
         assert (await home.ask("meter/flat/request/poll"))["status"] == "ok"
+
+
+@pytest.mark.expect_log("the line to the broker stays as it is")
+async def test_renewed_certificates_are_taken_over_by_a_reload(tmp_path):
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.issue("bridge")
+    path = write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{ours.file}', certificate: '{certificate}', key: '{key}'}}")
+    app = App(path, environment={})
+    app.stop()
+    await app.run()
+    assert await app.reload() == []
+    renew(ours, "renewed", certificate, key)
+    assert await app.reload() == ["mqtt.tls"]
+    assert await app.reload() == []
+    shutil.copy(path, certificate)
+    with pytest.raises(RequestError, match="TLS files"):
+        await app.reload()
+
+
+async def test_reloads_wait_for_each_other(tmp_path, monkeypatch):
+    """Two at once would start a meter twice: one of the two, and its connection to the meter, would stay for ever."""
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    at_once = most = 0
+
+    async def apply(old, fresh):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return []
+
+    monkeypatch.setattr(app, "_apply", apply)
+    assert await asyncio.gather(*(app.reload() for _ in range(5))) == [[]] * 5
+    assert most == 1
+
+
+@pytest.mark.expect_log("was not reloaded")
+async def test_a_reload_with_other_certificates_that_cannot_be_used(tmp_path):
+    """The bridge does not end over it, as it would at its start."""
+    path = write_config(tmp_path, 1, "")
+    app = App(path, environment={})
+    write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{path}'}}")
+    with pytest.raises(RequestError, match="TLS files"):
+        await app.reload()
+    assert app.config.mqtt.tls is None
+
+
+@pytest.mark.expect_log("TLS files")
+async def test_renewed_certificates_that_cannot_be_used_keep_nothing_else_back(tmp_path, monkeypatch):
+    """What else has changed stands."""
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.issue("bridge")
+    mqtt = f"tls: {{ca: '{ours.file}', certificate: '{certificate}', key: '{key}'}}"
+    app = App(write_config(tmp_path, 1, "", mqtt=mqtt), environment={})
+    app.stop()
+    await app.run()
+    shutil.copy(app._path, certificate)
+    write_config(tmp_path, 1, "", bridge="id: other", mqtt=mqtt)
+    monkeypatch.setattr(app, "_restart", lambda: None)
+    assert await app.reload() == ["bridge"]
+    assert app.config.bridge.id == "other"
+
+
+async def test_a_wrong_certificate_ends_the_start(tmp_path):
+    path = write_config(tmp_path, 1, "")
+    app = App(write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{path}'}}"), environment={})
+    with pytest.raises(ConfigError, match="TLS files"):
+        await app.run()
+
+
+# -- starting anew, without a broker -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lives(monkeypatch):
+    """Each life of a bridge, which ends by a ``stop``; what it does first is the test's."""
+    seen = []
+
+    def begin(act):
+        async def run(bridge):
+            seen.append(bridge)
+            act(bridge, len(seen))
+            await bridge._stop.wait()
+
+        monkeypatch.setattr(Bridge, "run", run)
+        return seen
+
+    return begin
+
+
+@pytest.mark.expect_log("the id is held", "left out", "a strange key")
+async def test_whoever_finds_its_id_taken_looks_again_and_says_so_once(tmp_path, monkeypatch, caplog, lives):
+    monkeypatch.setattr(bridge_app, "_TAKEN_AGAIN", (0.0,))
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    mistakes = ConfigMistakes([ConfigError("there is no client '-1'", key="client")])
+    app.loaded = replace(app.loaded, warnings=("a strange key",), broken={"flat": mistakes})
+
+    def act(bridge, life):
+        if life < 4:
+            bridge._give_way("the id is held by another")
+        else:
+            app.stop()
+
+    seen = lives(act)
+    await app.run()
+    assert len(seen) == 4 and app._waits == 0
+    assert caplog.text.count("it is tried again") == 1
+
+
+async def test_a_change_that_the_line_must_know_of_begins_anew(tmp_path, monkeypatch, lives):
+    monkeypatch.setattr(bridge_app, "_LAST_REPLY", 0.0)
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    tasks = []
+
+    def act(bridge, life):
+        if life == 1:
+            write_config(tmp_path, 2, "")
+            tasks.append(asyncio.ensure_future(app.reload()))
+        else:
+            app.stop()
+
+    seen = lives(act)
+    await app.run()
+    assert [await task for task in tasks] == [["bridge"]]
+    assert [bridge.config.mqtt.port for bridge in seen] == [1, 2]
+
+
+async def test_a_store_that_can_be_had_again_begins_anew(tmp_path, monkeypatch, lives):
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    found = asyncio.Event()
+
+    async def trouble(store, folder):
+        await found.wait()
+        found.clear()
+
+    monkeypatch.setattr(app._store_watch, "trouble", trouble)
+    seen = lives(lambda bridge, life: found.set() if life == 1 else app.stop())
+    await app.run()
+    assert len(seen) == 2
+
+
+async def test_who_is_stopped_before_it_began_serves_nobody(tmp_path, lives):
+    seen = lives(lambda bridge, life: None)
+    app = App(write_config(tmp_path, 1, ""), environment={})
+    app.stop()
+    await app.run()
+    assert seen == []
+    assert await app.reload() == []

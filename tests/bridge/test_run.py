@@ -1,4 +1,4 @@
-"""The process: what the loop complains of again and again is told once; what a reload takes over beside the meters."""
+"""The process: what the loop complains of again and again is told once, how it ends, and its signals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt.bridge.api.errors import RequestError
-from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.run import TellOnce, Threads, run_bridge
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process, write_config
@@ -90,57 +88,11 @@ async def test_everything_else_is_told_as_ever(clock, caplog):
     assert len(caplog.records) == 2
 
 
-def _renew(authority, name, certificate, key):
+def renew(authority, name, certificate, key):
     """New ones under the same names, as certbot does."""
     for now, old in zip(authority.issue(name), (certificate, key), strict=True):
         shutil.copy(now, old)
         os.utime(old, ns=(1, 1))
-
-
-@pytest.mark.expect_log("the line to the broker stays as it is")
-async def test_renewed_certificates_are_taken_over_by_a_reload(tmp_path):
-    ours = Authority(tmp_path, "ours")
-    certificate, key = ours.issue("bridge")
-    path = write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{ours.file}', certificate: '{certificate}', key: '{key}'}}")
-    app = App(path, environment={})
-    app.stop()
-    await app.run()
-    assert await app.reload() == []
-    _renew(ours, "renewed", certificate, key)
-    assert await app.reload() == ["mqtt.tls"]
-    assert await app.reload() == []
-    shutil.copy(path, certificate)
-    with pytest.raises(RequestError, match="TLS files"):
-        await app.reload()
-
-
-async def test_reloads_wait_for_each_other(tmp_path, monkeypatch):
-    """Two at once would start a meter twice: one of the two, and its connection to the meter, would stay for ever."""
-    app = App(write_config(tmp_path, 1, ""), environment={})
-    at_once = most = 0
-
-    async def apply(old, fresh):
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        await asyncio.sleep(0)
-        at_once -= 1
-        return []
-
-    monkeypatch.setattr(app, "_apply", apply)
-    assert await asyncio.gather(*(app.reload() for _ in range(5))) == [[]] * 5
-    assert most == 1
-
-
-@pytest.mark.expect_log("was not reloaded")
-async def test_a_reload_with_other_certificates_that_cannot_be_used(tmp_path):
-    """The bridge does not end over it, as it would at its start."""
-    path = write_config(tmp_path, 1, "")
-    app = App(path, environment={})
-    write_config(tmp_path, 1, "", mqtt=f"tls: {{ca: '{path}'}}")
-    with pytest.raises(RequestError, match="TLS files"):
-        await app.reload()
-    assert app.config.mqtt.tls is None
 
 
 async def test_the_broker_sees_the_renewed_certificate_after_a_signal(mosquitto_factory, tmp_path):
@@ -161,6 +113,6 @@ async def test_the_broker_sees_the_renewed_certificate_after_a_signal(mosquitto_
     path = write_config(tmp_path, port, "", bridge="watch_files: false", mqtt=tls)
     async with bridge_process(path) as process, watching(broker.port) as seen:
         await seen.until(lambda: seen.latest.get("dlms_mqtt/bridge/main/state") == "online")
-        _renew(ours, "new", certificate, key)
+        renew(ours, "new", certificate, key)
         process.send_signal(signal.SIGHUP)
         await seen.until(lambda: "dlms_mqtt/bridge/main/info" in seen.latest)
