@@ -107,3 +107,46 @@ async def test_own_topics_are_put_right(mosquitto, tmp_path, meter):
         for topic in ("dlms_mqtt/bridge/main/state", "dlms_mqtt/meter/house/availability"):
             await home.seen.publish(topic, "offline", retain=True)
             await home.until(lambda topic=topic: home.seen.of(topic)[-2:] == ["offline", "online"])
+
+
+async def test_a_reload_changes_adds_removes_puts_to_sleep_and_listens(mosquitto, tmp_path, meter):
+    def rewrite(house_every, flat, attic, more=""):
+        rows = [_meter(meter).replace("every: 1s", f"every: {house_every}")]
+        rows += [_meter(meter).replace("house:", "flat:").replace("House", "Flat")] if flat else []
+        rows += [_meter(meter, f"    enabled: {attic}\n").replace("house:", "attic:").replace("House", "Attic")]
+        path = write_config(tmp_path, mosquitto.port, "".join(rows), "watch_files: false")
+        path.write_text(path.read_text() + more)
+
+    async with house(mosquitto, tmp_path, _meter(meter), "watch_files: false") as home:
+        await home.until(lambda: home.meter("value/power"))
+        bridge = home.app.bridge
+        assert bridge.broker_trouble is None and bridge.http is None
+        rewrite("1s", True, "false")
+        assert await home.app.reload() == ["flat", "attic"]
+        await home.until(lambda: home.meter("value/power", "flat"))
+        await home.until(lambda: home.meter("availability", "attic") == "offline")
+        assert set(bridge.meters) == {"house", "flat"} and bridge.presence.asleep == {"attic"}
+        before = bridge.meters["house"]
+        rewrite("2s", False, "true", "http: {listen: '127.0.0.1:0'}\n")
+        assert await home.app.reload() == ["house", "flat", "attic"]
+        await home.until(lambda: home.meter("availability", "attic") == "online")
+        await home.until(lambda: not home.meter("availability", "flat") and not home.meter("value/power", "flat"))
+        assert set(bridge.meters) == {"house", "attic"} and bridge.meters["house"] is not before
+        await home.until(lambda: home.meter("value/power"))
+        await home.until(lambda: bridge.http and bridge.http.port)
+        assert set(bridge.health()["meters"]) == {"house", "attic"}
+        rewrite("2s", False, "false")
+        assert await home.app.reload() == ["attic"]
+        await home.until(lambda: home.meter("availability", "attic") == "offline")
+        assert bridge.http is None and set(bridge.meters) == {"house"}
+
+
+async def test_what_does_not_end_is_left_behind(mosquitto, tmp_path, monkeypatch, caplog):
+    """The bridge says goodbye all the same."""
+    caplog.set_level("INFO", bridge_bridge.__name__)
+    monkeypatch.setattr(bridge_bridge, "_LEAVING", 0.1)
+    async with house(mosquitto, tmp_path, "") as home:
+        monkeypatch.setattr(home.app.bridge.commands, "close", asyncio.Event().wait)
+        home.app.stop()
+        await home.until(lambda: home.seen.latest["dlms_mqtt/bridge/main/state"] == "offline")
+    assert "too long to be left" in caplog.text
