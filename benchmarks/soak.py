@@ -118,7 +118,7 @@ class Subscriber:
 
     def _take(self, reading: dict[str, Any]) -> None:
         self.numbers[reading["seq"]] += 1
-        if "key" not in reading:
+        if not {"meter", "key"} <= reading.keys():  # an event, a profile
             return
         number, now = int(reading["meter"][1:]), time.monotonic()
         if self._last[number]:
