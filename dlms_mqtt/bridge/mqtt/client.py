@@ -38,7 +38,7 @@ _LOOK = 1.0  # s between looks whether it has taken longer
 _LONGEST_CHARACTER = 4  # octets (UTF-8)
 _AROUND = 64  # octets of a message beside topic, payload and correlation data, at most
 _SAME = 3  # lines that one message has broken in a row before it is believed to be too large
-_ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
+TAKEN_ALWAYS = 1000  # octets that every broker is believed to take: nothing as small as a reading is ever left out
 _OLD_VERSION = frozenset((1, 132))  # reason codes about the protocol version
 _CREDENTIALS = frozenset((4, 5, 134, 135))  # reason codes about user and password, in both versions
 _FAILED = 128  # reason codes from here on say no
@@ -286,7 +286,7 @@ class Unsaid:
         size, topic = client.lost
         self._times = self._times + 1 if topic == self._topic else 1
         self._topic = topic
-        if self._times >= _SAME and size > _ALWAYS:
+        if self._times >= _SAME and size > TAKEN_ALWAYS:
             self.largest, self._times = size - 1, 0
 
 

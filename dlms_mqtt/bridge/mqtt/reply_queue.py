@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dlms_mqtt.bridge.api.payload import dumps
-from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, Client
+from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, TAKEN_ALWAYS, Client
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 
 _LAST_TRY = 3  # times that a reply is sent which no broker confirms: it may be what breaks the line
+_LAST_TRY_OF_LARGE = 10  # meanwhile the limit of a broker that does not say it is found, and an error goes instead
 _MOST = 16_000_000  # characters of replies that wait for the broker; then the oldest go
 
 
@@ -58,7 +59,7 @@ class ReplyQueue:
     async def _send(self, client: Client, reply: _Reply) -> None:
         """Another one that breaks the line has this one not sent again."""
         reply.tries += 1
-        if reply.tries <= _LAST_TRY:
+        if reply.tries <= (_LAST_TRY if len(reply.payload) < TAKEN_ALWAYS else _LAST_TRY_OF_LARGE):
             payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
             why = await client.send(reply.topic, payload, CorrelationData=reply.correlation)
             if why and not client.takes(reply.topic, payload):  # as we know now

@@ -63,20 +63,23 @@ async def test_a_limit_that_is_learned_with_the_answer() -> None:
     assert refusals.sentences == ["a: not authorized"]
 
 
-async def test_what_no_broker_confirms_is_given_up() -> None:
+@pytest.mark.parametrize(("payload", "tries"), [("{}", 3), (LARGE, 10)])
+async def test_what_no_broker_confirms_is_given_up(payload: str, tries: int) -> None:
+    """A large one later: it is answered with an error as soon as the broker's limit is known."""
+
     class Dead(OddClient):
         async def send(self, topic: str, payload: str, **properties: object) -> str:
             await super().send(topic, payload, **properties)
             raise aiomqtt.MqttError("Operation timed out")
 
     queue, client = ReplyQueue(Refusals()), Dead()
-    queue.put("a", "{}", None)
-    for _ in range(3):
+    queue.put("a", payload, None)
+    for _ in range(tries):
         with pytest.raises(aiomqtt.MqttError):
             await send(queue, client)
     assert len(queue) == 1
     await send(queue, client)
-    assert (len(client.sent), len(queue)) == (3, 0)
+    assert (len(client.sent), len(queue)) == (tries, 0)
 
 
 async def test_one_that_breaks_the_line_takes_no_other_with_it() -> None:
