@@ -1,12 +1,14 @@
 """Frozen dataclasses that share their methods, for the many small records that every start of the program makes.
 
 ``dataclasses`` writes, compiles and runs six functions for each class: a millisecond of a desktop, five of a Raspberry
-Pi, and half of what importing the client took. Here the fields are its own, and the methods are written once.
+Pi, and half of what importing the client took. Here the fields are its own, and the methods are written once. A class
+of which very many are made (the objects of a list, frames) gets an ``__init__`` of its own after all, when that pays.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import MISSING, FrozenInstanceError
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,12 +29,39 @@ _set = object.__setattr__
 _fields: Any = cache(dataclasses.fields)  # records are made by the thousand
 
 
+_made_so_far: Counter[type] = Counter()
+_MANY = 300  # records of a class; for fewer it costs more to write a function than to do without
+
+
 def _init(self: Any, *values: Any, **named: Any) -> None:
-    names = self.__match_args__
+    kind, names = type(self), self.__match_args__
+    _made_so_far[kind] += 1
+    if _made_so_far[kind] == _MANY and kind.__init__ is _init:
+        kind.__init__ = _written_init(kind)
     if named or len(values) != len(names):
-        values = _completed(type(self), values, named)
+        values = _completed(kind, values, named)
     for name, value in zip(names, values, strict=True):
         _set(self, name, value)
+
+
+def _written_init(kind: Any) -> Any:
+    """The ``__init__`` that ``dataclasses`` would have written."""
+    known: dict[str, Any] = {"_unset": MISSING}
+    parameters, body = [], []
+    for row in _fields(kind):
+        name = row.name
+        known |= {f"_set_{name}": getattr(kind, name).__set__, f"_default_{name}": row.default_factory}
+        value, default = name, "" if _needed(row) else f"=_default_{name}"
+        if row.default is not MISSING:
+            known[f"_default_{name}"] = row.default
+        elif default:
+            value, default = f"_default_{name}() if {name} is _unset else {name}", "=_unset"
+        parameters.append(name + default)
+        body.append(f"    _set_{name}(self, {value})")
+    lines = [f"def __init__(self, {', '.join(parameters)}):", *body]
+    exec("\n".join(lines), known)  # noqa: S102 - of names that are identifiers of ours
+    known["__init__"].__qualname__ = f"{kind.__qualname__}.__init__"
+    return known["__init__"]
 
 
 def _completed(kind: Any, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:

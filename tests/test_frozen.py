@@ -30,8 +30,11 @@ def stated() -> dict[str, Any]:
 
 
 Ours: Any = dataclass(frozen=True, slots=True)(type("Kind", (), stated()))
+Many: Any = dataclass(frozen=True, slots=True)(type("Kind", (), stated()))
+for number in range(1000):
+    Many(number)
 Theirs: Any = dataclasses.dataclass(frozen=True, slots=True)(type("Kind", (), stated()))
-KINDS = pytest.mark.parametrize("kind", [Ours, Theirs], ids=["ours", "dataclasses"])
+KINDS = pytest.mark.parametrize("kind", [Ours, Many, Theirs], ids=["ours", "of many", "dataclasses"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +148,16 @@ def test_what_is_not_frozen_is_a_dataclass_as_ever() -> None:
     made = Open(1)
     made.value = 2
     assert made == Open(2)
+
+
+def test_one_that_makes_itself_goes_on_doing_so() -> None:
+    class Sum(Pair):
+        """Made of two numbers."""
+
+        __slots__ = ()
+
+        def __init__(self, one: int, other: int) -> None:
+            super().__init__(one + other)
+
+    assert {Sum(number, 1).first for number in range(1000)} == set(range(1, 1001))
+    assert Pair(1).second == b""

@@ -107,12 +107,11 @@ class LazyValue:
 
     def _whole(self) -> tuple[Data, int]:
         """The value and where it ends; DecodeError."""
-        try:
-            return self._decoded
-        except AttributeError:
+        found: tuple[Data, int] | None = getattr(self, "_decoded", None)
+        if found is None:
             found = decode_data(self.data or b"")
             object.__setattr__(self, "_decoded", found)
-            return found
+        return found
 
     @property
     def value(self) -> Data:

@@ -217,7 +217,7 @@ def read_frame(buffer: bytes, flag: int, final: bool = False) -> Frame | Damaged
         return Damaged("header", buffer[start : start + header])
     # Behind a right HCS the register is the residue, so the FCS is counted on from there and no octet twice.
     wrong = length > header and crc_hqx(mirrored[header:], RESIDUE) != RESIDUE
-    if wrong or _is_cut_short(buffer, end, length, header):
+    if wrong or (length == header and _is_cut_short(buffer, end)):
         longer = _longer_than_stated(buffer, start, header, final) if length < _EIGHT_BITS else 0
         if longer is None:
             return None
@@ -245,11 +245,11 @@ def _not_whole(buffer: bytes, start: int, length: int, header: int, final: bool)
     return _WHOLE if start + length == len(buffer) else Damaged("cut", buffer[start:])
 
 
-def _is_cut_short(buffer: bytes, end: int, length: int, header: int) -> bool:
+def _is_cut_short(buffer: bytes, end: int) -> bool:
     """An I or UI frame that seems to carry nothing, though no flag ends it there."""
     # That is a true length of 256 octets more of which only the lower eight bits were written: they are the header's.
     control = buffer[end - 3]
-    return length == header and KINDS[control] in (Kind.I, Kind.UI) and buffer[end : end + 1] not in (FLAG, b"")
+    return KINDS[control] in (Kind.I, Kind.UI) and buffer[end : end + 1] not in (FLAG, b"")
 
 
 def _longer_than_stated(buffer: bytes, start: int, header: int, final: bool) -> int | None:
