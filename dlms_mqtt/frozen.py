@@ -58,7 +58,7 @@ def _written_init(kind: Any) -> Any:
             value, default = f"_default_{name}() if {name} is _unset else {name}", "=_unset"
         parameters.append(name + default)
         body.append(f"    _set_{name}(self, {value})")
-    lines = [f"def __init__(self, {', '.join(parameters)}):", *body]
+    lines = [f"def __init__(self, {', '.join(parameters)}):", *body, "    pass"]
     exec("\n".join(lines), known)  # noqa: S102 - of names that are identifiers of ours
     known["__init__"].__qualname__ = f"{kind.__qualname__}.__init__"
     return known["__init__"]

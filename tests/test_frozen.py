@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import importlib
 import inspect
 import pickle
+import pkgutil
+import sys
 from dataclasses import field
 from typing import Any, ClassVar
 
 import pytest
 
+import dlms_mqtt
+from dlms_mqtt import frozen
 from dlms_mqtt.frozen import dataclass
 
 
@@ -148,6 +154,25 @@ def test_what_is_not_frozen_is_a_dataclass_as_ever() -> None:
     made = Open(1)
     made.value = 2
     assert made == Open(2)
+
+
+def _all_records() -> set[Any]:
+    """Of every module that can be imported here."""
+    for module in pkgutil.walk_packages(dlms_mqtt.__path__, "dlms_mqtt."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
+    ours = [module for name, module in sys.modules.items() if name.startswith("dlms_mqtt.")]
+    classes = {value for module in ours for value in vars(module).values() if isinstance(value, type)}
+    return {kind for kind in classes if kind.__init__ is frozen._init}
+
+
+@pytest.mark.slow_once
+def test_an_init_can_be_written_for_every_record_of_ours() -> None:
+    records = _all_records()
+    assert len(records) > 100
+    for kind in records:
+        assert list(inspect.signature(frozen._written_init(kind)).parameters) == ["self", *kind.__match_args__], kind
 
 
 def test_one_that_makes_itself_goes_on_doing_so() -> None:
