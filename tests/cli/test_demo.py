@@ -8,12 +8,15 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
 
+from dlms_mqtt.cli.bridge import demo
 from dlms_mqtt.cli.bridge.demo import fitted
 from tests.bridge.conftest import MOSQUITTO, Mosquitto
+from tests.cli.conftest import Cli
 
 DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
@@ -86,6 +89,55 @@ def test_the_live_table_fits_the_terminal() -> None:
     assert max(map(len, lines)) == 79
     assert lines[-1] == "... and 20 more; a taller window shows them"
     assert fitted("KEY\na", 80, 24) == ["KEY", "a"]
+
+
+def _demo(monkeypatch: pytest.MonkeyPatch, *states: dict[str, Any]) -> list[Any]:
+    """``run_demo`` shows these states; the list gets what it was asked for."""
+    wanted: list[Any] = []
+
+    async def run_demo(screen: Any, broker: Any, seconds: Any) -> None:
+        wanted.extend((broker, seconds))
+        screen.introduce([("Values", "dlms-mqtt status")])
+        for state in states:
+            screen.update(dict(state), {"power": "W"})
+        raise KeyboardInterrupt  # as Ctrl-C ends it
+
+    monkeypatch.setattr(demo, "run_demo", run_demo)
+    monkeypatch.setattr(demo, "_FOREIGN", ("a stranger",))  # other tests may want to see what aiomqtt logs
+    return wanted
+
+
+STATES = ({}, {"text": "a", "power": 5, "_time": {"power": "2026-06-01T12:00:01+02:00"}}, {"text": "a", "power": 6})
+
+
+def test_what_has_changed_is_told_line_by_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = _demo(monkeypatch, *STATES)
+    result = cli("demo", "--seconds", "5", "--broker", "broker.example")
+    assert (result.status, wanted) == (0, [("broker.example", 1883), 5.0])
+    assert result.out.splitlines() == ["12:00:01 power = 5 W", " text = a", " power = 6 W"]
+    assert "Values             dlms-mqtt status" in result.err
+
+
+def test_a_terminal_shows_one_table(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _demo(monkeypatch, *STATES)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out = cli("demo").out
+    first, second = out.split("\x1b[3A\x1b[J")  # over the three lines of the first
+    assert [line.split()[0] for line in first.splitlines()] == ["KEY", "power", "text"]
+    assert "6  W" in second
+
+
+def test_without_a_reading_it_has_failed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _demo(monkeypatch)
+    assert cli("demo", "-v").status == 1
+
+
+def test_it_calls_itself_as_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/dlms-mqtt"])
+    monkeypatch.setattr(demo.shutil, "which", lambda _: None)
+    assert demo._program() == "/somewhere/bin/dlms-mqtt"
+    monkeypatch.setattr(demo.shutil, "which", lambda _: "/usr/bin/dlms-mqtt")
+    assert demo._program() == "dlms-mqtt"
 
 
 async def test_a_broker_that_is_away_is_told() -> None:
