@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.meter.finder import Found, Limits, find
+from dlms_mqtt.errors import AccessRefused, FramingError
+from dlms_mqtt.meter.finder import Found, Limits, find, learning
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import Faults, make, serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from dlms_mqtt.simulator.server.objects import PUBLIC
@@ -100,3 +105,98 @@ async def test_a_client_that_is_shown_no_energy_is_told(clock: FakeClock) -> Non
     known = {"client": 32, "authentication": "low", "password": f"text:{PASSWORD.decode()}"}
     with_password = await found_on(Bench(clients=(public(), reader(32, PASSWORD))), clock, given=known)
     assert with_password.learned.get("energy") is not False and "no-energy" not in with_password.names
+
+
+REFUSED = AccessRefused("read-write-denied", code=3, name="read-write-denied")
+
+
+class Client:
+    """An open association as far as learning sees it; ``answer`` to each question, or what it raises."""
+
+    def __init__(
+        self, answer: Any, baud: int | None = None, physical: int | None = None, referencing: str = "ln"
+    ) -> None:
+        self.settings = SimpleNamespace(
+            referencing=referencing, association=Obis((0, 0, 40, 0, 0, 255)), physical=physical
+        )
+        self.transport = SimpleNamespace(format=SimpleNamespace(baud=baud) if baud else None)
+        self.statistics: Any = SimpleNamespace(frames=0)
+        self.answer = answer
+
+    async def get_raw(self, _: AttributeDescriptor) -> bytes:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        self.statistics.frames += 1
+        return await self.answer() if callable(self.answer) else self.answer
+
+    async def get_many(self, questions: list[AttributeDescriptor]) -> list[Any]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return (self.answer + [REFUSED] * len(questions))[: len(questions)]
+
+
+async def _never() -> bytes:
+    await asyncio.sleep(3600)
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("client", "learned"),
+    [
+        (Client(b"", baud=300), {}),  # a long list would take minutes
+        (Client(REFUSED), {}),
+        (Client(FramingError("a frame is damaged")), {"long_frames": False}),
+        (Client(_never), {"long_frames": True}),  # what came in time was whole
+        (Client(b"\x09\x01\x00"), {"long_frames": True}),  # no list
+        (Client(b"\x01\x00"), {"energy": False, "objects": 0, "long_frames": True}),
+    ],
+)
+async def test_long_frames_and_what_the_list_shows(clock: FakeClock, client: Any, learned: dict[str, Any]) -> None:
+    assert await learning._long_frames(client) == learned
+
+
+async def test_without_frames_nothing_is_said_of_them(clock: FakeClock) -> None:
+    client: Any = Client(FramingError("a frame is damaged"))
+    client.statistics = None
+    assert await learning._long_frames(client) == {}
+
+
+def octets(text: bytes) -> Data:
+    return Data(DataType.OCTET_STRING, text)
+
+
+def number(value: int) -> Data:
+    return Data(DataType.LONG_UNSIGNED, value)
+
+
+def structure(*items: Data) -> Data:
+    return Data(DataType.STRUCTURE, items)
+
+
+async def test_the_clients_that_its_associations_name() -> None:
+    """The mechanism's name is written in two ways, and what is refused or odd is left out."""
+    low, gmac = octets(bytes.fromhex("60857405080201")), structure(*map(number, (2, 16, 756, 5, 8, 2, 5)))
+    answers = [REFUSED, structure(number(16), number(1)), REFUSED, structure(number(32), number(1)), low]
+    answers += [structure(number(48), number(1)), gmac, REFUSED, low]
+    client: Any = Client(answers)
+    assert await learning._devices(client) == {
+        "clients": [
+            {"client": 16, "authentication": "unknown"},
+            {"client": 32, "authentication": "low"},
+            {"client": 48, "authentication": "gmac"},
+        ]
+    }
+
+
+@pytest.mark.parametrize("client", [Client([], referencing="sn"), Client(FramingError("damaged")), Client([])])
+async def test_a_meter_that_shows_neither_devices_nor_clients(client: Any) -> None:
+    assert await learning._devices(client) == {}
+
+
+async def test_the_formula_behind_an_address() -> None:
+    """5321 is the end of the number and 1000 more: others of its kind are found by their numbers."""
+    client: Any = Client([octets(b"LGZ1"), octets(b"87654321"), REFUSED, number(5)], physical=5321)
+    facts = await learning._identity(client)
+    assert (facts["serial_number"], facts["energy"]) == ("87654321", True)
+    assert facts["address_from"].endswith("serial % 10000 + 1000 of 87654321")
+    assert await learning._identity(Client(REFUSED)) == {}  # type: ignore[arg-type]

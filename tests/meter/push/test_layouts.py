@@ -107,3 +107,32 @@ def test_any_octets(data: bytes) -> None:
         push_values(notification(data))
     except DecodeError:
         assert plain_tree(notification(data)) is None
+
+
+def untagged(*rows: bytes) -> bytes:
+    return b"\x02\x02\x16\x07\x01%c" % len(rows) + b"".join(rows)
+
+
+ROW = b"\x02\x02\x00\x03" + bytes(ENERGY) + b"\x02" + encode(u32(5))
+
+
+def test_descriptors_without_tags() -> None:
+    """A structure of two: the descriptor's nine octets as they are, and the value."""
+    (energy,) = push_values(notification(untagged(ROW)))
+    assert (energy.class_id, energy.obis, energy.attribute, energy.data.value) == (3, ENERGY, 2, 5)
+    assert plain_tree(notification(untagged(ROW))) is None
+
+
+@pytest.mark.parametrize("body", [untagged(ROW, b"\x02\x03" + ROW[2:]), untagged(ROW)[:-1], untagged(ROW) + b"\x00"])
+def test_what_is_not_exactly_that_is_read_as_anything_else(body: bytes) -> None:
+    assert [value.obis for value in push_values(notification(body))] == [None, None]
+
+
+def test_a_head_that_describes_nothing() -> None:
+    odd = Data(DataType.ARRAY, (definition(40, Obis((0, 0, 25, 9, 0, 255)), 2), u32(1)))
+    assert [value.place for value in values(odd, u32(8))] == [0, 1]
+
+
+def test_a_structure_of_two_that_is_no_scaler_and_unit() -> None:
+    found = values(code(ENERGY), u32(5), structure(u32(1), u32(2)), structure(u32(1), u32(2), u32(3)))
+    assert [value.scaler_unit for value in found] == [None, None, None]
