@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dlms_mqtt.bridge import supervisor as module
 from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, load_config
 from dlms_mqtt.bridge.config.spoken import known_language
-from dlms_mqtt.bridge.supervisor import configuration
+from dlms_mqtt.bridge.supervisor import configuration, prepare
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.conftest import PATIENCE, watching
@@ -140,6 +143,86 @@ def test_a_wrong_option_is_told(root: Path) -> None:
 @pytest.mark.parametrize(("wish", "known"), [("de", "de"), ("de-CH", "de"), ("en-GB", "en"), ("tlh", ""), ("", "")])
 def test_languages(wish: str, known: str) -> None:
     assert known_language(wish) == known
+
+
+# -- the start, in this process ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _log_level() -> Iterator[None]:
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+def environment(supervisor: FakeSupervisor) -> dict[str, str]:
+    return {"SUPERVISOR_API": supervisor.url, "SUPERVISOR_TOKEN": TOKEN, "TZ": "Europe/Vienna"}
+
+
+@pytest.mark.usefixtures("_log_level")
+@pytest.mark.expect_log("There is no MQTT broker yet", "mqtt: password is not used, as mqtt: host is empty")
+async def test_it_waits_for_a_broker_and_for_sense(root: Path) -> None:
+    options(root, {"mqtt": {"password": "secret"}})
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        supervisor.rubbish = pauses < 2
+        supervisor.broker = {**SERVICE, "port": 1883} if pauses > 2 else None
+
+    async with fake_supervisor() as supervisor:
+        supervisor.rubbish, supervisor.language = True, "de-AT"
+        path = await asyncio.to_thread(prepare, root, environment(supervisor), pause)
+    assert pauses == 3
+    assert load_config(path, preset_connection, {}).config.mqtt.discovery.language == "de"
+
+
+@pytest.mark.usefixtures("_log_level")
+@pytest.mark.parametrize(("last", "option", "language"), [("de", "", "de"), ("de", "fr", "fr"), (None, "", "en")])
+async def test_without_an_answer_of_home_assistant(root: Path, last: str | None, option: str, language: str) -> None:
+    """The option, else the language of last time."""
+    options(root, {"mqtt": {"host": "broker.lan"}, "language": option})
+    if last:
+        (root / "data/language").write_text(last)
+    (root / "config/meters.yaml").write_text("{}  # mine\n")
+    async with fake_supervisor() as supervisor:
+        path = await asyncio.to_thread(prepare, root, environment(supervisor), lambda: None)
+    assert load_config(path, preset_connection, {}).config.mqtt.discovery.language == language
+    assert "mine" in (root / "config/meters.yaml").read_text()
+
+
+class Became(Exception):
+    """The process would be another one from here on."""
+
+
+@pytest.mark.usefixtures("_log_level")
+@pytest.mark.expect_log("There is no MQTT broker yet")
+async def test_it_becomes_the_bridge(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def execv(_: str, words: list[str]) -> None:
+        raise Became(words[1:])
+
+    def sleep(_: float) -> None:
+        assert (root / "alive").exists()  # waiting is no illness
+        supervisor.broker = {**SERVICE, "port": 1883}
+
+    async with fake_supervisor() as supervisor:
+        for name, value in {**environment(supervisor), "DLMS_MQTT_ALIVE": str(root / "alive")}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(module, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM))
+        monkeypatch.setattr(module, "os", SimpleNamespace(environ=os.environ, execv=execv))
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=sleep))
+        with pytest.raises(Became, match=r"bridge\.yaml"):
+            await asyncio.to_thread(module.main, root)
+
+
+@pytest.mark.expect_log("the options of the app")
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_it_does_not_start_with_rubbish(root: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(module, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM))
+    options(root, text)
+    with pytest.raises(SystemExit, match="2"):
+        module.main(root)
 
 
 # -- the process ------------------------------------------------------------------------------------------------------
