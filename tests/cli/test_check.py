@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from dlms_mqtt.bridge.config.load import load_config
+from dlms_mqtt.cli.bridge import check
+from dlms_mqtt.meter.presets.preset import preset_connection
 from tests.cli.conftest import Cli
 from tests.free_port import free_port
 
@@ -136,3 +142,48 @@ def test_a_broker_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
     text = CONFIG.replace("broker.example", f"127.0.0.1:{free_port()}")
     result = cli("check", "--config", written(tmp_path, text), "--broker")
     assert result.status == 1 and "cannot be asked" in result.err
+
+
+LEFT = {"gone": ["power/meter/gone/availability", "power/meter/gone/value/power"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"meters": {}, "cleared": False, "refused": []}, "Nothing stands at the broker"),
+        ({"meters": LEFT, "cleared": False, "refused": []}, "Clear them with --clear."),
+        ({"meters": LEFT, "cleared": True, "refused": []}, "They are cleared."),
+        ({"meters": LEFT, "cleared": False, "refused": ["power/meter/gone/availability"]}, "does not let us clear 1"),
+    ],
+)
+def test_what_is_left_at_the_broker(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], words: str
+) -> None:
+    async def enquire(*_: object) -> dict[str, Any]:
+        return found
+
+    monkeypatch.setattr(check, "enquire", enquire)
+    result = cli("check", "--config", written(tmp_path, CONFIG), "--broker", *["--clear"] * bool(found["meters"]))
+    assert result.status == 0 and words in result.out + result.err
+    assert ("gone: 2 topics" in result.out) is bool(found["meters"])
+
+
+@pytest.mark.parametrize(("clearing", "refused"), [(False, []), (True, []), (True, ["power/meter/gone/availability"])])
+async def test_it_looks_and_clears_only_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clearing: bool, refused: list[str]
+) -> None:
+    cleared: list[str] = []
+
+    async def retained_below(*_: object) -> dict[str, str]:
+        return dict.fromkeys(LEFT["gone"], "online")
+
+    async def clear(_: object, topics: list[str]) -> list[str]:
+        cleared.extend(topics)
+        return refused
+
+    monkeypatch.setattr(check, "retained_below", retained_below)
+    monkeypatch.setattr(check, "clear", clear)
+    loaded = load_config(Path(written(tmp_path, CONFIG)), preset_connection, {})
+    found = await check._look(loaded, clearing)(None)  # type: ignore[arg-type]
+    assert found == {"meters": LEFT, "cleared": clearing and not refused, "refused": refused}
+    assert cleared == (LEFT["gone"] if clearing else [])
