@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -105,7 +105,7 @@ class ProfileReader:
         while since < end:
             until = min(since + span, end)
             profile = await self._rows(config, Selection(since, until, after=last))
-            self._tell(config, profile)
+            self._tell(config, profile.notes)
             rows = [row for row in profile.rows if _is_after(profile, row, since)]
             times = [moment for row in rows if (moment := _time_of(profile, row)) is not None]
             if not times and profile.rows and not any(_time_of(profile, row) for row in profile.rows):
@@ -118,9 +118,9 @@ class ProfileReader:
             since = until
         self._meter.status.reasons.pop(f"profile {profile_key(config)}", None)
 
-    def _tell(self, config: ProfileConfig, profile: Profile) -> None:
-        """What is odd about the rows: once, not with every fetch."""
-        news = [note for note in profile.notes if note not in self._logged_notes]
+    def _tell(self, config: ProfileConfig, notes: Iterable[str]) -> None:
+        """What is odd: once, not with every fetch."""
+        news = [note for note in notes if note not in self._logged_notes]
         self._logged_notes.update(news)
         for note in news:
             _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
@@ -149,15 +149,10 @@ class ProfileReader:
         now = self._meter.now().astimezone(UTC)
         oldest, last = now - timedelta(seconds=config.backfill), _moment(self._stored(self._name(config)))
         if last is not None and last - now > _AHEAD and now.timestamp() >= CLOCK_SET:
-            self._tell_future(config, last)  # else it would be waited for, for years
-            last = None
+            why = f"the last row is kept as of {last.isoformat()}, which is to come: all of the backfill is read again"
+            self._tell(config, [why])
+            last = None  # else it would be waited for, for years
         return max(oldest, last or oldest), last
-
-    def _tell_future(self, config: ProfileConfig, last: datetime) -> None:
-        note = f"the last row is kept as of {last.isoformat()}, which is to come: all of the backfill is read again"
-        if note not in self._logged_notes:
-            self._logged_notes.add(note)
-            _LOG.warning("%s: profile %s: %s", self._meter.id, profile_key(config), note)
 
     def _keep(self, config: ProfileConfig, last: datetime | None) -> None:
         if last is not None:

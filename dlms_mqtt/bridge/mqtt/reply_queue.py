@@ -49,12 +49,10 @@ class ReplyQueue:
 
     async def send_some(self, client: Client) -> None:
         """As many as the broker takes at once; alone what a broken line left. MqttError where the line breaks."""
-        first = next(iter(self._replies), None)
-        alone = first is not None and first.tries  # the others are not to be lost with one that breaks the line
-        await asyncio.gather(*(self._send(client, reply) for reply in self._first(1 if alone else IN_FLIGHT)))
-
-    def _first(self, most: int) -> list[_Reply]:
-        return list(islice(self._replies, most))
+        waiting = list(islice(self._replies, IN_FLIGHT))
+        if waiting and waiting[0].tries:
+            del waiting[1:]  # they are not to be lost with one that breaks the line
+        await asyncio.gather(*(self._send(client, reply) for reply in waiting))
 
     async def _send(self, client: Client, reply: _Reply) -> None:
         """Another one that breaks the line has this one not sent again."""
