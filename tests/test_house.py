@@ -68,7 +68,7 @@ SHELVES = {
     ),
     "bridge": (
         "alive api",
-        "config systemd",
+        "config systemd tasks",
         "mqtt reading state_dir",
         "homeassistant store_watch",
         "meters",

@@ -17,10 +17,10 @@ from dlms_mqtt.bridge.config.load import ConfigMistakes, Loaded, Presets, load_c
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.mqtt.client import tls_context
-from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.state_dir import State, locked, open_state
 from dlms_mqtt.bridge.store_watch import StoreWatch
 from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.bridge.tasks import end_all, supervised
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection

@@ -24,7 +24,6 @@ from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.publisher import Publisher
-from dlms_mqtt.bridge.mqtt.tasks import end_all, supervised
 from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag, take_over
 from dlms_mqtt.bridge.presence.leftovers import Leftovers
 from dlms_mqtt.bridge.presence.presence import Presence
@@ -35,6 +34,7 @@ from dlms_mqtt.bridge.router import Router
 from dlms_mqtt.bridge.self_report import SelfReport
 from dlms_mqtt.bridge.state_dir import State
 from dlms_mqtt.bridge.systemd import Notifier
+from dlms_mqtt.bridge.tasks import end_all, supervised
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.transport.clock import Clock
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.free_port import free_port

@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from dlms_mqtt.bridge import tasks
 from dlms_mqtt.bridge.api.payload import dumps
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
 from dlms_mqtt.bridge.mqtt import client as mqtt_client
-from dlms_mqtt.bridge.mqtt import tasks
 from dlms_mqtt.bridge.mqtt.client import Client, UnderWay, Unsaid, Will, new_client
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household

@@ -11,7 +11,7 @@ from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.client import Will, tls_context
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
-from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.secret import Secret

@@ -10,7 +10,7 @@ import pytest
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client
 from dlms_mqtt.bridge.mqtt.enquiry import enquire, kept
-from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.errors import ConnectFailed
 from tests.bridge.conftest import watching
 from tests.free_port import free_port

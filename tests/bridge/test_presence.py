@@ -14,9 +14,9 @@ from dlms_mqtt.bridge import bridge as bridge_bridge
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.presence.id_claims import Claims
 from dlms_mqtt.bridge.presence.presence import Presence
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching

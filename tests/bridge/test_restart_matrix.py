@@ -25,8 +25,8 @@ import pytest
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.meters import status as meter_status
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
-from dlms_mqtt.bridge.mqtt.tasks import end_all
 from dlms_mqtt.bridge.reading import latest_values as bridge_values
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp
 from tests.bridge.conftest import PATIENCE, Mosquitto

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from dlms_mqtt.bridge.mqtt import tasks
-from dlms_mqtt.bridge.mqtt.tasks import end_all, first_to_end, together
+from dlms_mqtt.bridge import tasks
+from dlms_mqtt.bridge.tasks import end_all, first_to_end, together
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.transport.clock import Clock
 

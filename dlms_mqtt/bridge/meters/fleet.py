@@ -21,7 +21,7 @@ from dlms_mqtt.bridge.meters.pushes.hub import PushHub
 from dlms_mqtt.bridge.meters.pushes.own_line import listen_between, read_connection
 from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
 from dlms_mqtt.bridge.meters.shared_line import Line
-from dlms_mqtt.bridge.mqtt.tasks import end_all
+from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.client.settings import ConnectionSettings

@@ -36,7 +36,6 @@ from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
-from dlms_mqtt.bridge.mqtt.tasks import together
 from dlms_mqtt.bridge.reading.failing import FailingAttributes
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.list_retries import ListRetries, without_list
@@ -50,6 +49,7 @@ from dlms_mqtt.bridge.reading.plan import (
     without_energy,
 )
 from dlms_mqtt.bridge.reading.schedule import At, Every, Timetable, phase
+from dlms_mqtt.bridge.tasks import together
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store

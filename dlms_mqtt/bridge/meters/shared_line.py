@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from itertools import count
 
-from dlms_mqtt.bridge.mqtt.tasks import raise_cancelled
+from dlms_mqtt.bridge.tasks import raise_cancelled
 
 Close = Callable[[], Awaitable[None]]
 

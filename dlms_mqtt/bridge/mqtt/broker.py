@@ -23,7 +23,7 @@ from dlms_mqtt.bridge.mqtt.outbox_sender import OutboxSender
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 from dlms_mqtt.bridge.mqtt.reply_queue import ReplyQueue
 from dlms_mqtt.bridge.mqtt.retained import RetainedTopics
-from dlms_mqtt.bridge.mqtt.tasks import first_to_end, raise_cancelled
+from dlms_mqtt.bridge.tasks import first_to_end, raise_cancelled
 from dlms_mqtt.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)

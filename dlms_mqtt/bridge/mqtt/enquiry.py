@@ -12,7 +12,7 @@ from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, message_of, new_client, tls_context, versions_of
 from dlms_mqtt.bridge.mqtt.silence import Silence
-from dlms_mqtt.bridge.mqtt.tasks import raise_cancelled
+from dlms_mqtt.bridge.tasks import raise_cancelled
 from dlms_mqtt.errors import ConnectFailed
 
 T = TypeVar("T")

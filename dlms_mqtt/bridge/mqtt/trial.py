@@ -8,7 +8,7 @@ import aiomqtt
 
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt.client import Client, Will, new_client, tls_context, versions_of
-from dlms_mqtt.bridge.mqtt.tasks import raise_cancelled
+from dlms_mqtt.bridge.tasks import raise_cancelled
 
 
 async def try_broker(config: Mqtt) -> str:
