@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import json
 import os
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +25,7 @@ import aiomqtt
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_pty, serve_tcp
 from dlms_mqtt.simulator.household.household import scaled
+from tests.mosquitto import MOSQUITTO, Mosquitto
 
 METERS, VALUES, SECONDS = 200, 20, 60.0
 RSS, FIRST_PUBLISH = 60.0, 2.0  # MB, s: the targets of an idle bridge
@@ -77,53 +74,17 @@ class Meters:
         return Data(DataType.DOUBLE_LONG_UNSIGNED, len(self.answered) - 1)
 
 
-class Mosquitto:
-    """A broker of our own in a folder, which can be ended and started again; ``port`` is where it listens."""
-
-    def __init__(self, folder: Path, *, persistence: bool = False) -> None:
-        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-        if program is None:
-            raise SystemExit("this section needs mosquitto")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        config = folder / "mosquitto.conf"
-        kept = f"persistence true\npersistence_location {folder}/\n" if persistence else "persistence false\n"
-        user = f"user {getpass.getuser()}\n"  # root too: the folder is its own
-        own = f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 200000\n"
-        config.write_text(own + user + kept)
-        self._command = [program, "-c", str(config)]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Back when it listens; SystemExit."""
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        _wait_for(self.port)
-
-    def stop(self) -> None:
-        """Back when it has ended."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-
-
 @contextmanager
 def broker(folder: Path, *, persistence: bool = False) -> Iterator[Mosquitto]:
     """A running Mosquitto."""
-    mosquitto = Mosquitto(folder, persistence=persistence)
+    if not MOSQUITTO:
+        raise SystemExit("this section needs mosquitto")
+    mosquitto = Mosquitto(folder, "allow_anonymous true\nmax_queued_messages 200000", persistence=persistence)
     mosquitto.start()
     try:
         yield mosquitto
     finally:
         mosquitto.stop()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise SystemExit("mosquitto does not start")
 
 
 @asynccontextmanager

@@ -1,15 +1,10 @@
-"""A real Mosquitto on a port of its own, and a small client that sees everything."""
+"""The bridge's fixtures: a real Mosquitto, a meter, and a small client that sees everything."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,50 +15,15 @@ import pytest
 from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
-from tests.free_port import free_port
+from tests.mosquitto import MOSQUITTO, Mosquitto
 
 PATIENCE = 240.0  # s for what happens at once, unless the machine has much else to do
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 @pytest.fixture(autouse=True)
 def _time_for_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer than the bridge waits; only tests that are about it shorten this again."""
     monkeypatch.setattr("dlms_mqtt.bridge.bridge._FLUSH", 120.0)
-
-
-class Mosquitto:
-    """The broker; ``stop`` and ``start`` keep the port, with or without its memory."""
-
-    def __init__(self, folder: Path, extra: str = "", persistence: bool = False) -> None:
-        self.port = free_port()
-        self.folder = folder
-        self.config = folder / "mosquitto.conf"
-        persist = f"persistence true\npersistence_location {folder}/\n" if persistence else "persistence false\n"
-        user = "user root\n" if os.geteuid() == 0 else ""  # else it would drop to a user who may not read the folder
-        self.config.write_text(f"{user}listener {self.port} 127.0.0.1\n{persist}{extra or 'allow_anonymous true'}\n")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        assert MOSQUITTO
-        self.process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        raise RuntimeError("mosquitto did not start")
-
-    def stop(self, *, kill: bool = False) -> None:
-        if self.process:
-            for _ in range(int(PATIENCE)):  # a Mosquitto that is just starting forgets a signal
-                (self.process.kill if kill else self.process.terminate)()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(1)
-                    break
-            self.process = None
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from typing import Any
 import aiomqtt
 
 from dlms_mqtt.bridge.app import App
-from tests.bridge.conftest import PATIENCE, Mosquitto, Watcher, watching
+from tests.bridge.conftest import PATIENCE, Watcher, watching
+from tests.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parents[2]
 METER = """

@@ -18,8 +18,9 @@ from aiomqtt import MqttError
 
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
-from tests.bridge.conftest import PATIENCE, Mosquitto, watching
+from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, Kept, bridge_process, kept_by, write_config
+from tests.mosquitto import Mosquitto
 
 BRIDGE, METER_ROOT = "dlms_mqtt/bridge/main", "dlms_mqtt/meter/house"
 VALUE = f"{METER_ROOT}/value/energy_import"

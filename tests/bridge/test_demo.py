@@ -11,8 +11,9 @@ import pytest
 
 from dlms_mqtt.bridge.demo import run_demo
 from dlms_mqtt.errors import ConnectFailed
-from tests.bridge.conftest import PATIENCE, Mosquitto, watching
+from tests.bridge.conftest import PATIENCE, watching
 from tests.free_port import free_port
+from tests.mosquitto import Mosquitto
 
 
 class Screen:

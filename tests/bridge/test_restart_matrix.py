@@ -29,8 +29,9 @@ from dlms_mqtt.bridge.reading import latest_values as bridge_values
 from dlms_mqtt.bridge.tasks import end_all
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.simulator import bare_meter, make, serve_tcp
-from tests.bridge.conftest import PATIENCE, Mosquitto
+from tests.bridge.conftest import PATIENCE
 from tests.bridge.house import running, write_config
+from tests.mosquitto import Mosquitto
 
 ROOT = Path(__file__).parents[2]
 BASE = "dlms_mqtt/meter/house"

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.bridge.conftest import Mosquitto, mosquitto, mosquitto_factory
+from tests.bridge.conftest import mosquitto, mosquitto_factory
 from tests.bridge.house import House, house
 from tests.cases.scripted_meter import at_work
+from tests.mosquitto import Mosquitto
 
 __all__ = ["mosquitto", "mosquitto_factory"]
 

@@ -15,8 +15,8 @@ import pytest
 
 from dlms_mqtt.cli.bridge import demo
 from dlms_mqtt.cli.bridge.demo import fitted
-from tests.bridge.conftest import MOSQUITTO, Mosquitto
 from tests.cli.conftest import Cli
+from tests.mosquitto import MOSQUITTO, Mosquitto
 
 DISCOVERY = "homeassistant/device/dlms_mqtt_demo/config"
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
