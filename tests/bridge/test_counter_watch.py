@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -45,7 +46,7 @@ class Bench:
 
 
 @pytest.mark.expect_log("is held back: it turned zero")
-@pytest.mark.parametrize("serial", [b"", b"\0\0\0\0\0", b"00000", None])
+@pytest.mark.parametrize("serial", [b"", b"\0\0\0\0\0", b"00000", b"    ", b"????????", None])
 async def test_a_zero_while_the_serial_number_is_missing(clock, store, serial):
     """A meter that boots has neither counted nor a name yet: the two come together (issue of many integrations)."""
     bench = Bench(clock, store)
@@ -78,8 +79,6 @@ async def test_a_poll_of_the_device_name_alone_releases_nothing(clock, store):
 
 
 def _with(config, item):
-    from dataclasses import replace
-
     from dlms_mqtt.bridge.config.load import parse_meter
 
     more, _ = parse_meter("h", {"connection": {"tcp": "memory"}, "read": [item]}, lambda name: {})
@@ -171,6 +170,21 @@ async def test_another_meter_is_told_and_is_a_new_start(clock, store):
         assert meter_health(bench.rig.task)["meter_changed"] is None
     again = Bench(clock, store)  # a restart keeps the offset
     assert again.rig.output.guard.offsets == bench.rig.output.guard.offsets != {}
+
+
+@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999", "is held back: it jumped")
+async def test_another_meter_is_seen_whatever_the_user_calls_its_number(clock, store):
+    bench = Bench(clock, store)
+    own = _with(bench.rig.output.config, {**SERIAL_ITEM, "key": "zaehlernummer"})
+    bench.rig.task.config = bench.rig.output.config = replace(own, read=replace(own.read, also=own.read.also[::2]))
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        assert bench.rig.publisher.retained["value/zaehlernummer"] == "12345"
+        bench.name(b"99999")
+        bench.set(20_000_000)
+        await asyncio.sleep(25)
+    assert bench.history()[-1] == "20000"
+    assert [row["value"] for row in bench.rig.readings if row.get("start")] == [20000]
 
 
 @pytest.mark.parametrize("refused", [True, False])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.reading.identity import Identity
+from dlms_mqtt.bridge.reading.identity import Identity, is_nothing
 
-ZEROS = ("", "0", "00000000", "0000000000", "   ", "ffffffff", "\x00\x00", "0x00", "00-00")
+ZEROS = ("", "0", "00000000", "0000000000", "   ", "ffffffff", "\x00\x00", "0x00", "00-00", "????????", "****")
 
 
 @pytest.fixture
@@ -38,6 +38,20 @@ def test_both_keys_of_a_new_meter_are_one_change(identity):
     assert identity.seen(new, 1)
     assert identity.seen(new, 2) is None
     assert identity.seen({"logical_device_name": "YYY0001"}, 3) is None
+
+
+def test_the_surest_key_tells_the_change(identity):
+    for now in (0, 1):
+        changed = identity.seen({"logical_device_name": "YYY0001", "serial_number": "9"}, now)
+    assert changed and changed.key == "serial_number"
+
+
+@pytest.mark.parametrize(
+    ("raw", "nothing"),
+    [(b"", True), (b"    ", True), (b"\0\0", True), (b"\xff\xff ", True), (b" 1", False), (b"0", False), (0, False)],
+)
+def test_octets_of_spaces_are_nothing_though_their_text_is_hexadecimal(raw, nothing):
+    assert is_nothing(raw) is nothing
 
 
 def test_what_was_not_read_with_the_change_is_learned_anew(identity):

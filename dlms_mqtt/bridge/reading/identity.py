@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SEEN = 2  # times that another identity must be seen
-_NOTHING = "0fFxX.- \x00"  # characters that an empty or erased identity is made of
+_NOTHING = "0fFxX.-?* \x00"  # characters that an empty or erased identity is made of
+#: From the surest on: another one is told by the first of them.
 KEYS = ("serial_number", "electricity_id", "logical_device_name")
 
 
@@ -20,6 +21,11 @@ class Change(NamedTuple):
     old: str
     new: str
     time: float
+
+
+def is_nothing(raw: Any) -> bool:
+    """Are these octets an identity that nobody has written, or that was erased? Of spaces the text is hexadecimal."""
+    return isinstance(raw, bytes) and not raw.strip(b"\0 \xff")
 
 
 class Identity:
@@ -36,7 +42,7 @@ class Identity:
 
     def seen(self, found: Mapping[str, str], now: float) -> Change | None:
         """What one read says; the change when it is another meter for the second time."""
-        found = {key: text for key, text in found.items() if text.strip(_NOTHING)}
+        found = {key: text for key in KEYS if (text := found.get(key, "")).strip(_NOTHING)}
         changes = [change for key, text in found.items() if (change := self._compare(key, text, now))]
         if changes:  # the other keys of the old meter are as old
             self._known = dict(found)

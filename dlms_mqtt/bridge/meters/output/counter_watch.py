@@ -9,10 +9,11 @@ from decimal import Decimal
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.reading.counter_units import FLOWS, most_of
 from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Held, Reason
-from dlms_mqtt.bridge.reading.identity import KEYS, Change
+from dlms_mqtt.bridge.reading.identity import KEYS, Change, is_nothing
 from dlms_mqtt.bridge.reading.plan import PlanItem
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
+from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.transport.clock import Clock
 
@@ -35,8 +36,7 @@ class CounterWatch:
 
     def identify(self, rows: Rows) -> Change | None:
         """Look who the meter says it is; the change when it is another one."""
-        found = {item.key: str(row.value) for item, row, _ in rows if item.key in KEYS and row.value is not None}
-        change = self.guard.identify(found, self._clock.time())
+        change = self.guard.identify(_identities(rows), self._clock.time())
         if change:
             _LOG.warning(
                 "%s: this is another meter: %s was %s and is %s; its counters start anew",
@@ -111,6 +111,22 @@ class CounterWatch:
                 self._store.set("guard", self._id, self.guard.dump())
             except StoreError as error:
                 _LOG.debug("%s: the guard's memory is not kept: %s", self._id, error.message)
+
+
+def _identities(rows: Rows) -> dict[str, str]:
+    """What the meter says it is, by the catalogue's key, whatever the user calls it."""
+    return {
+        key: str(row.value)
+        for item, row, _ in rows
+        if (key := _catalogue_key(item)) in KEYS and row.value is not None and not is_nothing(row.raw)
+    }
+
+
+def _catalogue_key(item: PlanItem) -> str:
+    if item.key in KEYS or not (item.config and item.config.key):
+        return item.key
+    attribute = item.attribute
+    return quantity(attribute.obis, attribute.class_id, attribute.attribute).key
 
 
 def _state_class(item: PlanItem) -> str:
