@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.line.sign_on import SignOnFailed
+from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.meter.finder import Found, Limits, find
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    ConnectFailed,
+    ConnectionLost,
+    DlmsMqttError,
+    FramingError,
+    MeterRefused,
+    ResponseTimeout,
+    ServiceRefused,
+)
+from dlms_mqtt.meter.finder import Found, Limits, association_search, find
+from dlms_mqtt.meter.finder.association_search import Entering, reason_of
+from dlms_mqtt.meter.finder.results import Facts
 from dlms_mqtt.protocol.acse.names import ServiceUserDiagnostic
 from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError
 from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
+from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Security
 from dlms_mqtt.simulator import KEYS, Association, Faults, SignOnOptions, serve_memory, serve_tcp
@@ -246,3 +265,226 @@ async def test_a_wrong_password_is_not_sent_by_a_second_run_either(clock: FakeCl
             found = await find(line, open_line=open_line, store=store, credentials=right)
     assert found.complete
     assert bench.passwords == [(32, b"wrong"), (32, PASSWORD)]
+
+
+# -- one step of it ----------------------------------------------------------------------------------------------------
+
+LINK: dict[str, Any] = {"baud": 9600, "parity": "none", "client": 16, "server": 1}
+
+
+@asynccontextmanager
+async def entering(bench: Bench, clock: FakeClock, shape: Any = None, **options: Any) -> AsyncIterator[Entering]:
+    """The search at a station that is known already; ``shape``: what becomes of the meter's octets."""
+    async with on_line(bench, clock) as (open_line, near):
+        near.peer.fault = shape
+        row: dict[str, Any] = {"store": None, "credentials": {}, "clients": dict.fromkeys((16, 32), 1.0)} | options
+        settings = ConnectionSettings(serial="bench")
+        yield Entering(
+            settings, open_line, Facts(), stage=lambda *_: None, max_clients=len(row["clients"]), patience=0.0, **row
+        )
+
+
+async def test_a_port_that_was_not_there_for_a_moment_says_nothing_about_the_meter(clock: FakeClock) -> None:
+    async with entering(Bench(), clock) as search:
+        plain, times = search.open_line, []
+
+        def at_the_second_time(settings: ConnectionSettings) -> Any:
+            times.append(settings)
+            if len(times) == 1:
+                raise ConnectFailed("the port is busy")
+            return plain(settings)
+
+        search.open_line = at_the_second_time
+        assert not (await search.run(LINK)).reason
+    assert [attempt.reason for attempt in search.attempts] == ["line", ""]
+    assert search.attempts[1].options == LINK  # nothing else was proposed
+
+
+async def test_long_frames_are_made_shorter_until_they_get_through(clock: FakeClock) -> None:
+    async with entering(Bench(breaks_frames_over=60), clock) as search:
+        found = await search.run(LINK)
+    assert (found.options["max_info"], found.learned["long_frames"]) == (32, True)
+    assert "max_info" in search.facts.oddities
+
+
+async def test_where_no_length_gets_through_the_proposal_stays(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_of_them(_: DlmsClient) -> dict[str, Any]:
+        return {"long_frames": False}
+
+    monkeypatch.setattr(association_search, "learn", none_of_them)
+    async with entering(Bench(), clock) as search:
+        assert (await search.run(LINK)).options == LINK
+    assert [attempt.options.get("max_info") for attempt in search.attempts] == [None, 64, 32]
+    assert "max_info" not in search.facts.oddities
+
+
+async def test_another_client_may_come_in(clock: FakeClock) -> None:
+    async with entering(Bench(clients=(public(32),)), clock) as search:
+        found = await search.run(LINK)
+    assert (found.reason, found.options["client"]) == ("", 32)
+
+
+async def test_who_is_met_with_silence_is_asked_once_more(clock: FakeClock) -> None:
+    """The frame may have been lost; who is silent twice is left, with what was refused at last."""
+    async with entering(Bench(clients=(public(77),), silent_clients=True), clock) as search:
+        found = await search.run(LINK)
+    assert found.reason == "silence"
+    assert [a.options["client"] for a in search.attempts if a.options["client"] != 16] == [32, 32]
+
+
+async def test_the_survey_asks_who_has_not_been_asked(clock: FakeClock) -> None:
+    clients = (public(), reader(32), public(48))
+    async with entering(Bench(clients=clients), clock, clients=dict.fromkeys((16, 32, 48, 1), 1.0)) as search:
+        await search.run(LINK)
+        known = await search.survey(LINK, 4)
+    assert known == [
+        {"client": 16, "access": "open"},
+        {"client": 32, "access": "password"},
+        {"client": 48, "access": "open"},
+    ]
+    assert [attempt.options["client"] for attempt in search.attempts] == [16, 32, 48, 1]
+
+
+async def test_the_first_open_client_with_energy(clock: FakeClock) -> None:
+    rows = [{"client": client, "access": access} for client, access in ((32, "password"), (48, "open"), (1, "open"))]
+    bench = Bench(clients=(public(), public(48), Association(1, "reader", 1), reader(32)))
+    async with entering(bench, clock) as search:
+        found = await search.first_with_energy(LINK, rows)
+        assert found is not None
+        assert found.options["client"] == 1
+        assert await search.first_with_energy(LINK, rows[:2]) is None  # 48 is shown none
+    assert not bench.passwords
+
+
+async def test_a_password_waits_until_it_is_known_who_asks_for_one(clock: FakeClock) -> None:
+    """The public client comes in: the others are asked without a password first, and one of them wants it."""
+    own = {"password": Secret(PASSWORD), "authentication": "low"}
+    bench = Bench()
+    async with entering(bench, clock, credentials=own) as search:
+        found = await search.run(LINK)
+    assert (found.reason, found.options["client"]) == ("", 32)
+    assert bench.passwords == [(32, PASSWORD)]
+
+
+async def test_a_password_for_which_nobody_asks_is_not_sent(clock: FakeClock) -> None:
+    own = {"password": Secret(PASSWORD), "authentication": "low"}
+    bench = Bench(clients=(public(),))
+    async with entering(bench, clock, credentials=own) as search:
+        assert (await search.run(LINK)).options == LINK
+    assert not bench.passwords
+
+
+async def test_keys_of_a_meter_that_does_not_cipher_prove_who_we_are(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the context without ciphering: GMAC alone gives no key away."""
+    own = {
+        "client": 1,
+        "authentication": "gmac",
+        "security": "both",
+        "encryption_key": KEYS.encryption,
+        "authentication_key": KEYS.authentication,
+    }
+    asked: list[dict[str, Any]] = []
+
+    async def plain_context(_: Entering, settings: ConnectionSettings, options: dict[str, Any]) -> dict[str, Any]:
+        asked.append(options)
+        if settings.protection != "none":
+            raise AssociationRefused("refused", reason="context")
+        return {"energy": True}
+
+    monkeypatch.setattr(Entering, "_patiently", plain_context)
+    async with entering(Bench(), clock, credentials=own) as search:
+        found = await search.run(LINK)
+    assert not found.reason
+    assert [options.get("security") for options in asked] == ["both", "none"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_meter_that_has_signed_on_before_may_still_wait_for_hdlc(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    times: list[float] = []
+
+    async def at_the_second_time(*_: Any) -> dict[str, Any]:
+        times.append(clock.elapsed)
+        if len(times) == 1:
+            raise SignOnFailed("silent", b"", "bench")
+        return {"energy": True}
+
+    monkeypatch.setattr(Entering, "_converse", at_the_second_time)
+    async with entering(Bench(), clock) as search:
+        search.facts.identification = Identification("ISK", "5", (), "ME371") if waits else None
+        search.patience = 20.0
+        made = await search.attempt(LINK)
+    assert made.reason == ("" if waits else "silence")
+    assert times == ([0.0, 20.0] if waits else [0.0])
+
+
+async def test_many_damaged_frames_are_worth_a_word(clock: FakeClock) -> None:
+    async with entering(Bench(faults=("wrong-check,p=0.3,times=10000",)), clock) as search:
+        await search.attempt(LINK)
+    assert "damaged-frames" in search.facts.oddities
+
+
+async def test_a_release_that_is_never_answered_is_left_out_where_nothing_else_ends_the_link() -> None:
+    meter = household(faults=Faults(["refuse-release:silence"]))
+    async with serve_tcp(meter) as server:
+        found = await find(
+            {"tcp": f"127.0.0.1:{server.port}", "timeout": 0.5, "client": 16}, limits=Limits(seconds=60, clients=0)
+        )
+    assert found.complete
+    assert found.connection["no_release"] is True
+
+
+async def test_with_a_link_a_release_that_is_never_answered_is_only_noted(clock: FakeClock) -> None:
+    clients = (public(keys=KEYS, policy=Security.BOTH, faults=Faults(["refuse-release:silence"])),)
+    keys = {"encryption_key": KEYS.encryption, "authentication_key": KEYS.authentication}
+    # Only a ciphered association is released before its link is taken down.
+    ciphered = LINK | keys | {"security": "both", "invocation_counter": 1}
+    async with entering(Bench(clients=clients), clock) as search:
+        made = await search.attempt(dict(ciphered))
+        assert not made.reason
+        assert "no_release" not in made.options  # the link's own end is enough
+        assert "release-unanswered" in search.facts.oddities
+        search.facts.oddities.clear()
+        await search.attempt(ciphered | {"timeout": 15.0})  # the slowest get no time to answer it
+        assert not search.facts.oddities
+
+
+@pytest.mark.parametrize("error", [FramingError("blocks are out of order"), MeterRefused("not now")])
+async def test_who_lets_us_in_and_answers_oddly_is_found(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, error: DlmsMqttError
+) -> None:
+    async def odd(_: DlmsClient) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(association_search, "learn", odd)
+    async with entering(Bench(), clock) as search:
+        made = await search.run(LINK)
+    assert not made.reason
+    assert made.learned["referencing"] == "ln"
+    assert made.learned["max_pdu"] > 0
+    assert search.facts.failure == error.message
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AuthenticationRefused("no"), "password"),
+        (AssociationRefused("no", code=13), "password"),
+        (AssociationRefused("no", reason="context"), "context"),
+        (AssociationRefused("no", code=2), "context"),
+        (AssociationRefused("no", code=1), "other"),
+        (AssociationRefused("no"), "other"),  # a DM has no code
+        (ServiceRefused("no", name="initiate-error: pdu-size-too-short"), "proposal"),
+        (ServiceRefused("no", name="service-not-allowed"), "other"),
+        (ResponseTimeout("nothing"), "silence"),
+        (ConnectionLost("gone"), "line"),
+        (FramingError("odd"), "line"),
+    ],
+)
+def test_why_an_association_failed(error: DlmsMqttError, reason: str) -> None:
+    assert reason_of(error) == reason
