@@ -63,7 +63,7 @@ class Image:
         if len(parts) != 2 or not isinstance(parts[0].value, int) or not isinstance(parts[1].value, bytes):
             return Outcome(ActionResult.TYPE_UNMATCHED)
         number, octets = parts[0].value, parts[1].value
-        if not self.enabled or self.status is not Status.INITIATED or number >= self.count:
+        if not self.enabled or self.status is not Status.INITIATED or not 0 <= number < self.count:
             return Outcome(ActionResult.OTHER_REASON)
         if len(octets) != min(self.block_size, self.size - number * self.block_size):
             return Outcome(ActionResult.OTHER_REASON)
