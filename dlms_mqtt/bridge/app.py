@@ -102,10 +102,14 @@ class App:
         if self.config.mqtt.tls:
             tls_context(self.config.mqtt.tls)  # a wrong file is told at once
         with locked(self.config.bridge.state_dir, self.config.bridge.id):
-            state = open_state(self.config.bridge.state_dir, self._process.random, thorough=self._store_watch.suspect)
+            watch = self._store_watch
+            state = open_state(
+                self.config.bridge.state_dir, self._process.random, thorough=watch.suspect, reserved=watch.reserved
+            )
             try:
                 await self._run_bridge(state)
             finally:
+                watch.closing(state.store)
                 state.store.close()
 
     async def _run_bridge(self, state: State) -> None:

@@ -15,16 +15,16 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from dlms_mqtt.bridge.config.load import STATE_FILE
 from dlms_mqtt.bridge.config.seal import SealKey
 from dlms_mqtt.client.state.facts import DOUBTFUL, TITLE, UNSENT, WRITTEN
-from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, raise_all, rescue
+from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, keep_above, raise_all, rescue
 from dlms_mqtt.client.state.state_file import MEMORY, StateDamaged, StateFile, set_aside, write_whole
-from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.client.state.store import CounterRow, Store
 from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
@@ -47,9 +47,16 @@ class State(NamedTuple):
 
 
 def open_state(
-    folder: Path, random: Callable[[int], bytes], now: float | None = None, *, thorough: bool = False
+    folder: Path,
+    random: Callable[[int], bytes],
+    now: float | None = None,
+    *,
+    thorough: bool = False,
+    reserved: Sequence[CounterRow] = (),
 ) -> State:
     """Open or make it; ``now`` in Unix time; ``thorough``: look for all damage. StoreError where it cannot be one.
+
+    ``reserved``: what a file held that was in its place before; no counter begins below.
 
     A full, read-only or failing disk is waited out: what carries no secret is read meanwhile.
     """
@@ -65,6 +72,7 @@ def open_state(
     try:
         store = _opened(folder / STATE_FILE, "integrity_check" if thorough else "quick_check")
         _mind_the_gap(store, folder / _CLOSED, time.time() if now is None else now)
+        keep_above(store, reserved)
     except StoreError as error:
         _LOG.error("%s; going on without a memory", error.message)
         return State(Store(MEMORY), seal, error.message)
@@ -177,7 +185,7 @@ def locked(folder: Path, bridge: str) -> Iterator[None]:
 def mark_closed(folder: Path, now: float) -> None:
     """The state was closed in order just now."""
     with contextlib.suppress(OSError):  # then the counters skip some numbers
-        write_whole(folder / _CLOSED, f"{now:.0f}".encode())
+        write_whole(folder / _CLOSED, str(int(now)).encode())  # rounded up it were in the future
 
 
 def _holder(file: IO[bytes]) -> str:

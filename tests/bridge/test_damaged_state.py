@@ -69,6 +69,31 @@ async def test_a_file_that_is_damaged_while_it_is_used(mosquitto, tmp_path, mete
         await _reads(home, "plain", "ciphered")
 
 
+@pytest.mark.expect_log("was deleted or replaced while it was used")
+async def test_a_folder_that_is_deleted_or_replaced_while_it_is_used(mosquitto, tmp_path, meter, monkeypatch):
+    """No counter is used twice, and no human is needed; the lock and the seal are made again."""
+    monkeypatch.setattr(store_watch, "_PAUSES", (0.5,))
+    folder, backup = tmp_path / "state", tmp_path / "backup"
+    async with house(mosquitto, tmp_path, _meters(meter)) as home:
+        await _reads(home, "plain", "ciphered")
+        shutil.copytree(folder, backup)
+        with Store(folder / STATE_FILE) as store:  # much is sent after the backup was made
+            raise_all(store, 20_000)
+        await home.until(lambda: meter.client_counter() > 20_000)
+        first = home.app.bridge
+        shutil.rmtree(folder)
+        await home.until(lambda: home.app.bridge is not first)
+        await _reads(home, "plain", "ciphered")
+        assert {"lock", "seal.key", STATE_FILE} <= {file.name for file in folder.iterdir()}
+        last, second = meter.client_counter(), home.app.bridge
+        shutil.rmtree(folder)
+        shutil.copytree(backup, folder)
+        await home.until(lambda: home.app.bridge is not second)
+        await _reads(home, "plain", "ciphered")
+        assert json.loads(home.seen.latest[HEALTH])["meters"]["ciphered"]["consecutive_failures"] == 0
+    assert meter.client_counter() > last > 20_000
+
+
 async def test_a_restored_backup_asks_the_meter_for_its_counter(mosquitto, tmp_path, meter):
     async with house(mosquitto, tmp_path, _meters(meter)) as home:
         await _reads(home, "ciphered")

@@ -143,6 +143,13 @@ def test_a_file_that_was_closed_just_now_is_believed(tmp_path):
     assert _counter_after(tmp_path, 60) == (0, False)
 
 
+def test_a_bridge_that_starts_anew_at_once_skips_nothing(tmp_path):
+    with Store(tmp_path / STATE_FILE) as store:
+        store.counter(KEY, OURS, 5000)
+    mark_closed(tmp_path, NOW + 0.6)
+    assert open_state(tmp_path, os.urandom, NOW + 0.7).store.counter(KEY, OURS).value == 5000
+
+
 def test_after_a_kill_numbers_are_skipped(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     assert _counter_after(tmp_path, 60, killed=True) == (10_000, True)

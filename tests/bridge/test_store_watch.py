@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shutil
 
 import pytest
 
@@ -51,6 +52,29 @@ async def test_a_start_that_has_helped_is_forgotten(clock, tmp_path, caplog):
 async def test_a_disk_that_takes_something_again(clock, tmp_path):
     await StoreWatch(clock).trouble(_store(damaged=False), tmp_path)
     assert clock.monotonic() == 5
+
+
+@pytest.mark.expect_log("was deleted or replaced while it was used")
+async def test_a_file_that_is_deleted_while_it_is_used(clock, tmp_path, caplog):
+    """The bridge starts anew, because its lock is gone too, and the next one goes on with its counters."""
+    folder = tmp_path / "state"
+    state, watch = open_state(folder, os.urandom), StoreWatch(clock)
+    counter = state.store.counter(b"k" * 16, b"t" * 8)
+    used = counter.next()
+    shutil.rmtree(folder)
+    await watch.trouble(state.store, folder)
+    watch.closing(state.store)
+    state.store.close()
+    shutil.rmtree(folder)
+    with open_state(folder, os.urandom, reserved=watch.reserved).store as store:
+        assert store.counter(b"k" * 16, b"t" * 8).next() > used
+
+
+def test_what_is_not_removed_is_not_kept_in_memory(clock, tmp_path):
+    state, watch = open_state(tmp_path, os.urandom), StoreWatch(clock)
+    state.store.counter(b"k" * 16, b"t" * 8).next()
+    watch.closing(state.store)
+    assert not watch.reserved
 
 
 def test_a_full_disk_is_not_usable_though_all_of_it_can_be_read(tmp_path):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dlms_mqtt.client.state.facts import LOST, TITLE
 from dlms_mqtt.client.state.state_file import MEMORY
-from dlms_mqtt.client.state.store import LIMIT, Store
+from dlms_mqtt.client.state.store import LIMIT, CounterRow, Store
 
 _JUMP = 1_000_000  # numbers that a key skips after damage: the file may have held more than what is read of it
 _MOST = 1_000_000  # rows of a table that are taken along
@@ -46,6 +46,14 @@ def raise_all(store: Store, by: int) -> None:
     """Every counter is ``by`` higher from now on, as far as there are numbers left: some may have been used."""
     with store.transaction() as db:
         db.execute("UPDATE counters SET next = min(next + ?, max(next, ?))", (by, LIMIT - 1))
+
+
+def keep_above(store: Store, counters: Sequence[CounterRow]) -> None:
+    """No counter begins below what was reserved of it; StoreError."""
+    higher = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)"
+    if counters:
+        with store.transaction() as db:
+            db.executemany(higher, counters)
 
 
 def drop_unreadable(store: Store) -> None:

@@ -4,6 +4,8 @@ A file that is damaged is not replaced in silence, because its counters would be
 two messages alike.
 
 The journal is TRUNCATE with synchronous=FULL, not WAL: durable too, and a plain copy of the file is a whole backup.
+
+A file that is deleted while it is open is written anew from what is open, so that no counter begins again.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +53,20 @@ class StateFile:
     def __init__(self, path: Path | str = MEMORY) -> None:
         self.path = str(path)
         self.damaged = False  # was damage met? Whatever is asked then fails
+        self._anew = False  # was the file deleted while it was open, and written anew?
         with self._errors():
             if self.path != MEMORY:
                 _prepare(self.path)
-            self._db = _connect(self.path)
+            self._connect()
+
+    def _connect(self) -> None:
+        self._db = _connect(self.path)
+        self._inode = _inode(self.path, 0) if self.path != MEMORY else 0
+
+    @property
+    def removed(self) -> bool:
+        """Was the file deleted, or replaced by another, while it was open?"""
+        return self._anew or (self.path != MEMORY and _inode(self.path, self._inode) != self._inode)
 
     def close(self) -> None:
         """Close the file. May be called again."""
@@ -64,6 +76,8 @@ class StateFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, on the disk when it is left; StoreError. The bridge keeps its own tables through this."""
         with self._errors():
+            if self.path != MEMORY and not _inode(self.path, self._inode):
+                self._write_anew()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -108,12 +122,24 @@ class StateFile:
         if found != [("ok",)]:
             raise StateDamaged(self.path, str(found[0][0]))
 
+    def _write_anew(self) -> None:
+        """Somebody deleted the file, perhaps with its folder: what is open is all that there is. StoreError."""
+        from pathlib import Path
+
+        path = Path(self.path)
+        with _os_errors(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _create(path, self._db):
+                self._db.close()
+                self._connect()
+                self._anew = True
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            self.damaged = self.damaged or _code(error) in _DAMAGE
+            self.damaged = self.damaged or _code(error) & _PRIMARY in _DAMAGE
             raise _store_error(self.path, error) from error
 
 
@@ -159,6 +185,16 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def _inode(path: str, unknown: int) -> int:
+    """Of the file that the name means; 0: there is none."""
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116 - pathlib takes longer to import than all else here
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError:
+        return unknown
+
+
 def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     db.execute("PRAGMA journal_mode=TRUNCATE")
@@ -172,41 +208,55 @@ def _prepare(name: str) -> None:
     from pathlib import Path
 
     path = Path(name)
-    try:
+    with _os_errors(path):
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
         state = path.stat()
         if state.st_mode & 0o077:
             path.chmod(0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the state file {path} can't be used: {error.strerror}", hint="Check the directory and its owner."
-        ) from error
     if not state.st_size:
         raise StateDamaged(str(path), "it is empty")
 
 
-def _create(path: Path) -> None:
-    """A new file appears whole or not at all, so that an empty one is always a damaged one."""
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"the state file {path} can't be used: {error.strerror}", hint="Check the directory and its owner."
+        ) from error
+
+
+def _create(path: Path, content: sqlite3.Connection | None = None) -> bool:
+    """A new file appears whole or not at all, so that an empty one is always a damaged one. False: there is one."""
     new = _beside(path, f".new-{os.getpid()}")
     leftovers = (new, _beside(new, "-journal"))
     for leftover in leftovers:  # of a killed process that had the same number
         leftover.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        _connect(str(new)).close()
-        with suppress(FileExistsError):  # another process was faster
-            os.link(new, path)
+        with closing(_connect(str(new))) as db:
+            if content is not None:
+                content.backup(db)
+        os.link(new, path)
+    except FileExistsError:  # another process was faster
+        return False
     finally:
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
+    return True
 
 
-# Why SQLite could not do it (primary result codes), and what helps.
+_PRIMARY = 0xFF  # of an extended result code
+_MOVED = 1032  # SQLITE_READONLY_DBMOVED: the name is not that of the open file any more
+
+# Why SQLite could not do it (result codes), and what helps.
 _REASONS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Make room on the disk."),
     sqlite3.SQLITE_IOERR: ("the disk can't be read or written", "Check the disk and the room on it."),
+    _MOVED: ("another file has come in its place", "Start the program again."),
     sqlite3.SQLITE_READONLY: ("it is read-only", "Check the owner of the file and its directory."),
     sqlite3.SQLITE_CANTOPEN: ("it can't be opened", "Check the owner of the file and its directory."),
     sqlite3.SQLITE_BUSY: ("another process holds it", "Look for a program that keeps it open."),
@@ -215,12 +265,12 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return int(getattr(error, "sqlite_errorcode", 0))
 
 
 def _store_error(path: str, error: sqlite3.Error) -> StoreError:
     code = _code(error)
-    if code in _DAMAGE:
+    if code & _PRIMARY in _DAMAGE:
         return StateDamaged(path, str(error))
-    reason, hint = _REASONS.get(code, (str(error), ""))
+    reason, hint = _REASONS.get(code) or _REASONS.get(code & _PRIMARY) or (str(error), "")
     return StoreError(f"the state file {path} can't be used: {reason}", hint=hint)

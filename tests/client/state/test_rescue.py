@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dlms_mqtt.client.state.facts import LOST, TITLE
-from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, raise_all, rescue, rescue_rows
+from dlms_mqtt.client.state.rescue import drop_unreadable, is_counter, keep_above, raise_all, rescue, rescue_rows
 from dlms_mqtt.client.state.state_file import MEMORY
-from dlms_mqtt.client.state.store import LIMIT, Store
+from dlms_mqtt.client.state.store import LIMIT, CounterRow, Store
 
 
 def damaged(path: Path, counter: object = 500, *more: str) -> Path:
@@ -80,6 +80,15 @@ def test_counters_are_raised_as_far_as_there_are_numbers() -> None:
         db.executemany("INSERT INTO counters VALUES (?, 't', ?)", [("a", 1), ("b", LIMIT - 5), ("c", LIMIT)])
     raise_all(store, 100)
     assert sorted(counters(store)) == [101, LIMIT - 1, LIMIT]
+
+
+def test_no_counter_begins_below_what_was_reserved() -> None:
+    store = Store(MEMORY)
+    rows = [CounterRow("a", "title", 5), CounterRow("b", "title", 900)]
+    with store.transaction() as db:
+        db.executemany("INSERT INTO counters VALUES (?, ?, ?)", rows)
+    keep_above(store, [CounterRow("a", "title", 700), CounterRow("b", "title", 6), CounterRow("c", "other", 7)])
+    assert store.counters() == [("a", "title", 700), ("b", "title", 900), ("c", "other", 7)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -114,6 +115,94 @@ def test_a_damaged_file_is_neither_used_nor_replaced(path, damage):
     Store(path).close()
     assert set_aside(path).name == "state.sqlite.damaged-2"
     assert not path.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_file_that_is_deleted_while_it_is_open_is_written_anew(path, what):
+    with Store(path) as store:
+        counter = store.counter(KEY, TITLE)
+        for number in range(FIRST, BLOCK + FIRST):
+            assert counter.next() == number
+        store.set("notes", "kept", 1)
+        store.set_soon("notes", "soon", 2)
+        assert not store.removed
+        path.unlink() if what == "file" else shutil.rmtree(path.parent)
+        assert store.removed and not path.exists()
+        assert counter.next() == BLOCK + FIRST
+        assert store.removed and path.exists()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [file.name for file in path.parent.iterdir() if "new" in file.name] == []
+    with Store(path) as store:
+        assert store.counter(KEY, TITLE).next() == BLOCK + FIRST + 1
+        assert store.items("notes") == {"kept": 1, "soon": 2} and not store.removed
+
+
+def test_a_deleted_file_on_a_full_disk(path):
+    """No number is given that is not on the disk, and nothing is left half written."""
+    store = Store(path)
+    counter = store.counter(KEY, TITLE)
+    counter.next()
+    counter.give_back()
+    path.unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(StoreError, match="disk"):
+            counter.next()
+        assert not [file for file in path.parent.iterdir() if file.stat().st_size]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert counter.next() == FIRST + 1
+
+
+def test_a_deleted_folder_that_can_not_be_made_again(path):
+    store = Store(path)
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+    with pytest.raises(StoreError, match=r"can't be used: (Not a directory|File exists)") as caught:
+        store.set("notes", "a", 1)
+    assert caught.value.hint
+    path.parent.unlink()
+    store.set("notes", "a", 2)
+    assert store.get("notes", "a") == 2
+
+
+def test_another_file_in_its_place_is_left_alone(path):
+    """It may be a backup, or another process was faster."""
+    store = Store(path)
+    path.unlink()
+    with Store(path) as other:
+        other.set("notes", "theirs", 1)
+    with pytest.raises(StoreError, match="another file has come in its place"):
+        store.set("notes", "ours", 1)
+    assert store.removed
+    with Store(path) as other:
+        assert other.items("notes") == {"theirs": 1}
+
+
+def test_another_process_is_faster_to_write_it_anew(path, monkeypatch):
+    store = Store(path)
+    path.unlink()
+
+    def faster(new, name):
+        monkeypatch.undo()
+        Store(path).close()
+        raise FileExistsError(name)
+
+    monkeypatch.setattr(state_file.os, "link", faster)
+    with pytest.raises(StoreError, match="another file has come in its place"):
+        store.set("notes", "ours", 1)
+    assert store.removed and path.exists()
+
+
+def test_a_folder_that_can_not_be_looked_at_is_no_deleted_file(path, monkeypatch):
+    store = Store(path)
+
+    def denied(_path):
+        raise PermissionError
+
+    monkeypatch.setattr(state_file.os, "stat", denied)
+    assert not store.removed
 
 
 def test_a_place_that_can_not_be(tmp_path):
