@@ -12,7 +12,6 @@ import pytest
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
-from dlms_mqtt.bridge.mqtt import outbox_sender
 from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
@@ -48,7 +47,7 @@ async def test_receive_maximum_is_kept_to(most):
 
 @pytest.mark.expect_log("base/reading: the broker's access list forbids it", "again")
 async def test_a_refused_reading_stays_in_the_outbox_and_goes_out_when_it_may(monkeypatch):
-    monkeypatch.setattr(outbox_sender, "_REFUSED_AGAIN", 0.3)
+    monkeypatch.setattr(Refusals, "again", 0.3)
     odd = OddBroker(deny="base/reading")
     async with odd.serving() as port, _running(port) as broker:
         _put(broker.outbox, *range(50))
@@ -115,6 +114,21 @@ async def test_refused_subscriptions_are_told():
         await broker.subscribe(["base/request/#"])
         await _until(lambda: broker.refusals)
         assert "hearing base/request/#" in broker.refusals[0]
+
+
+@pytest.mark.expect_log("does not take what is sent to", "again", "lets nobody hear", "lets us hear base/request/#")
+async def test_what_is_retained_and_heard_is_tried_again_without_a_new_line(monkeypatch):
+    """Somebody mends the access list: nothing has to be started anew."""
+    monkeypatch.setattr(Refusals, "again", 0.1)
+    odd = OddBroker(heard=135, deny="homeassistant/")
+    async with odd.serving() as port, _running(port) as broker:
+        await broker.subscribe(["base/request/#"])
+        broker.retain("homeassistant/device/m/config", "{}")
+        broker.retain("base/state", "1")
+        await _until(lambda: len(broker.refusals) == 2 and len(odd.refused) > 2)
+        odd.heard, odd.deny = 1, ""
+        await _until(lambda: not broker.refusals and broker.has_taken("homeassistant/device/m/config"))
+        assert odd.lines == 1 and [topic for topic, _, _ in odd.taken].count("base/state") == 1
 
 
 @pytest.mark.expect_log("another client uses the same client id")

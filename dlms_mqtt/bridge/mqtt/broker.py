@@ -158,7 +158,7 @@ class Broker:
         fresh = [name for name in filters if name not in self._filters]
         self._filters.update(dict.fromkeys(fresh))
         if self._client and fresh:
-            self._note_deaf(await self._client.subscribe_to(fresh))
+            await self._subscribe_to(self._client, fresh)
 
     async def subscribe_at_work(self, filters: Iterable[str]) -> None:
         """``subscribe`` for whoever is not at fault where the broker does not answer: the line is made anew."""
@@ -178,9 +178,22 @@ class Broker:
             _LOG.info("The broker did not answer a subscription: %s", error)
             self.renew()
 
-    def _note_deaf(self, refused: dict[str, str]) -> None:
-        for name, why in refused.items():
-            self._refusals.deaf(name, why)
+    async def _subscribe_to(self, client: Client, filters: list[str]) -> None:
+        refused = await client.subscribe_to(filters)
+        for name in filters:
+            if why := refused.get(name):
+                self._refusals.deaf(name, why)
+            else:
+                self._refusals.heard(name)
+
+    async def _try_refused(self, client: Client) -> None:
+        while True:
+            await asyncio.sleep(self._refusals.again)
+            self._retained.try_refused()
+            if self._retained.waiting:
+                self._woken()
+            if filters := [name for name in self._refusals.unheard if name in self._filters]:
+                await self._subscribe_to(client, filters)
 
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """The opposite."""
@@ -276,7 +289,7 @@ class Broker:
 
     async def _live(self, client: Client, handler: Handler) -> None:
         if self._filters:
-            self._note_deaf(await client.subscribe_to(list(self._filters)))
+            await self._subscribe_to(client, list(self._filters))
         await handler.broker_connected()
         raise_cancelled()
         if self._first:
@@ -290,7 +303,9 @@ class Broker:
         self._stood_before = True
         self.trouble = ""
         self.send_again()
-        await first_to_end(self._send_all(client), self._readings.run(client), self._until_renewed())
+        await first_to_end(
+            self._send_all(client), self._readings.run(client), self._try_refused(client), self._until_renewed()
+        )
 
     async def _receive(self, client: Client, handler: Handler) -> None:
         async for message in client.messages:

@@ -11,7 +11,6 @@ from dlms_mqtt.bridge.mqtt.client import IN_FLIGHT, Client
 from dlms_mqtt.bridge.mqtt.outbox import Entry, Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
 
-_REFUSED_AGAIN = 60.0  # s until a topic that the broker refused is tried again
 _BACKLOG = 100  # readings that wait: from here on they are sent at the backlog's rate
 _RATE_OVER = 10.0  # s over which it is counted how many are read
 
@@ -53,7 +52,7 @@ class OutboxSender:
             self.waits = self._wake.is_set()
             self._settled()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_REFUSED_AGAIN if self._blocked else None):
+                async with asyncio.timeout(self._refusals.again if self._blocked else None):
                     await self._wake.wait()
 
     async def _send_waiting(self, client: Client) -> None:
@@ -70,7 +69,7 @@ class OutboxSender:
         """What was refused may be allowed by now: one batch tries it."""
         now = asyncio.get_running_loop().time()
         if self._blocked and now >= self._unblocks:
-            self._unblocks, self._passed = now + _REFUSED_AGAIN, 0
+            self._unblocks, self._passed = now + self._refusals.again, 0
             self._blocked.clear()
             self.pace()
 
@@ -94,7 +93,7 @@ class OutboxSender:
     def _refused(self, topic: str, why: str) -> None:
         self._refusals.refused(topic, why)
         if not self._blocked:
-            self._unblocks = asyncio.get_running_loop().time() + _REFUSED_AGAIN
+            self._unblocks = asyncio.get_running_loop().time() + self._refusals.again
         self._blocked.add(topic)
 
 

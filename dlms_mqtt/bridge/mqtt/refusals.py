@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 
 _LOG = logging.getLogger(__name__)
+_HEARING = "hearing "
 _MOST = 200  # groups, and topics of one, that are taken note of: replies go wherever somebody wants them
 
 
 class Refusals:
-    """Of one line to the broker: another one may be allowed more."""
+    """Of one line to the broker: another one may be allowed more.
+
+    ``again``: seconds until what was refused is tried again, as access lists are mended.
+    """
+
+    again = 60.0
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[str, str]] = {}  # topics that are refused, by group, and why
@@ -25,12 +31,22 @@ class Refusals:
 
     def deaf(self, name: str, why: str) -> None:
         """A subscription was not granted."""
-        self._note(f"hearing {name}", name, why, "The broker lets nobody hear %s: %s")
+        self._note(f"{_HEARING}{name}", name, why, "The broker lets nobody hear %s: %s")
+
+    def heard(self, name: str) -> None:
+        """A subscription was granted."""
+        if self._groups.pop(f"{_HEARING}{name}", None):
+            _LOG.warning("The broker lets us hear %s", name)
+
+    @property
+    def unheard(self) -> list[str]:
+        """The subscriptions that were not granted."""
+        return [group.removeprefix(_HEARING) for group in self._groups if group.startswith(_HEARING)]
 
     def _note(self, group: str, topic: str, why: str, sentence: str) -> None:
         if group not in self._groups and len(self._groups) < _MOST:
             self._groups[group] = {}
-            _LOG.warning(sentence, group.removeprefix("hearing "), why)
+            _LOG.warning(sentence, group.removeprefix(_HEARING), why)
         topics = self._groups.get(group, {})
         if topic in topics or len(topics) < _MOST:
             topics[topic] = why

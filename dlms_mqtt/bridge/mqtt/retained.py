@@ -43,6 +43,7 @@ class RetainedTopics:
         self._refusals, self._answered = refusals, answered
         self._kept: dict[str, _Kept] = {}
         self._unsent: dict[str, None] = {}  # topics that wait to be sent, in this order
+        self._refused: dict[str, None] = {}  # topics whose message the broker did not take
         self._confirmed: set[str] = set()  # topics of which the broker has taken a message, in this run
         self._room = asyncio.Event()
 
@@ -75,6 +76,11 @@ class RetainedTopics:
     def send_again(self, *topics: str) -> None:
         """These, or all, wait to be sent once more."""
         self._unsent.update(dict.fromkeys(topics or self._kept))
+
+    def try_refused(self) -> None:
+        """What the broker did not take waits to be sent once more."""
+        self._unsent.update(self._refused)
+        self._refused.clear()
 
     def forget_below(self, *roots: str) -> None:
         """These topics (and all below them) are somebody else's: neither send nor clear them."""
@@ -117,9 +123,11 @@ class RetainedTopics:
     def _taken(self, client: Client, topic: str, kept: _Kept, why: str) -> None:
         if not why:
             self._confirmed.add(topic)
+            self._refused.pop(topic, None)
             self._refusals.taken(topic)
         elif client.takes(topic, kept.payload):  # else that is what is told
             self._refusals.refused(topic, why)
+            self._refused[topic] = None
         if not kept.packed and self._kept.get(topic) == kept and topic not in self._unsent:
             del self._kept[topic]
         self._answered()

@@ -95,6 +95,24 @@ async def test_refusals_are_told_but_not_of_what_is_too_large() -> None:
     assert not retained.has_taken("b")
 
 
+@pytest.mark.expect_log("does not take what is sent to", "takes what is sent to")
+async def test_what_was_refused_is_sent_again_and_what_was_to_be_cleared_is_not() -> None:
+    retained, refusals, _ = topics(a="1", b="2", c="")
+    client = OddClient()
+    client.refused = {"a": "not authorized", "c": "not authorized"}
+    await send(retained, client)
+    retained.try_refused()
+    assert not retained.waiting  # nothing is known yet
+    client.answer()
+    retained.try_refused()
+    client.refused.clear()
+    await send(retained, client)
+    client.answer()
+    assert client.sent == [("a", "1"), ("b", "2"), ("c", ""), ("a", "1")]
+    retained.try_refused()
+    assert not retained.waiting and refusals.sentences == ["c: not authorized"]
+
+
 async def test_what_is_somebody_elses_is_neither_sent_nor_cleared() -> None:
     retained, _, _ = topics(**{"m/house": "1", "m/house/x": "2", "m/house2": "3"})
     retained.forget_below("m/house")
