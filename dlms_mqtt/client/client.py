@@ -106,11 +106,12 @@ class DlmsClient(RepeatingSession):
 
     def _unknown_scalers(self, attributes: Sequence[AttributeDescriptor]) -> list[AttributeDescriptor]:
         wanted = dict.fromkeys(map(scaler_of, attributes))
-        return [scaler for scaler in wanted if scaler is not None and scaler not in self.memory.scalers]
+        return [scaler for scaler in wanted if scaler is not None and self.memory.wants_scaler(scaler)]
 
     def _keep_scalers(self, scalers: Sequence[AttributeDescriptor], answers: Sequence[Data | MeterRefused]) -> None:
-        for scaler, answer in zip(scalers, answers, strict=True):
-            self.memory.learn_scaler(scaler, answer)
+        told = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
+        if odd := [str(scaler) for scaler, tells in zip(scalers, told, strict=True) if not tells]:
+            self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(odd[:10])}")
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""

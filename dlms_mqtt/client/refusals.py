@@ -25,6 +25,12 @@ _HINTS = {
     "hardware-fault": "The meter reports a fault of its own.",
     "other-reason": "The meter gives no reason.",
 }
+_BLOCKS = "The meter lost a transfer in blocks; try again, or ask for less at a time."
+_OWN_CODE = "The code is the meter's own; its manual may explain it."
+
+
+def _hint(name: str) -> str:
+    return _HINTS.get(name) or (_OWN_CODE if name.startswith("code ") else _BLOCKS)
 
 
 def access_refused(code: int, target: object, verb: str = "read") -> AccessRefused:
@@ -32,14 +38,14 @@ def access_refused(code: int, target: object, verb: str = "read") -> AccessRefus
     known = DataAccessResult.of(code)
     name = code_text(known)
     message = f"the meter refused to {verb} {target}: {name}"
-    return AccessRefused(message, code=int(code), name=name, target=str(target), hint=_HINTS.get(name, ""))
+    return AccessRefused(message, code=int(code), name=name, target=str(target), hint=_hint(name))
 
 
 def action_refused(code: int, target: object) -> ActionRefused:
     """An action-result as an error."""
     name = code_text(ActionResult.of(code))
     message = f"the meter refused to run {target}: {name}"
-    return ActionRefused(message, code=int(code), name=name, target=str(target), hint=_HINTS.get(name, ""))
+    return ActionRefused(message, code=int(code), name=name, target=str(target), hint=_hint(name))
 
 
 def service_refused(answer: object, *, unprotected: bool = False) -> MeterRefused | None:

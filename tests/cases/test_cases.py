@@ -106,6 +106,27 @@ def test_an_odd_attribute_in_lists(cli: Cli, odd: str) -> None:
     run(cli, case, ["read", *THREE, "--tcp", "127.0.0.1:PORT", *QUICK], rc=0, want=["1234567", r"230\.1", told])
 
 
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        {"rules": [{"when": "^c001..00030100010700ff03", "drop": True}]},
+        {"rules": [{"when": "^c001..00030100010700ff03", "reply": ["d80201"]}], "told": False},
+        {"values": {"3/1.0.1.7.0.255:3": "02020f"}},
+        {"values": {"3/1.0.1.7.0.255:3": "02020f7f161b"}},
+        {"values": {"3/1.0.1.7.0.255:3": "00"}, "told": False},
+    ],
+    ids=["closed", "refused", "cut off", "absurd", "null"],
+)
+def test_a_scaler_that_does_not_come_is_told(cli: Cli, scaler: dict[str, Any], line: str) -> None:
+    """The number stands there as it was sent, which may be a tenth of it; that there is none is no fault."""
+    framing, words, udp = LINES[line]
+    told = scaler.get("told", True)
+    want = {"want" if told else "not": [r"no scaler and unit came.* 3/1\.0\.1\.7\.0\.255:3"]}
+    said = run(cli, {**framing, **scaler}, ["read", *THREE, *words, *QUICK], udp=udp, rc=0, **want)
+    assert re.search(r"import +456 *\n", said) and "1234567  Wh" in said
+
+
 def test_octets_behind_a_value_are_told(cli: Cli) -> None:
     case = {"framing": "wrapper", "values": {"3/1.0.1.7.0.255:2": "06000001c8 dead"}}
     words = ["read", *THREE, "--tcp", "127.0.0.1:PORT", *QUICK]

@@ -29,6 +29,12 @@ def test_a_refused_attribute(code: int, name: str, hint: str) -> None:
 def test_a_code_that_nobody_knows_is_still_told() -> None:
     error = access_refused(99, "here")
     assert error.code == 99 and "99" in error.name
+    assert "its manual" in str(error.hint)
+
+
+def test_a_transfer_in_blocks_that_was_lost_has_a_next_step_too() -> None:
+    assert access_refused(15, "here").message.endswith("long-get-aborted")
+    assert "try again" in str(access_refused(15, "here").hint)
 
 
 def test_a_refused_method() -> None:

@@ -42,6 +42,7 @@ _HINTS: tuple[tuple[type[DlmsMqttError], str], ...] = (
     (ConnectionLost, "The meter hangs up at this question: leave it out, or try another client address."),
     (DecodeError, "The others are read; -vv shows the octets, which a report should have."),
 )
+_HINT = "The others are read: leave this one out. -vv shows what came, which a report should have."
 
 
 class Client(Protocol):
@@ -166,7 +167,7 @@ class ManyReader:
 
     def _fail(self, index: int, error: DlmsMqttError) -> None:
         attribute = self._attributes[index]
-        hint = next((text for kind, text in _HINTS if isinstance(error, kind)), error.hint)
+        hint = next((text for kind, text in _HINTS if isinstance(error, kind)), error.hint or _HINT)
         self._results[index] = AttributeFailed(error.message, error=error, target=str(attribute), hint=hint)
         log.info("%s: %s", self._client.transport.name, error.message)
         self._memory.singly.add(attribute)

@@ -12,7 +12,7 @@ from typing import Any
 from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import AccessRefused, DecodeError, MeterRefused
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, DecodeError, MeterRefused
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
@@ -85,19 +85,38 @@ class Memory:
         if isinstance(answer, Data) and answer.type is not DataType.NULL_DATA:
             self.types[attribute] = answer.type
 
-    def learn_scaler(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
-        """Keep a scaler_unit; also that there is none, once it was refused often and not as something that passes."""
-        try:
-            self.scalers[attribute] = ScalerUnit.from_data(answer) if isinstance(answer, Data) else None
-        except DecodeError:
-            self.scalers[attribute] = None
-        if isinstance(answer, MeterRefused) and not self.is_lasting(attribute, answer):
-            del self.scalers[attribute]
+    def wants_scaler(self, scaler: AttributeDescriptor) -> bool:
+        """Is it to be asked for? One that never brings anything is, but ever more rarely."""
+        count = self.refusals.get(scaler, 0)
+        if scaler in self.scalers or count < _OFTEN or not count & (count - 1):
+            return scaler not in self.scalers
+        self.refusals[scaler] = count + 1
+        return False
 
-    def is_lasting(self, attribute: AttributeDescriptor, refused: MeterRefused) -> bool:
-        """Is what was refused refused for good? What comes once may be the mood of a moment."""
+    def learn_scaler(self, scaler: AttributeDescriptor, answer: Data | MeterRefused) -> bool:
+        """Keep a scaler_unit; also that there is none, once it was refused often and not as something that passes.
+
+        False: what came tells neither.
+        """
+        try:
+            found = ScalerUnit.from_data(answer) if isinstance(answer, Data) else None
+        except DecodeError:
+            found = None
+        self.scalers.pop(scaler, None)
+        failed = isinstance(answer, AttributeFailed)
+        if found or (self.is_lasting(scaler, answer) and not failed):
+            self.scalers[scaler] = found
+        said_none = isinstance(answer, MeterRefused) or answer.type is DataType.NULL_DATA
+        return found is not None or (said_none and not failed)
+
+    def is_lasting(self, attribute: AttributeDescriptor, missing: Data | MeterRefused) -> bool:
+        """Is what did not come missing for good? What comes once may be the mood of a moment, or of the line."""
+        if isinstance(missing, MeterRefused) and missing.name in PASSING:
+            return False
+        if isinstance(missing, AttributeFailed) and not missing.sent:
+            return False
         self.refusals[attribute] = count = self.refusals.get(attribute, 0) + 1
-        return refused.name not in PASSING and count >= _OFTEN
+        return count >= _OFTEN
 
     def learn_selector(self, obis: Obis, selector: int, refused: MeterRefused | None) -> None:
         """Keep how often in a row rows of a profile could not be selected this way; None: it worked."""

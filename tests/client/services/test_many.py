@@ -19,6 +19,7 @@ from dlms_mqtt.errors import (
     DecodeError,
     DlmsMqttError,
     MeterRefused,
+    RemoteProtocolError,
     ResponseTimeout,
     SecurityError,
 )
@@ -111,6 +112,13 @@ async def test_one_that_does_not_decode_is_found_by_halves() -> None:
     assert answers[1].hint.startswith("The others are read")  # type: ignore[union-attr]
     assert client.memory.singly == {WANTED[1]}
     assert client.memory.max_list == 0xFF  # it was the attribute, not lists
+
+
+@pytest.mark.parametrize(("own", "told"), [("", "-vv shows what came"), ("Ask for less.", "Ask for less.")])
+async def test_each_that_fails_has_a_next_step(own: str, told: str) -> None:
+    error = RemoteProtocolError("the meter sent block 7 where block 2 was due", hint=own)
+    (answer,) = await ManyReader(Scripted(singly={0: [error]}), WANTED[:1]).read([[0]])
+    assert isinstance(answer, AttributeFailed) and told in str(answer.hint)
 
 
 async def test_lists_are_to_blame_where_each_alone_is_well() -> None:

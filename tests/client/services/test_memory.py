@@ -10,7 +10,7 @@ from dlms_mqtt.client.procedures.objects import type_of
 from dlms_mqtt.client.services.memory import Measured, Memory, scaler_of
 from dlms_mqtt.cosem.classes import CLASSES, SCALERS, VALUES
 from dlms_mqtt.cosem.structures import ScalerUnit
-from dlms_mqtt.errors import AccessRefused
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, ResponseTimeout
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -53,6 +53,41 @@ def test_a_refusal_is_kept_unless_it_will_pass() -> None:
     memory.learn_scaler(scaler, ScalerUnit(-1, 30).to_data())
     assert memory.scaler(AttributeDescriptor(3, OBIS, 2)) == ScalerUnit(-1, 30)
     assert scaler_of(AttributeDescriptor(1, OBIS, 2)) is None
+
+
+def silence(*, sent: bool = True) -> AttributeFailed:
+    return AttributeFailed("no answer", error=ResponseTimeout("no answer"), target="3/1.0.99.99.0.255:3", sent=sent)
+
+
+def test_a_scaler_that_never_comes_is_asked_for_ever_more_rarely() -> None:
+    """The line, or the mood of a moment: that there is none is not known."""
+    memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
+    asked = []
+    for turn in range(1, 40):
+        if memory.wants_scaler(scaler):
+            asked.append(turn)
+            assert not memory.learn_scaler(scaler, silence())
+    assert asked == [1, 2, 3, 5, 9, 17, 33]
+    assert memory.scalers == {}
+    assert memory.learn_scaler(scaler, ScalerUnit(-1, 30).to_data())
+    assert not memory.wants_scaler(scaler)
+
+
+def test_a_meter_that_was_gone_said_nothing_of_a_scaler() -> None:
+    memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
+    for _ in range(9):
+        memory.learn_scaler(scaler, silence(sent=False))
+    assert memory.refusals == {}
+    assert memory.wants_scaler(scaler)
+
+
+def test_octets_that_are_no_scaler_once_are_not_kept() -> None:
+    memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
+    for known in ({}, {}, {scaler: None}):
+        assert memory.wants_scaler(scaler)
+        assert not memory.learn_scaler(scaler, Data(DataType.LONG_UNSIGNED, 7))
+        assert memory.scalers == known
+    assert Memory().learn_scaler(scaler, Data(DataType.NULL_DATA, None))  # which says that there is none
 
 
 def writable_meter(data: Data) -> Meter:
