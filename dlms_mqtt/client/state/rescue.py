@@ -50,7 +50,10 @@ def raise_all(store: Store, by: int) -> None:
 
 def keep_above(store: Store, counters: Sequence[CounterRow]) -> None:
     """No counter begins below what was reserved of it; StoreError."""
-    higher = "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)"
+    higher = (
+        "INSERT INTO counters VALUES (?, ?, ?)"
+        " ON CONFLICT (key_id, system_title) DO UPDATE SET next = max(next, excluded.next)"
+    )
     if counters:
         with store.transaction() as db:
             db.executemany(higher, counters)
