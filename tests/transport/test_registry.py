@@ -1,11 +1,15 @@
+"""Which kind of line a URL, a device name or connection settings mean."""
+
 from __future__ import annotations
 
 import pytest
 
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.transport import make_transport, transport_for
+from dlms_mqtt.transport import make_transport, open_transport, transport_for
 from dlms_mqtt.transport.base import SerialFormat
+from dlms_mqtt.transport.esphome.line import EsphomeTransport
+from dlms_mqtt.transport.incoming import PortTransport
 from dlms_mqtt.transport.serial import SerialTransport
 from dlms_mqtt.transport.tcp import TcpTransport
 from dlms_mqtt.transport.udp import UdpTransport
@@ -22,6 +26,7 @@ from dlms_mqtt.transport.udp import UdpTransport
         ("serial:///dev/ttyUSB0", SerialTransport, "/dev/ttyUSB0"),
         ("/dev/serial/by-id/usb-x", SerialTransport, "/dev/serial/by-id/usb-x"),
         ("COM3", SerialTransport, "COM3"),
+        ("ESPHOME://head/?port_name=uart", EsphomeTransport, "ESPHOME://head/?port_name=uart"),
     ],
 )
 def test_the_row_for_each_line(line: str, kind: type, name: str) -> None:
@@ -37,3 +42,25 @@ def test_settings_name_the_line() -> None:
     assert transport_for(ConnectionSettings(serial="/dev/ttyUSB0")).format == SerialFormat(9600)
     with pytest.raises(ConfigError, match="no line"):
         transport_for(ConnectionSettings())
+
+
+def test_a_meter_that_dials_in_is_waited_for() -> None:
+    line = transport_for(ConnectionSettings(bind="tcp://127.0.0.1:4059"))
+    assert isinstance(line, PortTransport)
+
+
+def test_a_key_and_modem_lines_are_handed_over() -> None:
+    line = transport_for(ConnectionSettings(serial="loop://", dtr=False, rts=True))
+    assert isinstance(line, SerialTransport)
+
+
+async def test_what_is_opened_at_once_can_be_used() -> None:
+    async with await open_transport("loop://") as line:
+        line.write(b"x")
+        assert await line.read(60) == b"x"
+
+
+@pytest.mark.parametrize("line", ["tcp://", "udp://[::1", "socket://box:x/", "tcp://box:0"])
+def test_addresses_that_are_none(line: str) -> None:
+    with pytest.raises(ConfigError, match="is no HOST:PORT"):
+        make_transport(line)
