@@ -5,6 +5,7 @@ Each row is played against the meter of pydlms, another project's, and against o
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -12,19 +13,43 @@ import pytest
 from pydlms.security.context import SecurityContext, SecurityPolicy
 from pydlms.simulator import ClientProfile, example_meter
 
+from dlms_mqtt.client.association import association
+from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.errors import AuthenticationRefused, MeterRefused, ServiceRefused
-from dlms_mqtt.protocol.acse.messages import Mechanism
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    AuthenticationRefused,
+    DlmsMqttError,
+    MeterRefused,
+    RemoteProtocolError,
+    SecurityError,
+    ServiceRefused,
+)
+from dlms_mqtt.protocol.acse.messages import (
+    Aare,
+    ApplicationContext,
+    AssociationResult,
+    Diagnostic,
+    DiagnosticSource,
+    Mechanism,
+    Rlrq,
+)
+from dlms_mqtt.protocol.apdu import decode_apdu
+from dlms_mqtt.protocol.apdu.errors import ConfirmedServiceError, ExceptionResponse
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS
+from dlms_mqtt.protocol.apdu.get import GetResponseNormal
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import MANUFACTURER_ALGORITHMS, Keys, Security
 from dlms_mqtt.simulator import MANAGER, Association, Meter, make, named
 from dlms_mqtt.simulator.household.household import bare_meter
 from dlms_mqtt.transport.clock import Clock
-from tests.client.our_meter import OurMeter
+from tests.client.our_meter import WAYS, OurMeter
 from tests.client.pydlms_meter import PydlmsMeter
+from tests.client.scripted import Scripted
 from tests.client.some_objects import ENERGY, SERIAL
 
 KEYS = {length: Keys(Secret(bytes(range(length))), Secret(bytes(range(0xD0 - length, 0xD0)))) for length in (16, 32)}
@@ -204,3 +229,160 @@ async def test_a_wrong_key(maker: str, authentication: str, key: str) -> None:
 def test_every_row_is_there() -> None:
     assert len(rows("ours")) == 7 * (1 + 3 * 3 * 4) + 2
     assert len(rows("pydlms")) == len(rows("ours")) - 2 * (3 * 4 + 1)
+
+
+# -- what is made of an AARE, or of what comes instead -----------------------------------------------------------------
+
+LOW = {"authentication": "low", "password": Secret(SECRET)}
+HIGH = {"authentication": "md5", "password": Secret(SECRET)}
+CIPHERED = {
+    "encryption_key": KEYS[16].encryption,
+    "authentication_key": KEYS[16].authentication,
+    "invocation_counter": 1,
+}
+ACCEPTED = InitiateResponse(conformance=Conformance.GET, max_pdu_size=500).encode()
+
+
+def refusal(code: int, source: DiagnosticSource = DiagnosticSource.ACSE_SERVICE_USER, **fields: Any) -> Aare:
+    found = {"result": AssociationResult.REJECTED_PERMANENT, "application_context": ApplicationContext.LN, **fields}
+    return Aare(diagnostic=Diagnostic(source, code), **found)
+
+
+UNDER_KEYS = refusal(13, application_context=ApplicationContext.LN_CIPHERED)
+
+
+async def opened(answer: Any, **settings: Any) -> Any:
+    """What opening with this answer to the AARQ ends in: the association, or the error."""
+    meter = Scripted(aare=answer, settings=settings)
+    try:
+        await meter.client.open()
+    except DlmsMqttError as error:
+        return error
+    else:
+        return meter.client.association
+    finally:
+        await meter.client.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings", "kind", "words", "hint"),
+    [
+        (refusal(13), LOW, AuthenticationRefused, "authentication-failure", "The password is wrong. It is not tried"),
+        (UNDER_KEYS, LOW | CIPHERED, AuthenticationRefused, "authentication-failure", "The password or a key is"),
+        (UNDER_KEYS, {"authentication": "gmac"} | CIPHERED, AuthenticationRefused, "failure", "No password was sent"),
+        (refusal(13), {}, AssociationRefused, "authentication-failure", ""),
+        (refusal(14), {}, AssociationRefused, "authentication-required", "needs a password or key"),
+        (refusal(11), LOW, AuthenticationRefused, "not-recognised", "wants another authentication"),
+        (refusal(1), LOW, AssociationRefused, "no-reason-given", "never released"),
+        (refusal(2), LOW, AssociationRefused, "application-context", "Try the other referencing"),
+        (refusal(2, DiagnosticSource.ACSE_SERVICE_PROVIDER), LOW, AssociationRefused, "no-common-acse-version", ""),
+        (
+            refusal(1, user_information=ConfirmedServiceError(1, 6, 1).encode()),
+            {},
+            AssociationRefused,
+            r"\(initiate-error.*dlms-version-too-low\)",
+            "never released",
+        ),
+        (refusal(1, user_information=ACCEPTED), {}, AssociationRefused, "no-reason-given$", "never released"),
+        (refusal(1, user_information=b"\xff\xff"), {}, AssociationRefused, "no-reason-given$", "never released"),
+        (
+            refusal(13, application_context=ApplicationContext.LN),
+            {"authentication": "gmac", "security": "both"} | CIPHERED,
+            AssociationRefused,
+            "authentication-failure",
+            "--security none",
+        ),
+    ],
+)
+async def test_a_refusal_is_sorted_by_whether_it_can_be_about_a_secret(
+    clock: object, answer: Aare, settings: dict[str, Any], kind: type, words: str, hint: str
+) -> None:
+    error = await opened(answer, **settings)
+    assert type(error) is kind
+    assert re.search(words, error.message), error.message
+    assert (hint in error.hint) if hint else not error.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings", "kind", "words", "hint"),
+    [
+        (ExceptionResponse(1, 1), {}, ServiceRefused, "operation-not-possible", "never released"),
+        (ExceptionResponse(1, 5), {}, ServiceRefused, "deciphering-error", "A key is wrong"),
+        (ExceptionResponse(2, 3), {}, ServiceRefused, "other-reason", ""),
+        (ConfirmedServiceError(1, 6, 2), {}, ServiceRefused, "incompatible-conformance", ""),
+        (
+            ExceptionResponse(1, 3),
+            {"authentication": "gmac"} | CIPHERED | {"security": "both"},
+            AuthenticationRefused,
+            "unauthenticated",
+            "A key or the security suite may be wrong",
+        ),
+    ],
+)
+async def test_an_answer_that_is_no_aare(
+    clock: object, answer: Any, settings: dict[str, Any], kind: type, words: str, hint: str
+) -> None:
+    error = await opened(answer, **settings)
+    assert type(error) is kind
+    assert words in error.message
+    assert (hint in error.hint) if hint else not error.hint
+
+
+def test_an_answer_that_is_not_even_a_refusal_says_nothing_of_the_association() -> None:
+    error = association._no_aare(GetResponseNormal(0xC1, None, b"\x00"), ciphered=True)
+    assert type(error) is RemoteProtocolError and error.message == "GetResponseNormal does not answer an AARQ"
+
+
+def acceptance(information: bytes | None = ACCEPTED, **fields: Any) -> Aare:
+    ok: dict[str, Any] = {"result": AssociationResult.ACCEPTED, "application_context": ApplicationContext.LN}
+    return Aare(
+        diagnostic=Diagnostic(DiagnosticSource.ACSE_SERVICE_USER, 0), user_information=information, **ok, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings", "kind", "words"),
+    [
+        (acceptance(None), {}, RemoteProtocolError, "without saying what it offers"),
+        (acceptance(ConfirmedServiceError(1, 6, 3).encode()), {}, ServiceRefused, "pdu-size-too-short"),
+        (acceptance(InitiateRequest().encode()), {}, RemoteProtocolError, "the AARE carries InitiateRequest"),
+        (acceptance(), HIGH, RemoteProtocolError, "without a challenge of its own"),
+        (
+            acceptance(responding_ap_title=b"EVIL0000"),
+            {"meter_system_title": b"GOOD0000"},
+            SecurityError,
+            "4556494c30303030, 474f4f4430303030 is expected",
+        ),
+    ],
+)
+async def test_an_acceptance_that_cannot_be_taken(
+    clock: object, answer: Aare, settings: dict[str, Any], kind: type, words: str
+) -> None:
+    error = await opened(answer, **settings)
+    assert type(error) is kind and words in error.message
+
+
+async def test_what_was_agreed_on(clock: object) -> None:
+    agreed = await opened(acceptance(responding_ap_title=b"GOOD0000"), meter_system_title=b"GOOD0000")
+    assert (agreed.conformance, agreed.max_pdu, agreed.vaa) == (Conformance.GET, 500, 7)
+    assert (agreed.system_title, agreed.high, agreed.unknown) == (b"GOOD0000", False, ())
+
+
+def test_what_is_proposed() -> None:
+    line = ConnectionSettings(tcp=("192.0.2.1", 4059), conformance=("get", "set"))
+    assert association.proposal(line) == Conformance.GET | Conformance.SET
+    line = ConnectionSettings(tcp=("192.0.2.1", 4059), ciphering="general-global", gbt_window=3)
+    assert association.proposal(line) == association.PROPOSALS["ln"] | Conformance.GENERAL_BLOCK_TRANSFER
+    line = ConnectionSettings(tcp=("192.0.2.1", 4059), ciphering="general-global", security="both", **CIPHERED)
+    assert association.proposal(line) == association.PROPOSALS["ln"] | Conformance.GENERAL_PROTECTION
+
+
+async def test_a_release_is_protected_as_the_association_is(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter:
+        for way, protected in (("public", False), ("gmac", False), ("gmac, ciphered", True)):
+            with Store(MEMORY) as store:
+                async with meter.client(store, **WAYS[way]):
+                    meter.line.sent.clear()
+            (request,) = [decode_apdu(data[8:]) for data in meter.line.sent]
+            assert isinstance(request, Rlrq)
+            assert (bytes(request.user_information or b"")[:1] == b"\x21") == protected
