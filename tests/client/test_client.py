@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from dlms_mqtt.client.association.association import PROPOSALS, proposal
 from dlms_mqtt.client.association.ciphering import COUNTER_OBIS
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.services.memory import Memory
+from dlms_mqtt.client.services.memory import Measured, Memory
 from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
+    AccessRefused,
+    ActionRefused,
     AssociationRefused,
     AttributeFailed,
+    DecodeError,
+    LocalProtocolError,
     RemoteProtocolError,
     ResponseTimeout,
     SecurityError,
     ServiceRefused,
     TransportError,
 )
+from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
 from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
@@ -39,8 +47,10 @@ from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.fresh_line import FreshLine
 from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted
-from tests.client.some_objects import ENERGY, attribute
+from tests.client.some_objects import ENERGY, attribute, method
 from tests.fake_clock import FakeClock
+from tests.simulator.connected import MESSAGE, OPEN, connected, echo_meter
+from tests.simulator.connected import text as octets
 
 NAME = attribute(1, "0.0.42.0.0.255")
 TIME = attribute(8, "0.0.1.0.0.255")
@@ -565,3 +575,126 @@ async def test_a_meter_that_counts_anew_in_each_association(clock: object) -> No
                 else:
                     with pytest.raises(SecurityError, match="counter"):
                         await client.open()
+
+
+# -- each service of the client, with logical and short names ----------------------------------------------------------
+
+NAMES = pytest.mark.parametrize("referencing", ["ln", "sn"])
+ZERO = Data(DataType.INTEGER, 0)
+ECHO, NOTHING_THERE = method(9999, "0.0.128.9.0.255"), attribute(1, "9.9.9.9.9.9")
+
+
+@asynccontextmanager
+async def of_all_services(referencing: str = "ln") -> AsyncIterator[DlmsClient]:
+    meter = echo_meter(FakeClock())
+    async with connected(meter, **OPEN, referencing=referencing) as client:
+        yield client
+
+
+@NAMES
+async def test_writes_one_by_one_and_together(clock: object, referencing: str) -> None:
+    async with of_all_services(referencing) as client:
+        await client.set(LABEL, octets(b"one"))
+        assert await client.get(LABEL) == octets(b"one")
+        with pytest.raises(AccessRefused):
+            await client.set(ENERGY, NUMBER)
+        written = await client.set_many([LABEL, ENERGY, MESSAGE], [octets(b"two"), NUMBER, octets(b"three")])
+        assert [None if one is None else type(one) for one in written] == [None, AccessRefused, None]
+        assert await client.get_many([LABEL, MESSAGE]) == [octets(b"two"), octets(b"three")]
+
+
+@NAMES
+async def test_methods_one_by_one_and_together(clock: object, referencing: str) -> None:
+    async with of_all_services(referencing) as client:
+        if referencing == "ln":  # short names have no way to say what a method gives back without a class row
+            assert await client.invoke(ECHO, octets(b"echo")) == octets(b"echo")
+            with pytest.raises(ActionRefused):
+                await client.invoke(method(70, "9.9.9.9.9.9"), ZERO)
+            answers = await client.invoke_many([ECHO, method(70, "9.9.9.9.9.9")], [octets(b"1"), ZERO])
+            assert answers[0] == octets(b"1") and isinstance(answers[1], ActionRefused)
+        await client.invoke(method(8, "0.0.1.0.0.255", 1), ZERO)
+
+
+async def test_all_three_in_one_request(clock: object) -> None:
+    async with of_all_services() as client:
+        wanted = [
+            AccessSpecification(AccessKind.GET, NAME),
+            AccessSpecification(AccessKind.SET, LABEL),
+            AccessSpecification(AccessKind.ACTION, ECHO),
+            AccessSpecification(AccessKind.GET, LABEL),
+            AccessSpecification(AccessKind.GET, NOTHING_THERE),
+        ]
+        name, written, ran, read, refused = await client.access(wanted, [None, octets(b"by access"), octets(b"echo")])
+        assert isinstance(name, Data) and written is None
+        assert (ran, read) == (octets(b"echo"), octets(b"by access"))
+        assert isinstance(refused, AccessRefused)
+
+
+@NAMES
+async def test_an_unconfirmed_write_is_only_for_who_agreed_to_it(clock: object, referencing: str) -> None:
+    async with of_all_services(referencing) as client:
+        await client.tell(LABEL, octets(b"told"))
+        assert await client.get(LABEL) == octets(b"told")
+    conformance = ("get",) if referencing == "ln" else ("read",)
+    async with connected(echo_meter(FakeClock()), **OPEN, referencing=referencing, conformance=conformance) as client:
+        with pytest.raises(LocalProtocolError, match="has not agreed to unconfirmed writes") as caught:
+            await client.tell(LABEL, octets(b"told"))
+        assert caught.value.hint == "Write with an answer instead."
+
+
+@NAMES
+async def test_values_with_their_scalers_which_are_read_once(clock: object, referencing: str) -> None:
+    async with of_all_services(referencing) as client:
+        energy, refused, name = await client.read([ENERGY, NOTHING_THERE, NAME])
+        assert isinstance(energy, Measured) and energy.unit == "Wh"
+        assert isinstance(refused, AccessRefused)
+        assert isinstance(name, Measured) and name.unit is None
+        assert client.memory.types[ENERGY] is DataType.DOUBLE_LONG_UNSIGNED
+        assert await client.scalers([ENERGY, NAME]) == [energy.scaler_unit, None]
+        client.get_many = AsyncMock(return_value=[])  # type: ignore[method-assign]
+        assert (await client.scalers([ENERGY]))[0] is not None
+        client.get_many.assert_awaited_once_with([])
+
+
+async def test_a_meter_that_grants_no_lists_is_asked_one_by_one(clock: object) -> None:
+    conformance = ("get", "block-transfer-with-get-or-read")
+    async with connected(echo_meter(FakeClock()), **OPEN, conformance=conformance) as client:
+        assert client._max_list == 1
+        assert [type(found) for found in await client.get_many([NAME, ENERGY])] == [Data, Data]
+
+
+@NAMES
+async def test_keeping_an_association_alive_asks_for_little(clock: object, referencing: str) -> None:
+    async with of_all_services(referencing) as client:
+        client.get = AsyncMock()  # type: ignore[method-assign]
+        await client.keep_alive()
+        class_id = 15 if referencing == "ln" else 12
+        client.get.assert_awaited_once_with(attribute(class_id, "0.0.40.0.0.255", 1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [(b"\x12\x00", "(it came as 1200)"), (b"\x99" + bytes(40), "(it came as 99" + "00" * 15 + ")")],
+)
+async def test_octets_that_mean_nothing_are_shown_with_their_object(clock: object, answer: bytes, message: str) -> None:
+    async with Scripted([(None, GetResponseNormal(0xC1, None, answer))]) as meter:
+        with pytest.raises(DecodeError) as caught:
+            await meter.client.get(ENERGY)
+        assert caught.value.message.startswith(f"{ENERGY}: ") and caught.value.message.endswith(message)
+
+
+@pytest.mark.expect_log("2 octets are left over behind")
+async def test_octets_behind_a_value_are_told_once(clock: object) -> None:
+    answer = GetResponseNormal(0xC1, None, encode(NUMBER) + b"\xab\xcd")
+    async with Scripted([(None, answer), (None, replace(answer, invoke=0xC2))]) as meter:
+        assert [await meter.client.get(ENERGY), await meter.client.get(ENERGY)] == [NUMBER, NUMBER]
+        assert len(meter.client.memory.warned) == 1
+
+
+async def test_an_error_of_the_line_names_what_was_asked_for(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(**WAYS["public"], retries=0) as client:
+        await client.get(NAME)
+        meter.faults.add("silence")
+        with pytest.raises(TransportError) as caught:
+            await client.get(TIME)
+        assert str(TIME) in caught.value.message

@@ -126,3 +126,30 @@ async def test_nothing_says_nothing_of_its_type() -> None:
     memory.learn_type(number, Data(DataType.NULL_DATA, None))
     memory.learn_type(number, AccessRefused("no", code=3, name="read-write-denied"))
     assert memory.types == {number: DataType.UNSIGNED}
+
+
+def test_a_scaler_that_means_nothing_is_none() -> None:
+    memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
+    memory.learn_scaler(scaler, Data(DataType.STRUCTURE, (Data(DataType.BOOLEAN, True),)))
+    assert memory.scalers == {scaler: None}
+
+
+def test_a_way_to_select_rows_that_is_refused_twice_in_a_row_is_not_tried_again() -> None:
+    memory, refused = Memory(), AccessRefused("no", code=250, name="other-reason")
+    passing = AccessRefused("later", code=2, name="temporary-failure")
+    often = 0
+    while memory.selects(OBIS, 1):
+        memory.learn_selector(OBIS, 1, passing)
+        memory.learn_selector(OBIS, 1, refused)
+        often += 1
+    assert often > 1 and memory.selects(OBIS, 2)
+    memory.learn_selector(OBIS, 1, None)
+    assert memory.selects(OBIS, 1)
+    memory.learn_selector(OBIS, 1, refused)
+    assert memory.selects(OBIS, 1), "it is counted anew"
+
+
+def test_short_names_are_kept_by_class_and_code() -> None:
+    memory, item = Memory(), make(3, str(OBIS)).info(0, False)
+    memory.learn_short_names([item])
+    assert memory.short_names == {(3, OBIS): item}
