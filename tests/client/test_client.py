@@ -22,7 +22,6 @@ from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
-    AssociationRefused,
     AttributeFailed,
     DecodeError,
     LocalProtocolError,
@@ -37,13 +36,10 @@ from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.get import GetResponseNormal
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.conformance import Conformance
-from dlms_mqtt.protocol.framing.hdlc.address import encode_address
-from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.wrapper import WrapperHeader
 from dlms_mqtt.protocol.secret import Secret
 from dlms_mqtt.protocol.security import Keys, key_id
 from dlms_mqtt.simulator.server.objects import CosemObject
-from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.fresh_line import FreshLine
 from tests.client.our_meter import CIPHERED, KEYS, TITLE, WAYS, OurMeter, wrong
 from tests.client.scripted import Scripted
@@ -160,200 +156,6 @@ async def test_our_title_is_left_out_on_request(clock: object, omit: bool) -> No
     general = [write[8:] for write in meter.line.sent if write[8:9] == b"\xdb"]
     told = b"\xdb\x00" if omit else b"\xdb\x08" + TITLE
     assert len(general) >= 2 and all(apdu.startswith(told) for apdu in general)
-
-
-async def test_the_trace_shows_a_line_for_each_message(clock: object, caplog: pytest.LogCaptureFixture) -> None:
-    """However few octets of a slow line are read at a time."""
-    caplog.set_level("DEBUG", "dlms_mqtt.client")
-    async with OurMeter() as meter:
-        client = meter.client()
-        client.transport.read = _octet_by_octet(client.transport)  # type: ignore[method-assign]
-        async with client:
-            await client.get(NAME)
-    came = [message for message in caplog.messages if " < " in message]
-    assert len(came) == 4, came  # UA, AARE, the answer, UA
-    assert all(re.fullmatch("7e[0-9a-f]+7e", message.split(" < ")[1]) for message in came)
-
-
-def _octet_by_octet(transport: Any) -> Any:
-    read, left = transport.read, bytearray()
-
-    async def one(timeout: float | None) -> bytes:
-        if not left:
-            left.extend(await read(timeout))
-        octet = bytes(left[:1])
-        del left[:1]
-        return octet
-
-    return one
-
-
-async def test_the_trace_hides_what_gives_a_password_away(clock: object, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG", "dlms_mqtt.client")
-    for way in ("low", "coded", "hls"):
-        caplog.clear()
-        async with OurMeter("echo") as meter, meter.client(**WAYS[way]) as client:
-            await client.get(NAME)
-        shown = "".join(caplog.messages)
-        assert "not shown: a password is among them" in shown
-        proofs = [write for write in meter.line.sent if b"\xc3\x01" in write]
-        assert len(proofs) == (way != "low")
-        assert not any(write.hex() in shown for write in proofs)
-        assert WAYS[way]["password"].hex() not in shown
-
-
-# -- the line ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fault",
-    ["lost", "doubled", "cut", "garbled", "wrong-check", "noise", "trickle", "merged", "echo", "deaf", "late-answer"],
-)
-async def test_hdlc_recovers(clock: object, fault: str) -> None:
-    async with OurMeter() as meter, meter.client() as client:
-        meter.faults.add(fault)
-        for _ in range(3):
-            assert isinstance(await client.get(NAME), Data)
-            assert isinstance((await client.get_many([NAME, TIME]))[1], Data)
-
-
-@pytest.mark.parametrize("fault", ["lost,times=2", "garbled,times=2", "noise", "echo", "deaf", "odd-ua:empty"])
-async def test_hdlc_recovers_while_it_opens(clock: object, fault: str) -> None:
-    async with OurMeter(fault) as meter, meter.client() as client:
-        assert isinstance(await client.get(NAME), Data)
-
-
-@FRAMINGS
-async def test_silence_is_waited_for_and_no_longer(clock: Any, framing: str) -> None:
-    async with OurMeter("silence", framing=framing) as meter:
-        client = meter.client(timeout=2.0, retries=2)
-        with pytest.raises(ResponseTimeout, match="no answer from memory"):
-            await client.open()
-        assert clock.monotonic() < 20
-    async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=2) as client:
-        meter.faults.add("silence")
-        before = clock.monotonic()
-        with pytest.raises(ResponseTimeout):
-            await client.get(NAME)
-        assert clock.monotonic() - before == pytest.approx(6.0 if framing == "hdlc" else 2.0)
-
-
-async def test_rubbish_is_told_from_silence(clock: object) -> None:
-    async with OurMeter("garbled:20,times=99") as meter:
-        with pytest.raises(ResponseTimeout, match="octets came from memory, but no valid answer") as caught:
-            await meter.client(timeout=1.0, retries=1).open()
-        assert caught.value.received
-        assert caught.value.reason == "garbled"
-        assert "parity" in caught.value.hint
-
-
-@FRAMINGS
-async def test_an_echo_and_nothing_else_is_named(clock: object, framing: str) -> None:
-    near, _ = memory_pair()
-    near.echo = True
-    settings = parse_settings({"serial": "memory", "framing": framing, "timeout": "1s", "retries": "1"})
-    client = DlmsClient(settings, transport=near)
-    with pytest.raises(ResponseTimeout, match="only our own octets") as caught:
-        await client.open()
-    assert caught.value.reason == "echo"
-
-
-class AnswersFrom(OurMeter):
-    """A meter whose answers bear another address than the one that was called."""
-
-    async def _serve(self, far: MemoryTransport) -> None:
-        write = far.write
-        far.write = lambda data: write(self._moved(data))  # type: ignore[method-assign]
-        await super()._serve(far)
-
-    def _moved(self, data: bytes) -> bytes:
-        if self.framing == "wrapper":
-            return data[:2] + b"\x00\x11" + data[4:]
-        return encode_frame(Kind.UA | POLL, encode_address(16), encode_address(17))
-
-
-@FRAMINGS
-async def test_an_answer_from_another_address_is_named(clock: object, framing: str) -> None:
-    async with AnswersFrom(framing=framing) as meter:
-        with pytest.raises(ResponseTimeout, match="from another address") as caught:
-            await meter.client(timeout=1.0, retries=1).open()
-    assert caught.value.reason == "wrong-address"
-    assert "find" in caught.value.hint
-
-
-async def test_a_link_that_is_refused_is_about_the_address(clock: object) -> None:
-    class Disconnected(OurMeter):
-        async def _serve(self, far: MemoryTransport) -> None:
-            while True:
-                await far.read(60.0)
-                far.write(frame(Kind.DM))
-
-    async with Disconnected() as meter:
-        with pytest.raises(AssociationRefused, match=r"refuses the link .* \(DM\)") as caught:
-            await meter.client(timeout=1.0, retries=1).open()
-    assert caught.value.reason == "wrong-address"
-
-
-async def test_a_whole_exchange_has_an_end(clock: Any) -> None:
-    async with OurMeter() as meter, meter.client(exchange_timeout=3.0, retries=20, timeout=1.0) as client:
-        meter.faults.add("silence")
-        before = clock.monotonic()
-        with pytest.raises(ResponseTimeout, match="longer than 3 s"):
-            await client.get(NAME)
-        assert clock.monotonic() - before <= 4.0
-
-
-async def test_a_late_answer_is_not_the_next_one(clock: object) -> None:
-    for framing in ("hdlc", "wrapper"):
-        async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=0) as client:
-            meter.faults.add("late-answer:3")
-            with pytest.raises(ResponseTimeout):
-                await client.get(NAME)
-            assert (await client.get(TIME)).type is DataType.OCTET_STRING
-            assert len((await client.get(TIME)).value) == 12
-
-
-# -- frames that end or hold up the link ------------------------------------------------------------------------------
-
-
-def frame(kind: int, information: bytes = b"") -> bytes:
-    """A frame of the meter: to client 16, from server 1."""
-    return encode_frame(kind | POLL, b"\x21", b"\x03", information)
-
-
-class Interrupted(Scripted):
-    """Before the first request is looked at, the meter says ``frames``, whatever the rules are."""
-
-    def __init__(self, *frames: bytes, forget: bool = False, **options: Any) -> None:
-        super().__init__([(None, ANSWER)], hdlc=True, **options)
-        self._frames = list(frames)
-        self._forget = forget
-
-    def _take(self, request: Any) -> None:
-        if self._frames and request.TAG == 0xC0:
-            for item in self._frames:
-                self._far.write(item)
-            self._frames.clear()
-            if self._forget:
-                self.link.disconnect()
-                while self.link.next_event():
-                    pass
-                return
-        super()._take(request)
-
-
-async def test_a_busy_meter_is_waited_for(clock: object) -> None:
-    async with Interrupted(frame(Kind.RNR | 0x20)) as meter:
-        assert await meter.client.get(ENERGY) == NUMBER
-
-
-# -- associations -----------------------------------------------------------------------------------------------------
-
-
-# -- leaving ----------------------------------------------------------------------------------------------------------
-
-
-# -- counters ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_counter_that_is_not_told_is_an_error_with_a_hint(clock: object) -> None:

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import Any
 
 import pytest
 
 from dlms_mqtt.client.association.association import PROPOSALS
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.settings import ConnectionSettings
-from dlms_mqtt.errors import MeterRefused, RemoteProtocolError, ResponseTimeout, SecurityError
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
+from dlms_mqtt.errors import (
+    AssociationRefused,
+    ConnectionLost,
+    MeterRefused,
+    RemoteProtocolError,
+    ResponseTimeout,
+    SecurityError,
+    ServiceRefused,
+)
 from dlms_mqtt.protocol.acse.messages import Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.action import ActionRequestNormal, ActionResponseNormal
+from dlms_mqtt.protocol.apdu.errors import ExceptionResponse
 from dlms_mqtt.protocol.apdu.general import GeneralBlockTransfer
-from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetResponseNormal
+from dlms_mqtt.protocol.apdu.get import GetRequestNormal, GetResponseBlock, GetResponseNormal
+from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.apdu.set import SetRequestNormal, SetResponseNormal
 from dlms_mqtt.protocol.apdu.short_name import ReadResponse
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.framing.hdlc.address import encode_address
 from dlms_mqtt.protocol.framing.hdlc.frame import POLL, Kind, encode_frame
 from dlms_mqtt.protocol.framing.link import Received, Side
 from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
-from dlms_mqtt.transport.memory import MemoryTransport
+from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.fresh_line import FreshLine
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter
 from tests.client.scripted import Scripted, accepted
 from tests.client.services.test_short_names import ASK_LIST, ENERGY
 from tests.client.some_objects import CUT_OFF, attribute
-from tests.client.test_client import NAME, TIME
+from tests.client.test_client import ANSWER, FRAMINGS, NAME, NUMBER, TIME
 from tests.protocol.security.test_cipher import meter as meter_cipher
 
 LABEL = attribute(1, "0.0.96.1.1.255")
@@ -300,3 +312,273 @@ async def test_udp_an_action_whose_first_block_is_lost_is_not_repeated(clock: ob
         with pytest.raises(ResponseTimeout):
             await client.invoke(CUT_OFF)
     assert meter.actions == 1
+
+
+def frame(kind: int, information: bytes = b"") -> bytes:
+    """A frame of the meter: to client 16, from server 1."""
+    return encode_frame(kind | POLL, b"\x21", b"\x03", information)
+
+
+async def test_the_trace_shows_a_line_for_each_message(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    """However few octets of a slow line are read at a time."""
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    async with OurMeter() as meter:
+        client = meter.client()
+        client.transport.read = _octet_by_octet(client.transport)  # type: ignore[method-assign]
+        async with client:
+            await client.get(NAME)
+    came = [message for message in caplog.messages if " < " in message]
+    assert len(came) == 4, came  # UA, AARE, the answer, UA
+    assert all(re.fullmatch("7e[0-9a-f]+7e", message.split(" < ")[1]) for message in came)
+
+
+def _octet_by_octet(transport: Any) -> Any:
+    read, left = transport.read, bytearray()
+
+    async def one(timeout: float | None) -> bytes:
+        if not left:
+            left.extend(await read(timeout))
+        octet = bytes(left[:1])
+        del left[:1]
+        return octet
+
+    return one
+
+
+async def test_the_trace_hides_what_gives_a_password_away(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    for way in ("low", "coded", "hls"):
+        caplog.clear()
+        async with OurMeter("echo") as meter, meter.client(**WAYS[way]) as client:
+            await client.get(NAME)
+        shown = "".join(caplog.messages)
+        assert "not shown: a password is among them" in shown
+        proofs = [write for write in meter.line.sent if b"\xc3\x01" in write]
+        assert len(proofs) == (way != "low")
+        assert not any(write.hex() in shown for write in proofs)
+        assert WAYS[way]["password"].hex() not in shown
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["lost", "doubled", "cut", "garbled", "wrong-check", "noise", "trickle", "merged", "echo", "deaf", "late-answer"],
+)
+async def test_hdlc_recovers(clock: object, fault: str) -> None:
+    async with OurMeter() as meter, meter.client() as client:
+        meter.faults.add(fault)
+        for _ in range(3):
+            assert isinstance(await client.get(NAME), Data)
+            assert isinstance((await client.get_many([NAME, TIME]))[1], Data)
+
+
+@pytest.mark.parametrize("fault", ["lost,times=2", "garbled,times=2", "noise", "echo", "deaf", "odd-ua:empty"])
+async def test_hdlc_recovers_while_it_opens(clock: object, fault: str) -> None:
+    async with OurMeter(fault) as meter, meter.client() as client:
+        assert isinstance(await client.get(NAME), Data)
+
+
+@FRAMINGS
+async def test_silence_is_waited_for_and_no_longer(clock: Any, framing: str) -> None:
+    async with OurMeter("silence", framing=framing) as meter:
+        client = meter.client(timeout=2.0, retries=2)
+        with pytest.raises(ResponseTimeout, match="no answer from memory"):
+            await client.open()
+        assert clock.monotonic() < 20
+    async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=2) as client:
+        meter.faults.add("silence")
+        before = clock.monotonic()
+        with pytest.raises(ResponseTimeout):
+            await client.get(NAME)
+        assert clock.monotonic() - before == pytest.approx(6.0 if framing == "hdlc" else 2.0)
+
+
+async def test_rubbish_is_told_from_silence(clock: object) -> None:
+    async with OurMeter("garbled:20,times=99") as meter:
+        with pytest.raises(ResponseTimeout, match="octets came from memory, but no valid answer") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+        assert caught.value.received
+        assert caught.value.reason == "garbled"
+        assert "parity" in caught.value.hint
+
+
+@FRAMINGS
+async def test_an_echo_and_nothing_else_is_named(clock: object, framing: str) -> None:
+    near, _ = memory_pair()
+    near.echo = True
+    settings = parse_settings({"serial": "memory", "framing": framing, "timeout": "1s", "retries": "1"})
+    client = DlmsClient(settings, transport=near)
+    with pytest.raises(ResponseTimeout, match="only our own octets") as caught:
+        await client.open()
+    assert caught.value.reason == "echo"
+
+
+class AnswersFrom(OurMeter):
+    """A meter whose answers bear another address than the one that was called."""
+
+    async def _serve(self, far: MemoryTransport) -> None:
+        write = far.write
+        far.write = lambda data: write(self._moved(data))  # type: ignore[method-assign]
+        await super()._serve(far)
+
+    def _moved(self, data: bytes) -> bytes:
+        if self.framing == "wrapper":
+            return data[:2] + b"\x00\x11" + data[4:]
+        return encode_frame(Kind.UA | POLL, encode_address(16), encode_address(17))
+
+
+@FRAMINGS
+async def test_an_answer_from_another_address_is_named(clock: object, framing: str) -> None:
+    async with AnswersFrom(framing=framing) as meter:
+        with pytest.raises(ResponseTimeout, match="from another address") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+    assert caught.value.reason == "wrong-address"
+    assert "find" in caught.value.hint
+
+
+async def test_a_link_that_is_refused_is_about_the_address(clock: object) -> None:
+    class Disconnected(OurMeter):
+        async def _serve(self, far: MemoryTransport) -> None:
+            while True:
+                await far.read(60.0)
+                far.write(frame(Kind.DM))
+
+    async with Disconnected() as meter:
+        with pytest.raises(AssociationRefused, match=r"refuses the link .* \(DM\)") as caught:
+            await meter.client(timeout=1.0, retries=1).open()
+    assert caught.value.reason == "wrong-address"
+
+
+async def test_a_whole_exchange_has_an_end(clock: Any) -> None:
+    async with OurMeter() as meter, meter.client(exchange_timeout=3.0, retries=20, timeout=1.0) as client:
+        meter.faults.add("silence")
+        before = clock.monotonic()
+        with pytest.raises(ResponseTimeout, match="longer than 3 s"):
+            await client.get(NAME)
+        assert clock.monotonic() - before <= 4.0
+
+
+async def test_a_late_answer_is_not_the_next_one(clock: object) -> None:
+    for framing in ("hdlc", "wrapper"):
+        async with OurMeter(framing=framing) as meter, meter.client(timeout=2.0, retries=0) as client:
+            meter.faults.add("late-answer:3")
+            with pytest.raises(ResponseTimeout):
+                await client.get(NAME)
+            assert (await client.get(TIME)).type is DataType.OCTET_STRING
+            assert len((await client.get(TIME)).value) == 12
+
+
+class Interrupted(Scripted):
+    """Before the first request is looked at, the meter says ``frames``, whatever the rules are."""
+
+    def __init__(self, *frames: bytes, forget: bool = False, **options: Any) -> None:
+        super().__init__([(None, ANSWER)], hdlc=True, **options)
+        self._frames = list(frames)
+        self._forget = forget
+
+    def _take(self, request: Any) -> None:
+        if self._frames and request.TAG == 0xC0:
+            for item in self._frames:
+                self._far.write(item)
+            self._frames.clear()
+            if self._forget:
+                self.link.disconnect()
+                while self.link.next_event():
+                    pass
+                return
+        super()._take(request)
+
+
+async def test_a_busy_meter_is_waited_for(clock: object) -> None:
+    async with Interrupted(frame(Kind.RNR | 0x20)) as meter:
+        assert await meter.client.get(ENERGY) == NUMBER
+
+
+# -- what comes instead of an answer, or before it ---------------------------------------------------------------------
+
+PUSH = DataNotification(7, None, b"\x09\x04push")
+
+
+@pytest.mark.parametrize("count", [1, 40])
+async def test_pushes_before_an_answer_go_to_whom_they_concern(clock: object, count: int) -> None:
+    async with Scripted([(None, [*[PUSH] * count, answer(1, 7)]), (None, answer(2, 8))]) as meter:
+        assert await meter.client.get(NAME) == number(7)
+        assert meter.notifications == [PUSH] * count
+        for _ in range(count):  # some come with nothing asked; the next question finds them
+            meter._send(PUSH)
+        meter._far.write(meter.link.data_to_send())
+        await asyncio.sleep(1)
+        assert await meter.client.get(NAME) == number(8)
+        assert len(meter.notifications) == 2 * count
+
+
+async def test_pushes_are_heard_while_nobody_asks(clock: Any) -> None:
+    def send_push() -> None:
+        meter._send(PUSH)
+        meter._far.write(meter.link.data_to_send())
+
+    async with Scripted() as meter:
+        asyncio.get_running_loop().call_later(30, send_push)
+        with pytest.raises(ResponseTimeout):
+            await meter.client.overhear(10)
+        await meter.client.overhear(60)
+        assert (meter.notifications, clock.monotonic()) == ([PUSH], pytest.approx(30))
+        await meter._far.close()
+        with pytest.raises(ConnectionLost):
+            await meter.client.overhear(60)
+
+
+async def test_a_refusal_of_the_whole_question_and_an_answer_to_none(clock: object) -> None:
+    async with Scripted([(None, ExceptionResponse(1, 2)), (None, answer(2, 8))]) as meter:
+        with pytest.raises(ServiceRefused, match="service-not-supported"):
+            await meter.client.get(NAME)
+        assert await meter.client.get(NAME) == number(8)
+
+
+async def test_answers_to_other_questions_are_given_up_after_some(clock: object) -> None:
+    async with Scripted([(None, [answer(9, value) for value in range(20)])], settings={"retries": 1}) as meter:
+        with pytest.raises(RemoteProtocolError, match="answers came from memory that answer other questions"):
+            await meter.client.get(NAME)
+
+
+async def test_the_blocks_of_an_answer_have_the_time_of_one_question(clock: Any) -> None:
+    """Each may come late; all together may not."""
+    whole = encode(Data(DataType.OCTET_STRING, bytes(40)))
+
+    class Slow(Scripted):
+        def _send(self, answer: Any) -> None:
+            if isinstance(answer, GetResponseBlock):
+                asyncio.get_running_loop().call_later(2, self._later, answer)
+            else:
+                super()._send(answer)
+
+        def _later(self, answer: Any) -> None:
+            super()._send(answer)
+            self._far.write(self.link.data_to_send())
+
+    blocks = [GetResponseBlock(0xC1, at == 40, at // 10 + 1, None, whole[at : at + 10]) for at in range(0, 50, 10)]
+    async with Slow([(None, block) for block in blocks], settings={"timeout": 3.0, "exchange_timeout": 30.0}) as meter:
+        assert (await meter.client.get(NAME)).value == bytes(40)
+    assert clock.monotonic() == pytest.approx(10)
+    async with Slow([(None, block) for block in blocks], settings={"timeout": 3.0, "exchange_timeout": 5.0}) as meter:
+        began = clock.monotonic()
+        with pytest.raises(ResponseTimeout):
+            await meter.client.get(NAME)
+        assert clock.monotonic() - began == pytest.approx(5)
+        meter._steps.clear()
+
+
+@pytest.mark.expect_log("2 octets are left over behind an answer")
+async def test_octets_behind_an_answer_are_told_once(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    responses = [SetResponseNormal(0xC0 | invoke, 0).encode() + b"\xab\xcd" for invoke in (1, 2)]
+    async with Scripted([(None, response) for response in responses]) as meter:
+        for _ in responses:
+            await meter.client.set(LABEL, number(1))
+    assert [record.levelname for record in caplog.records if "left over" in record.message] == ["WARNING"]
+
+
+async def test_what_is_told_has_no_answer_and_the_next_question_is_allowed(clock: object) -> None:
+    async with Scripted([(None, None), (None, answer(2, 8))]) as meter:
+        await meter.client.tell(LABEL, number(1))
+        assert await meter.client.get(NAME) == number(8)
+    told = meter.requests[1]
+    assert isinstance(told, SetRequestNormal) and not told.invoke & 0x40

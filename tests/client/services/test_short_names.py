@@ -6,6 +6,8 @@ import pytest
 from pydlms.simulator import example_meter
 
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.logical_names import WrongList
+from dlms_mqtt.cosem.classes import RESERVED_BASE_NAMES
 from dlms_mqtt.errors import AccessRefused, ActionRefused, ConfigError, LocalProtocolError, MeterRefused
 from dlms_mqtt.errors import RemoteProtocolError as Nonsense
 from dlms_mqtt.protocol.apdu.access import AccessKind, AccessSpecification
@@ -251,3 +253,76 @@ async def test_rows_by_entry_use_the_conformance_of_short_names() -> None:
     async with PydlmsMeter(sim) as meter, meter.client(referencing="sn") as client:
         await read_profile(client, PROFILE, Selection(first=3, count=2))
     assert any(request[:3] == b"\x05\x01\x04" for request in meter.requests)
+
+
+TWO = ReadRequest((VariableName(REGISTER + 8), VariableName(REGISTER + 16)))
+BOTH = [(ENERGY, None), (ENERGY._replace(attribute=3), None)]
+BLOCK = DataBlockResult(True, 1, b"\x01\x00" + encode(NUMBER))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (ReadResponse((NUMBER,)), "answered 1 of 2 variables$"),
+        (ReadResponse((NUMBER, NUMBER, NUMBER)), "answered 3 of 2 variables$"),
+        (ReadResponse((BLOCK,)), "answered 1 of 2 variables of a list"),
+        pytest.param(
+            ReadResponse((NUMBER, NUMBER)).encode() + b"\xab",
+            "1 octets are left over behind a list",
+            marks=pytest.mark.expect_log("1 octets are left over"),
+        ),
+    ],
+)
+async def test_a_list_that_is_answered_wrongly(answer: object, message: str) -> None:
+    async with names((TWO, answer)) as meter:
+        with pytest.raises(WrongList, match=message):
+            await meter.services.get_list(BOTH)
+
+
+async def test_nothing_is_asked_where_nothing_can_be() -> None:
+    async with names() as meter:
+        await meter.services._objects()
+        assert [type(one) for one in await meter.services.get_list([(MISSING, None)] * 2)] == [AccessRefused] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (ReadResponse((DataBlockResult(True, 1, b"\x02\x00" + encode(NUMBER) + b"\x01\x03"),)), "answered 2 variables"),
+        (ReadResponse((BlockNumber(1),)), "BlockNumber where a result was due"),
+    ],
+)
+async def test_one_variable_that_is_answered_wrongly(answer: ReadResponse, message: str) -> None:
+    async with names((ReadRequest((VariableName(REGISTER + 8),)), answer)) as meter:
+        with pytest.raises(Nonsense, match=message):
+            await meter.services.get((ENERGY, None))
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ((0, 0), "answered 2 of 1 writes"),
+        ((), "answered 0 of 1 writes"),
+        ((BlockNumber(1),), "BlockNumber where a result was due"),
+    ],
+)
+async def test_a_write_that_is_answered_wrongly(results: tuple[object, ...], message: str) -> None:
+    asked = WriteRequest((VariableName(0x9008),), (NUMBER,))
+    async with names((asked, WriteResponse(results))) as meter:  # type: ignore[arg-type]
+        with pytest.raises(Nonsense, match=message):
+            await meter.services.set((SERIAL, None), NUMBER)
+
+
+async def test_a_meter_that_answers_before_it_has_the_whole_question() -> None:
+    access = (2, Data(DataType.OCTET_STRING, bytes(90)))
+    body = ReadRequest((ParameterisedAccess(0x5008, *access),)).encode_body()
+    first = ReadRequest((ReadDataBlockAccess(False, 1, body[:50]),))
+    async with names((first, ReadResponse((DataAccessResult.OTHER_REASON,)))) as meter:
+        with pytest.raises(AccessRefused, match="other-reason"):
+            await meter.services.get((attribute(7, str(PROFILE)), access))
+
+
+async def test_a_reserved_name_is_used_where_the_list_has_none() -> None:
+    name, (class_id, obis) = next(row for row in RESERVED_BASE_NAMES.items() if row[1][0] != 12)
+    async with names((ReadRequest((VariableName(name + 8),)), ReadResponse((NUMBER,)))) as meter:
+        assert await meter.services.get((attribute(class_id, obis), None)) == encode(NUMBER)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dlms_mqtt.client.state import state_file
-from dlms_mqtt.client.state.state_file import default_path, set_aside
+from dlms_mqtt.client.state.state_file import StateDamaged, StateFile, default_path, set_aside, sync_folder, write_whole
 from dlms_mqtt.client.state.store import BLOCK, FIRST, Store
 from dlms_mqtt.errors import StoreError
 
@@ -281,3 +283,65 @@ def test_a_store_that_is_closed_or_was_refused_holds_no_file(tmp_path):
             Store(path)
     with pytest.raises(sqlite3.ProgrammingError):
         opened[-1].execute("SELECT 1")
+
+
+@pytest.mark.parametrize("version", [-1, "'new'"])
+def test_a_version_that_is_none_is_damage(path, version):
+    with Store(path) as store, store.transaction() as db:
+        db.execute(f"UPDATE components SET version = {version} WHERE name = 'store'")
+    with pytest.raises(StateDamaged, match="the version of store is"):
+        Store(path)
+
+
+def test_a_table_that_is_damaged_is_said_to_be(path):
+    with closing(StateFile(path)) as file:
+        file.check("components")
+        file.read = lambda _sql: [("row 1 missing from index",)]
+        with pytest.raises(StateDamaged, match="row 1 missing from index") as caught:
+            file.check("components")
+    assert "dlms-mqtt counter" in caught.value.hint
+
+
+def test_a_damaged_file_is_set_aside_with_its_journal_and_none_twice_under_one_name(path):
+    for number in (1, 2):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"damaged %d" % number)
+        journal = path.with_name(path.name + "-journal")
+        if number == 2:
+            journal.write_bytes(b"journal")
+        aside = set_aside(path)
+        assert aside.name == f"{path.name}.damaged-{number}"
+        assert aside.read_bytes() == b"damaged %d" % number
+        assert not path.exists() and not journal.exists()
+    assert aside.with_name(aside.name + "-journal").read_bytes() == b"journal"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    write_whole(target, b"one")
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"one", 0o600)
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_whole(target, b"two")
+        assert target.read_bytes() == b"one"
+        sync_folder(tmp_path)  # what the system can't do is left
+    sync_folder(tmp_path / "nowhere")
+    write_whole(target, b"three")
+    assert target.read_bytes() == b"three"
+
+
+def test_a_rollback_that_the_disk_has_done_already_hides_nothing(path):
+    with closing(StateFile(path)) as file, pytest.raises(KeyError, match="the caller's"), file.transaction() as db:
+        db.execute("ROLLBACK")
+        raise KeyError("the caller's own")
+
+
+def test_trouble_that_sqlite_has_no_word_for_is_told_in_its_own(path):
+    with closing(StateFile(path)) as file, pytest.raises(StoreError, match="no such table: nowhere"):
+        file.read("SELECT 1 FROM nowhere")
+    assert not file.damaged
