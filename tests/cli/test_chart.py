@@ -1,8 +1,8 @@
-"""``profile --plot``: rows as a chart in the terminal and as a picture, with units, gaps and missing rows."""
+"""Rows as a chart in the terminal and as a picture, with units, gaps and missing rows."""
 
 from __future__ import annotations
 
-import builtins
+import io
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +11,12 @@ from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydlms.cosem.data import DlmsData
-from pydlms.obis import ObisCode
-from pydlms.simulator import MeterSimulator
 
 from dlms_mqtt.cli import chart
 from dlms_mqtt.client.procedures.profile import Column, Profile
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.obis import Obis
-from tests.cli.conftest import Cli
 
 PROFILE = "1.0.99.1.0.255"
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -118,39 +115,6 @@ def test_colours_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\x1b[" not in chart.terminal_chart(drawn, 80)
 
 
-# --- the command ----------------------------------------------------------------------------------------------------
-
-
-def without_rows(sim: MeterSimulator, numbers: range) -> None:
-    attributes = sim.objects[7, ObisCode.parse(PROFILE)]
-    rows = [row for number, row in enumerate(attributes[2].value) if number not in numbers]
-    attributes[2] = DlmsData.array(rows)
-
-
-def test_in_the_terminal(cli: Cli, sim: MeterSimulator, meter: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    without_rows(sim, range(30, 40))
-    result = cli("profile", PROFILE, "--plot", *meter)
-    assert result.status == 0
-    assert result.out.startswith("Active energy import [Wh], 2024-05-01 00:00 to 2024-05-01 23:45\n")
-    assert "(Wh)" in result.out
-    assert "x" * 7 in result.out
-    assert "10 rows missing: 2024-05-01T07:30:00+00:00 to 2024-05-01T09:45:00+00:00" in result.err
-    assert result.err.endswith("86 rows drawn, 10 missing\n")
-
-
-@pytest.mark.parametrize(("suffix", "mark"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("PNG", b"\x89PNG")])
-def test_as_a_picture(
-    cli: Cli, sim: MeterSimulator, meter: list[str], tmp_path: Path, suffix: str, mark: bytes
-) -> None:
-    without_rows(sim, range(30, 40))
-    file = tmp_path / f"day.{suffix}"
-    result = cli("profile", PROFILE, "--plot", str(file), *meter)
-    assert (result.status, result.out) == (0, "")
-    assert file.read_bytes().startswith(mark)
-    assert list(tmp_path.glob("*day*")) == [file]
-
-
 def test_a_picture_holds_names_units_and_missing_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib as mpl
 
@@ -160,57 +124,25 @@ def test_a_picture_holds_names_units_and_missing_rows(tmp_path: Path, monkeypatc
     assert all(word in words for word in ("Active energy import", "Wh", "rows missing"))
 
 
-def test_a_picture_beside_the_rows(cli: Cli, meter: list[str], tmp_path: Path) -> None:
-    file = tmp_path / "day.svg"
-    assert len(cli("profile", PROFILE, "--plot", str(file), "--json", *meter).json["values"]) == 96
-    assert file.exists()
-    result = cli("profile", PROFILE, "--plot", "--json", *meter)
-    assert (result.status, result.out) == (2, "")
-    assert "--plot FILE" in result.err
+def test_a_picture_without_a_clock_is_drawn_along_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+    chart.write_picture(chart.chart_of(profile((5,), (6,), columns=(ENERGY,)), UTC), tmp_path / "a.svg")
+    assert "row" in "".join(ElementTree.parse(tmp_path / "a.svg").getroot().itertext())
 
 
-def test_another_kind_of_file_is_told_before_the_meter_is_asked(
-    cli: Cli, sim: MeterSimulator, meter: list[str]
-) -> None:
-    result = cli("profile", "--plot", PROFILE, *meter)
-    assert (result.status, sim.requests) == (2, [])
-    assert ".svg" in result.err
-    assert "OBIS goes before --plot" in result.err
-
-
-def test_a_file_that_cannot_be_written(cli: Cli, meter: list[str], tmp_path: Path) -> None:
-    result = cli("profile", PROFILE, "--plot", str(tmp_path / "none" / "day.svg"), *meter)
-    assert result.status == 2
-    assert "day.svg cannot be written: No such file or directory" in result.err
-
-
-@pytest.mark.parametrize(("word", "library"), [((), "plotille"), (("day.png",), "matplotlib")])
-def test_without_the_library_the_extra_is_named(
-    cli: Cli,
-    sim: MeterSimulator,
-    meter: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    word: tuple[str, ...],
-    library: str,
-) -> None:
+@pytest.mark.parametrize(("picture", "library"), [(False, "plotille"), (True, "matplotlib")])
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, picture: bool, library: str) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    result = cli("profile", PROFILE, "--plot", *word, *meter)
-    assert (result.status, result.out, sim.requests) == (2, "", [])
-    assert "pip install 'dlms-mqtt[plot]'" in result.err
+    with pytest.raises(ConfigError, match=f"--plot needs {library}") as raised:
+        chart.need_library(picture)
+    assert "pip install 'dlms-mqtt[plot]'" in raised.value.hint
 
 
-def test_no_rows(cli: Cli, meter: list[str]) -> None:
-    result = cli("profile", PROFILE, "--from", "2024-05-03", "--to", "2024-05-04", "--plot", *meter)
-    assert (result.status, result.out) == (1, "")
-    assert "nothing to draw: 0 rows" in result.err
-
-
-def test_without_plot_nothing_is_loaded(cli: Cli, meter: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def watched(name: str, *rest: Any) -> Any:
-        assert name.partition(".")[0] not in ("matplotlib", "plotille")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", watched)
-    assert cli("profile", PROFILE, *meter).status == 0
+def test_a_terminal_without_the_characters_is_told_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    with pytest.raises(ConfigError, match="characters that this terminal lacks") as raised:
+        chart.need_library(picture=False)
+    assert raised.value.hint == "--plot FILE.png"
+    chart.need_library(picture=True)

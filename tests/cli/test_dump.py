@@ -1,3 +1,5 @@
+"""``dump``: a capture that replays, and what is left of a session that ends early."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from dlms_mqtt.simulator.replay.capture_file import Capture
 from dlms_mqtt.simulator.replay.replay import replay_tcp
 from tests.cli.conftest import Cli
 from tests.cli.test_find import meter
+from tests.free_port import free_port
 
 
 @contextmanager
@@ -55,3 +60,30 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
         value = served.json["values"][0]["value"]
     assert value != original
     assert len(value) == len(original)
+
+
+def test_without_a_file_it_goes_to_standard_output(cli: Cli) -> None:
+    with meter() as port:
+        result = cli("dump", "--tcp", f"127.0.0.1:{port}", "--values", "1")
+    assert (result.status, result.err) == (0, "")
+    document = yaml.safe_load(result.out)
+    assert list(document)[:3] == ["format", "made", "by"]
+    assert document["exchanges"]
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_meter_is_asked(cli: Cli, tmp_path: Path) -> None:
+    result = cli("dump", "--tcp", "192.0.2.1:4059", "--output", str(tmp_path / "none" / "meter.yaml"))
+    assert (result.status, result.out) == (2, "")
+    assert "is no folder" in result.err
+
+
+def test_where_nobody_answers_no_file_is_made(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "meter.yaml"
+    line = ("--tcp", f"127.0.0.1:{free_port()}")
+    result = cli("dump", *line, "--output", str(path))
+    assert result.status == 1
+    assert "the session ended early: " in result.err
+    assert not path.exists()
+    document = cli("dump", *line, "--json").json  # a program gets its document all the same
+    assert document["exchanges"] == []
+    assert "nobody listens at" in document["facts"]["error"]

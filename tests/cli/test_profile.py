@@ -1,12 +1,17 @@
-"""``profile``: rows by time and by number, as a table, CSV and JSON."""
+"""``profile``: rows by time and by number, as a table, CSV, JSON and chart."""
 
 from __future__ import annotations
 
+import builtins
 import csv
 import io
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pydlms.cosem.data import DlmsData
 from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
@@ -113,3 +118,110 @@ def test_what_has_come_is_counted_on_a_terminal(
     assert terminal.getvalue().startswith(f"\rtcp://{meter[1]}: connecting\r ")
     assert "frames received" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--from", "24h", "--count", "2"), "by time or by number, not both"),
+        (("--first", "0"), "start at 1"),
+        (("--count", "-1"), "start at 1"),
+        (("--to", "2024-05-02"), "--to needs --from"),
+        (("--from", "yesterday"), "yesterday"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_told_before_the_meter_is_asked(
+    cli: Cli, sim: MeterSimulator, meter: list[str], words: tuple[str, ...], why: str
+) -> None:
+    result = cli("profile", PROFILE, *words, *meter)
+    assert (result.status, result.out, sim.requests) == (2, "", [])
+    assert why in result.err
+
+
+# --- as a chart -----------------------------------------------------------------------------------------------------
+
+
+def without_rows(sim: MeterSimulator, numbers: range) -> None:
+    attributes = sim.objects[7, ObisCode.parse(PROFILE)]
+    rows = [row for number, row in enumerate(attributes[2].value) if number not in numbers]
+    attributes[2] = DlmsData.array(rows)
+
+
+def test_in_the_terminal(cli: Cli, sim: MeterSimulator, meter: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    without_rows(sim, range(30, 40))
+    result = cli("profile", PROFILE, "--plot", *meter)
+    assert result.status == 0
+    assert result.out.startswith("Active energy import [Wh], 2024-05-01 00:00 to 2024-05-01 23:45\n")
+    assert "(Wh)" in result.out
+    assert "x" * 7 in result.out
+    assert "10 rows missing: 2024-05-01T07:30:00+00:00 to 2024-05-01T09:45:00+00:00" in result.err
+    assert result.err.endswith("86 rows drawn, 10 missing\n")
+
+
+@pytest.mark.parametrize(("suffix", "mark"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("PNG", b"\x89PNG")])
+def test_as_a_picture(
+    cli: Cli, sim: MeterSimulator, meter: list[str], tmp_path: Path, suffix: str, mark: bytes
+) -> None:
+    without_rows(sim, range(30, 40))
+    file = tmp_path / f"day.{suffix}"
+    result = cli("profile", PROFILE, "--plot", str(file), *meter)
+    assert (result.status, result.out) == (0, "")
+    assert file.read_bytes().startswith(mark)
+    assert list(tmp_path.glob("*day*")) == [file]
+
+
+def test_a_picture_beside_the_rows(cli: Cli, meter: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "day.svg"
+    assert len(cli("profile", PROFILE, "--plot", str(file), "--json", *meter).json["values"]) == 96
+    assert file.exists()
+    result = cli("profile", PROFILE, "--plot", "--json", *meter)
+    assert (result.status, result.out) == (2, "")
+    assert "--plot FILE" in result.err
+
+
+def test_another_kind_of_file_is_told_before_the_meter_is_asked(
+    cli: Cli, sim: MeterSimulator, meter: list[str]
+) -> None:
+    result = cli("profile", "--plot", PROFILE, *meter)
+    assert (result.status, sim.requests) == (2, [])
+    assert ".svg" in result.err
+    assert "OBIS goes before --plot" in result.err
+
+
+def test_a_file_that_cannot_be_written(cli: Cli, meter: list[str], tmp_path: Path) -> None:
+    result = cli("profile", PROFILE, "--plot", str(tmp_path / "none" / "day.svg"), *meter)
+    assert result.status == 2
+    assert "day.svg cannot be written: No such file or directory" in result.err
+
+
+@pytest.mark.parametrize(("word", "library"), [((), "plotille"), (("day.png",), "matplotlib")])
+def test_without_the_library_the_extra_is_named(
+    cli: Cli,
+    sim: MeterSimulator,
+    meter: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    word: tuple[str, ...],
+    library: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    result = cli("profile", PROFILE, "--plot", *word, *meter)
+    assert (result.status, result.out, sim.requests) == (2, "", [])
+    assert "pip install 'dlms-mqtt[plot]'" in result.err
+
+
+def test_no_rows(cli: Cli, meter: list[str]) -> None:
+    result = cli("profile", PROFILE, "--from", "2024-05-03", "--to", "2024-05-04", "--plot", *meter)
+    assert (result.status, result.out) == (1, "")
+    assert "nothing to draw: 0 rows" in result.err
+
+
+def test_without_plot_nothing_is_loaded(cli: Cli, meter: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def watched(name: str, *rest: Any) -> Any:
+        assert name.partition(".")[0] not in ("matplotlib", "plotille")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", watched)
+    assert cli("profile", PROFILE, *meter).status == 0
