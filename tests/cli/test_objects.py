@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 from pydlms.cosem.data import DlmsData
+from pydlms.cosem.enums import DataAccessResult
 from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
@@ -107,3 +110,44 @@ def test_progress_only_on_a_terminal(cli: Cli, meter: list[str], monkeypatch: py
     assert cli("objects", "--values", *meter).status == 0
     assert "objects [" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")  # and is wiped off at the end
+
+
+def refuse(sim: MeterSimulator, class_id: int, obis: str, attribute: int) -> None:
+    """Refused, whatever the list says of it."""
+    plain, which = sim._read, (class_id, ObisCode.parse(obis), attribute)
+
+    def read(*question: Any) -> Any:
+        return DataAccessResult.READ_WRITE_DENIED if question[:3] == which else plain(*question)
+
+    sim._read = read  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_meter_without_a_list_is_asked_for_what_most_have(
+    cli: Cli, sim: MeterSimulator, meter: list[str], others: bool
+) -> None:
+    refuse(sim, 15, "0.0.40.0.0.255", 2)
+    sim.objects = sim.objects if others else {}
+    result = cli("objects", *meter, "--json")
+    assert result.status == (0 if others else 1)
+    assert "the meter gives no object list (" in result.err
+    assert ("these of the well-known objects answer" if others else "none of the well-known") in result.err
+    assert "Another --client may be shown more." in result.err
+    assert ("1.0.1.8.0.255" in {item["obis"] for item in result.json["objects"]}) is others
+
+
+def test_an_empty_list_is_none(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    sim.object_list = lambda: DlmsData.array([])  # type: ignore[method-assign]
+    result = cli("objects", *meter)
+    assert result.status == 0
+    assert "the meter gives no object list (it is empty)" in result.err
+    assert "1.0.1.8.0.255" in result.out
+
+
+def test_a_value_that_is_refused_though_the_list_allows_it(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
+    refuse(sim, 1, "0.0.96.2.0.255", 2)
+    document = cli("objects", "--values", *meter, "--json").json
+    (error,) = document["errors"]
+    assert (error["obis"], error["attribute"], error["code"]) == ("0.0.96.2.0.255", 2, "read-write-denied")
+    assert ("0.0.96.2.0.255", 2) not in {(value["obis"], value["attribute"]) for value in document["values"]}
+    assert document["values"]
