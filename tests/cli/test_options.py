@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.cli.options import configured
+from dlms_mqtt.cli.options import configured, seconds_option
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.times import parse_moment
 from tests.cli.conftest import Cli
 
@@ -91,3 +92,29 @@ def test_a_preset_goes_below_the_options(cli: Cli, meter: list[str], tmp_path: P
     assert cli("read", "1.0.1.8.0", *meter, "--preset", str(file), "--client", "16").status == 0
     result = cli("read", "1.0.1.8.0", *meter, "--preset", "no-such-family")
     assert (result.status, "there is no preset 'no-such-family'" in result.err) == (2, True)
+
+
+def test_no_meter_at_all(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli("clock")
+    assert (result.status, result.out) == (2, "")
+    assert "which meter? Give --serial PORT, --tcp HOST:PORT or --config FILE." in result.err
+    result = cli("clock", "--tcp", "192.0.2.1:4059", "--meter", "house")
+    assert (result.status, result.out) == (2, "")
+    assert "--meter names a meter of a configuration. Give --config FILE too." in result.err
+
+
+def test_the_configuration_where_it_usually_stands(cli: Cli, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(config.parent)
+    config.rename(config.parent / "config.yaml")
+    assert cli("clock", "--meter", "house", "--state", "state.sqlite", "--json").status == 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(None, None), ("2", 2.0), ("1.5", 1.5), ("2min", 120.0)])
+def test_seconds_with_a_unit_or_without(text: str | None, seconds: float | None) -> None:
+    assert seconds_option(Namespace(timeout=text), "timeout") == seconds
+
+
+def test_a_duration_that_is_none_names_the_option() -> None:
+    with pytest.raises(ConfigError, match=r"^--timeout: expected a time with a unit .* not 'soon'"):
+        seconds_option(Namespace(timeout="soon"), "timeout")
