@@ -295,7 +295,10 @@ async def test_what_accepts_is_there_while_something_is_held(clock, store):
 
 
 ODD_MEMORIES = [
-    *({"good": {"energy_import": odd}} for odd in (["1", "x"], ["1", None], ["NaN", 0.0], ["1", float("nan")], ["1"])),
+    *(
+        {"good": {"energy_import": odd}}
+        for odd in (["1", "x"], ["1", None], ["NaN", 0.0], ["1", float("nan")], ["1"], ["1e9999", 0.0])
+    ),
     *({"change": ["a", "b", "c", odd]} for odd in ("x", None, float("inf"))),
     *({"good": {"energy_import": ["9e9", 0.0]}, name: {"energy_import": "NaN"}} for name in ("most", "offsets")),
     {"good": [], "ended": {"energy_import": ["1", "x"]}},

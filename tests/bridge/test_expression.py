@@ -55,6 +55,18 @@ def test_nothing_but_arithmetic(text: object) -> None:
         parse_expression(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["b * 1e9999", "b / 1e9999", "b * 1e999999", "1e999999999", "zero * 1e-99999", "max(b, 1e401)"]
+)
+def test_a_result_that_is_megabytes_of_digits_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="Overflow"):
+        parse_expression(text)(VALUES)
+
+
+def test_a_result_as_large_as_a_float_may_be() -> None:
+    assert parse_expression("b * 1e308")(VALUES) == Decimal("2e307")
+
+
 @pytest.mark.parametrize("text", ["a / zero", "a // zero", "a % zero"])
 def test_what_cannot_be_computed_is_told_with_its_values(text: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot be computed for a = 0\.1, zero = 0"):

@@ -78,5 +78,7 @@ def test_a_damaged_memory_is_none(at: int, bad: Any) -> None:
     store.set(SPACE, "house", {item().key: [*ROW[:at], bad, *ROW[at + 1 :]]})
     for _found, again, _left in KeptReadings("house", store).fresh([item()], NOW):
         assert at in (1, 2) or (at == 0 and again.value == bad)
+    store.set(SPACE, "house", {item().key: ["1e999999999", *ROW[1:]]})  # written out it were a gigabyte
+    assert list(KeptReadings("house", store).fresh([item()], NOW)) == []
     store.set(SPACE, "house", bad)
     assert list(KeptReadings("house", store).fresh([item()], NOW)) == []

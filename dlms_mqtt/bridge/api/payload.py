@@ -8,7 +8,7 @@ from typing import Any
 
 from dlms_mqtt.meter.json_text import dumps, number_text, plain_text
 
-__all__ = ["MAX_REQUEST", "decimal_of", "dumps", "loads", "number_text", "plain_text"]
+__all__ = ["MAX_REQUEST", "decimal_of", "dumps", "is_too_long", "loads", "number_text", "plain_text"]
 
 MAX_REQUEST = 262_144  # octets; nobody has a longer honest request
 _DIGITS = 400  # more than a float64 can have before the point or zeros after it
@@ -24,9 +24,14 @@ def decimal_of(text: str) -> Decimal:
         value = Decimal(text)
     except ArithmeticError:
         raise ValueError(text) from None
-    if value.is_finite() and abs(value.adjusted()) > _DIGITS:
+    if is_too_long(value):
         raise ValueError("a number of too many digits")
     return value
+
+
+def is_too_long(value: Decimal) -> bool:
+    """Would it be hundreds of digits or zeros, written out?"""
+    return value.is_finite() and abs(value.adjusted()) > _DIGITS
 
 
 def loads(payload: bytes | str) -> Any:

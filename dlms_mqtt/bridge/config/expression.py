@@ -6,8 +6,9 @@ import ast
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from decimal import Decimal, DecimalException
+from decimal import Decimal, DecimalException, Overflow
 
+from dlms_mqtt.bridge.api.payload import is_too_long
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.frozen import dataclass
 
@@ -52,10 +53,13 @@ class Expression:
     def __call__(self, values: Values) -> Decimal:
         """ConfigError when it cannot be computed for these values."""
         try:
-            return self.compute(values)
+            result = self.compute(values)
+            if is_too_long(result):
+                raise Overflow
         except DecimalException as error:
             given = ", ".join(f"{name} = {values[name]}" for name in sorted(self.names))
             raise ConfigError(f"{self.text} cannot be computed for {given}: {type(error).__name__}") from None
+        return result
 
 
 def parse_expression(text: object) -> Expression:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from dlms_mqtt.bridge.api.payload import decimal_of
 from dlms_mqtt.bridge.reading.counter_units import Bound, bound_of, converted
 from dlms_mqtt.bridge.reading.identity import Change, Identity
 from dlms_mqtt.frozen import dataclass
@@ -239,7 +240,7 @@ class EnergyGuard:
 
 def _number(saved: Any) -> Decimal:
     """ValueError for what compares with nothing: it would be found by the next value, and by each after it."""
-    number = Decimal(saved)
+    number = decimal_of(saved)
     if not number.is_finite():
         raise ValueError(saved)
     return number

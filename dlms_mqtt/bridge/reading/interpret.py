@@ -21,7 +21,7 @@ from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 
 #: With these the value itself is worth nothing: the reading is sent, the topics keep what they have.
 UNUSABLE = frozenset((Quality.NOT_SPECIFIED, Quality.UNREADABLE))
-_WIDE = Context(prec=60)  # no number of a meter has more digits
+_WIDE = Context(prec=1000)  # a float64 with the largest scaler has 436 digits before the point
 _MOMENTS: dict[DataType, type[DateTime | Date | Time]] = {
     DataType.DATE_TIME: DateTime,
     DataType.DATE: Date,

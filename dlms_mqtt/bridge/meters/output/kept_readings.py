@@ -11,6 +11,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from dlms_mqtt.bridge.api.payload import decimal_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import PlanItem
 from dlms_mqtt.bridge.reading.schedule import At
@@ -71,7 +72,7 @@ class KeptReadings:
     def _reading(self, item: PlanItem, zone: tzinfo | None) -> Reading | None:
         try:
             text, is_number, unit, time, quality = self._rows[item.key]
-            value = Decimal(text) if is_number else str(text)
+            value = decimal_of(text) if is_number else str(text)
             moment = datetime.fromisoformat(time).astimezone(zone)
             at = item.attribute
             raw = float(value) if isinstance(value, Decimal) else value
