@@ -21,9 +21,10 @@ PATIENCE = 240.0  # s for what happens at once, unless the machine has much else
 
 
 @pytest.fixture(autouse=True)
-def _time_for_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def _time_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer than the bridge waits; only tests that are about it shorten this again."""
     monkeypatch.setattr("dlms_mqtt.bridge.bridge._FLUSH", 120.0)
+    monkeypatch.setattr("dlms_mqtt.bridge.presence.id_claims._ANSWER", 60.0)
 
 
 @pytest.fixture

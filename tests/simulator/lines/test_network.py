@@ -79,7 +79,7 @@ async def test_two_hundred_associations_on_tcp() -> None:
             options = (
                 GMAC | {"invocation_counter": 1, "system_title": number.to_bytes(8, "big")} if number % 4 == 0 else OPEN
             )
-            settings = ConnectionSettings(tcp=("127.0.0.1", server.port), **options)
+            settings = ConnectionSettings(tcp=("127.0.0.1", server.port), timeout=300.0, **options)
             async with DlmsClient(settings) as client:
                 await together.wait()
                 return (await client.get(ENERGY)).value
@@ -87,6 +87,6 @@ async def test_two_hundred_associations_on_tcp() -> None:
         together = asyncio.Barrier(200)
         values = await asyncio.gather(*map(one, range(200)))
         assert len(set(values)) == 1
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while server.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
