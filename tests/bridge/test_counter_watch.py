@@ -187,6 +187,17 @@ async def test_another_meter_is_seen_whatever_the_user_calls_its_number(clock, s
     assert [row["value"] for row in bench.rig.readings if row.get("start")] == [20000]
 
 
+async def test_a_number_that_the_user_writes_is_a_note(clock, store):
+    bench = Bench(clock, store)
+    own = _with(bench.rig.output.config, {**SERIAL_ITEM, "key": "mine", "writable": True, "max_length": 20})
+    bench.rig.task.config = bench.rig.output.config = replace(own, read=replace(own.read, also=own.read.also[::2]))
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.name(b"99999")
+        await asyncio.sleep(35)
+    assert bench.rig.publisher.retained["value/mine"] == "99999" and bench.rig.output.guard.change is None
+
+
 @pytest.mark.parametrize("refused", [True, False])
 async def test_the_scaler_of_before_is_used_while_it_is_refused(clock, store, refused):
     bench = Bench(clock, store)

@@ -15,6 +15,7 @@ from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import TransportError
 from tests.bridge.rig import VIENNA, Rig
 
 
@@ -197,6 +198,52 @@ async def test_what_is_read_at_a_time_of_day_stands_over_a_restart(clock, store)
         assert second.publisher.retained["availability"] == "online"
         await asyncio.sleep(24 * 3600)
         assert [row["time"][:16] for row in second.readings] == ["2026-06-03T00:05"]
+
+
+@pytest.mark.expect_log("h: ")
+@pytest.mark.parametrize(
+    ("config", "dead_from"),
+    [(DAILY, (0, 4)), ({"every": "10min", "read": {"set": "none", "also": ["3/1.0.1.8.0.255"]}}, (12, 1))],
+)
+async def test_what_could_not_be_read_is_tried_again_after_a_pause(clock, store, config, dead_from):
+    """Of a time of day it would be missing for a day, and health would promise a try that does not come."""
+    start = datetime(2026, 6, 1, 12, tzinfo=VIENNA)
+    clock.step(start.timestamp() - clock.time())
+    async with Rig(clock, store, config).run() as rig:
+        await asyncio.sleep(60)
+        minutes = (dead_from[0] * 60 + dead_from[1] - 12 * 60) % 1440
+        await asyncio.sleep(minutes * 60 - (rig.task.now() - start).total_seconds())
+        before = len(rig.readings)
+        rig.dead = True
+        await rig.task.session.close()
+        while rig.task.status.failures < 2:  # noqa: ASYNC110
+            await asyncio.sleep(1)
+        promised = rig.task.status.next_try
+        rig.dead = False
+        await asyncio.sleep(45)
+        assert len(rig.readings) == before + 1
+        assert 0 <= (datetime.fromisoformat(rig.readings[-1]["time"]) - promised).total_seconds() < 10
+        assert rig.task.status.verdict == "ok" and rig.task.status.next_try is None
+
+
+@pytest.mark.expect_log("h: ")
+async def test_who_wakes_it_while_it_is_at_work_gets_another_turn(clock, store, monkeypatch):
+    """A meter that calls in while a try fails is asked at once, not after the pause."""
+    rig = Rig(clock, store, {"every": "10min", "read": {"set": "none", "also": ["3/1.0.1.8.0.255"]}})
+    times, read = [], rig.task._read
+
+    async def calls_in(attributes, priority):
+        times.append(clock.monotonic())
+        if len(times) == 2:
+            rig.task.wake()
+            raise TransportError("it goes away while it is asked")
+        return await read(attributes, priority)
+
+    monkeypatch.setattr(rig.task, "_read", calls_in)
+    async with rig.run():
+        await asyncio.sleep(1200)
+    assert times[2] == times[1]
+    assert len(times) == 4  # and then as ever
 
 
 async def test_what_is_too_old_is_read_at_once(clock, store):

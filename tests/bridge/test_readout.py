@@ -184,7 +184,7 @@ async def test_a_load_profile_behind_a_password(clock, store):
         assert json.loads(rig.publisher.retained["state"])["energy_import"] == 123.4
 
 
-@pytest.mark.expect_log("The meter refused the password")
+@pytest.mark.expect_log("The meter refused the password", "reading works again")
 async def test_a_wrong_password_of_the_load_profile_is_not_tried_for_ever(clock, store):
     rig = ProgrammingRig(clock, store, PROFILE)
     rig.simulated_meter = Meter(EMH, password=b"12345678")

@@ -47,6 +47,17 @@ def test_items_due_together_come_together():
     assert table.due(30.01, start + 30.01) == ["a", "b"]
 
 
+def test_what_could_not_be_read_is_due_still_and_its_times_stay():
+    start = _wall(2026, 6, 1, 12)
+    table = Timetable({"a": Every(600), "daily": At(((12, 5),), VIENNA)}, start)
+    assert table.due(301, start + 301) == ["a", "daily"]
+    table.put_back(["a", "daily"])
+    assert table.wait(305, start + 305) == 0
+    assert table.due(306, start + 306) == ["a", "daily"]
+    assert table.due(307, start + 307) == []
+    assert table.wait(307, start + 307) == 293
+
+
 @pytest.mark.parametrize(
     ("day", "times", "expected"),
     [

@@ -51,6 +51,7 @@ Work = Callable[[DlmsClient], Awaitable[T]]
 NewClient = Callable[[ConnectionSettings], DlmsClient]
 _SPACE = "lockout"
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
+_ABSENT = 3  # errors in a row that may be the line's
 _FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
 
 
@@ -104,6 +105,7 @@ class Session:
         self.paused_until = 0.0  # Unix time, to be shown; what counts is the monotonic clock
         self._resumes = 0.0
         self.errors = self.exchanges = self.opened = 0
+        self._in_a_row = self.absent = 0  # errors; and those of a meter that was not there, whatever its line is like
         self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
         self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
         self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
@@ -164,6 +166,12 @@ class Session:
                 raise
         return await self._work(work)
 
+    def _count_error(self) -> None:
+        """The fourth in a row is no bad line any more: there is no meter."""
+        self.errors += 1
+        self._in_a_row += 1
+        self.absent += self._in_a_row > _ABSENT
+
     async def _prove_open(self) -> None:
         # Costs one question where the meter was silent for long, and spares the doubt whether a write was carried out.
         client = self._client
@@ -186,9 +194,10 @@ class Session:
             raise
         except BaseException:
             # Cancelled too: the answer that was on its way would be taken for that of the next question.
-            self.errors += 1
+            self._count_error()
             await self.close()
             raise
+        self._in_a_row = 0
         if self._before is not None:  # the secret was sent within the work (programming mode), and was taken
             self._before = None
             self._keep_lockout(self.lockout.succeeded(self._access))

@@ -12,6 +12,8 @@ from dlms_mqtt.bridge.reading.energy_guard import Reason
 _LOOKS = 100  # meters that are looked at in a second: of a thousand it would take a fifth of a core otherwise
 _LONGEST = 30.0  # s between two looks: "online" is renewed in time
 _POOR = 20.0  # per cent of exchanges with an error
+_HEAD = "many exchanges fail; the optical head has moved, the light is bad, or the line is noisy"
+_WELL = ("ok", "paused", "waiting")
 
 
 def meter_health(meter: MeterTask) -> dict[str, Any]:
@@ -21,6 +23,8 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
     held = meter.output.guard.held
     figures = session.line_quality.figures()
     status = "paused" if paused else known.verdict
+    errors = session.errors + figures.check_errors + figures.retries
+    quality = _quality(session.errors - session.absent, session.exchanges - session.absent, figures.quality)
     return {
         "status": status,
         "last_success": _time(known.last_success),
@@ -29,8 +33,8 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "next_try": _time(known.next_try) if status != "ok" else None,
         "consecutive_failures": known.failures,
         "read_duration": known.read_duration,
-        "line_errors": session.errors + figures.check_errors + figures.retries,
-        "line_quality": _quality(session.errors, session.exchanges, figures.quality),
+        "line_errors": errors,
+        "line_quality": quality,
         "retries": figures.retries,
         "check_errors": figures.check_errors,
         "sign_on_success": _per_cent(figures.sign_on_success),
@@ -43,8 +47,16 @@ def meter_health(meter: MeterTask) -> dict[str, Any]:
         "held_value": next((row.value for row in held.values() if row.reason is not Reason.BEYOND), None),
         "meter_changed": _change(meter),
         "refused": known.refused,
-        "reasons": [*known.reasons.values(), *filter(None, (figures.hint, meter.overdue_poll))],
+        "reasons": [
+            *known.reasons.values(),
+            *filter(None, (figures.hint, meter.overdue_poll, _head(status, quality, errors - session.absent))),
+        ],
     }
+
+
+def _head(status: str, quality: float | None, errors: int) -> str:
+    """A sentence where so much fails that the line is to blame, of a meter that is there all the same."""
+    return _HEAD if status in _WELL and quality is not None and quality < 100 - _POOR and errors > 5 else ""
 
 
 def _change(meter: MeterTask) -> dict[str, Any] | None:
@@ -86,22 +98,13 @@ def bridge_health(
 ) -> dict[str, Any]:
     """The whole message. Failing: every meter fails; degraded: something does."""
     reasons = [text for text in troubles if text]
-    bad = {name: row for name, row in meters.items() if row["status"] not in ("ok", "paused", "waiting")}
+    bad = {name: row for name, row in meters.items() if row["status"] not in _WELL}
     reasons += [f"{name}: {_why(row)}" for name, row in bad.items()]
     reasons += [f"{name}: {text}" for name, row in meters.items() for text in row["reasons"]]
     reasons += [f"{name}: values are held back" for name, row in meters.items() if row["held"]]
     reasons += [f"{name}: {_changed(row)}" for name, row in meters.items() if row.get("meter_changed")]
-    reasons += [f"{name}: {_HEAD}" for name, row in meters.items() if name not in bad and _is_poor(row)]
     status = "failing" if bad and len(bad) == len(meters) else "degraded" if reasons else "ok"
     return {"status": status, "reasons": reasons, "counters": counters, "meters": meters}
-
-
-_HEAD = "many exchanges fail; the optical head has moved, the light is bad, or the line is noisy"
-
-
-def _is_poor(row: Mapping[str, Any]) -> bool:
-    quality = row["line_quality"]
-    return quality is not None and quality < 100 - _POOR and row["line_errors"] > 5
 
 
 def _why(row: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
     the plan              once, and again where the meter gave no object list: which items, each with its schedule
     timetable             which of them are due now
     one poll              all their attributes at once, in one turn of the line that meters share
+    what failed           is tried again after a pause
     what failed alone     is left out of the next polls for a while, so that it costs the others nothing
     intake                values become readings and are published
     status                it works, the meter is online; or the error, and in how many seconds the next try is
@@ -164,8 +165,8 @@ class MeterTask:
 
     async def _poll_for_ever(self) -> None:
         while True:
+            self._wake.clear()  # before the turn: who wakes it meanwhile wants another one
             wait = await self._turn()
-            self._wake.clear()
             try:
                 async with asyncio.timeout(max(wait, 0.01)):
                     await self._wake.wait()
@@ -190,17 +191,22 @@ class MeterTask:
         try:
             if self.plan is None or self._list_retries.is_due(self._clock.monotonic()):
                 await self._make_plan()
-            due = self._due()
-            if due:
-                await self._cycle(due)
+            await self._read_due()
         except (DlmsMqttError, OSError) as error:
             return self.failed(error)
         return self._timetable.wait(self._elapsed, self._clock.time())
 
-    def _due(self) -> list[PlanItem]:
-        # Put off by asking: what fails is due again at its next time, not at once.
+    async def _read_due(self) -> None:
+        """What could not be read stays due: it is tried after a pause, not a day later when it is of a time of day."""
+        due = self._timetable.due(self._elapsed, self._clock.time())
+        if not due:
+            return
         assert self.plan is not None  # noqa: S101
-        return [self.plan.items[index] for index in self._timetable.due(self._elapsed, self._clock.time())]
+        try:
+            await self._cycle([self.plan.items[index] for index in due])
+        except (DlmsMqttError, OSError):
+            self._timetable.put_back(due)
+            raise
 
     def wake(self) -> None:
         """Look again what is due (after a pause)."""

@@ -88,6 +88,10 @@ class Timetable(Generic[T]):
             self._next[item] = schedule.next_moment(wall)
         return due
 
+    def put_back(self, items: Iterable[T]) -> None:
+        """These are due still. Their multiples and times of day stay."""
+        self._next.update(dict.fromkeys(items, 0.0))
+
     def wait(self, elapsed: float, wall: float) -> float:
         """Seconds until something is due, 0 when something is; a day when there is nothing."""
         waits = (

@@ -123,7 +123,8 @@ def _identities(rows: Rows) -> dict[str, str]:
 
 
 def _catalogue_key(item: PlanItem) -> str:
-    if item.key in KEYS or not (item.config and item.config.key):
+    """What the user may write under a key of their own is a note of theirs: another one is the same meter."""
+    if item.key in KEYS or not (item.config and item.config.key) or item.config.writable:
         return item.key
     attribute = item.attribute
     return quantity(attribute.obis, attribute.class_id, attribute.attribute).key
