@@ -28,6 +28,7 @@ _STAMP = re.compile(r"([012])?(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?([SW])?
 _DAY = re.compile(r"(?:[012](?=\d{6}\Z))?(\d{2})-?(\d{2})-?(\d{2})")
 _DAY_FIRST = re.compile(r"(\d{2})[./](\d{2})[./](\d{2})")
 _HOUR = re.compile(r"(?:[012](?=\d{6}\Z))?(\d{2}):?(\d{2})(?::?(\d{2}))?")
+_TIME = re.compile(r"\d{12}[SW]?")
 _BETWEEN = re.compile(r"(?<=\d)[-:,. ]+(?=\d)")
 _SUMMER, _WINTER = DAYLIGHT_SAVING, 0
 _COUNT = 255
@@ -235,14 +236,17 @@ def _moment(code: Obis, text: str) -> DataLine | None:
         return DataLine(code, Data(DataType.TIME, hour))
     if code == _DATE_OF_DAY and (day := _day(text)):
         return DataLine(code, Data(DataType.DATE, day))
-    is_time = text[-1:] in ("S", "W") or code[2:4] == b"\x01\x00"
+    of_clock = code[2:4] == b"\x01\x00"
+    is_time = text[-1:] in ("S", "W") or of_clock
     found = _time(text) if is_time else stamp_of(text) if code[2:5] == b"\x00\x01\x02" else None
-    return DataLine(code, Data(DataType.DATE_TIME, found)) if found is not None else None
+    if found is None:
+        return _text(code, text) if of_clock and _TIME.fullmatch(text) else None  # not so many seconds, nor watts
+    return DataLine(code, Data(DataType.DATE_TIME, found))
 
 
 def _time(text: str) -> DateTime | None:
     """``YYMMDDhhmmssX``; some meters fill it with digits that no calendar has, others leave X out."""
-    return stamp_of(text) if re.fullmatch(r"\d{12}[SW]?", text) else None
+    return stamp_of(text) if _TIME.fullmatch(text) else None
 
 
 def stamp_of(text: str) -> DateTime | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.cosem.data_lines import DataLine, data_code, data_lines, with_clock
+from dlms_mqtt.cosem.data_lines import DataLine, data_code, data_lines, tells_season, with_clock
 from dlms_mqtt.protocol.axdr.data import DataType
 from dlms_mqtt.protocol.obis import CLOCK
 
@@ -147,3 +147,76 @@ def test_no_text_breaks_it(text: str) -> None:
 @given(st.text(alphabet="0123456789.-:*&()CFLPkWhV \r\n", max_size=120))
 def test_no_line_breaks_it(text: str) -> None:
     with_clock(list(data_lines(text)))
+
+
+def test_a_running_value_that_is_numbered_0() -> None:
+    """Pafal; where the running value stands too, 0 is a stored one."""
+    assert [str(line.obis) for line in data_lines("1.8.0*00(1*kWh)")] == ["1.0.1.8.0.255"]
+    both = data_lines("1.8.0(2*kWh)\r\n1.8.0*00(1*kWh)")
+    assert [str(line.obis) for line in both] == ["1.0.1.8.0.255", "1.0.1.8.0.0"]
+
+
+def test_a_stored_value_has_the_unit_of_the_running_one() -> None:
+    running, stored = data_lines("1.8.0(000002.5*kWh)\r\n1.8.0*01(000001.5)")
+    assert (shown(running), shown(stored)) == ((Decimal(2500), "Wh"), (Decimal(1500), "Wh"))
+
+
+def test_energy_without_a_unit_is_what_displays_show_and_a_number_alone_is_no_energy() -> None:
+    energy, reactive, number = data_lines("1.8.0(000002.5)\r\n3.8.0(1.0)\r\n2.8.0(25)")
+    assert (shown(energy), shown(reactive), shown(number)) == ((Decimal(2500), "Wh"), (Decimal(1000), "varh"), 25)
+
+
+def test_what_is_said_twice_is_one_value() -> None:
+    assert shown(one("1.8.0(1*kWh)(1*kWh)")) == (Decimal(1000), "Wh")
+
+
+@pytest.mark.parametrize("stamp", ["210701001500S", "210701001500W", "210701001500"])
+def test_a_time_before_its_value(stamp: str) -> None:
+    found = one(f"0-1:24.2.1({stamp})(00012.345*m3)")
+    assert (shown(found), found.time and found.time.iso()) == ((Decimal("12.345"), "m³"), "2021-07-01T00:15:00")
+
+
+@pytest.mark.parametrize("line", ["0-0:98.1.0(1)(2)(3)(4)", "1-0:99.97.0(2)(0-0:96.7.19)(x)", "1.6.1(01.2*kW)(991399)"])
+def test_several_values_without_a_time_stay_text(line: str) -> None:
+    found = one(line)
+    assert found.data.type is DataType.STRUCTURE and found.time is None
+    assert [part.value for part in found.data.value] == line.partition("(")[2][:-1].split(")(")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "value"),
+    [
+        ("0-0:96.1.0(3030313233)", DataType.OCTET_STRING, b"00123"),
+        ("0-0:96.1.0(00ff)", DataType.VISIBLE_STRING, "00ff"),
+        ("0-0:96.1.0(SERIAL1)", DataType.VISIBLE_STRING, "SERIAL1"),
+        ("0-0:96.13.0()", DataType.OCTET_STRING, b""),
+        ("96.1.0(3030313233)", DataType.VISIBLE_STRING, "3030313233"),
+        ("F.F(123456789)", DataType.DOUBLE_LONG_UNSIGNED, 123456789),
+        ("1.0.0(abc)", DataType.VISIBLE_STRING, "abc"),
+        ("0-0:1.0.0(211301000000S)", DataType.VISIBLE_STRING, "211301000000S"),
+        ("0-0:1.0.0(000000000000W)", DataType.VISIBLE_STRING, "000000000000W"),
+        ("0-0:1.0.0(632525252525)", DataType.VISIBLE_STRING, "632525252525"),
+        ("1.0.0(12*kW)", DataType.DOUBLE_LONG_UNSIGNED, 12),
+        ("1.7.0(000000000012W)", DataType.DOUBLE_LONG_UNSIGNED, 12),
+        ("0.9.2(21-13-40)", DataType.VISIBLE_STRING, "21-13-40"),
+        ("0.9.1(25:61)", DataType.VISIBLE_STRING, "25:61"),
+        ("0.1.0(5000000000)", DataType.LONG64_UNSIGNED, 5_000_000_000),
+        ("16.7.0(-5*W)", DataType.DOUBLE_LONG, -5),
+        ("16.7.0(-3000000000*W)", DataType.LONG64, -3_000_000_000),
+        ("1.8.0(1234567890123456789*Wh)", DataType.VISIBLE_STRING, "1234567890123456789*Wh"),
+    ],
+)
+def test_the_type_of_a_value(line: str, kind: DataType, value: Any) -> None:
+    found = one(line).data
+    assert (found.type, found.value) == (kind, value)
+
+
+@pytest.mark.parametrize(
+    ("readout", "season"), [("0.9.2(210528)", False), ("0.9.2*255(1210528)", True), ("1.8.0(1*kWh)", True)]
+)
+def test_whether_times_are_written_with_their_season(readout: str, season: bool) -> None:
+    assert tells_season(readout) is season
+
+
+def test_codes_of_heat_meters_are_of_their_medium() -> None:
+    assert [str(line.obis) for line in data_lines("6.8(1*GJ)\r\nC.1.0(123)")] == ["6.0.6.8.0.255", "0.0.96.1.0.255"]

@@ -174,7 +174,7 @@ class Readouts:
         if access is not None:
             raise access_refused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, attribute)
         clock = (await self._current()).get(CLOCK)
-        if attribute.attribute == _VALUE or clock is None:
+        if attribute.attribute == _VALUE or clock is None or clock.class_id != _CLOCK:
             return f"{table}(;)"
         now = DateTime.decode(clock.values[_VALUE].value)
         return range_request(table, earlier(now, _AN_HOUR), now, self._has_season)
@@ -244,7 +244,7 @@ def objects_of(readout: Readout) -> dict[Obis, _Object]:
 
 def _object(line: DataLine) -> _Object:
     values = _named(line.obis, line.data)
-    if line.obis == CLOCK:
+    if line.obis == CLOCK and isinstance(line.data.value, DateTime):  # one that was never set may say anything
         return _Object(_CLOCK, values | {_VALUE: Data(DataType.OCTET_STRING, line.data.value.encode())})
     if line.scaler_unit is None:
         return _Object(_DATA, values)
