@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dlms_mqtt import AccessRefused, AuthenticationRefused, Meter, MeterRefused, read_all
+from dlms_mqtt import AccessRefused, AuthenticationRefused, DlmsMqttError, Meter, MeterRefused, read_all
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import KEYS, TcpServer, household, serve_tcp
@@ -278,3 +279,42 @@ async def test_rows_by_time_and_number(line: str) -> None:
 
 
 # -- ciphering and configuration --------------------------------------------------------------------------------------
+
+
+def test_a_meter_says_what_it_is_and_needs_to_be_open(tmp_path: Path) -> None:
+    meter = Meter("tcp://127.0.0.1:4059", **READER)
+    assert (meter.line, repr(meter)) == (
+        "tcp://127.0.0.1:4059",
+        "<Meter tcp://127.0.0.1:4059 client=32 closed>",
+    )
+    with pytest.raises(DlmsMqttError):
+        _ = meter.client
+    config = tmp_path / "config.yaml"
+    text = "mqtt: {host: localhost}\nmeters:\n  house:\n    connection: {tcp: '127.0.0.1:4059', client: 17}\n"
+    config.write_text(text)
+    assert repr(Meter.from_config(config)) == "<Meter tcp://127.0.0.1:4059 client=17 closed>"
+    config.write_text(text.replace("client: 17", "colour: red"))
+    with pytest.raises(ConfigError, match="colour"):
+        Meter.from_config(config, "house")
+
+
+async def test_what_the_meter_has_nowhere_spoils_no_other(line: str) -> None:
+    async with Meter(line, **READER) as meter:
+        assert "open" in repr(meter) and meter.client.association.max_pdu
+        nothing, volts, nowhere = await meter.read("1-0:200.99.0", VOLTAGE, "1-0:200.98.0:3")
+        assert volts.error is None
+        for reading, number in ((nothing, 2), (nowhere, 3)):
+            assert isinstance(reading.error, AccessRefused)
+            assert (reading.attribute, reading.value) == (number, None)
+        with pytest.raises(AccessRefused):
+            await meter.write("1-0:200.99.0", 1)
+        with pytest.raises(ValueError, match="by time or by number"):
+            await meter.profile(PROFILE, start=datetime(2026, 1, 1), count=2)
+
+
+async def test_the_list_of_objects_is_asked_for_once(line: str) -> None:
+    async with Meter(line, **MANAGER) as meter:
+        first = await meter.objects()
+        assert (await meter.objects())[0] is first[0]
+        again = await meter.objects(fresh=True)
+        assert again == first and again[0] is not first[0]
