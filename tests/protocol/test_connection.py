@@ -369,3 +369,73 @@ def test_a_block_is_not_sent_twice_over_hdlc() -> None:
     pair.client.data_to_send()
     assert pair.client.repeat()
     assert pair.client.data_to_send() == b"\x7e\xa0\x07\x03\x21\x11" + fcs_bytes(b"\xa0\x07\x03\x21\x11") + b"\x7e"
+
+
+# -- answers under a number of the meter's own -------------------------------------------------------------------------
+
+
+def hdlc_ready() -> Connection:
+    """A client whose link numbers its frames, with its association; the meter's end is ``answer_over``."""
+    client = Connection(Side.CLIENT, HdlcLink(Side.CLIENT, client=16, server=1))
+    client.connect()
+    client.data_to_send()
+    client.receive(hdlc_frame.encode_frame(Kind.UA | hdlc_frame.POLL, b"\x21", b"\x03"))
+    assert isinstance(client.next_event(), LinkUp)
+    client.pre_establish()
+    return client
+
+
+def answer_over(client: Connection, message: Any, number: int) -> Any:
+    """What the client makes of this answer to its question number ``number`` (from 0)."""
+    control = (number + 1) % 8 << 5 | 0x10 | number % 8 << 1
+    client.receive(hdlc_frame.encode_frame(control, b"\x21", b"\x03", b"\xe6\xe7\x00" + message.encode()))
+    return client.next_event()
+
+
+def test_an_answer_with_a_constant_number_is_taken_when_nothing_else_comes() -> None:
+    client = hdlc_ready()
+    client.send(get(0xC1))
+    client.data_to_send()
+    assert isinstance(answer_over(client, value(0xC7), 0), Activity)
+    assert client.take_held() == value(0xC7)
+    assert (client.constant, client.take_held()) == (7, None)
+    client.send(get(0xC2))
+    client.data_to_send()
+    assert answer_over(client, value(0xC7), 1) == value(0xC7), "by now it is known to be the meter's way"
+    client.send(get(0xC3))
+    client.data_to_send()
+    assert isinstance(answer_over(client, value(0xC5), 2), Activity), "another number still is another question's"
+    assert client.take_held() is None
+
+
+def test_after_a_question_without_an_answer_no_such_number_is_believed() -> None:
+    client = hdlc_ready()
+    client.send(get(0xC1))
+    client.data_to_send()
+    client.abandon()
+    client.send(get(0xC2))
+    client.data_to_send()
+    assert isinstance(answer_over(client, value(0xC7), 0), Activity)
+    assert client.take_held() is None
+
+
+def test_an_answer_of_another_kind_is_not_held_for_one() -> None:
+    client = hdlc_ready()
+    client.send(get(0xC1))
+    client.data_to_send()
+    assert isinstance(answer_over(client, SetResponseNormal(0xC7, 0), 0), Activity)
+    assert client.take_held() is None
+
+
+def test_a_ciphered_answer_in_a_plain_association_is_a_push_to_somebody() -> None:
+    client = hdlc_ready()
+    client.send(get(0xC1))
+    client.data_to_send()
+    pushed = cipher(Side.SERVER, form="general-global").protect_apdu(value(0xC1).encode())
+
+    class Octets:
+        def encode(self) -> bytes:
+            return pushed
+
+    assert isinstance(answer_over(client, Octets(), 0), Activity)
+    assert client.dropped_pushes == 1

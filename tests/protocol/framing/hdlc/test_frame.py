@@ -217,3 +217,57 @@ def test_a_header_that_announces_much_is_held_back_no_longer_than_it_says() -> N
 
 def test_frame_kinds_are_unique() -> None:
     assert len({kind.value for kind in Kind}) == len(Kind)
+
+
+# -- a meter that writes only the lower eight bits of a length ---------------------------------------------------------
+
+
+def short_of(length: int) -> bytes:
+    """A frame of so many octets between its flags that states 256 or 512 less, and is right for the rest."""
+    body = bytes(number % 251 for number in range(length - 9))
+    head = bytes((0xA0, length & 0xFF)) + encode_frame(Kind.I, b"\x21", b"\x03", body)[3:6]
+    head += fcs_bytes(head)
+    return b"\x7e" + head + body + fcs_bytes(head + body) + b"\x7e"
+
+
+@pytest.mark.parametrize("length", [300, 264, 263, 600])
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+def test_a_length_of_eight_bits_is_told_by_the_check_sequence(length: int, piece: int) -> None:
+    data = short_of(length) + encode_frame(Kind.I, b"\x21", b"\x03", b"next")
+    frames, damaged, _ = parse(*(data[at : at + piece] for at in range(0, len(data), piece)))
+    assert [len(frame.information) for frame in frames] == [length - 9, 4]
+    assert not damaged
+
+
+def test_octets_that_were_lost_are_not_waited_for() -> None:
+    """Where another frame begins behind it, the short one is damaged."""
+    data = bytearray(short_of(300))
+    del data[40:60]
+    good = encode_frame(Kind.I, b"\x21", b"\x03", b"good")
+    frames, damaged, _ = parse(bytes(data) + good, finish=False)
+    assert [frame.information for frame in frames] == [b"good"]
+    assert [found.reason for found in damaged] == ["check"]
+
+
+def test_a_frame_that_never_gets_its_true_end_is_damaged_when_nothing_more_comes() -> None:
+    frames, damaged, _ = parse(short_of(300)[:200], finish=False)
+    assert (frames, damaged) == ([], [])
+    frames, damaged, _ = parse(short_of(300)[:200])
+    assert not frames and [found.reason for found in damaged] == ["check"]
+
+
+@pytest.mark.parametrize(
+    ("data", "pending"),
+    [(b"", b""), (b"\x7e", b""), (b"rubbish", b""), (b"\x7e\xa0\x07\x03", b"\x7e\xa0\x07\x03")],
+)
+def test_what_is_pending(data: bytes, pending: bytes) -> None:
+    parser = FrameParser(Statistics())
+    parser.feed(data)
+    assert parser.next() is None
+    assert parser.pending == pending
+    assert FrameParser.begins_in(data) == (b"\x7e" in data)
+
+
+def test_an_address_of_three_octets_is_none() -> None:
+    frames, damaged, _ = parse(b"\x7e\xa0\x10\x02\x02\x03\x02\x21\x13" + bytes(20) + b"\x7e")
+    assert (frames, damaged) == ([], [])
