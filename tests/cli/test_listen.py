@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.cli.tools.listen import Printer
+from dlms_mqtt.cli import _parser
+from dlms_mqtt.cli.tools.listen import Printer, _given
 from dlms_mqtt.client.push import PushSource
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from tests.cli.conftest import Cli, Result
@@ -136,7 +138,7 @@ def test_a_meter_of_a_configuration(cli: Cli, tmp_path: Path) -> None:
     keys += f"authentication_key: 'hex:{bytes(KEYS.authentication).hex()}'"
     file = tmp_path / "config.yaml"
     file.write_text(
-        f"bridge: {{state_dir: {tmp_path}}}\nmqtt: {{host: localhost}}\n"
+        f"bridge: {{state_dir: {tmp_path}, timezone: Asia/Kathmandu}}\nmqtt: {{host: localhost}}\n"
         f"meters:\n  house: {{connection: {{tcp: '127.0.0.1:9', {keys}}},\n"
         f"    push: {{listen: 'tcp://127.0.0.1:{port}', match: {{system_title: '{TITLE.hex()}'}}}}}}\n"
     )
@@ -144,11 +146,20 @@ def test_a_meter_of_a_configuration(cli: Cli, tmp_path: Path) -> None:
     with meanwhile(connecting(port, ui(LLC + PLAIN), ui(LLC + seal.protect_apdu(PLAIN)))):
         result = cli(*words, "--count", "1", "--json")
     assert result.status == 0, result.err
-    assert json.loads(result.out)["ciphering"]["verified"] is True
+    document = json.loads(result.out)
+    assert document["ciphering"]["verified"] is True
+    assert document["readings"][0]["time"].endswith("+05:45")
     assert "without protection" in result.err
     refused = cli(*words, "--encryption-key", "hex:00")
     assert (refused.status, refused.out) == (2, "")
     assert "--encryption-key is taken from the file" in refused.err
+
+
+def test_without_a_configuration_the_zone_is_the_system_s_with_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not today's offset: a push of the hour before the clocks went back bears that of then."""
+    monkeypatch.setenv("TZ", "Europe/Vienna")
+    _, _, zone = _given(_parser("listen").parse_args(["listen", "--bind", "tcp://127.0.0.1:1"]))
+    assert [datetime(2026, month, 1, tzinfo=zone).strftime("%z") for month in (1, 7)] == ["+0100", "+0200"]
 
 
 def test_telegram(cli: Cli) -> None:

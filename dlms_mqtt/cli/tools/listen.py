@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
 from dlms_mqtt.errors import ConfigError, ConnectionLost, DecodeError, FramingError, ResponseTimeout, StoreError
 from dlms_mqtt.meter.explain.explain import Explainer, ciphering_json, frame_json
 from dlms_mqtt.meter.explain.json_shapes import readings_json
+from dlms_mqtt.meter.local_zone import system_zone
 from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu import Part
@@ -73,9 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Listen until the count is reached, the line ends, or Ctrl-C."""
     count = _option(args, "count", parse_int(1, 1_000_000_000))
-    source, where = _given(args) if args.config is None else _configured(args)
+    source, where, zone = _given(args) if args.config is None else _configured(args)
     with _memory(source, args) as counters:
-        asyncio.run(_listen(where, Printer(replace(source, peer_counters=counters), count, args.json)))
+        asyncio.run(_listen(where, Printer(replace(source, peer_counters=counters), count, args.json, zone)))
     return 0
 
 
@@ -97,8 +99,8 @@ def _memory(source: PushSource, args: argparse.Namespace) -> Iterator[PeerCounte
         yield PushHistory(store, _SOURCE)
 
 
-def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
-    """Who may push and where, out of the options; a text is an address to wait on. ConfigError."""
+def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport, tzinfo]:
+    """Who may push, where, and in which zone, out of the options; a text is an address to wait on. ConfigError."""
     if args.meter is not None:
         raise ConfigError("--meter names a meter of a configuration", hint="Give --config FILE too.")
     source = PushSource(
@@ -106,10 +108,10 @@ def _given(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
         system_title=_option(args, "system_title", parse_hex(8)) or b"",
         accept_unauthenticated=args.accept_unauthenticated,
     )
-    return source, args.bind if args.bind is not None else _transport(args)
+    return source, args.bind if args.bind is not None else _transport(args), system_zone(os.environ)
 
 
-def _configured(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
+def _configured(args: argparse.Namespace) -> tuple[PushSource, str | Transport, tzinfo]:
     """The same out of a configuration. ConfigError."""
     from dlms_mqtt.bridge.meters.pushes.receiver import keys_of as pushed_keys
     from dlms_mqtt.cli.options import configured
@@ -125,7 +127,8 @@ def _configured(args: argparse.Namespace) -> tuple[PushSource, str | Transport]:
         system_title=settings.meter_system_title or (parse_hex(8)(title) if title else b""),
         accept_unauthenticated=args.accept_unauthenticated or settings.accept_unauthenticated,
     )
-    return source, push.listen if push and push.listen not in ("", "connection") else transport_for(settings)
+    where = push.listen if push and push.listen not in ("", "connection") else transport_for(settings)
+    return source, where, found.zone
 
 
 def _option(args: argparse.Namespace, name: str, parse: Callable[[Any], Any]) -> Any:
@@ -135,11 +138,10 @@ def _option(args: argparse.Namespace, name: str, parse: Callable[[Any], Any]) ->
 class Printer:
     """Prints what comes, and counts it."""
 
-    def __init__(self, source: PushSource, count: int | None, as_json: bool) -> None:
+    def __init__(self, source: PushSource, count: int | None, as_json: bool, zone: tzinfo = UTC) -> None:
         self._readers = PushReaders([source])
         self._left = self._wanted = count
-        self._json = as_json
-        self._zone = datetime.now(UTC).astimezone().tzinfo or UTC
+        self._json, self._zone = as_json, zone
 
     @property
     def done(self) -> bool:
