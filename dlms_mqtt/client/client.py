@@ -109,8 +109,8 @@ class DlmsClient(RepeatingSession):
         return [scaler for scaler in wanted if scaler is not None and self.memory.wants_scaler(scaler)]
 
     def _keep_scalers(self, scalers: Sequence[AttributeDescriptor], answers: Sequence[Data | MeterRefused]) -> None:
-        told = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
-        if odd := [str(scaler) for scaler, tells in zip(scalers, told, strict=True) if not tells]:
+        learnt = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
+        if odd := [str(scaler) for scaler, known in zip(scalers, learnt, strict=True) if not known]:
             self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(odd[:10])}")
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
