@@ -163,7 +163,7 @@ def _is_version(python: str, version: str) -> bool:
     """A shim on the path may stand for a version that is not switched on: only running it tells."""
     program = "import sys, ssl, sqlite3; print('%d.%d' % sys.version_info[:2])"
     try:
-        answer = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=20)
+        answer = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return answer.returncode == 0 and answer.stdout.strip() == version

@@ -352,7 +352,7 @@ def at_work(case: dict[str, Any], *, udp: bool = False) -> Iterator[Lines]:
     loop = asyncio.new_event_loop()
 
     def run(work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -362,7 +362,7 @@ def at_work(case: dict[str, Any], *, udp: bool = False) -> Iterator[Lines]:
     finally:
         run(_end(lines))
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

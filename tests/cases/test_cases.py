@@ -21,7 +21,7 @@ __all__ = ["cli"]
 CASES = sorted((Path(__file__).parent / "protocol").glob("*.yaml"))
 CAPTURES = Path(__file__).parents[1] / "captures"
 THREE = ["1.0.1.8.0.255", "1.0.32.7.0.255", "1.0.1.7.0.255"]
-QUICK = ["--timeout", "0.3", "--retries", "1"]
+QUICK = ["--timeout", "0.6", "--retries", "1"]  # of a busy machine; what is silent costs twice that
 
 
 def run(cli: Cli, case: dict[str, Any], words: list[str], *, udp: bool = False, **wanted: Any) -> str:
@@ -82,7 +82,7 @@ def test_one_attribute_fails_alone(cli: Cli, odd: str, line: str) -> None:
     framing, words, udp = LINES[line]
     meter, told = ODD[odd]
     want = ["1234567", r"230\.1", rf"1\.0\.1\.7\.0.*({told})|({told})"]
-    said = run(cli, {**framing, **meter}, ["read", *THREE, *words, *QUICK], udp=udp, rc=0, want=want, within=30)
+    said = run(cli, {**framing, **meter}, ["read", *THREE, *words, *QUICK], udp=udp, rc=0, want=want)
     assert re.search(r"1\.0\.1\.7\.0", said)
 
 

@@ -33,7 +33,7 @@ def dialling(port: int) -> Iterator[Lines]:
         yield lines
     finally:
         ended.set()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive(), "the command closed the connection"
 
 

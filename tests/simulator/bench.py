@@ -50,7 +50,7 @@ def in_a_thread(server: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield ready["served"]
     finally:

@@ -115,7 +115,7 @@ async def test_draining_ends_when_the_peer_goes(serve: Serve) -> None:
         async with asyncio.timeout(60):
             await transport.drain()
         with pytest.raises(ConnectionLost):
-            await transport.read(5)
+            await transport.read(60)
 
 
 async def test_timeout_and_discard(serve: Serve) -> None:
@@ -275,7 +275,7 @@ async def test_two_long_writes_and_a_short_one_keep_their_order() -> None:
             transport.write(part)
         assert not transport._open().sent.is_set()
         assert await take(peer, sum(map(len, parts))) == b"".join(parts)
-        await asyncio.wait_for(transport.drain(), 5)
+        await asyncio.wait_for(transport.drain(), 60)
 
 
 async def test_writes_between_turns_of_the_loop_keep_their_order() -> None:
@@ -319,11 +319,11 @@ async def test_an_end_is_found_however_it_is_waited_for(end: Callable[[socket.so
             for _ in range(3):
                 transport.write(b"?")
                 peer.send(b"!")
-                assert await transport.read(5) == b"!"
+                assert await transport.read(60) == b"!"
             transport._open()._quick = True
         end(peer)
         with pytest.raises(ConnectionLost):
-            await transport.read(5)
+            await transport.read(60)
         with pytest.raises(ConnectionLost):
             transport.write(b"more")
 
@@ -338,10 +338,10 @@ async def test_writing_to_a_peer_that_has_reset_ends_in_one_error(size: int) -> 
                 transport.write(bytes(size))
         for _ in range(2):
             with pytest.raises(ConnectionLost):
-                await transport.read(5)
+                await transport.read(60)
         with pytest.raises(ConnectionLost):
             transport.write(b"more")
-        await asyncio.wait_for(transport.drain(), 5)
+        await asyncio.wait_for(transport.drain(), 60)
 
 
 async def test_last_words_before_an_end_are_read_first() -> None:
@@ -349,9 +349,9 @@ async def test_last_words_before_an_end_are_read_first() -> None:
         transport._open()._quick = True
         peer.send(b"last words")
         half_close(peer)
-        assert await transport.read(5) == b"last words"
+        assert await transport.read(60) == b"last words"
         with pytest.raises(ConnectionLost):
-            await transport.read(5)
+            await transport.read(60)
 
 
 async def test_a_reader_that_is_cancelled_in_place_loses_nothing() -> None:
@@ -362,7 +362,7 @@ async def test_a_reader_that_is_cancelled_in_place_loses_nothing() -> None:
 
         async def read() -> None:
             while True:
-                received.extend(await transport.read(5))
+                received.extend(await transport.read(60))
                 if len(received) == len(sent):
                     whole.set()
 
@@ -374,7 +374,7 @@ async def test_a_reader_that_is_cancelled_in_place_loses_nothing() -> None:
                 reader.cancel()
                 await asyncio.gather(reader, return_exceptions=True)
                 reader = asyncio.create_task(read())
-        await asyncio.wait_for(whole.wait(), 5)
+        await asyncio.wait_for(whole.wait(), 60)
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
         assert received == sent

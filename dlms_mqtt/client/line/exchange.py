@@ -179,7 +179,7 @@ class Exchange:
             if type(answer) is LinkDown:
                 raise link_lost(answer)
             if self._trace.on and self._trace.hides:
-                log.debug("%s < %s", self.transport.name, answer)
+                self._trace.answered(answer)
         except BaseException:
             # Cancelled too (a poll that took too long): the meter does not know that nobody waits any more, and its
             # answer will come into the next question.
@@ -214,14 +214,9 @@ class Exchange:
 
     def tell_left_over(self, octets: bytes, what: object) -> None:
         """Octets that belong to nothing: told once for each meter, and each time in the trace."""
-        log.debug(
-            "%s: %d octets are left over behind %s: %s",
-            self.transport.name,
-            len(octets),
-            what,
-            self._trace.masked(octets[:64]),
-        )
-        self._warn(f"{len(octets)} octets are left over behind {what} ({octets[:8].hex()}...): they are not used")
+        shown = self._trace.masked(octets)
+        log.debug("%s: %d octets are left over behind %s: %s", self.transport.name, len(octets), what, shown[: 2 * 64])
+        self._warn(f"{len(octets)} octets are left over behind {what} ({shown[: 2 * 8]}...): they are not used")
 
     async def settle(self) -> None:
         """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""

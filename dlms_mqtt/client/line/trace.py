@@ -56,6 +56,18 @@ class Trace:
             shown = self.masked(data)
         log.debug("%s %s %s", self._line, direction, shown)
 
+    def answered(self, answer: object) -> None:
+        """What a question with a secret was answered, in words; a meter may say the secret itself."""
+        text = str(answer)
+        if any(_written(secret) in text.replace("\\'", "'") for secret in self._secrets if secret):
+            text = f"{type(answer).__name__} (not shown: a secret is in it)"
+        log.debug("%s < %s", self._line, text)
+
     def masked(self, data: bytes) -> str:
         """Octets in hexadecimal, without those of a secret."""
         return masked(data, (*self._secrets, *self._hidden))
+
+
+def _written(secret: bytes) -> str:
+    """As Python writes it within other octets."""
+    return repr(secret)[2:-1].replace("\\'", "'")

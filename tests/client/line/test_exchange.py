@@ -576,6 +576,17 @@ async def test_octets_behind_an_answer_are_told_once(clock: object, caplog: pyte
     assert [record.levelname for record in caplog.records if "left over" in record.message] == ["WARNING"]
 
 
+@pytest.mark.expect_log("octets are left over behind an answer")
+async def test_a_password_behind_an_answer_is_not_told(clock: object, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "dlms_mqtt.client")
+    secret = b"Zq7hunterX2w"
+    reply = SetResponseNormal(0xC1, 0).encode() + b"\x00" + secret
+    async with Scripted([(None, reply)], settings={"password": secret}) as meter:
+        await meter.client.set(LABEL, number(1))
+    told = [record.message for record in caplog.records if "left over" in record.message]
+    assert len(told) == 2 and not [text for text in told if secret[:3].hex() in text]
+
+
 async def test_what_is_told_has_no_answer_and_the_next_question_is_allowed(clock: object) -> None:
     async with Scripted([(None, None), (None, answer(2, 8))]) as meter:
         await meter.client.tell(LABEL, number(1))

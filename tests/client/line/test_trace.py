@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from dlms_mqtt.client.line.trace import Trace
+from dlms_mqtt.protocol.axdr.data import Data, DataType
 
 SECRET = b"Zq7hunterX2w"
 
@@ -50,6 +51,16 @@ def test_what_was_hidden_is_known_again(trace: Trace, caplog: pytest.LogCaptureF
         "line > (13 octets, not shown: a password is among them)",
         "line < 00" + "**" * 13,
     ]
+
+
+@pytest.mark.parametrize("secret", [SECRET, b"it's \x00 \\ it", b'"'])
+def test_an_answer_that_says_the_secret_is_not_shown(secret: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "dlms_mqtt.client")
+    trace = Trace("line", [secret, b""])
+    trace.answered(Data(DataType.OCTET_STRING, b"in '" + secret))
+    trace.answered(Data(DataType.OCTET_STRING, b"other octets"))
+    assert caplog.messages[0] == "line < Data (not shown: a secret is in it)"
+    assert "other octets" in caplog.messages[1]
 
 
 def test_nothing_is_gathered_where_nobody_looks(caplog: pytest.LogCaptureFixture) -> None:

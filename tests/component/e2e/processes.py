@@ -57,7 +57,7 @@ class Program:
         return self._process.returncode or 0
 
 
-async def wait_for_port(port: int, timeout: float = 20.0) -> None:
+async def wait_for_port(port: int, timeout: float = 60.0) -> None:
     """Until something listens on the port of this machine."""
     async with asyncio.timeout(timeout):
         while True:
