@@ -58,7 +58,10 @@ class OutboxSender:
     async def _send_waiting(self, client: Client) -> None:
         while batch := self._outbox.batch(IN_FLIGHT, self._passed):
             if batch[0].number <= self._backlog:
-                await self._rate.wait(len(batch), self._outbox)
+                if pause := self._rate.pause(len(batch), self._outbox):
+                    self.waits = False  # it could be handed over, but goes by and by: whoever leaves does not wait
+                    self._settled()
+                    await asyncio.sleep(pause)
                 if len(self._outbox) > _BACKLOG:  # what is read while it is sent would come in a burst after it
                     self.pace()
             for entry in batch:
@@ -105,13 +108,14 @@ class _Rate:
         self._since, self._number, self._read = 0.0, 0, 0.0
         self._due = 0.0  # when the next are to be sent: what sending takes is part of the pause
 
-    async def wait(self, count: int, outbox: Outbox) -> None:
-        """Before so many readings are sent; at once where there is next to no backlog."""
+    def pause(self, count: int, outbox: Outbox) -> float:
+        """Seconds before so many readings are sent; 0 where there is next to no backlog."""
         now = asyncio.get_running_loop().time()
         if now - self._since >= _RATE_OVER:
             self._read = (outbox.newest - self._number) / (now - self._since) if self._number else 0.0
             self._since, self._number = now, outbox.newest
-        if self._wanted and len(outbox) > _BACKLOG:
-            pause = self._due - now
-            self._due = max(self._due, now) + count / max(self._wanted, 2 * self._read)
-            await asyncio.sleep(max(pause, 0.0))
+        if not self._wanted or len(outbox) <= _BACKLOG:
+            return 0.0
+        pause = self._due - now
+        self._due = max(self._due, now) + count / max(self._wanted, 2 * self._read)
+        return max(pause, 0.0)

@@ -117,7 +117,7 @@ def test_what_sending_takes_is_part_of_the_pause(monkeypatch: pytest.MonkeyPatch
     async def send(batches: int, seconds: float) -> float:
         rate, began = outbox_sender._Rate(100), clock.elapsed
         for _ in range(batches):
-            await rate.wait(20, outbox)
+            await asyncio.sleep(rate.pause(20, outbox))
             await asyncio.sleep(seconds)
         return clock.elapsed - began
 
@@ -127,3 +127,22 @@ def test_what_sending_takes_is_part_of_the_pause(monkeypatch: pytest.MonkeyPatch
         assert clock.run(send(11, 0.0)) == pytest.approx(2.0)
         assert clock.run(send(11, 0.15)) == pytest.approx(2.15)
         assert clock.run(send(10, 0.3)) == pytest.approx(3.0), "no slower than the broker"
+
+
+def test_whoever_leaves_does_not_wait_for_a_backlog(tmp_path: Path) -> None:
+    """It is on the disk, and takes minutes: what is not paced is waited for."""
+    clock = FakeClock()
+
+    async def story(outbox: Outbox, client: OddClient) -> None:
+        idle: list[int] = []
+        sender = OutboxSender(outbox, 100, Refusals(), lambda: None if sender.waits else idle.append(len(client.sent)))
+        async with running(sender, client):
+            while not idle:
+                await asyncio.sleep(0.01)
+                client.answer()
+        assert 0 < idle[0] < 1000
+
+    with Store(tmp_path / "state.sqlite") as store:
+        outbox = Outbox(store, 2000)
+        put(outbox, *range(1000))
+        clock.run(story(outbox, OddClient()))
