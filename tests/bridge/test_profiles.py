@@ -15,7 +15,7 @@ from dlms_mqtt.client.procedures import profile as client_profile
 from dlms_mqtt.client.procedures.profile import Column
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.structures import CaptureObject
-from dlms_mqtt.errors import AccessRefused
+from dlms_mqtt.errors import AccessRefused, ResponseTimeout
 from dlms_mqtt.protocol.obis import Obis
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -125,6 +125,34 @@ async def test_a_refused_profile_keeps_no_other_waiting(clock):
         assert owner.rows == ["load", "log"]
         await asyncio.sleep(3600)
         assert sorted(owner.rows) == ["load", "load", "log", "log"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Mute(ProfileReader):
+    """A reader whose meter acknowledges the question for rows, and never answers it, until ``open``."""
+
+    asked, open = 0, False
+
+    async def fetch(self, said):
+        self.asked += 1
+        if not self.open:
+            await asyncio.sleep(300)
+            raise ResponseTimeout("no answer")
+
+
+async def test_a_buffer_that_never_comes_leaves_the_line_to_the_others(clock):
+    owner = Owner(86400)
+    owner.config = Meter(profiles=(Profile(obis=LOAD, key="load", every=60.0),))
+    with Store(":memory:") as store:
+        reader = Mute(owner, store)
+        task = asyncio.create_task(reader.run())
+        await asyncio.sleep(86400)
+        assert 13 <= reader.asked <= 15
+        assert owner.status.reasons == {"profile load": "profile load: no answer"}
+        reader.open = True
+        await asyncio.sleep(7200)
+        assert reader.asked > 20
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

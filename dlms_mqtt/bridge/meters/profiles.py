@@ -29,7 +29,8 @@ _CHUNK = timedelta(days=1)  # rows of one turn of the line
 _LONGEST = timedelta(days=4)  # of a turn, where the days before had none
 _AHEAD = timedelta(days=1)  # that a kept time may be ahead of us: clocks are set, zones are changed
 _EVERY = 3600.0
-_AGAIN = 300.0  # s after a failure
+_AGAIN = 300.0  # s after a failure, and at least
+_SHARE = 20  # times as long as it took: a buffer that never comes leaves the line to the other values
 _UNTIMED_KEPT = 2000  # rows without times that are known again
 _ROWS = 200  # of one message
 
@@ -81,9 +82,13 @@ class ProfileReader:
             elapsed, wall = loop.time() - began, self._meter.now().timestamp()
             due = timetable.due(elapsed, wall)
             for index in dict.fromkeys((*due, *(index for index, at in again.items() if at <= elapsed))):
+                if again.get(index, 0.0) > elapsed + _AGAIN:
+                    continue
                 again.pop(index, None)
+                asked = loop.time()
                 if not await self._is_fetched(profiles[index]):
-                    again[index] = loop.time() - began + _AGAIN
+                    now = loop.time()
+                    again[index] = now - began + max(_AGAIN, _SHARE * (now - asked))
             elapsed = loop.time() - began
             wait = timetable.wait(elapsed, self._meter.now().timestamp())
             await asyncio.sleep(max(1.0, min(wait, 600.0, *(at - elapsed for at in again.values()))))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit, capture_objects
-from dlms_mqtt.errors import AccessRefused, MeterRefused, RemoteProtocolError, ServiceRefused
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, MeterRefused, RemoteProtocolError, ServiceRefused
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, entry_access, range_access
 from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_rows, fill_nulls
@@ -162,6 +162,8 @@ def _profile_of(request: _Request, buffer: bytes, *, whole: bool) -> Profile:
     if whole and selection.by_entry:
         rows = selection.cut(rows)
     rows, notes = _fitted(rows, len(shape.columns), short)
+    if notes:
+        request.client.memory.profiles.pop(obis, None)  # what is captured may have been changed since it was read
     if len(buffer) > decoded.end:
         notes.append(f"{len(buffer) - decoded.end} octets follow the rows that the meter announced")
     rows = _kept(rows, shape, selection, notes, whole)
@@ -235,7 +237,9 @@ async def _shape(client: DlmsClient, obis: Obis) -> ProfileShape:
     columns = await _columns(client, sources)
     sort_object = _capture_object(sort) or next((c.source for c in columns if c.is_time), None)
     shape = ProfileShape(columns, _number(period, 0), _number(method, _FIFO), sort_object)
-    client.memory.profiles[obis] = shape
+    failed = any(isinstance(answer, AttributeFailed) for answer in (period, method, sort))
+    if not failed and all(client.memory.knows_scaler(AttributeDescriptor(*source[:3])) for source in sources):
+        client.memory.profiles[obis] = shape
     return shape
 
 

@@ -93,6 +93,11 @@ class Memory:
         self.refusals[scaler] = count + 1
         return False
 
+    def knows_scaler(self, attribute: AttributeDescriptor) -> bool:
+        """Is it known what scale the value has, also if none?"""
+        scaler = scaler_of(attribute)
+        return scaler is None or scaler in self.scalers
+
     def learn_scaler(self, scaler: AttributeDescriptor, answer: Data | MeterRefused) -> bool:
         """Keep a scaler_unit; also that there is none, once it was refused often and not as something that passes.
 

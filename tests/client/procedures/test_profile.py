@@ -11,7 +11,8 @@ import pytest
 from dlms_mqtt.client.procedures.profile import Profile, Selection, read_profile
 from dlms_mqtt.client.services.memory import Memory
 from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
-from dlms_mqtt.errors import AccessRefused
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, ResponseTimeout
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.protocol.conformance import Conformance
@@ -53,10 +54,11 @@ class Meter:
         self.settings = SimpleNamespace(referencing="ln", pre_established=False)
         self.association = SimpleNamespace(conformance=Conformance.SELECTIVE_ACCESS)
         self.asked: list[Any] = []
+        self.instead: dict[int, Any] = {}
 
-    async def get_many(self, attributes: list[Any]) -> list[Data]:
+    async def get_many(self, attributes: list[Any]) -> list[Any]:
         values = {3: self._columns, 4: self._period, 5: number(1), 6: self._sort, 7: number(24)}
-        return [values[row.attribute] for row in attributes]
+        return [self.instead.get(row.attribute, values[row.attribute]) for row in attributes]
 
     async def scalers(self, attributes: list[Any]) -> list[ScalerUnit | None]:
         return [ScalerUnit(0, 30) if row.class_id == 3 else None for row in attributes]
@@ -107,6 +109,29 @@ async def test_seconds_of_unix_are_times_and_are_asked_for_as_seconds() -> None:
 async def test_a_unix_clock_that_was_never_set_is_no_time(odd: int) -> None:
     profile = await Meter([UNIX, IMPORT], [[number(odd), number(1)], [unix(1), number(2)]], period=0).read(0)
     assert [row[0] for row in profile.rows] == [None, START + HOUR]
+
+
+async def test_what_is_captured_is_read_once_and_again_when_rows_do_not_fit() -> None:
+    meter = Meter([CLOCK, IMPORT], [[moment(0), number(1)]])
+    meter.memory.learn_scaler(AttributeDescriptor(3, IMPORT.obis, 3), ScalerUnit(0, 30).to_data())
+    await meter.read(0)
+    assert LOAD in meter.memory.profiles
+    changed = Meter([CLOCK, IMPORT], [[moment(0), number(1), number(2)]])
+    changed.memory = meter.memory
+    assert (await changed.read(0)).notes
+    assert LOAD not in meter.memory.profiles
+
+
+@pytest.mark.parametrize("silent", [3, 4, 5, 6])
+async def test_what_came_once_without_an_answer_is_not_kept(silent: int) -> None:
+    """The scaler of a column (3), the period, the order and the sort object of the profile."""
+    meter = Meter([CLOCK, IMPORT], [[moment(0), number(1)]])
+    failed = AttributeFailed("no answer", error=ResponseTimeout("no answer"), target="7/1.0.99.1.0.255:4")
+    if silent > 3:
+        meter.memory.learn_scaler(AttributeDescriptor(3, IMPORT.obis, 3), ScalerUnit(0, 30).to_data())
+        meter.instead[silent] = failed
+    assert (await meter.read(0)).rows
+    assert LOAD not in meter.memory.profiles
 
 
 async def test_without_times_a_range_is_not_kept_to_and_that_is_said() -> None:
