@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import aiomqtt
 import pytest
 
+from dlms_mqtt.bridge import demo
+from dlms_mqtt.bridge.config.load import load_config
 from dlms_mqtt.bridge.demo import run_demo
-from dlms_mqtt.errors import ConnectFailed
+from dlms_mqtt.errors import ConfigError, ConnectFailed
+from dlms_mqtt.meter.presets.preset import preset_connection
 from tests.bridge.conftest import PATIENCE, watching
 from tests.free_port import free_port
 from tests.mosquitto import Mosquitto
@@ -36,15 +43,15 @@ class Screen:
 @pytest.mark.slow_once
 async def test_a_real_broker_shows_the_meter_and_is_left_clean(mosquitto: Mosquitto) -> None:
     screen = Screen()
-    demo = asyncio.create_task(run_demo(screen, ("127.0.0.1", mosquitto.port)))
+    running = asyncio.create_task(run_demo(screen, ("127.0.0.1", mosquitto.port)))
     async with asyncio.timeout(PATIENCE):
         await screen.shown.wait()
     assert screen.lines["MQTT broker"] == f"127.0.0.1:{mosquitto.port}"
     assert screen.units["energy_import"] == "kWh"
     base = screen.lines["topics"].removesuffix("/#")
     assert base.startswith("dlms_mqtt_demo_")
-    demo.cancel()
-    await asyncio.gather(demo, return_exceptions=True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     async with watching(mosquitto.port) as seen:
         await seen.publish("end", "now")
         await seen.until(lambda: seen.of("end"))
@@ -57,3 +64,94 @@ async def test_a_broker_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConnectFailed):
         async with asyncio.timeout(PATIENCE):
             await run_demo(Screen(), ("127.0.0.1", free_port()), 1.0)
+
+
+class Broker:
+    """In the place of amqtt's: what it was told, and a clean-up that fails."""
+
+    latest: Broker
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.bind: str = config["listeners"]["default"]["bind"]
+        self.running = False
+        Broker.latest = self
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def shutdown(self) -> None:
+        self.running = False
+        raise RuntimeError("a session is gone already")
+
+
+async def test_a_broker_of_its_own_is_this_machines_alone_and_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "amqtt", ModuleType("amqtt"))
+    monkeypatch.setitem(sys.modules, "amqtt.broker", SimpleNamespace(Broker=Broker))
+    async with demo._broker(None) as (host, port):
+        assert Broker.latest.running
+        assert (host, Broker.latest.bind) == ("127.0.0.1", f"127.0.0.1:{port}")
+    assert not Broker.latest.running  # and what its clean-up says is kept from people
+
+
+async def test_without_a_broker_of_its_own_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "amqtt.broker", None)
+    with pytest.raises(ConfigError, match="amqtt") as raised:
+        await run_demo(Screen())
+    assert "pip install amqtt" in raised.value.hint
+    assert "--broker HOST:PORT" in raised.value.hint
+
+
+def test_with_a_broker_of_its_own_everything_has_its_usual_name(tmp_path: Path) -> None:
+    file = demo._configuration(tmp_path, "127.0.0.1", 1883, "dlms_mqtt", 4059)
+    config = load_config(file, preset_connection, {}).config
+    assert (config.bridge.id, config.mqtt.base_topic, config.mqtt.discovery.prefix) == (
+        "demo",
+        "dlms_mqtt",
+        "homeassistant",
+    )
+    assert config.mqtt.protocol == "3.1.1"  # amqtt takes no other and says so only by silence
+
+
+class Client:
+    """In the place of aiomqtt's: it brings ``messages`` and then no more."""
+
+    came: Sequence[tuple[str, bytes]] = ()
+
+    def __init__(self, *_: object) -> None:
+        self.messages = self._messages()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def subscribe(self, _topics: object) -> None:
+        pass
+
+    async def _messages(self) -> AsyncIterator[Any]:
+        for topic, payload in self.came:
+            yield SimpleNamespace(topic=topic, payload=payload)
+
+
+async def test_a_state_is_shown_when_its_units_are_known_and_the_second_one_in_any_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first state comes a moment before the readings that tell its units; a cleared topic is none."""
+    states: list[dict[str, Any]] = []
+    units: list[dict[str, str]] = []
+
+    class Keeping(Screen):
+        def update(self, state: dict[str, Any], known: Mapping[str, str]) -> None:
+            states.append(state)
+            units.append(dict(known))
+
+    state, reading = "base/meter/demo/state", "base/meter/demo/reading"
+    power = (reading, b'{"key": "power", "unit": "W"}')
+    monkeypatch.setattr(demo, "aiomqtt", SimpleNamespace(Client=Client, MqttError=aiomqtt.MqttError))
+    monkeypatch.setattr(Client, "came", [(state, b""), (state, b'{"_time": {}, "power": 1}'), power])
+    await demo._show("host", 1883, "base", Keeping())
+    assert (states, units) == ([{"_time": {}, "power": 1}], [{"power": "W"}])
+    monkeypatch.setattr(Client, "came", [(state, b'{"_time": {}, "a": 1}'), (state, b'{"_time": {}, "a": 2}')])
+    await demo._show("host", 1883, "base", Keeping())
+    assert (states[1:], units[1:]) == ([{"_time": {}, "a": 2}], [{}])
