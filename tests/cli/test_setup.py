@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -15,12 +16,16 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
 from dlms_mqtt.bridge.config.load import load_config
-from dlms_mqtt.cli.setup import words
+from dlms_mqtt.cli.setup import setup, words
+from dlms_mqtt.cli.setup.conversation import Conversation
+from dlms_mqtt.cli.setup.search import Draft, NotFound
 from dlms_mqtt.languages.texts import translated
 from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import serve_tcp
@@ -387,3 +392,120 @@ def test_a_meter_that_speaks_in_cipher(mosquitto: brokers.Mosquitto, tmp_path: P
     assert "a key has 16 octets (32 digits), this has 2" in terminal.seen
     assert key.lower() not in (terminal.seen + file.read_text()).lower()
     assert load_config(file, preset_connection, {}).connections["han"].encryption_key == bytes.fromhex(key)
+
+
+# -- in this process: the conversation behind the search, whose meter and broker are known -----------------------------
+
+HAN = Draft({"tcp": "192.0.2.5:4059", "client": 32}, {"password": f"text:{PASSWORD}"})
+
+
+class Answers(Conversation):
+    """Somebody who takes the default, but for what is said; what was asked is kept."""
+
+    def __init__(self, **other: str) -> None:
+        super().__init__("en", asks=True)
+        self.other, self.questions = other, []  # type: ignore[var-annotated]
+
+    def _input(self, prompt: str) -> str:
+        self.questions.append(prompt)
+        return next((answer for text, answer in self.other.items() if prompt.startswith(text.partition("{")[0])), "")
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """What the parts beside it do: a meter is found and shown, a broker takes us, nothing is started."""
+    done = SimpleNamespace(draft=HAN, seen=True, mqtt={"host": "192.0.2.6"}, systemd=False, installed=[], started=[])
+
+    def install(_talk: Conversation, config: Path, state: Path, wanted: bool | None) -> bool:
+        done.installed.append((config.name, state, wanted))
+        return done.systemd
+
+    monkeypatch.setattr(setup, "on_terminal", lambda: True)
+    monkeypatch.setattr(setup, "Search", lambda *_: SimpleNamespace(run=lambda: done.draft))
+    monkeypatch.setattr(setup, "show_values", lambda *_, **__: done.seen)
+    monkeypatch.setattr(setup, "ask_broker", lambda *_: done.mqtt)
+    monkeypatch.setattr(setup, "has_systemd", lambda: done.systemd)
+    monkeypatch.setattr(setup, "install", install)
+    monkeypatch.setattr(setup, "run_bridge", lambda file, _verbose: done.started.append(file.name))
+    yield done
+
+
+def converse(file: Path, talk: Answers, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    parser = argparse.ArgumentParser()
+    setup.add_arguments(parser)
+    monkeypatch.setattr(setup, "Conversation", lambda *_, **__: talk)
+    args = parser.parse_args(["--config", str(file), *more], argparse.Namespace(verbose=0))
+    return setup.run(args)
+
+
+def test_every_answer_is_the_default(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the broker's password is stands beside the configuration, as the meter's does; the bridge is started."""
+    found.mqtt = {"host": "192.0.2.6", "username": "me", "password": "text:geheim"}
+    file = tmp_path / "config.yaml"
+    assert converse(file, Answers(), monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(words.WELCOME)
+    assert f"Passwords and keys are in {tmp_path / 'secrets.yaml'}" in out
+    secrets = yaml.safe_load((tmp_path / "secrets.yaml").read_text())
+    assert secrets == {"house_meter_password": f"text:{PASSWORD}", "mqtt_password": "text:geheim"}
+    assert "geheim" not in file.read_text()
+    loaded = load_config(file, preset_connection, {})
+    assert (loaded.config.mqtt.password, loaded.connections["house-meter"].client) == (b"geheim", 32)
+    assert (found.started, found.installed) == (["config.yaml"], [])
+
+
+def test_who_does_not_know_the_values_writes_nothing(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found.seen = False  # then no is the default
+    file = tmp_path / "config.yaml"
+    with pytest.raises(NotFound, match=words.NOTHING_WRITTEN):
+        converse(file, Answers(), monkeypatch)
+    assert list(tmp_path.glob("*.yaml")) == []
+    assert converse(file, Answers(**{words.VALUES_RIGHT: "y"}), monkeypatch) == 0
+
+
+def test_the_last_question_is_whether_to_write(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert converse(tmp_path / "config.yaml", Answers(**{words.WRITE: "n"}), monkeypatch) == 1
+    assert words.NOTHING_WRITTEN in capsys.readouterr().out
+    assert list(tmp_path.glob("*.yaml")) == []
+    assert (found.started, found.installed) == ([], [])
+
+
+def test_a_machine_of_systemd_starts_it_as_a_service(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found.systemd = True
+    talk = Answers()
+    assert converse(tmp_path / "config.yaml", talk, monkeypatch, "--state", "/var/lib/x/state.sqlite") == 0
+    assert found.installed == [("config.yaml", Path("/var/lib/x/state.sqlite"), None)]
+    assert found.started == []
+    assert not any(question.startswith(words.RUN) for question in talk.questions)
+
+
+def test_who_starts_it_later_is_told_how(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    assert converse(file, Answers(**{words.RUN: "n"}), monkeypatch) == 0
+    assert f"Start the bridge with: dlms-mqtt run --config {file}" in capsys.readouterr().out
+    assert found.started == []
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"), [((), None), (("--yes",), True), (("--no-install",), False), (("--install",), True)]
+)
+def test_the_service_alone(
+    found: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], wanted: bool | None
+) -> None:
+    """Of a configuration that is there: it is only installed, with the state where the bridge has it."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"bridge: {{state_dir: {tmp_path / 'own'}}}\nmeters: {{barn: {{connection: {{tcp: h}}}}}}\n")
+    talk = Answers()
+    assert converse(file, talk, monkeypatch, "--service", *more) == 0
+    assert found.installed == [("config.yaml", tmp_path / "own" / "state.sqlite", wanted)]
+    assert talk.questions == []
