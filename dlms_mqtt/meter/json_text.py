@@ -10,6 +10,7 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import Secret
 
 _QUOTED = {False: encode_basestring, True: encode_basestring_ascii}  # by whether it is to be ASCII
 _NUMBERS = (int, float, Decimal)
@@ -42,7 +43,7 @@ def plain_text(value: Any) -> str:
 def _scalar_text(value: Any) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, bytes) and not isinstance(value, Obis):
+    if isinstance(value, bytes) and not isinstance(value, Obis | Secret):  # these say themselves how they are shown
         return value.hex()
     return value if isinstance(value, str) else str(value)
 

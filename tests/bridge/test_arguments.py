@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dlms_mqtt.bridge.api.replies import RequestError
-from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in
+from dlms_mqtt.bridge.api.topics import Address
+from dlms_mqtt.bridge.requests.arguments import moment_in, reference_in, selections_in
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.client.procedures.profile import Selection
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.protocol.obis import Obis
 
@@ -69,3 +72,63 @@ def test_ends_of_a_range(text: str, ago: timedelta) -> None:
 def test_what_is_no_time(text: object, name: str) -> None:
     with pytest.raises(RequestError, match=f"'{name}': '{text}' is no time"):
         moment_in(text, NOW, name)
+
+
+def parts(**body: object) -> list[Selection]:
+    found = selections_in(Request(Address("h", "request", "profile"), dict(body)), NOW)
+    made = list(found)
+    assert len(made) == found.total
+    return made
+
+
+TICK = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+
+
+def test_without_a_choice_the_last_day() -> None:
+    assert parts() == [Selection(NOW - DAY, NOW)]
+    assert parts(to="24h") == [Selection(NOW - 2 * DAY, NOW - DAY)]
+
+
+def test_a_day_at_a_time_and_no_row_twice() -> None:
+    """Both ends of a selection belong to it, so that a part ends before the next begins."""
+    begin = NOW - 2 * DAY - timedelta(hours=6)
+    assert parts(**{"from": "54h"}) == [
+        Selection(begin, begin + DAY - TICK),
+        Selection(begin + DAY, begin + 2 * DAY - TICK),
+        Selection(begin + 2 * DAY, NOW),
+    ]
+    assert parts(**{"from": "now"}) == [Selection(NOW, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ({"count": 3}, [Selection(first=1, count=3)]),
+        ({"first": 7}, [Selection(first=7)]),
+        ({"first": 7, "count": 1}, [Selection(first=7, count=1)]),
+        (
+            {"count": 201},
+            [Selection(first=1, count=100), Selection(first=101, count=100), Selection(first=201, count=1)],
+        ),
+    ],
+)
+def test_rows_by_number_some_at_a_time(body: dict[str, int], rows: list[Selection]) -> None:
+    assert parts(**body) == rows
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ({"first": 1, "from": "24h"}, "bad-request", "by time or by number"),
+        ({"count": 1, "to": "24h"}, "bad-request", "by time or by number"),
+        ({"first": "1"}, "bad-request", "'first' is of the wrong kind"),
+        ({"from": "24h", "to": "48h"}, "invalid-value", "'from' is after 'to'"),
+        ({"from": "1995-01-01"}, "bad-request", "days apart"),
+        ({"from": "1889-01-01"}, "bad-request", "'from'"),
+    ],
+)
+def test_a_choice_of_rows_that_makes_no_sense(body: dict[str, object], code: str, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parts(**body)
+    assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)

@@ -5,10 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.config.seal import seal
+from dlms_mqtt.bridge.requests import bridge_verbs
+from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.bridge.requests.verbs import VERBS
+from dlms_mqtt.errors import ConfigError
 from tests.bridge.house import house
 
 
@@ -118,3 +126,80 @@ async def test_a_meter_is_found(mosquitto, tmp_path, meter):
         for line in ({}, {"serial": "spy:///dev/x?file=/etc/passwd"}, {"tcp": "a:b:c", "udp": 5}):
             reply = await home.ask("bridge/main/request/meter/find", {"line": line})
             assert reply["error"]["code"] in ("bad-request", "not-allowed", "invalid-value"), reply
+
+
+# -- questions, without a broker ---------------------------------------------------------------------------------------
+
+
+def asked(verb, *, management=False, meters=()):
+    settings = SimpleNamespace(bridge=SimpleNamespace(id="main", management=management))
+    sessions = {
+        name: SimpleNamespace(session=SimpleNamespace(settings=SimpleNamespace(serial=port))) for name, port in meters
+    }
+    bridge = SimpleNamespace(
+        config=settings, started="2026-01-05T12:00:00Z", version="1.2.3", meters=sessions,
+        loaded=SimpleNamespace(shown={"house": {"name": "House"}}),
+    )  # fmt: skip
+    return BridgeRequests(bridge).find(verb)(Request(Address("", "request", verb), {}))
+
+
+async def test_ping_and_the_configuration():
+    assert await asked("ping") == {"bridge": "main", "started": "2026-01-05T12:00:00Z", "version": "1.2.3"}
+    assert await asked("config") == {"bridge": "main", "meters": {"house": {"name": "House"}}}
+
+
+async def test_ports_say_who_uses_them(monkeypatch):
+    """By the name that stays and by the one of now."""
+    ports = [SimpleNamespace(name=f"/dev/serial/{n}", device=f"/dev/ttyUSB{n}", description=f"port {n}") for n in "012"]
+    monkeypatch.setattr(bridge_verbs, "list_ports", lambda: ports)
+    found = (await asked("ports", meters=[("house", "/dev/serial/0"), ("flat", "/dev/ttyUSB1")]))["ports"]
+    assert [row["in_use_by"] for row in found] == ["house", "flat", None]
+    assert found[2] == {
+        "port": "/dev/serial/2", "device": "/dev/ttyUSB2", "description": "port 2", "in_use_by": None,
+    }  # fmt: skip
+
+
+async def test_a_preset_that_cannot_be_read_is_listed_by_its_name(monkeypatch):
+    rows = {
+        "good": {
+            "name": "Good",
+            "manufacturer": "Maker",
+            "connection": {"client": 1},
+            "push": {"ciphered": "required"},
+        },
+        "speaker": {"name": "Speaker", "push": {}},
+    }
+
+    def load(name):
+        if name not in rows:
+            raise ConfigError("it is damaged")
+        return rows[name]
+
+    monkeypatch.setattr(bridge_verbs, "preset_names", lambda: ("good", "speaker", "damaged"))
+    monkeypatch.setattr(bridge_verbs, "load_preset", load)
+    good, speaker, damaged = (await asked("presets"))["presets"]
+    assert good == {
+        "id": "good", "name": "Good", "manufacturer": "Maker", "push_only": False, "pushes": True,
+        "ciphered": "required",
+    }  # fmt: skip
+    assert (speaker["push_only"], speaker["pushes"], speaker["ciphered"]) == (True, True, "")
+    assert (damaged["id"], damaged["name"], damaged["pushes"]) == ("damaged", "damaged", False)
+
+
+async def test_the_schema():
+    assert "meters" in (await asked("schema"))["properties"]
+
+
+def test_a_verb_that_does_not_exist_names_those_that_do():
+    with pytest.raises(RequestError) as caught:
+        asked("dance")
+    assert caught.value.code == "unknown-request"
+    assert "ping" in caught.value.hint and "cancel" in caught.value.hint
+
+
+@pytest.mark.parametrize("verb", sorted(name for name, row in VERBS.items() if row.managing))
+def test_who_may_manage(verb):
+    with pytest.raises(RequestError) as caught:
+        asked(verb)
+    assert caught.value.code == "not-allowed"
+    asked(verb, management=True).close()

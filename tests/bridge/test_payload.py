@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.bridge.api.payload import MAX_REQUEST, dumps, loads, number_text, plain_text
+from dlms_mqtt.bridge.api.payload import MAX_REQUEST, decimal_of, dumps, loads, number_text, plain_text
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
 
@@ -54,7 +54,11 @@ def test_plain(value, text):
 
 
 def test_a_secret_is_never_written():
-    assert "12" not in dumps({"key": Secret(b"\x12\x12")}) or True
+    assert dumps({"key": Secret(b"\x12\x12")}) == '{"key": "***"}'
+    assert plain_text(Secret(b"\x12\x12")) == "***"
+
+
+def test_what_is_written_can_be_read_again():
     assert loads(dumps({"a": [1, Decimal("0.1"), None, True, "ä\n", {"b": ()}]})) == {
         "a": [1, Decimal("0.1"), None, True, "ä\n", {"b": []}]
     }
@@ -78,7 +82,24 @@ def test_what_is_written_is_json_and_exact(value):
 
 
 @pytest.mark.parametrize(
-    "bad", [b"", b"{", b"nul", b"\xff", b"NaN", b'{"a": Infinity}', b"[" * 100_000, b" " * (MAX_REQUEST + 1)]
+    ("text", "value"),
+    [("1", Decimal(1)), ("1e400", Decimal("1e400")), ("-0.10", Decimal("-0.10"))],
+)
+def test_a_number(text, value):
+    assert decimal_of(text) == value
+
+
+@pytest.mark.parametrize("text", ["one", "", "1e401", "1e-401", "1e999999999999999999"])
+def test_what_is_no_number_or_one_of_too_many_digits(text):
+    with pytest.raises(ValueError):
+        decimal_of(text)
+    with pytest.raises(ValueError):
+        loads(f"[{text or '.'}]")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"{", b"nul", b"\xff", b"NaN", b'{"a": Infinity}', b"[" * 100_000, b'["\\ud800"]', b" " * (MAX_REQUEST + 1)],
 )
 def test_what_is_no_json(bad):
     with pytest.raises(ValueError):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.api.topics import Address, Topics
+from dlms_mqtt.bridge.api.topics import Address, Concern, Topics
 
 TOPICS = Topics("dlms_mqtt", "main")
 
@@ -86,3 +86,32 @@ def test_the_topics_of_the_api():
     assert (meter.set("a"), meter.do("a"), meter.request("a")) == tuple(
         f"dlms_mqtt/meter/house/{verb}/a" for verb in ("set", "do", "request")
     )
+    assert meter.commands == tuple(f"dlms_mqtt/meter/house/{verb}/#" for verb in ("set", "do", "request"))
+    assert meter.retained == tuple(f"dlms_mqtt/meter/house/{name}" for name in ("availability", "state", "value/+"))
+    assert TOPICS.commands == ("dlms_mqtt/bridge/main/request/#",)
+    assert TOPICS.all_bridges == ("dlms_mqtt/bridge/+/state", "dlms_mqtt/bridge/+/info")
+
+
+def test_devices_of_home_assistant():
+    """A meter that was renamed stays the device that it was."""
+    assert TOPICS.bridge_device == "dlms_mqtt_bridge_main"
+    assert TOPICS.device("house") == "dlms_mqtt_house"
+    renamed = Topics("dlms_mqtt", "main", devices="dlms_mqtt_2", aliases={"house": "barn"})
+    assert (renamed.device("house"), renamed.device("flat")) == ("dlms_mqtt_2_barn", "dlms_mqtt_2_flat")
+    assert renamed.bridge_device == "dlms_mqtt_2_bridge_main"
+
+
+@pytest.mark.parametrize(
+    ("topic", "concern"),
+    [
+        ("homeassistant/status", Concern.BIRTH),
+        ("dlms_mqtt/meter/house/set/a", Concern.COMMAND),
+        ("dlms_mqtt/bridge/main/request/ping", Concern.COMMAND),
+        ("dlms_mqtt/bridge/other/info", Concern.BRIDGE),
+        ("dlms_mqtt/bridge/other/request/ping", Concern.BRIDGE),
+        ("dlms_mqtt/meter/house/value/a", Concern.RETAINED),
+        ("homeassistant/device/dlms_mqtt_house/config", Concern.RETAINED),
+    ],
+)
+def test_what_a_message_is_about(topic, concern):
+    assert TOPICS.concern(topic) is concern
