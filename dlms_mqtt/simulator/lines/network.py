@@ -141,7 +141,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         try:
             answer = session.receive(data)
         except Dropped:
-            del self._sessions[addr]
+            self._sessions.pop(addr).close()
             return
         delay = 0.0
         while answer:

@@ -9,6 +9,7 @@ import pytest
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import DateTime
 from dlms_mqtt.simulator import named
+from dlms_mqtt.simulator.household.clock_object import moment_of
 from tests.simulator.asker import Asker, O, octets
 
 CLOCK, CALENDAR = O("0.0.1.0.0.255"), O("0.0.13.0.0.255")
@@ -45,3 +46,16 @@ def test_a_time_without_deviation_is_local(asker: Asker) -> None:
     raw = DateTime.from_datetime(datetime(2026, 7, 1, 12), status=0).raw
     assert asker.write(8, CLOCK, 2, named("octet-string", raw)) == 0
     assert asker.meter.now().isoformat() == "2026-07-01T12:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    "value", [named("octet-string", bytes(11)), named("date-time", b""), named("octet-string", b"")]
+)
+def test_a_time_that_is_none_is_not_set(asker: Asker, value: Data) -> None:
+    before = asker.meter.seconds()
+    assert asker.write(8, CLOCK, 2, value) == 250
+    assert asker.meter.seconds() == before
+
+
+def test_what_is_no_text_of_octets_means_no_moment(asker: Asker) -> None:
+    assert moment_of(asker.meter, 7) is None

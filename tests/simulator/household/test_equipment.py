@@ -62,3 +62,53 @@ async def test_new_keys_are_transferred(clock: FakeClock) -> None:
         await client.invoke(MethodDescriptor(64, O("0.0.43.0.0.255"), 2), Data(DataType.ARRAY, (row,)))
     async with connected(meter, **GMAC | {"encryption_key": fresh}) as client:
         await client.get(ENERGY)
+
+
+SWITCH_AT = "0.0.96.3.10.255"
+
+
+def test_the_switch_cuts_off_and_connects(asker: Asker) -> None:
+    assert (value_of(asker.meter, 70, SWITCH_AT), value_of(asker.meter, 70, SWITCH_AT, 3)) == (True, 1)
+    assert asker.run(70, SWITCH_AT, 1) == 0
+    assert (value_of(asker.meter, 70, SWITCH_AT), value_of(asker.meter, 70, SWITCH_AT, 3)) == (False, 0)
+    assert asker.run(70, SWITCH_AT, 2) == 0
+    assert value_of(asker.meter, 70, SWITCH_AT) is True
+
+
+def test_power_failures_and_hours_are_counted(asker: Asker) -> None:
+    before = value_of(asker.meter, 3, "0.0.96.8.0.255")
+    failures = value_of(asker.meter, 1, "0.0.96.7.0.255")
+    asker.meter.restart()
+    asker.meter.clock.step(3600)  # type: ignore[attr-defined]
+    assert value_of(asker.meter, 1, "0.0.96.7.0.255") == failures + 1
+    assert value_of(asker.meter, 3, "0.0.96.8.0.255") == before + 3600
+
+
+@pytest.mark.parametrize(("policy", "result"), [(named("enum", 3), 0), (named("enum", 16), 250)])
+def test_a_security_policy_is_one_of_those_there_are(asker: Asker, policy: Data, result: int) -> None:
+    assert asker.run(64, "0.0.43.0.0.255", 1, policy) == result
+
+
+def test_messages_for_the_display_are_short_texts(asker: Asker) -> None:
+    for octets, result in ((b"x" * 128, 0), (b"x" * 129, 250)):
+        assert asker.write(1, "0.0.96.13.0.255", 2, named("octet-string", octets)) == result
+
+
+def test_a_new_master_key_unwraps_the_next_ones() -> None:
+    meter = household(clock=FakeClock())
+    row = meter.associations[1]
+    context = Context(meter, row)
+    old, new = meter.master_key, Secret(b"M" * 16)
+
+    def transfer(number: int, key: Secret, under: Secret) -> int:
+        item = Data(DataType.STRUCTURE, (named("enum", number), named("octet-string", wrap_key(under, key))))
+        return services.invoke(
+            context, MethodDescriptor(64, O("0.0.43.0.0.255"), 2), Data(DataType.ARRAY, (item,))
+        ).result
+
+    assert transfer(3, new, old) == 0
+    assert meter.master_key == new
+    assert transfer(0, Secret(b"G" * 16), old) == 250
+    assert transfer(0, Secret(b"G" * 16), new) == 0
+    assert transfer(9, Secret(b"G" * 16), new) == 250
+    assert meter.associations[1].keys is not None and meter.associations[1].keys.encryption == b"G" * 16

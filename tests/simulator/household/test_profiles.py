@@ -13,10 +13,11 @@ from dlms_mqtt.protocol.apdu.descriptors import (
     entry_access,
     range_access,
 )
-from dlms_mqtt.protocol.axdr.data import decode_rows
+from dlms_mqtt.protocol.axdr.data import Data, DataType, decode_rows
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import Context, Meter, named
 from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.household.profiles import each_month
 from dlms_mqtt.simulator.server import services
 from tests.fake_clock import FakeClock
 from tests.simulator.asker import Asker, O, octets
@@ -118,3 +119,45 @@ def test_profile_with_nulls_for_times() -> None:
     rows = buffer(meter, "1.0.99.1.0.255", entry_access(1, 3))
     assert rows[0][0] is not None
     assert rows[1][0] is rows[2][0] is None
+
+
+def test_selections_that_are_none(asker: Asker) -> None:
+    target = AttributeDescriptor(7, O("1.0.99.1.0.255"), 2)
+    numbers = [named("double-long-unsigned", 1)] * 2 + [named("long-unsigned", 1)] * 2
+    clock = CaptureObject(8, CLOCK, 2).to_data()
+    moment = octets(asker.meter.now())
+    for selector, parts, result in (
+        (1, numbers[:3], 12),
+        (1, [named("unsigned", 1), moment, moment, numbers[0]], 12),
+        (1, [CaptureObject(3, O("1.0.1.8.0.255"), 2).to_data(), moment, moment, Data(DataType.ARRAY, ())], 250),
+        (2, numbers[:3], 12),
+        (2, [named("octet-string", b"1"), *numbers[1:]], 12),
+        (2, [named("double-long-unsigned", 0), *numbers[1:]], 250),
+        (2, [*numbers[:2], named("long-unsigned", 0), numbers[3]], 250),
+    ):
+        access = selector, Data(DataType.STRUCTURE, tuple(parts))
+        assert services.read(asker.context, target, access) == result, (selector, parts)
+    whole = 1, Data(DataType.STRUCTURE, (clock, moment, moment, Data(DataType.ARRAY, ())))
+    assert isinstance(services.read(asker.context, target, whole), bytes)
+
+
+def test_a_buffer_says_how_many_rows_it_has_and_begins_anew() -> None:
+    meter = frozen_meter()
+    asker = Asker()
+    used = value_of(asker.meter, 7, "1.0.99.1.0.255", 7)
+    assert used == len(buffer(asker.meter, "1.0.99.1.0.255")) > 0
+    assert asker.run(7, "1.0.99.1.0.255", 1) == 0
+    assert value_of(asker.meter, 7, "1.0.99.1.0.255", 7) == 0
+    assert value_of(meter, 7, "1.0.99.1.0.255", 7) == used
+
+
+def test_midnights_of_months_and_of_a_year_that_turns() -> None:
+    meter = frozen_meter()  # in January
+    found = [datetime.fromtimestamp(moment, meter.zone) for moment in each_month(meter)(14)]
+    assert [(moment.year, moment.month) for moment in found[:2] + found[-2:]] == [
+        (2024, 12),
+        (2025, 1),
+        (2025, 12),
+        (2026, 1),
+    ]
+    assert {(moment.day, moment.hour, moment.minute) for moment in found} == {(1, 0, 0)}

@@ -15,7 +15,9 @@ from dlms_mqtt.errors import (
     ResponseTimeout,
     ServiceRefused,
 )
+from tests.client.some_objects import attribute
 from tests.fake_clock import FakeClock
+from tests.simulator.connected import text
 from tests.simulator.faulty import CIPHERED, CLOCK, ENERGY, EXPORT, READER, bench, value, work
 
 
@@ -129,3 +131,24 @@ async def test_register_reset(clock: FakeClock) -> None:
         assert await value(client, "1.0.1.8.0.255") == 0
         clock.step(86400)
         assert 1000 < await value(client, "1.0.1.8.0.255") < 40_000
+
+
+async def test_a_counter_that_somebody_else_has_used_is_told_with_the_next_request(clock: FakeClock) -> None:
+    asked = CIPHERED | {"invocation_counter": 1}
+    async with (
+        bench(clock, "counter-refused:told,after=2", framing="wrapper") as bad,
+        bad.client(**asked) as client,
+    ):
+        with pytest.raises(ServiceRefused, match="invocation-counter-error") as caught:
+            await client.set(attribute(1, "0.0.96.13.0.255"), text(b"x"))
+        expected = caught.value.invocation_counter
+        assert expected is not None and expected > 100
+        assert client.ciphering.counter is not None and client.ciphering.counter.value >= expected
+        assert await value(client, "1.0.1.8.0.255") > 1_000_000
+
+
+async def test_a_connection_that_ends_in_blocks_leaves_shorter_answers_alone(clock: FakeClock) -> None:
+    async with bench(clock, "drop-in-blocks:3", framing="wrapper") as bad, bad.client(max_pdu=100, **READER) as client:
+        assert await value(client, "1.0.1.8.0.255") > 1_000_000
+        with pytest.raises(ConnectionLost):
+            await read_objects(client)

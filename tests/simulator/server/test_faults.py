@@ -221,3 +221,35 @@ def test_times_of_faults_are_written_as_all_others(text: str, seconds: float) ->
 def test_a_time_that_is_none() -> None:
     with pytest.raises(ConfigError, match="the fault 'delay': expected a time"):
         _ = Fault.parse("delay:soon").seconds
+
+
+def test_faults_come_go_and_are_copied_unstruck() -> None:
+    faults = Faults(["lost"])
+    assert faults.strike("lost") is not None and faults.strike("lost") is None
+    copied = faults.copy(7)
+    assert copied.strike("lost") is not None and faults.strike("lost") is None
+    faults.add("lost")
+    faults.add(Fault("echo"))
+    assert faults.strike("lost") is not None and faults.get("echo") is not None
+    faults.remove("echo")
+    faults.remove("echo")
+    assert faults.get("echo") is None
+
+
+def test_numbers_that_are_none_say_whose_they_are() -> None:
+    with pytest.raises(ConfigError, match="the fault 'garbled' needs a number, not 'much'"):
+        _ = Fault("garbled", "much").number
+    with pytest.raises(ConfigError, match="the fault 'clock-jump': "):
+        _ = Fault("clock-jump", "-soon").seconds
+    assert [Fault("clock-jump", text).seconds for text in ("-1h", "90", "2m")] == [-3600, 90, 120]
+
+
+@pytest.mark.parametrize(
+    ("fault", "denied"),
+    [("wrong-rights", True), ("wrong-rights:1.0.1.8.0.255", True), ("wrong-rights:1.0.2.8.0.255", False)],
+)
+def test_rights_that_are_wrong_for_one_object_or_all_but_the_lists(fault: str, denied: bool) -> None:
+    faults = Faults([fault])
+    assert faults.denies(ENERGY) is denied
+    assert not faults.denies(AttributeDescriptor(15, Obis.parse("0.0.40.0.0.255"), 2))
+    assert not Faults().denies(ENERGY)
