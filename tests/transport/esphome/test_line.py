@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -200,3 +202,73 @@ async def test_a_port_that_is_not_open() -> None:
     with pytest.raises(ConnectionLost):
         line.write(b"x")
     await line.close()
+
+
+class OfLibrary(Exception):
+    """What the library raises."""
+
+
+class FailingHead:
+    """A port of a device that fails at whatever it is asked for."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.closed = error, 0
+
+    def write(self, *_: object) -> None:
+        raise self.error
+
+    async def flush(self, *_: object) -> None:
+        raise self.error
+
+    configure = lines = flush
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def failing(error: Exception, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[EsphomeTransport, Any]:
+    """A port that opens, and fails from then on."""
+    line, head = EsphomeTransport("esphome://127.0.0.1:1/?port_name=x", **options), FailingHead(error)
+
+    async def connect(*_: object) -> FailingHead:
+        return head
+
+    library = SimpleNamespace(ERRORS=(OfLibrary, OSError), connect=connect)
+    monkeypatch.setattr(module, "_library", lambda: library)
+    return line, head
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(OfLibrary("not supported"), ConnectFailed), (OSError(104, "reset"), ConnectionLost)]
+)
+async def test_a_device_that_fails_in_the_middle(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    """What the device refuses is told from a line that is gone."""
+    line, head = await failing(error, monkeypatch)
+    if kind is ConnectionLost:
+        with pytest.raises(ConnectionLost, match="does not answer any more"):
+            await line.open()
+        assert head.closed == 1
+        monkeypatch.setattr(line, "_set_lines", AsyncMock())
+    await line.open()
+    with pytest.raises(ConnectionLost, match="does not answer any more"):
+        line.write(b"x")
+    with pytest.raises(ConnectionLost):
+        await line.drain()
+    with pytest.raises(kind, match=None if kind is ConnectionLost else "cannot be set to 300 7E1: not supported"):
+        await line.configure(baud=300, data_bits=7, parity="even")
+    with pytest.raises(kind):
+        await line.lines(dtr=True)
+    await line.lines()
+    assert line.format == SerialFormat()
+    await line.close()
+
+
+async def test_an_open_port_is_opened_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, head = await failing(OfLibrary("no pins"), monkeypatch)
+    await line.open()
+    await line.open()
+    await line.close()
+    await line.close()
+    assert head.closed == 1
