@@ -41,7 +41,7 @@ class ReplayedMeter:
 
     def __init__(self) -> None:
         self.near, self._far = memory_pair()
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self.surprises: list[tuple[Any, Any]] = []
 
     async def __aenter__(self) -> Self:
@@ -103,7 +103,7 @@ class FrameForFrame(ReplayedMeter):
             return Frame(Kind.UA | POLL, frame.source, frame.destination, b"", False).encode()
         expected = self._script.popleft()
         if expected == frame:
-            self.heard.append(frame)
+            self.received.append(frame)
         else:
             self.surprises.append((expected, frame))
         return self._recorded()
@@ -142,7 +142,7 @@ class MessageForMessage(ReplayedMeter):
     def _answer(self, apdu: bytes) -> None:
         expected = self._script.popleft()
         if expected in (None, apdu):
-            self.heard.append(decode_apdu(apdu))
+            self.received.append(decode_apdu(apdu))
         else:
             self.surprises.append((expected, apdu))
         answer = self._script.popleft()

@@ -135,11 +135,11 @@ async def test_a_long_attribute_of_which_a_block_never_comes_fails_alone(
 async def test_general_blocks_over_datagrams(clock: object, window: int, fault: str) -> None:
     """One block in a datagram, whatever the window; those that get lost on either way are sent again."""
     text = Data(DataType.OCTET_STRING, b"a label" * 110)
-    asked = WAYS["public"] | {"client": 17, "gbt_window": window, "max_pdu": 100, "retries": 8}
+    options = WAYS["public"] | {"client": 17, "gbt_window": window, "max_pdu": 100, "retries": 8}
     async with OurMeter(*[fault] * bool(fault), framing="wrapper", datagram=True) as meter:
         meter.meter.associate(replace(meter.meter.associations[17], max_pdu=100))
         meter.meter.objects[LABEL.class_id, LABEL.obis].checks = {}
-        async with meter.client(**asked) as client:
+        async with meter.client(**options) as client:
             await client.set(LABEL, text)
             assert await client.get(LABEL) == text
     heads = [WrapperHeader.decode(datagram) for datagram in meter.line.sent]
@@ -154,8 +154,8 @@ async def test_our_title_is_left_out_on_request(clock: object, omit: bool) -> No
     async with OurMeter(framing="wrapper") as meter, meter.client(**CIPHERED, **form) as client:
         await client.get(NAME)
     general = [write[8:] for write in meter.line.sent if write[8:9] == b"\xdb"]
-    told = b"\xdb\x00" if omit else b"\xdb\x08" + TITLE
-    assert len(general) >= 2 and all(apdu.startswith(told) for apdu in general)
+    head = b"\xdb\x00" if omit else b"\xdb\x08" + TITLE
+    assert len(general) >= 2 and all(apdu.startswith(head) for apdu in general)
 
 
 async def test_a_counter_that_is_not_told_is_an_error_with_a_hint(clock: object) -> None:

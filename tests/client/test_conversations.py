@@ -54,7 +54,7 @@ async def read_all(client: DlmsClient, talk: Entry, reads: list[dict[str, Any]] 
 def said_the_same(meter: FrameForFrame | MessageForMessage) -> None:
     assert meter.surprises == []
     assert meter.left == []
-    assert meter.heard
+    assert meter.received
 
 
 @pytest.mark.parametrize("piece", [1, 7, 2048])
@@ -115,7 +115,7 @@ async def test_clock_of_a_secure_saral() -> None:
     async with MessageForMessage([None, answer], client=32, physical=41) as meter:
         async with meter.client(client=32, physical=41, pre_established=True) as client:
             assert (await client.get(clock)).value.hex() == "07e60810ff0f211bff800000"
-        assert meter.heard == [GetRequestNormal(0xC1, clock)]
+        assert meter.received == [GetRequestNormal(0xC1, clock)]
 
 
 # -- a meter with HLS-GMAC, in all four protections --------------------------------------------------------------------
@@ -215,7 +215,7 @@ async def test_gmac_without_ciphering() -> None:
         async with meter.client(**gmac_settings("none") | {"invocation_counter": 0x4E}) as client:
             assert (await client.get(SERIAL)).value == b"12000017"
         said_the_same(meter)
-        assert isinstance(meter.heard[1], ActionRequestNormal)
+        assert isinstance(meter.received[1], ActionRequestNormal)
 
 
 @pytest.mark.parametrize("security", ["authentication", "both"])

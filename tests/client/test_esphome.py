@@ -49,9 +49,9 @@ async def energy(chosen: ConnectionSettings) -> None:
 
 
 def forms(head: EsphomeHead) -> list[tuple[int, int, int]]:
-    asked = [message for message in head.log if type(message).__name__ == "SerialProxyConfigureRequest"]
-    said = [(message.baudrate, message.data_size, message.parity) for message in asked]
-    return [form for before, form in zip([None, *said], said, strict=False) if form != before]
+    requests = [message for message in head.log if type(message).__name__ == "SerialProxyConfigureRequest"]
+    forms = [(message.baudrate, message.data_size, message.parity) for message in requests]
+    return [form for before, form in zip([None, *forms], forms, strict=False) if form != before]
 
 
 @IN_PLAIN_AND_NOISE

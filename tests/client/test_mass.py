@@ -84,8 +84,8 @@ async def test_what_very_many_rows_cost() -> None:
 
 async def test_an_answer_longer_than_it_may_be(clock: object) -> None:
     block = [GetResponseBlock(0xC1, False, number, None, bytes(900)) for number in range(1, 5)]
-    asked: list[Any] = [(GetRequestNormal, block[0]), *((GetRequestNext, row) for row in block[1:])]
-    dialogue = [(None, row) for _, row in asked]
+    requests: list[Any] = [(GetRequestNormal, block[0]), *((GetRequestNext, row) for row in block[1:])]
+    dialogue = [(None, row) for _, row in requests]
     async with Scripted(dialogue) as meter:
         meter.client._live.most_octets = 2000
         with pytest.raises(RemoteProtocolError, match="more than 2000 octets") as caught:

@@ -266,7 +266,7 @@ def test_each_refusal_says_why() -> None:
     altered = seal.protect_apdu(PLAIN)[:-1] + b"\x00"
     reader = PushReader("line", KEYS, system_title=TITLE)
     one_push(run(reader, second))
-    said = [
+    messages = [
         refusal(run(reader, second), "counter"),
         refusal(run(reader, first), "counter"),
         refusal(run(PushReader("line", KEYS, system_title=OTHER_TITLE), first), "title"),
@@ -280,11 +280,11 @@ def test_each_refusal_says_why() -> None:
         refusal(run(PushReader("line", KEYS), ui(LLC + b"\xdb\x08" + TITLE + b"\x20\x30")), "cut"),
         refusal(run(PushReader("line", KEYS), ui(LLC + GENERAL_CIPHERING)), "unsupported"),
     ]  # fmt: skip
-    assert len(set(said)) == len(said)
-    assert "again (a replay)" in said[0]
-    assert "MDM" not in "".join(said) or TITLE.hex() in "".join(said)
+    assert len(set(messages)) == len(messages)
+    assert "again (a replay)" in messages[0]
+    assert "MDM" not in "".join(messages) or TITLE.hex() in "".join(messages)
     for secret in (KEYS.encryption, KEYS.authentication):
-        assert bytes(secret).hex() not in "".join(said)
+        assert bytes(secret).hex() not in "".join(messages)
 
 
 @pytest.mark.expect_log("nothing proves who sent them")
@@ -552,7 +552,7 @@ def test_any_bytes(pieces: list[bytes], whole: bool, keyed: bool) -> None:
         assert earlier is not later
 
 
-def told(reader: PushReader, data: bytes, seconds: int, start: float = 0.0) -> list[tuple[float, str]]:
+def refusals(reader: PushReader, data: bytes, seconds: int, start: float = 0.0) -> list[tuple[float, str]]:
     """What is said of the same octets each second, and when."""
     events = [
         (at, event)
@@ -568,22 +568,22 @@ DAMAGED = encode_frame(0x13, b"\x03", b"\x21", LLC + PLAIN)[:-5] + b"\x00\x00\x0
 
 
 def test_damaged_frames_are_told_after_seconds_and_then_once_a_minute() -> None:
-    (first, text), (second, _) = told(PushReader("line"), DAMAGED, 80)
+    (first, text), (second, _) = refusals(PushReader("line"), DAMAGED, 80)
     assert 5 <= first <= 8 and 55 <= second - first <= 65
     assert "damaged frames" in text and "cable" in text and "Speed and parity seem right" in text
 
 
 def test_octets_without_a_frame_name_speed_and_parity() -> None:
-    ((_, text),) = told(PushReader("line"), bytes(range(128, 160)) * 2, 12)
+    ((_, text),) = refusals(PushReader("line"), bytes(range(128, 160)) * 2, 12)
     assert "no valid frame" in text and "speed and parity" in text
 
 
 def test_a_spark_and_a_beginning_in_the_middle_are_not_told() -> None:
     whole = encode_frame(0x13, b"\x03", b"\x21", LLC + PLAIN)
     reader = PushReader("line")
-    assert told(reader, b"\xff\x80", 12) == []
+    assert refusals(reader, b"\xff\x80", 12) == []
     assert isinstance(reader.feed(whole[7:] + whole, 12.0)[0], Push)
-    assert told(reader, b"", 30, 13.0) == []
+    assert refusals(reader, b"", 30, 13.0) == []
 
 
 def test_a_message_ends_the_damage() -> None:

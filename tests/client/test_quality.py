@@ -130,9 +130,9 @@ async def test_a_head_that_is_unplugged_comes_back_under_its_name(tmp_path: obje
         stable.symlink_to(second.device)
         await line.open()
         line.write(b"/?!\r\n")
-        heard = b""
+        received = b""
         async with asyncio.timeout(60):
-            while len(heard) < 5:
-                heard += await second.meter.read(60)
-        assert heard == b"/?!\r\n"
+            while len(received) < 5:
+                received += await second.meter.read(60)
+        assert received == b"/?!\r\n"
         await line.close()

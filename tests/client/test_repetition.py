@@ -85,8 +85,8 @@ async def test_udp_repeats_a_lost_question(clock: object) -> None:
 @pytest.mark.parametrize("fault", ["lost,after=6", "lost,after=6,times=2", "deaf,after=6"])
 async def test_udp_reads_blocks_anew_where_one_was_lost(clock: object, fault: str, referencing: str) -> None:
     """The meter refuses a repeated question for the next block."""
-    asked = {"client": 17, "referencing": referencing, "max_pdu": 60}
-    async with OurMeter(framing="wrapper", datagram=True) as meter, meter.client(**asked) as client:
+    options = {"client": 17, "referencing": referencing, "max_pdu": 60}
+    async with OurMeter(framing="wrapper", datagram=True) as meter, meter.client(**options) as client:
         await client.get(NAME)
         text = meter.meter.objects[LABEL.class_id, LABEL.obis].values[2] = Data(DataType.OCTET_STRING, b"a label" * 110)
         meter.faults.add(fault)

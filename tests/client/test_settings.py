@@ -28,7 +28,7 @@ LINE = {"tcp": "127.0.0.1:4059"}
 
 
 @pytest.mark.parametrize(
-    ("said", "authentication"),
+    ("options", "authentication"),
     [
         ({}, "none"),
         ({"password": "text:12345678"}, "low"),
@@ -36,8 +36,8 @@ LINE = {"tcp": "127.0.0.1:4059"}
         ({"encryption_key": "hex:" + "00" * 16, "security": "encryption"}, "none"),
     ],
 )
-def test_what_a_password_means(said: dict[str, str], authentication: str) -> None:
-    assert parse_settings(LINE | said).authentication == authentication
+def test_what_a_password_means(options: dict[str, str], authentication: str) -> None:
+    assert parse_settings(LINE | options).authentication == authentication
 
 
 def test_a_password_that_is_never_sent_is_a_mistake() -> None:

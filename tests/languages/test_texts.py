@@ -81,12 +81,12 @@ def test_a_file_says_its_language_and_shortens_what_it_says(language: str) -> No
 def test_setup_is_said_in_german_and_in_nothing_that_is_not_asked() -> None:
     """Its questions all, and what is told early; of what a search finds, as much as the file has."""
     found = json.loads((FOLDER / "setup" / "de.json").read_text(encoding="utf-8"))["texts"]
-    asked = {text for name, text in vars(words).items() if name.isupper()}
-    told = {text for case in (*CAUSES, *REMARKS, _UNCLEAR) for text in (case.sentence, case.step) if text}
+    questions = {text for name, text in vars(words).items() if name.isupper()}
+    sentences = {text for case in (*CAUSES, *REMARKS, _UNCLEAR) for text in (case.sentence, case.step) if text}
     early = {GOING_ON, *(text for case, _ in NEWS for text in (case.sentence, case.step))}
-    assert faults(found, asked | early | (told & set(found))) == []
+    assert faults(found, questions | early | (sentences & set(found))) == []
     assert translated(words.WRITE, "de", "setup") != words.WRITE == translated(words.WRITE, "en", "setup")
-    assert len(told & set(found)) > len(told) / 2
+    assert len(sentences & set(found)) > len(sentences) / 2
 
 
 def test_faults_are_seen() -> None:

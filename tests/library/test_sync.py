@@ -110,10 +110,10 @@ def test_open_and_closed(line: str) -> None:
 def test_closing_waits_for_what_another_thread_asks(line: str) -> None:
     with ThreadPoolExecutor(1) as threads:
         with SyncMeter(line, **READER) as meter:
-            asked = threads.submit(meter.profile, "1-0:99.1.0", count=500)
-            while not meter._meter._line.turn.locked() and not asked.done():
+            reading = threads.submit(meter.profile, "1-0:99.1.0", count=500)
+            while not meter._meter._line.turn.locked() and not reading.done():
                 time.sleep(0.001)
-        assert len(asked.result()) == 500
+        assert len(reading.result()) == 500
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

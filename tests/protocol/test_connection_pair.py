@@ -83,9 +83,9 @@ class Pair:
         """What the client hears; the meter has its answers ready."""
         self.answers = [*answers]
         self.client.send(question)
-        heard, asked = self.exchange()
-        assert asked == [question]
-        return heard
+        received, requests = self.exchange()
+        assert requests == [question]
+        return received
 
     def _carry(self, sender: Connection, receiver: Connection, events: list[Any]) -> bool:
         data = sender.data_to_send()

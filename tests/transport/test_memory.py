@@ -171,8 +171,8 @@ def test_the_published_request_with_parity() -> None:
 
 @given(st.binary(min_size=1, max_size=300), st.sampled_from([300, 1200, 9600, 115200]))
 def test_rubbish_is_bounded(data: bytes, baud: int) -> None:
-    heard = on_the_wire(data, SerialFormat(2400), SerialFormat(baud))
-    assert len(heard) <= 4 * len(data)
+    received = on_the_wire(data, SerialFormat(2400), SerialFormat(baud))
+    assert len(received) <= 4 * len(data)
 
 
 def test_a_meter_drops_characters_with_a_wrong_parity_bit() -> None:

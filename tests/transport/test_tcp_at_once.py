@@ -32,7 +32,7 @@ async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
-async def heard(transport: TcpTransport, seconds: float) -> bytes:
+async def read_on(transport: TcpTransport, seconds: float) -> bytes:
     """As the client's exchange reads."""
     return transport.at_once() or await transport.read(seconds)
 
@@ -50,7 +50,7 @@ async def test_a_flood_starves_nobody() -> None:
         task = asyncio.create_task(other())
         end = asyncio.get_running_loop().time() + 60
         while turns <= 10:
-            assert await heard(transport, 60)
+            assert await read_on(transport, 60)
             assert asyncio.get_running_loop().time() < end, "only the flood was read"
         task.cancel()
 
@@ -58,7 +58,7 @@ async def test_a_flood_starves_nobody() -> None:
 async def test_a_flood_can_be_cancelled() -> None:
     async def read_for_ever(transport: TcpTransport) -> None:
         while True:
-            await heard(transport, 1)
+            await read_on(transport, 1)
 
     async with connected(flood) as transport:
         with pytest.raises(TimeoutError):
@@ -80,7 +80,7 @@ async def test_octets_stay_in_order() -> None:
         received = b""
         with pytest.raises(ConnectionLost):
             while True:
-                received += await heard(transport, 60)
+                received += await read_on(transport, 60)
                 if len(received) % 7 == 0:
                     await asyncio.sleep(0)
     assert received == b"".join(number.to_bytes(2, "big") for number in range(2000))
@@ -121,9 +121,9 @@ async def test_a_quick_meter_is_waited_for_in_place_and_a_slow_one_in_the_loop()
         *before, last = range(len(delays))
         for number in before:
             transport.write(bytes((number,)))
-            assert await heard(transport, 60) == bytes((number,))
+            assert await read_on(transport, 60) == bytes((number,))
         task = asyncio.create_task(other())
         transport.write(bytes((last,)))
-        assert await heard(transport, 60) == bytes((last,))
+        assert await read_on(transport, 60) == bytes((last,))
         task.cancel()
     assert turns > 5, "the loop stood still while a slow meter was waited for"

@@ -94,16 +94,16 @@ class Row(NamedTuple):
 
     def settings(self, referencing: str) -> dict[str, Any]:
         """What the client is told."""
-        told: dict[str, Any] = {"client": CLIENT, "authentication": self.authentication, "referencing": referencing}
-        told |= {"security": self.security, "suite": self.suite, "ciphering": self.form, "max_info": 128}
+        options: dict[str, Any] = {"client": CLIENT, "authentication": self.authentication, "referencing": referencing}
+        options |= {"security": self.security, "suite": self.suite, "ciphering": self.form, "max_info": 128}
         if self.secret:
-            told["password"] = Secret(self.secret)
+            options["password"] = Secret(self.secret)
         if self.authentication == "hls":
-            told["hls_algorithm"] = "aes"
+            options["hls_algorithm"] = "aes"
         if self.security != "none" or self.authentication == "gmac":
-            told |= {"encryption_key": self.keys.encryption, "authentication_key": self.keys.authentication}
-            told |= {"invocation_counter": 1, "accept_unauthenticated": self.security == "encryption"}
-        return told
+            options |= {"encryption_key": self.keys.encryption, "authentication_key": self.keys.authentication}
+            options |= {"invocation_counter": 1, "accept_unauthenticated": self.security == "encryption"}
+        return options
 
     def tag(self, referencing: str) -> int:
         """The tag of a question."""
@@ -193,7 +193,7 @@ async def test_reads_writes_and_lists(maker: str, row: Row) -> None:
                 async with peer.client(store, **row.settings(referencing)) as client:
                     peer.line.sent.clear()
                     assert (await client.get(ENERGY)).value == 12345678
-                    asked = list(peer.line.sent)
+                    sent = list(peer.line.sent)
                     await client.set(SERIAL, text)
                     many = await client.get_many([ENERGY, SERIAL, ENERGY])
                     assert [answer.value for answer in many if not isinstance(answer, MeterRefused)] == [
@@ -202,7 +202,7 @@ async def test_reads_writes_and_lists(maker: str, row: Row) -> None:
                         12345678,
                     ]
         if framing == "wrapper":
-            question = asked[-1][8:]
+            question = sent[-1][8:]
             assert question[0] == row.tag(referencing)
             if row.security != "none":
                 control = question[11] if question[0] >= 0xDB else question[2]

@@ -32,12 +32,12 @@ class Meter:
     """Takes the proof at ``home``; elsewhere there is nothing, or ``refusal``."""
 
     def __init__(self, home: Obis | None, refusal: ActionRefused | AccessRefused | None = None, secret: bytes = b""):
-        self.home, self.asked = home, list[MethodDescriptor]()
+        self.home, self.requests = home, list[MethodDescriptor]()
         self.refusal = refusal or ActionRefused("nothing here", code=4, name="object-undefined")
         self.secret = Secret(secret) if secret else PASSWORD
 
     async def invoke(self, method: MethodDescriptor, answer: Data) -> Data | None:
-        self.asked.append(method)
+        self.requests.append(method)
         if method.obis != self.home:
             raise self.refusal
         context = HlsContext(
@@ -61,20 +61,20 @@ def ciphering(**options: Any) -> Ciphering:
 async def test_the_object_of_the_settings_takes_it() -> None:
     meter = Meter(CURRENT)
     assert await prove(meter.invoke, ciphering(), AGREED, CURRENT) == CURRENT
-    assert meter.asked == [MethodDescriptor(15, CURRENT, 1)]
+    assert meter.requests == [MethodDescriptor(15, CURRENT, 1)]
 
 
 async def test_by_short_names_it_is_another_class() -> None:
     meter = Meter(CURRENT)
     await prove(meter.invoke, ciphering(referencing="sn"), AGREED, CURRENT)
-    assert meter.asked == [MethodDescriptor(12, CURRENT, 8)]
+    assert meter.requests == [MethodDescriptor(12, CURRENT, 8)]
 
 
 async def test_the_object_is_looked_for_and_found() -> None:
     home = Obis((0, 0, 40, 0, 3, 255))
     meter = Meter(home)
     assert await prove(meter.invoke, ciphering(), AGREED, CURRENT) == home
-    assert len(meter.asked) == 4
+    assert len(meter.requests) == 4
 
 
 async def test_an_object_of_the_settings_is_not_replaced() -> None:
@@ -83,7 +83,7 @@ async def test_an_object_of_the_settings_is_not_replaced() -> None:
         await prove(meter.invoke, ciphering(), AGREED, Obis((0, 0, 40, 0, 7, 255)))
     assert not isinstance(caught.value, AuthenticationRefused)
     assert "nothing about the secret" in str(caught.value.hint)
-    assert len(meter.asked) == 1
+    assert len(meter.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_a_refused_proof_is_said_once(refusal: ActionRefused | AccessRefus
     meter = Meter(None, refusal)
     with pytest.raises(AuthenticationRefused, match="did not accept our proof") as caught:
         await prove(meter.invoke, ciphering(), AGREED, CURRENT)
-    assert (caught.value.code, len(meter.asked)) == (refusal.code, 1)
+    assert (caught.value.code, len(meter.requests)) == (refusal.code, 1)
 
 
 KEYS = {"encryption_key": Secret(bytes(16)), "authentication_key": Secret(bytes(16)), "system_title": b"TST12345"}

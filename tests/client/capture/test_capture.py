@@ -51,5 +51,5 @@ async def test_the_title_that_was_expected_of_the_meter_is_replaced_too(clock: F
     title = household(7, clock=clock).title if right else b"XYZ\x12\x34\x56\x78\x9a"
     document, meter = await dumped("hdlc", clock, meter_system_title=title, **SESSIONS["ciphered"])
     assert ("error" in document["facts"]) is not right
-    told = yaml.safe_dump(document)
-    assert not [text for text in (title, meter.title) if text.hex() in told], document["facts"]
+    written = yaml.safe_dump(document)
+    assert not [text for text in (title, meter.title) if text.hex() in written], document["facts"]

@@ -18,8 +18,8 @@ async def test_both_ways_of_each_association(clock: FakeClock) -> None:
         async with client:
             await client.get(ENERGY)
         first = len(unveiler.plain)
-        asked = [plain for plain in unveiler.plain.values() if plain[:2] == b"\xc0\x01"]
-        assert any(plain[3:12] == b"\x00\x03" + bytes(ENERGY.obis) + b"\x02" for plain in asked)
+        requests = [plain for plain in unveiler.plain.values() if plain[:2] == b"\xc0\x01"]
+        assert any(plain[3:12] == b"\x00\x03" + bytes(ENERGY.obis) + b"\x02" for plain in requests)
         assert any(plain[:2] == b"\xc4\x01" for plain in unveiler.plain.values())
         assert all(plain != ciphered for ciphered, plain in unveiler.plain.items())
         async with client:

@@ -591,5 +591,5 @@ async def test_what_is_told_has_no_answer_and_the_next_question_is_allowed(clock
     async with Scripted([(None, None), (None, answer(2, 8))]) as meter:
         await meter.client.tell(LABEL, number(1))
         assert await meter.client.get(NAME) == number(8)
-    told = meter.requests[1]
-    assert isinstance(told, SetRequestNormal) and not told.invoke & 0x40
+    request = meter.requests[1]
+    assert isinstance(request, SetRequestNormal) and not request.invoke & 0x40

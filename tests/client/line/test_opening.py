@@ -76,10 +76,10 @@ async def test_a_wake_up_goes_before_the_sign_on(clock: object) -> None:
     await near.open()
     await far.open()
     task = asyncio.create_task(sign_on(near, ConnectionSettings(opening="sign-on", wake_up=b"\0" * 4, retries=0)))
-    heard = b""
-    while len(heard) < 9:
-        heard += await far.read(None)
-    assert heard == b"\0" * 4 + b"/?!\r\n"
+    received = b""
+    while len(received) < 9:
+        received += await far.read(None)
+    assert received == b"\0" * 4 + b"/?!\r\n"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

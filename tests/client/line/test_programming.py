@@ -57,7 +57,7 @@ class Meter:
 
     def __init__(self, profile: str, *, password: bytes = b"00000000", blocks: int = 1, refuse: str = "") -> None:
         self.profile, self.password, self.blocks, self.refuse = profile.encode(), password, blocks, refuse
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
         self.passwords: list[bytes] = []
         self._rest: list[bytes] = []
 
@@ -87,7 +87,7 @@ class Meter:
             self.passwords.append(message[5:-3])
             await self._say(end, b"\x06" if self.passwords[-1] == self.password else framed(b"(ER04)"))
         elif message[1:3] == b"R5":
-            self.asked.append(message[4:-2])
+            self.requests.append(message[4:-2])
             await self._blocks(end)
         elif message == b"\x06" and self._rest:
             await self._say(end, self._rest.pop(0))
@@ -130,7 +130,7 @@ class Published(Meter):
         elif message == BREAK:
             await end.configure(baud=300, data_bits=7, parity="even")
         else:
-            self.asked.append(message)
+            self.requests.append(message)
             answer, self.first = self.first or self.answers[message.decode()], ""
             await self._say(end, answer.encode())
 
@@ -165,7 +165,7 @@ async def test_the_load_profile_is_a_profile(clock: FakeClock, blocks: int) -> N
     assert scaler.apply(found.rows[0][2]) == Decimal("183.74")
     assert scaler.unit == "W"
     assert meter.passwords == [b"00000000"] * 2
-    assert meter.asked[-1].startswith(b"P.01(0220823")
+    assert meter.requests[-1].startswith(b"P.01(0220823")
 
 
 async def test_without_a_password_none_is_sent(clock: FakeClock) -> None:
@@ -201,7 +201,7 @@ async def test_a_line_that_goes_away_at_the_farewell_takes_nothing_with_it(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither what was read nor, as here, why it ended: it would have been read again for ever by who was cancelled."""
-    meter, asked = Meter(EMH), asyncio.Event()
+    meter, begun = Meter(EMH), asyncio.Event()
 
     def gone(transport: MemoryTransport, data: bytes) -> None:
         if data in (BREAK, add_parity(BREAK)):
@@ -211,7 +211,7 @@ async def test_a_line_that_goes_away_at_the_farewell_takes_nothing_with_it(
     async def silent(self: Meter, end: MemoryTransport, message: bytes) -> None:
         await answer(self, end, message)
         if not message.startswith((b"/?", b"\x06")):
-            asked.set()
+            begun.set()
             await asyncio.Event().wait()
 
     send, answer = MemoryTransport.write, Meter._answer
@@ -219,7 +219,7 @@ async def test_a_line_that_goes_away_at_the_farewell_takes_nothing_with_it(
         monkeypatch.setattr(MemoryTransport, "write", gone)
         monkeypatch.setattr(Meter, "_answer", silent)
         profile = asyncio.create_task(read_profile(client, LOAD_PROFILE, tz=UTC))
-        await asked.wait()
+        await begun.wait()
         profile.cancel()
         await asyncio.wait([profile])
         assert profile.cancelled()
@@ -247,7 +247,7 @@ async def test_registers_of_meters_of_others(clock: FakeClock, case: dict[str, A
             for text, item in zip(case["values"], found, strict=True)
             if isinstance(item, Measured)
         } == case["values"]
-    once = set(map(str, meter.asked))
+    once = set(map(str, meter.requests))
     assert len(once) == len(case["exchanges"])  # each name is asked for once, however many codes it means
 
 

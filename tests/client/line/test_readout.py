@@ -122,9 +122,9 @@ async def test_what_is_not_there_and_what_cannot_be(clock: FakeClock) -> None:
 
 async def test_the_simulated_meter_tells_its_registers(clock: FakeClock) -> None:
     async with meter_at(READOUT_ONLY, clock=clock) as line, DlmsClient(settings(), transport=line) as client:
-        (energy, told) = await client.read([IMPORT, AttributeDescriptor(8, Obis.parse("0-0:1.0.0"), 2)])
+        (energy, shown) = await client.read([IMPORT, AttributeDescriptor(8, Obis.parse("0-0:1.0.0"), 2)])
         assert isinstance(energy, Measured)
-        assert isinstance(told, Measured)
+        assert isinstance(shown, Measured)
         assert energy.value > 0
         assert energy.unit == "Wh"
 

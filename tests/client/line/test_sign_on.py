@@ -80,9 +80,9 @@ async def test_the_trace_shows_the_sign_on(clock: FakeClock, caplog: pytest.LogC
     client, meter = await line_pair()
     async with meter_on(meter):
         await sign_on(client, settings())
-    said = [(way, bytes.fromhex(octets)) for _, way, octets in (line.split(" ") for line in caplog.messages)]
-    assert said[:3] == [(">", b"/?!\r\n"), ("<", ISKRA.encode()), (">", b"\x06252\r\n")]
-    assert len(said) <= 4
+    trace = [(way, bytes.fromhex(octets)) for _, way, octets in (line.split(" ") for line in caplog.messages)]
+    assert trace[:3] == [(">", b"/?!\r\n"), ("<", ISKRA.encode()), (">", b"\x06252\r\n")]
+    assert len(trace) <= 4
 
 
 async def test_it_takes_the_bits_the_standard_and_the_set_delays(clock: FakeClock) -> None:

@@ -133,10 +133,10 @@ async def test_verification_takes_its_time(clock: Any) -> None:
 
 @pytest.mark.parametrize("refusal", ["temporary-failure", "other-reason"])
 async def test_a_meter_that_must_be_asked_to_verify_again(clock: Any, refusal: str) -> None:
-    told: list[float] = []
-    transfer = ImageTransfer(Verifier(clock, told, refusal), IMAGE, NAME)  # type: ignore[arg-type]
+    times: list[float] = []
+    transfer = ImageTransfer(Verifier(clock, times, refusal), IMAGE, NAME)  # type: ignore[arg-type]
     await transfer.run(begun=True)
-    assert len(told) == 3 and all(10 <= later - sooner <= 30 for sooner, later in itertools.pairwise(told))
+    assert len(times) == 3 and all(10 <= later - sooner <= 30 for sooner, later in itertools.pairwise(times))
 
 
 async def test_a_refusal_to_verify_at_once_is_one(clock: Any) -> None:
@@ -149,26 +149,26 @@ class Verifier:
 
     association = Association(Conformance.BLOCK_TRANSFER_WITH_ACTION, 0)
 
-    def __init__(self, clock: Any, told: list[float], later: str, *, at_once: bool = False) -> None:
-        self._clock, self._told, self._later, self._at_once = clock, told, later, at_once
+    def __init__(self, clock: Any, times: list[float], later: str, *, at_once: bool = False) -> None:
+        self._clock, self._times, self._later, self._at_once = clock, times, later, at_once
 
     async def invoke(self, method: MethodDescriptor, argument: Data) -> None:
         assert method.method == 3
-        self._told.append(self._clock.monotonic())
-        if len(self._told) < 3:
+        self._times.append(self._clock.monotonic())
+        if len(self._times) < 3:
             code = ActionResult.TEMPORARY_FAILURE if self._first_is_patient else ActionResult.OTHER_REASON
             raise action_refused(code, method)
 
     @property
     def _first_is_patient(self) -> bool:
-        return (len(self._told) == 1 and not self._at_once) or self._later == "temporary-failure"
+        return (len(self._times) == 1 and not self._at_once) or self._later == "temporary-failure"
 
     async def get(self, attribute: AttributeDescriptor) -> Data:
         return {
             2: Data(DataType.DOUBLE_LONG_UNSIGNED, 64),
             3: Data(DataType.BIT_STRING, "1" * BLOCKS),
             5: Data(DataType.BOOLEAN, True),
-            6: Data(DataType.ENUM, 2 if self._told else 1),
+            6: Data(DataType.ENUM, 2 if self._times else 1),
             7: Data(DataType.ARRAY, ()),
         }[attribute.attribute]
 

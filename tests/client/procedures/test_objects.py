@@ -56,9 +56,9 @@ async def test_object_lists_by_both_references_are_kept_apart(tmp_path: Path) ->
 async def test_lists_of_short_names_are_read_once_and_methods_written(clock: object) -> None:
     async with OurMeter() as meter, meter.client(referencing="sn", client=17) as client:
         await client.get(NAME)
-        asked = meter.times(b"\x05\x01\x02\xfa\x08")
+        first = meter.times(b"\x05\x01\x02\xfa\x08")
         assert len(await read_objects(client)) > 20
-        assert (asked, meter.times(b"\x05\x01\x02\xfa\x08")) == (1, 1)
+        assert (first, meter.times(b"\x05\x01\x02\xfa\x08")) == (1, 1)
         assert len((await read_profile(client, PROFILE, Selection(first=1, count=4))).rows) == 4
         assert await client.invoke(CUT_OFF, Data(DataType.INTEGER, 0)) is None
         assert (await client.get(attribute(70, str(CUT_OFF.obis), 3))).value == 0, "disconnected"

@@ -53,7 +53,7 @@ class Meter:
         self.memory = Memory()
         self.settings = SimpleNamespace(referencing="ln", pre_established=False)
         self.association = SimpleNamespace(conformance=Conformance.SELECTIVE_ACCESS)
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
         self.instead: dict[int, Any] = {}
 
     async def get_many(self, attributes: list[Any]) -> list[Any]:
@@ -64,7 +64,7 @@ class Meter:
         return [ScalerUnit(0, 30) if row.class_id == 3 else None for row in attributes]
 
     async def get_raw(self, attribute: Any, access: Any = None) -> bytes:
-        self.asked.append(access)
+        self.requests.append(access)
         return encode(self._rows) + self.after
 
     async def read(self, start: float | None = None, end: float = 24) -> Profile:
@@ -100,7 +100,7 @@ async def test_seconds_of_unix_are_times_and_are_asked_for_as_seconds() -> None:
     meter = Meter([UNIX, IMPORT], [[unix(h), number(h)] for h in range(24)])
     profile = await meter.read(3, 5)
     assert [row[0] for row in profile.rows] == [START + h * HOUR for h in (3, 4, 5)]
-    (selector, parameter), *_ = meter.asked
+    (selector, parameter), *_ = meter.requests
     assert selector == 1 and parameter.value[1:3] == (unix(3), unix(5))
     assert "the meter ignored the range: 21 of 24 rows" in profile.notes[0]
 
@@ -160,7 +160,7 @@ class Choosy(Meter):
 
     async def get_raw(self, attribute: Any, access: Any = None) -> bytes:
         if self.refusal is not None and access is not None and access[0] == 1:
-            self.asked.append("refused")
+            self.requests.append("refused")
             raise self.refusal
         return await super().get_raw(attribute, access)
 
@@ -175,7 +175,7 @@ async def test_a_selector_that_is_refused_is_not_given_up_at_once(word: str, tri
     meter.refusal = None
     await meter.read(3, 5)
     meter.refusal = AccessRefused("no", name=word)
-    meter.asked.clear()
+    meter.requests.clear()
     for _ in range(6):
         assert len((await meter.read(3, 5)).rows) == 3
-    assert meter.asked.count("refused") == tries
+    assert meter.requests.count("refused") == tries

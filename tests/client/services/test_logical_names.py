@@ -172,8 +172,8 @@ async def test_a_list_that_is_refused_as_a_whole() -> None:
 async def test_methods_in_a_list() -> None:
     methods = (CUT_OFF, CUT_OFF._replace(method=2))
     outcomes = (ActionOutcome(0, NUMBER), ActionOutcome(3))
-    asked = ActionRequestWithList(0xC1, methods, (ZERO, NULL))
-    async with script((asked, ActionResponseWithList(0xC1, outcomes))) as meter:
+    request = ActionRequestWithList(0xC1, methods, (ZERO, NULL))
+    async with script((request, ActionResponseWithList(0xC1, outcomes))) as meter:
         returned, refused = await meter.client.invoke_many(methods, [ZERO, None])
     assert returned == NUMBER
     assert isinstance(refused, ActionRefused)
@@ -283,10 +283,10 @@ async def test_an_answer_to_another_question_is_dropped(hdlc: bool) -> None:
 
 
 async def test_an_unconfirmed_write() -> None:
-    told = set_.SetRequestNormal(0x81, SERIAL, None, encode(NUMBER))
+    request = set_.SetRequestNormal(0x81, SERIAL, None, encode(NUMBER))
     answer = get.GetResponseNormal(0xC2, None, encode(NUMBER))
     for hdlc in (False, True):
-        async with script((told, None), (get.GetRequestNormal(0xC2, SERIAL), answer), hdlc=hdlc) as meter:
+        async with script((request, None), (get.GetRequestNormal(0xC2, SERIAL), answer), hdlc=hdlc) as meter:
             await meter.client.tell(SERIAL, NUMBER)
             assert await meter.client.get(SERIAL) == NUMBER
 
@@ -298,9 +298,9 @@ async def test_an_unconfirmed_write_is_sent_only_where_writes_were_agreed() -> N
 
 
 async def test_an_exception_under_a_tag_of_its_own_is_named() -> None:
-    for octets, told in ((b"\x98\x01\x02", "service-not-allowed, service-not-supported"), (b"\x98\x07\x02", "")):
+    for octets, name in ((b"\x98\x01\x02", "service-not-allowed, service-not-supported"), (b"\x98\x07\x02", "")):
         async with script((None, octets)) as meter:
-            with pytest.raises(RemoteProtocolError, match="tag 98 is not known" + (".*" + told if told else "$")):
+            with pytest.raises(RemoteProtocolError, match="tag 98 is not known" + (".*" + name if name else "$")):
                 await meter.client.get(SERIAL)
 
 

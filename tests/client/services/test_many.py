@@ -65,7 +65,7 @@ class Scripted:
         self.memory, self.ready = Memory(), True
         self.recovered: list[DlmsMqttError] = []
         self.back: DlmsMqttError | None = None  # what a new association ends with
-        self.asked: list[list[int]] = []
+        self.requests: list[list[int]] = []
         self._lists = list(lists)
         self._singly = {WANTED[number]: list(outcomes) for number, outcomes in (singly or {}).items()}
 
@@ -73,13 +73,13 @@ class Scripted:
         return await call(self)
 
     async def get_list(self, items: Sequence[tuple[AttributeDescriptor, None]]) -> list[Data | MeterRefused]:
-        self.asked.append([WANTED.index(item) for item, _ in items])
+        self.requests.append([WANTED.index(item) for item, _ in items])
         if self._lists:
             raise self._lists.pop(0)
         return [ONE] * len(items)
 
     async def get(self, item: AttributeDescriptor) -> Data:
-        self.asked.append([WANTED.index(item)])
+        self.requests.append([WANTED.index(item)])
         outcomes = self._singly.get(item)
         outcome = (outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]) if outcomes else ONE
         if isinstance(outcome, DlmsMqttError):
@@ -107,18 +107,18 @@ async def test_one_that_does_not_decode_is_found_by_halves() -> None:
     odd = DecodeError("odd octets")
     client = Scripted(odd, odd, singly={1: [odd]})
     answers = await client.many([0, 1, 2, 3])
-    assert client.asked == [[0, 1, 2, 3], [0, 1], [0], [1], [2, 3]]
+    assert client.requests == [[0, 1, 2, 3], [0, 1], [0], [1], [2, 3]]
     assert failed(answers) == [1]
     assert answers[1].hint.startswith("The others are read")  # type: ignore[union-attr]
     assert client.memory.singly == {WANTED[1]}
     assert client.memory.max_list == 0xFF  # it was the attribute, not lists
 
 
-@pytest.mark.parametrize(("own", "told"), [("", "-vv shows what came"), ("Ask for less.", "Ask for less.")])
-async def test_each_that_fails_has_a_next_step(own: str, told: str) -> None:
+@pytest.mark.parametrize(("own", "hint"), [("", "-vv shows what came"), ("Ask for less.", "Ask for less.")])
+async def test_each_that_fails_has_a_next_step(own: str, hint: str) -> None:
     error = RemoteProtocolError("the meter sent block 7 where block 2 was due", hint=own)
     (answer,) = await ManyReader(Scripted(singly={0: [error]}), WANTED[:1]).read([[0]])
-    assert isinstance(answer, AttributeFailed) and told in str(answer.hint)
+    assert isinstance(answer, AttributeFailed) and hint in str(answer.hint)
 
 
 async def test_lists_are_to_blame_where_each_alone_is_well() -> None:
@@ -127,7 +127,7 @@ async def test_lists_are_to_blame_where_each_alone_is_well() -> None:
     assert client.memory.max_list == 2
     silent = Scripted(ResponseTimeout("no answer"))
     assert failed(await silent.many([0, 1, 2, 3])) == []
-    assert silent.asked[1:] == [[0], [1], [2], [3]]
+    assert silent.requests[1:] == [[0], [1], [2], [3]]
     assert silent.memory.max_list == 1
     assert len(silent.recovered) == 1
 
@@ -136,14 +136,14 @@ async def test_an_answer_that_is_no_list_is_believed_in_nothing() -> None:
     client = Scripted(WrongList("3 results for 2 questions"))
     assert await client.many([0, 1]) == [ONE, ONE]
     assert client.memory.max_list == 1
-    assert client.asked == [[0, 1], [0], [1]]
+    assert client.requests == [[0, 1], [0], [1]]
 
 
 @pytest.mark.parametrize(("name", "kept"), [("scope-of-access-violated", 2), ("temporary-failure", 0xFF)])
 async def test_a_refused_list_is_cut_in_two(name: str, kept: int) -> None:
     client = Scripted(AccessRefused("no", name=name))
     assert await client.many([0, 1, 2, 3]) == [ONE] * 4
-    assert client.asked == [[0, 1, 2, 3], [0, 1], [2, 3]]
+    assert client.requests == [[0, 1, 2, 3], [0, 1], [2, 3]]
     assert client.memory.max_list == kept
 
 
@@ -151,7 +151,7 @@ async def test_a_list_that_is_longer_than_the_meter_takes_is_never_asked() -> No
     client = Scripted()
     client.memory.max_list = 2
     await client.many([0, 1, 2, 3])
-    assert client.asked == [[0, 1], [2, 3]]
+    assert client.requests == [[0, 1], [2, 3]]
 
 
 async def test_a_refusal_of_one_names_it_and_is_its_answer() -> None:
@@ -194,16 +194,16 @@ async def test_ten_that_fail_in_a_row_are_a_meter_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("back", "told"),
+    ("back", "kind"),
     [(ConnectFailed("nobody listens"), ResponseTimeout), (AssociationRefused("refused"), AssociationRefused)],
 )
-async def test_a_meter_that_does_not_come_back(back: DlmsMqttError, told: type[DlmsMqttError]) -> None:
+async def test_a_meter_that_does_not_come_back(back: DlmsMqttError, kind: type[DlmsMqttError]) -> None:
     """How it was lost tells more than that it is not back; a refusal tells more than the silence."""
     client = Scripted(ResponseTimeout("no answer"))
     client.back = back
-    with pytest.raises(told):
+    with pytest.raises(kind):
         await client.many([0, 1])
-    assert client.memory.max_list == (1 if told is ResponseTimeout else 0xFF)
+    assert client.memory.max_list == (1 if kind is ResponseTimeout else 0xFF)
 
 
 async def test_what_must_not_be_believed_ends_all() -> None:

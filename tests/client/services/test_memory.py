@@ -62,12 +62,12 @@ def silence(*, sent: bool = True) -> AttributeFailed:
 def test_a_scaler_that_never_comes_is_asked_for_ever_more_rarely() -> None:
     """The line, or the mood of a moment: that there is none is not known."""
     memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
-    asked = []
+    requests = []
     for turn in range(1, 40):
         if memory.wants_scaler(scaler):
-            asked.append(turn)
+            requests.append(turn)
             assert not memory.learn_scaler(scaler, silence())
-    assert asked == [1, 2, 3, 5, 9, 17, 33]
+    assert requests == [1, 2, 3, 5, 9, 17, 33]
     assert memory.scalers == {}
     assert memory.learn_scaler(scaler, ScalerUnit(-1, 30).to_data())
     assert not memory.wants_scaler(scaler)
@@ -100,13 +100,13 @@ async def test_a_write_does_not_ask_for_a_type_that_was_just_read() -> None:
     number = AttributeDescriptor(1, OBIS, 2)
     meter = writable_meter(Data(DataType.LONG_UNSIGNED, 7))
     async with connected(meter) as client:
-        asked: list[AttributeDescriptor] = []
+        requests: list[AttributeDescriptor] = []
         get = client.get
-        client.get = lambda attribute: (asked.append(attribute), get(attribute))[1]
-        assert await type_of(client, number) is DataType.LONG_UNSIGNED and asked == [number]
+        client.get = lambda attribute: (requests.append(attribute), get(attribute))[1]
+        assert await type_of(client, number) is DataType.LONG_UNSIGNED and requests == [number]
         await client.read([number])
-        asked.clear()
-        assert await type_of(client, number) is DataType.LONG_UNSIGNED and asked == []
+        requests.clear()
+        assert await type_of(client, number) is DataType.LONG_UNSIGNED and requests == []
 
 
 async def test_a_refused_write_forgets_the_type() -> None:
@@ -128,10 +128,11 @@ async def test_nothing_says_nothing_of_its_type() -> None:
     assert memory.types == {number: DataType.UNSIGNED}
 
 
-def test_a_scaler_that_means_nothing_is_none() -> None:
+def test_a_scaler_that_keeps_meaning_nothing_is_none() -> None:
     memory, scaler = Memory(), AttributeDescriptor(3, OBIS, 3)
-    memory.learn_scaler(scaler, Data(DataType.STRUCTURE, (Data(DataType.BOOLEAN, True),)))
-    assert memory.scalers == {scaler: None}
+    for known in ({}, {}, {scaler: None}):
+        assert not memory.learn_scaler(scaler, Data(DataType.STRUCTURE, (Data(DataType.BOOLEAN, True),)))
+        assert memory.scalers == known
 
 
 def test_a_way_to_select_rows_that_is_refused_twice_in_a_row_is_not_tried_again() -> None:

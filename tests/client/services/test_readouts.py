@@ -45,7 +45,7 @@ def octets(case: dict[str, Any]) -> bytes:
     return head + b"\x02" + body + check
 
 
-def told(found: Measured, captured: DateTime | None) -> str:
+def text_of(found: Measured, captured: DateTime | None) -> str:
     if found.attribute.class_id == 8:
         return DateTime.decode(found.data.value).iso()
     value = found.value
@@ -72,9 +72,9 @@ def test_the_block_is_found_and_proved(case: dict[str, Any], coded: Any) -> None
     found = find_data_block(data, final=True)
     assert found is not None
     assert found.checked is not bool(case.get("mode_d"))
-    said = find_identification(data)
-    assert said is not None
-    assert said[0].manufacturer == case.get("identification", "/XXX5")[1:4]
+    identification = find_identification(data)
+    assert identification is not None
+    assert identification[0].manufacturer == case.get("identification", "/XXX5")[1:4]
 
 
 @EVERY
@@ -89,14 +89,14 @@ def test_a_changed_digit_is_seen(case: dict[str, Any]) -> None:
 
 async def services(case: dict[str, Any]) -> Readouts:
     data = octets(case)
-    block, said = find_data_block(data, final=True), find_identification(data)
+    block, identification = find_data_block(data, final=True), find_identification(data)
     assert block is not None
-    assert said is not None
+    assert identification is not None
 
     async def again() -> Readout:
         raise AssertionError("it is fresh")
 
-    return Readouts(Readout(said[0], block.text, block.checked), Memory(), again)
+    return Readouts(Readout(identification[0], block.text, block.checked), Memory(), again)
 
 
 @EVERY
@@ -121,7 +121,7 @@ async def value_of(readouts: Readouts, class_id: int, code: Obis) -> str:
         ScalerUnit.from_data(scaler) if isinstance(scaler, Data) else None,
     )
     moment = None if isinstance(captured, AccessRefused) else DateTime.decode(captured.value)
-    return told(measured, moment)
+    return text_of(measured, moment)
 
 
 @EVERY
@@ -178,7 +178,7 @@ class Programmed:
 
     def __init__(self, lines: str = LINES, *, programming: bool = True, **sets: Any) -> None:
         self.lines, self.sets = lines, sets.pop("sets", {})
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.read_outs = 0
         self.memory = Memory()
         self.readouts = Readouts(self._readout(), self.memory, self._again, self._read if programming else None)
@@ -191,7 +191,7 @@ class Programmed:
         return self._readout()
 
     async def _read(self, names: Any, _kind: Any) -> list[Any]:
-        self.asked += names
+        self.requests += names
         found = [self.sets.get(name, UNKNOWN) for name in names]
         for answer in found:
             if isinstance(answer, DlmsMqttError) and not isinstance(answer, AccessRefused):
@@ -212,7 +212,7 @@ async def test_a_register_that_stands_in_no_line_is_asked_for_once(clock: FakeCl
     meter = Programmed(sets={"1-0:2.8.0*255()": "(00000.7*kWh)"})
     assert ScalerUnit.from_data(await meter.get(3, EXPORT, 3)).unit == "Wh"
     assert (await meter.get(3, EXPORT)).value == 7
-    assert meter.asked == ["1-0:2.8.0*255()"]
+    assert meter.requests == ["1-0:2.8.0*255()"]
 
 
 async def test_an_answer_that_repeats_the_code_is_read_alike(clock: FakeClock) -> None:
@@ -225,7 +225,7 @@ async def test_a_register_that_is_nowhere_is_soon_no_longer_asked_for(clock: Fak
     for _ in range(6):
         assert refused(await meter.get(3, EXPORT)) == "object-undefined"
         await asyncio.sleep(10)  # the readout is old by then, and what failed may be asked for again
-    assert 1 < len(meter.asked) < 6
+    assert 1 < len(meter.requests) < 6
     assert EXPORT in meter.memory.absent
     with pytest.raises(AccessRefused, match="the meter knows no such register"):
         await meter.readouts.get((AttributeDescriptor(3, EXPORT, 2), None))
@@ -250,7 +250,7 @@ async def test_where_the_line_fails_only_what_was_asked_for_fails(
     assert refused(export) == name
     assert isinstance(export, AccessRefused) and message in export.message
     assert refused(await meter.get(3, EXPORT)) == name
-    assert len(meter.asked) == 1, "not again from the same readout"
+    assert len(meter.requests) == 1, "not again from the same readout"
 
 
 async def test_a_refusal_of_the_mode_itself_is_that_of_each_register(clock: FakeClock) -> None:
@@ -272,7 +272,7 @@ async def test_a_meter_without_programming_mode_is_asked_for_nothing(
     meter.readouts._take(Readout(identification, LINES, True))
     assert refused(await meter.get(3, EXPORT)) == "object-undefined"
     assert refused(await Programmed(programming=False).get(3, EXPORT)) == "object-undefined"
-    assert meter.asked == []
+    assert meter.requests == []
 
 
 async def test_an_old_readout_is_read_anew_and_a_unit_that_has_changed_is_learned(clock: FakeClock) -> None:
@@ -310,7 +310,7 @@ async def test_a_load_profile_by_its_range_and_whole(clock: FakeClock) -> None:
         rows = (await meter.get(7, PROFILE, access=access)).value
         assert [row.value[2].value for row in rows] == [123, 45]
     assert refused(await meter.get(7, PROFILE, access=(2, wanted))) == "scope-of-access-violated"
-    assert meter.asked == ["P.01(2605041000;2605041200)", "P.01(;)"]
+    assert meter.requests == ["P.01(2605041000;2605041200)", "P.01(;)"]
 
 
 async def test_the_columns_of_a_profile_are_told_by_its_last_hour_and_kept(clock: FakeClock) -> None:
@@ -318,7 +318,7 @@ async def test_the_columns_of_a_profile_are_told_by_its_last_hour_and_kept(clock
     assert len((await meter.get(7, PROFILE, 3)).value) == 3
     assert (await meter.get(7, PROFILE, 4)).value == 900
     assert refused(await meter.get(7, PROFILE, 9)) == "object-undefined"
-    assert meter.asked == ["P.01(2605041115;2605041215)"]
+    assert meter.requests == ["P.01(2605041115;2605041215)"]
     column = Obis.parse("1.0.1.5.0.255")
     scaler = ScalerUnit.from_data(await meter.get(5, column, 4))
     assert (scaler.scaler, scaler.unit) == (0, "W")

@@ -87,8 +87,8 @@ async def test_with_pydlms(hdlc: bool) -> None:
         other.memory = client.memory
         async with other:
             await other.get(ENERGY)
-    asked = sum(request[:1] == b"\x05" for request in meter.requests) - before
-    assert asked == 1, "the names are remembered"
+    reads = sum(request[:1] == b"\x05" for request in meter.requests) - before
+    assert reads == 1, "the names are remembered"
 
 
 def names(*dialogue: tuple[object, object]) -> Scripted:
@@ -113,8 +113,8 @@ async def test_the_current_association_needs_no_list() -> None:
 
 
 async def test_selective_access_is_parameterised() -> None:
-    asked = ReadRequest((ParameterisedAccess(0x5008, 2, NUMBER),))
-    async with names((asked, ReadResponse((LIST,)))) as meter:
+    request = ReadRequest((ParameterisedAccess(0x5008, 2, NUMBER),))
+    async with names((request, ReadResponse((LIST,)))) as meter:
         await meter.services.get((attribute(7, str(PROFILE)), (2, NUMBER)))
 
 
@@ -189,15 +189,15 @@ async def test_a_long_write_goes_in_parts() -> None:
 
 
 async def test_writes_of_several_and_one_refusal_for_all() -> None:
-    asked = WriteRequest((VariableName(0x9008), VariableName(REGISTER + 8)), (NUMBER, ZERO))
+    request = WriteRequest((VariableName(0x9008), VariableName(REGISTER + 8)), (NUMBER, ZERO))
     results = WriteResponse((DataAccessResult.SUCCESS, DataAccessResult.TYPE_UNMATCHED))
     items = [(SERIAL, None), (ENERGY, None)]
-    async with names((asked, results)) as meter:
+    async with names((request, results)) as meter:
         first, second = await meter.services.set_list(items, [NUMBER, ZERO])
     assert first is None
     assert second is not None
     assert second.name == "type-unmatched"
-    async with names((asked, WriteResponse((DataAccessResult.OTHER_REASON,)))) as meter:
+    async with names((request, WriteResponse((DataAccessResult.OTHER_REASON,)))) as meter:
         assert [error.code for error in await meter.services.set_list(items, [NUMBER, ZERO])] == [250, 250]
 
 
@@ -229,9 +229,9 @@ async def test_what_short_names_cannot_reach() -> None:
 
 
 async def test_an_unconfirmed_write_waits_for_nothing() -> None:
-    told = UnconfirmedWriteRequest((VariableName(0x9008),), (NUMBER,))
+    request = UnconfirmedWriteRequest((VariableName(0x9008),), (NUMBER,))
     read = (ReadRequest((VariableName(0x9008),)), ReadResponse((NUMBER,)))
-    async with names((told, None), read) as meter:
+    async with names((request, None), read) as meter:
         await meter.services.tell((SERIAL, None), NUMBER)
         assert await meter.services.get((SERIAL, None)) == encode(NUMBER)
 
@@ -307,8 +307,8 @@ async def test_one_variable_that_is_answered_wrongly(answer: ReadResponse, messa
     ],
 )
 async def test_a_write_that_is_answered_wrongly(results: tuple[object, ...], message: str) -> None:
-    asked = WriteRequest((VariableName(0x9008),), (NUMBER,))
-    async with names((asked, WriteResponse(results))) as meter:  # type: ignore[arg-type]
+    request = WriteRequest((VariableName(0x9008),), (NUMBER,))
+    async with names((request, WriteResponse(results))) as meter:  # type: ignore[arg-type]
         with pytest.raises(Nonsense, match=message):
             await meter.services.set((SERIAL, None), NUMBER)
 

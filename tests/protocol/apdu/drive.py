@@ -50,7 +50,7 @@ def classic(obis: bytes) -> str:
     return "{}-{}:{}.{}.{}.{}".format(*obis)
 
 
-def told(value: Any) -> dict[str, Any]:
+def value_shape(value: Any) -> dict[str, Any]:
     """A value or the error in its place, as the published entries tell it."""
     return {"data": value.tree()} if isinstance(value, Data) else {"error": value.text}
 
@@ -85,7 +85,7 @@ def _results(message: Any, has: tuple[str, ...]) -> dict[str, Any]:
     if "result" in has:
         facts["result"] = message.result.text
     if "results" in has:
-        facts["results"] = [told(value) if message.NAME[0] == "g" else value.text for value in message.results]
+        facts["results"] = [value_shape(value) if message.NAME[0] == "g" else value.text for value in message.results]
     if getattr(message, "error", None) is not None:
         facts["return_error" if "result" in has else "error"] = message.error.text
     return facts

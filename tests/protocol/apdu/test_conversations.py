@@ -13,7 +13,7 @@ from dlms_mqtt.protocol.layout import Apdu
 from tests.frames_data import entries, entry_id
 from tests.octets import strip_llc
 from tests.protocol.acse.test_messages import describe as describe_association
-from tests.protocol.apdu.drive import describe, drive, frames, told
+from tests.protocol.apdu.drive import describe, drive, frames, value_shape
 
 CONVERSATIONS = entries("conversations")
 
@@ -28,17 +28,17 @@ def messages(entry: dict[str, Any]) -> list[Apdu]:
 
 
 def reads(found: list[Apdu]) -> list[dict[str, Any]]:
-    asked: list[dict[str, Any]] = []
+    targets: list[dict[str, Any]] = []
     pairs = []
     for message in found:
         if isinstance(message, GetRequestNormal):
-            asked = [describe(message)["attribute"]]
+            targets = [describe(message)["attribute"]]
         elif isinstance(message, GetRequestWithList):
-            asked = describe(message)["attributes"]
+            targets = describe(message)["attributes"]
         elif isinstance(message, GetResponseNormal):
-            pairs.append(asked[0] | told(message.value))
+            pairs.append(targets[0] | value_shape(message.value))
         elif isinstance(message, GetResponseWithList):
-            pairs += [target | told(value) for target, value in zip(asked, message.results, strict=True)]
+            pairs += [target | value_shape(value) for target, value in zip(targets, message.results, strict=True)]
     return pairs
 
 
@@ -55,4 +55,6 @@ def test_conversation(entry: dict[str, Any]) -> None:
         assert reads(found) == expected["reads"]
     elif "answers" in expected:
         answers = [message for message in found if isinstance(message, GetResponseNormal)]
-        assert [told(message.value)["data"] for message in answers] == [one["data"] for one in expected["answers"]]
+        assert [value_shape(message.value)["data"] for message in answers] == [
+            one["data"] for one in expected["answers"]
+        ]

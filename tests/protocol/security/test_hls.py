@@ -121,10 +121,10 @@ def test_nothing_is_answered_to_who_calls_himself_as_we_do(mechanism):
 
 
 def test_challenges():
-    asked = []
-    assert make_challenge(lambda n: asked.append(n) or b"x" * n) == b"x" * 16
-    assert make_challenge(lambda n: asked.append(n) or b"x" * n, 64) == b"x" * 64
-    assert asked == [16, 64]
+    lengths = []
+    assert make_challenge(lambda n: lengths.append(n) or b"x" * n) == b"x" * 16
+    assert make_challenge(lambda n: lengths.append(n) or b"x" * n, 64) == b"x" * 64
+    assert lengths == [16, 64]
     for length in (7, 65, 0, -1):
         with pytest.raises(ConfigError):
             make_challenge(bytes, length)

@@ -42,10 +42,10 @@ def test_a_register_after_the_password(mode: ProgrammingMode) -> None:
     mode.begin()
     assert text_of(mode.receive(ENERGY)) == "(ERROR03)"
     assert mode.receive(PASSWORD) == ACK
-    told = text_of(mode.receive(ENERGY))
-    assert told.startswith("1.8.0(")
-    assert told.endswith("*kWh)")
-    assert text_of(mode.receive(add_parity(Command("R5", b"1-0:1.8.0*255()").encode()))) == told
+    answer = text_of(mode.receive(ENERGY))
+    assert answer.startswith("1.8.0(")
+    assert answer.endswith("*kWh)")
+    assert text_of(mode.receive(add_parity(Command("R5", b"1-0:1.8.0*255()").encode()))) == answer
 
 
 def test_a_wrong_password_is_counted_and_locks() -> None:

@@ -94,10 +94,10 @@ async def test_a_line_with_echo_gives_back_the_sign_on_too(clock: FakeClock, fau
     async with serve_memory(household(clock=clock), far, "hdlc", sign_on=SignOnOptions(), faults=Faults([fault])):
         near.write(b"/?!\r\n")
         await asyncio.sleep(3)
-        heard = near.discard()
+        received = near.discard()
     # The line hands octets over one by one; of each its share, rounded up, comes back.
-    assert heard.count(b"/") == 2
-    assert b"DMQ5" in heard
+    assert received.count(b"/") == 2
+    assert b"DMQ5" in received
     assert Faults([fault]).echo(b"12345678") == b"12345678"[: int(8 * share)]
     assert Faults().echo(b"1") == b""
     await near.close()

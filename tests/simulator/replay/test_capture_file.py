@@ -50,7 +50,7 @@ DENIED = DataAccessResult.READ_WRITE_DENIED
 
 
 def capture_of(*exchanges: tuple[Apdu, Apdu], **more: Any) -> Capture:
-    rows = [[asked.encode().hex(), answered.encode().hex()] for asked, answered in exchanges]
+    rows = [[request.encode().hex(), answered.encode().hex()] for request, answered in exchanges]
     return Capture({"format": FORMAT, "exchanges": rows} | more)
 
 
@@ -64,13 +64,13 @@ def test_single_values_and_refusals() -> None:
 
 
 def test_lists() -> None:
-    asked = GetRequestWithList(0xC1, ((ENERGY, None), (NAME, None)))
-    assert capture_of((asked, GetResponseWithList(0xC1, (SEVEN, DENIED)))).values == {ENERGY: SEVEN, NAME: DENIED}
+    request = GetRequestWithList(0xC1, ((ENERGY, None), (NAME, None)))
+    assert capture_of((request, GetResponseWithList(0xC1, (SEVEN, DENIED)))).values == {ENERGY: SEVEN, NAME: DENIED}
 
 
 def test_short_names_and_what_is_no_name() -> None:
-    asked = ReadRequest((VariableName(8), ParameterisedAccess(16, 1, SEVEN)))
-    assert capture_of((asked, ReadResponse((SEVEN, DENIED)))).values == {8: SEVEN, 16: DENIED}
+    request = ReadRequest((VariableName(8), ParameterisedAccess(16, 1, SEVEN)))
+    assert capture_of((request, ReadResponse((SEVEN, DENIED)))).values == {8: SEVEN, 16: DENIED}
     assert capture_of((ReadRequest((BlockNumberAccess(1),)), ReadResponse((SEVEN,)))).values == {}
 
 

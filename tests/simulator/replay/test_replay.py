@@ -93,7 +93,7 @@ def server_of(*exchanges: tuple[str, ...], **connection: Any) -> ReplayServer:
     return ReplayServer(capture, replay_link(capture))
 
 
-def asked(server: ReplayServer, question: bytes) -> bytes:
+def answer_to(server: ReplayServer, question: bytes) -> bytes:
     return server.receive(wrap(question, 16, 1))[8:]
 
 
@@ -101,27 +101,27 @@ def test_a_question_is_found_whatever_its_invoke_id_and_in_order() -> None:
     question = GetRequestNormal(0xC1, ENERGY).encode()
     server = server_of((question.hex(), "c401c1001107"), ("c002c100000001", "aa"), (question.hex(), "c401c1001108"))
     again = GetRequestNormal(0x45, ENERGY).encode()
-    assert [asked(server, again).hex() for _ in range(3)] == ["c40145001107", "c40145001108", "c40145001107"]
+    assert [answer_to(server, again).hex() for _ in range(3)] == ["c40145001107", "c40145001108", "c40145001107"]
 
 
 def test_what_was_never_asked() -> None:
     server = server_of(("c001c100030100010800ff0200", "c401c1010b"))
-    assert asked(server, b"\x05\x01\x02\x00\x08").hex() == "0c010104"
+    assert answer_to(server, b"\x05\x01\x02\x00\x08").hex() == "0c010104"
     assert (
-        asked(server, b"\xc0\x01\xc1")
+        answer_to(server, b"\xc0\x01\xc1")
         == ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.OTHER_REASON).encode()
     )
     listed = GetRequestWithList(0xC1, ((ENERGY, None), (LOGICAL_DEVICE_NAME, None)))
-    assert asked(server, listed.encode()).hex() == "c403c102" + "010b" + "0104"
+    assert answer_to(server, listed.encode()).hex() == "c403c102" + "010b" + "0104"
 
 
 def test_associations_are_accepted_and_released() -> None:
     server = server_of(referencing="sn")
-    aare = decode_apdu(asked(server, Aarq(ApplicationContext.SN).encode()))
+    aare = decode_apdu(answer_to(server, Aarq(ApplicationContext.SN).encode()))
     assert isinstance(aare, Aare) and aare.user_information is not None
     assert aare.user_information[-2:] == b"\xfa\x00"
-    assert asked(server, Rlrq().encode()) == Rlre().encode()
-    assert asked(server, b"\x60\x02\xff\xff") == b""
+    assert answer_to(server, Rlrq().encode()) == Rlre().encode()
+    assert answer_to(server, b"\x60\x02\xff\xff") == b""
 
 
 async def test_clients_on_tcp(clock: FakeClock) -> None:

@@ -134,10 +134,10 @@ async def test_register_reset(clock: FakeClock) -> None:
 
 
 async def test_a_counter_that_somebody_else_has_used_is_told_with_the_next_request(clock: FakeClock) -> None:
-    asked = CIPHERED | {"invocation_counter": 1}
+    options = CIPHERED | {"invocation_counter": 1}
     async with (
         bench(clock, "counter-refused:told,after=2", framing="wrapper") as bad,
-        bad.client(**asked) as client,
+        bad.client(**options) as client,
     ):
         with pytest.raises(ServiceRefused, match="invocation-counter-error") as caught:
             await client.set(attribute(1, "0.0.96.13.0.255"), text(b"x"))

@@ -81,15 +81,15 @@ def test_names_of_attributes_and_methods() -> None:
 
 def test_what_happens_is_logged_once_and_told() -> None:
     meter = frozen_meter()
-    told: list[int] = []
-    meter.on_event.append(lambda event: told.append(event.code))
+    codes: list[int] = []
+    meter.on_event.append(lambda event: codes.append(event.code))
     meter.connect(False)
     meter.connect(False)
     meter.connect(True)
     meter.force_tariff(2)
     meter.reset_registers()
     meter.restart()
-    assert told == [60, 61, 11, 14, 1, 2]
+    assert codes == [60, 61, 11, 14, 1, 2]
     assert meter.restarts == 1
 
 

@@ -78,7 +78,7 @@ HIGH: dict[str, Any] = {"mechanism": Mechanism.HLS_MD5, "secret": PASSWORD}
 
 
 @pytest.mark.parametrize(
-    ("row", "asked", "diagnostic"),
+    ("row", "fields", "diagnostic"),
     [
         ({}, {"context": ApplicationContext.LN_CIPHERED}, D.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED),
         ({"keys": KEYS, "policy": Security.BOTH}, {}, D.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED),
@@ -98,10 +98,10 @@ HIGH: dict[str, Any] = {"mechanism": Mechanism.HLS_MD5, "secret": PASSWORD}
         ({}, {"user_information": b""}, D.NO_REASON_GIVEN),
     ],
 )
-def test_an_aarq_that_is_refused(row: dict[str, Any], asked: dict[str, Any], diagnostic: D) -> None:
+def test_an_aarq_that_is_refused(row: dict[str, Any], fields: dict[str, Any], diagnostic: D) -> None:
     meter = household(clock=FakeClock())
-    meter.associate(Association(50, "asked", **row))
-    aare = answer_to(served(meter), aarq(**asked), 50)
+    meter.associate(Association(50, "request", **row))
+    aare = answer_to(served(meter), aarq(**fields), 50)
     assert (aare.result, aare.diagnostic.code) == (AssociationResult.REJECTED_PERMANENT, diagnostic)
 
 
@@ -125,8 +125,8 @@ def test_after_too_many_wrong_passwords_the_right_one_is_refused_too() -> None:
     server = served(meter)
 
     def result(password: bytes) -> int:
-        asked = aarq(mechanism=Mechanism.LLS, authentication_value=Secret(password))
-        found: int = answer_to(server, asked, 50).result
+        request = aarq(mechanism=Mechanism.LLS, authentication_value=Secret(password))
+        found: int = answer_to(server, request, 50).result
         return found
 
     assert result(PASSWORD) == AssociationResult.ACCEPTED
@@ -168,7 +168,7 @@ def test_gmac_without_keys_proves_nothing() -> None:
     meter = household(clock=FakeClock())
     meter.associate(Association(50, "no keys", mechanism=Mechanism.HLS_GMAC))
     server = served(meter)
-    asked = aarq(mechanism=Mechanism.HLS_GMAC, authentication_value=Secret(bytes(16)), calling_ap_title=bytes(8))
-    assert answer_to(server, asked, 50).result is AssociationResult.ACCEPTED
+    request = aarq(mechanism=Mechanism.HLS_GMAC, authentication_value=Secret(bytes(16)), calling_ap_title=bytes(8))
+    assert answer_to(server, request, 50).result is AssociationResult.ACCEPTED
     proof = ActionRequestNormal(0xC1, MethodDescriptor(*CURRENT_LN, 1), b"\x09\x11" + bytes(17))
     assert answer_to(server, proof, 50).result == ActionResult.OTHER_REASON

@@ -45,18 +45,18 @@ async def test_reports_over_the_open_association(
 ) -> None:
     """They come while the client polls, and do not disturb it."""
     meter = household(clock=clock)
-    heard: list[Any] = []
+    received: list[Any] = []
     near, far = memory_pair()
     settings = ConnectionSettings(framing=framing, client=17, **options)
     async with (
         serve_memory(meter, far, framing),
-        DlmsClient(settings, transport=near, on_notification=heard.append) as client,
+        DlmsClient(settings, transport=near, on_notification=received.append) as client,
     ):
         octets = report(meter, ENERGY, short=bool(options))
         assert tell_clients(meter, octets) == 1
         value = (await client.get(ENERGY)).value
-    assert [type(message) for message in heard] == [kind]
-    assert heard[0].encode() == octets
+    assert [type(message) for message in received] == [kind]
+    assert received[0].encode() == octets
     assert value > 1_000_000
     assert not meter.sessions
 
@@ -96,7 +96,7 @@ def test_reports_of_one_attribute() -> None:
 
 
 def test_method_1_pushes_now(asker: Asker) -> None:
-    asked: list[Obis] = []
-    asker.meter.on_push.append(asked.append)
+    requests: list[Obis] = []
+    asker.meter.on_push.append(requests.append)
     assert asker.run(40, SCHEDULED, 1) == 0
-    assert asked == [SCHEDULED]
+    assert requests == [SCHEDULED]

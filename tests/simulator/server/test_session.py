@@ -293,8 +293,8 @@ def test_a_counter_refused_in_the_opening_leaves_no_association(how: str, refuse
 def test_an_opening_that_cannot_be_deciphered_is_refused_in_plain() -> None:
     meter = household(clock=FakeClock())
     meter.associate(Association(50, "ciphered", keys=KEYS))
-    asked = aarq(ApplicationContext.LN_CIPHERED, calling_ap_title=bytes(8))
-    assert "deciphering-error" in refusal_of(ask(served(meter), asked))
+    request = aarq(ApplicationContext.LN_CIPHERED, calling_ap_title=bytes(8))
+    assert "deciphering-error" in refusal_of(ask(served(meter), request))
 
 
 def test_a_small_pdu_cuts_answers_into_blocks() -> None:
@@ -326,8 +326,8 @@ def test_before_the_proof_nothing_but_the_proof_is_answered() -> None:
     meter = household(clock=FakeClock())
     meter.associate(Association(50, "proves", mechanism=Mechanism.HLS_MD5, secret=Secret(b"secret")))
     server = served(meter)
-    asked = aarq(mechanism=Mechanism.HLS_MD5, authentication_value=Secret(bytes(16)))
-    challenge = ask(server, asked).authentication_value
+    request = aarq(mechanism=Mechanism.HLS_MD5, authentication_value=Secret(bytes(16)))
+    challenge = ask(server, request).authentication_value
     assert "operation-not-possible" in refusal_of(ask(server, GetRequestNormal(0xC1, NAME)))
     for wrong in (b"\x06" + bytes(4), b"\x09\x10" + bytes(16)):
         assert ask(server, ActionRequestNormal(0xC1, PROOF, wrong)).result == ActionResult.OTHER_REASON

@@ -33,7 +33,7 @@ def test_addresses(line: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("esphome://", "is no HOST:PORT"),
         ("esphome://head:x/", "is no HOST:PORT"),
@@ -44,8 +44,8 @@ def test_addresses(line: str, address: Address) -> None:
         ("esphome://head/meter", "does not know 'a path'"),
     ],
 )
-def test_wrong_addresses(line: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_wrong_addresses(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         parse(line)
     assert "secret" not in caught.value.told
 
@@ -106,7 +106,7 @@ def test_settings_never_hold_a_key_in_their_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "key", "told"),
+    ("given", "key", "message"),
     [
         ({"serial": f"{HEAD}&noise_psk={KEY}", "noise_psk": f"text:{KEY}"}, "noise_psk", "stands in the address"),
         ({"serial": "/dev/ttyUSB0", "noise_psk": f"text:{KEY}"}, "noise_psk", "esphome:// alone"),
@@ -117,8 +117,8 @@ def test_settings_never_hold_a_key_in_their_line() -> None:
         ({"serial": "esphome://head/?password=x"}, "serial", "no users and passwords"),
     ],
 )
-def test_mistakes_name_the_key_and_show_no_secret(given: dict[str, Any], key: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as caught:
+def test_mistakes_name_the_key_and_show_no_secret(given: dict[str, Any], key: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         parse_settings(given)
     assert caught.value.key == key
     assert KEY[:20] not in caught.value.told

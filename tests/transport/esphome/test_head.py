@@ -79,7 +79,7 @@ async def test_a_port_that_fails_while_it_is_closed_is_left_all_the_same(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("of_head", "ours", "told", "hint"),
+    ("of_head", "ours", "message", "hint"),
     [
         (KEY, OTHER_KEY, "does not accept this key", "api: encryption:"),
         (KEY, "", "wants an encrypted connection", "noise_psk"),
@@ -87,11 +87,11 @@ async def test_a_port_that_fails_while_it_is_closed_is_left_all_the_same(monkeyp
     ],
 )
 async def test_keys_that_do_not_fit(
-    caplog: pytest.LogCaptureFixture, of_head: str, ours: str, told: str, hint: str
+    caplog: pytest.LogCaptureFixture, of_head: str, ours: str, message: str, hint: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with EsphomeHead(key=of_head) as head:
-        with pytest.raises(ConnectFailed, match=told) as caught:
+        with pytest.raises(ConnectFailed, match=message) as caught:
             await open_transport(head.url, noise_psk=ours.encode() or None)
         assert hint in caught.value.hint
         for key in (KEY, OTHER_KEY):

@@ -53,7 +53,7 @@ class Talk:
         }
         self.client, self.server = HdlcLink(Side.CLIENT, **options), HdlcLink(Side.SERVER, **options)
         self.there, self.back = Line(there), Line(back)
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
         self.answered: list[bytes] = []
         self.up = self.down = False
 
@@ -65,7 +65,7 @@ class Talk:
         self.server.receive(self.there.carry(data))
         while (event := self.server.next_event()) is not None:
             if isinstance(event, Received):
-                self.asked.append(event.apdu)
+                self.requests.append(event.apdu)
                 self.server.send(answer_to(event.apdu))
         back = self.server.data_to_send()
         if back:
@@ -117,6 +117,6 @@ def test_exactly_once_or_link_down(
         talk.client.send(question)
         talk.until(number + 1)
     answers = [answer_to(question) for question in questions]
-    assert talk.asked == questions[: len(talk.asked)]
+    assert talk.requests == questions[: len(talk.requests)]
     assert talk.answered == answers[: len(talk.answered)]
     assert talk.down or talk.answered == answers

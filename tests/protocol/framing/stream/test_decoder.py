@@ -296,8 +296,8 @@ def test_a_new_first_block_begins_anew() -> None:
 def test_blocks_of_two_messages_are_never_mixed(lost: list[int]) -> None:
     pushes = [(b"\x0fold", b"er.", b"!"), (b"\x0fnew", b"er?", b"?"), (b"\x0fthe", b" third", b" one")]
     sent = [ui(block(number, part, last=number == 3)) for push in pushes for number, part in enumerate(push, 1)]
-    heard = [frame for number, frame in enumerate(sent, 1) if number not in lost]
-    found = [message.apdu for message in messages(run(*heard))]
+    arrived = [frame for number, frame in enumerate(sent, 1) if number not in lost]
+    found = [message.apdu for message in messages(run(*arrived))]
     whole = [
         b"".join(push) for at, push in enumerate(pushes) if not any(n in lost for n in range(at * 3 + 1, at * 3 + 4))
     ]
