@@ -261,9 +261,9 @@ class LogicalNames:
         for number, last, block in self._blocks(first, octets):
             request = first(last, block) if number == 1 else SetRequestBlock(invoke, last, number, block)
             answer = await (self._ask if number == 1 else self._go_on)(request, SetResponseBlock, *final)
-            if type(answer) is not SetResponseBlock:
-                return answer
-        raise RemoteProtocolError("the meter asks for more blocks after the last one")
+            if type(answer) is not SetResponseBlock:  # after the last block it can be no other
+                break
+        return answer
 
     async def _send_action_blocks(self, first: Callable[[bool, bytes], Apdu], octets: bytes, invoke: int) -> Any:
         final = (ActionResponseNormal, ActionResponseWithList, ActionResponsePblock)
@@ -271,9 +271,9 @@ class LogicalNames:
         for number, last, block in self._blocks(first, octets):
             request = first(last, block) if number == 1 else ActionRequestPblock(invoke, last, number, block)
             answer = await (self._ask if number == 1 else self._go_on)(request, ActionResponseNextPblock, *final)
-            if type(answer) is not ActionResponseNextPblock:
-                return answer
-        raise RemoteProtocolError("the meter asks for more blocks after the last one")
+            if type(answer) is not ActionResponseNextPblock:  # after the last block it can be no other
+                break
+        return answer
 
     def _blocks(self, first: Callable[[bool, bytes], Apdu], octets: bytes) -> Iterator[tuple[int, bool, bytes]]:
         """Block number, is it the last, raw data: each request fits the meter's PDU."""

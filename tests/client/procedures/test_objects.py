@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -20,7 +22,7 @@ from dlms_mqtt.client.procedures.objects import (
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
-from dlms_mqtt.errors import AccessRefused, ConfigError, ResponseTimeout
+from dlms_mqtt.errors import AccessRefused, AttributeFailed, ConfigError, ResponseTimeout
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.client.our_meter import OurMeter
 from tests.client.some_objects import CUT_OFF, PROFILE, attribute
@@ -141,3 +143,39 @@ async def test_who_it_says_it_is(clock: object) -> None:
 )
 def test_a_name_or_number_as_text(answer: Any, text: str) -> None:
     assert text_of(answer) == text
+
+
+async def test_a_meter_that_answers_no_question_is_not_known_to_be_there() -> None:
+    failed = AttributeFailed("no name", error=ResponseTimeout("silence"), target="1/0.0.42.0.0.255:2")
+    client = SimpleNamespace(
+        get_many=AsyncMock(return_value=[failed, failed]), association=SimpleNamespace(system_title=b"\x01\x02")
+    )
+    assert (await identify(client)).name == "0102"  # type: ignore[arg-type]
+    with pytest.raises(ResponseTimeout, match="silence"):
+        await identify(client, proof=True)  # type: ignore[arg-type]
+
+
+async def test_rights_that_the_meter_does_not_show_leave_its_list(clock: object) -> None:
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17, referencing="sn") as client:
+        shown = await read_objects(client)
+        get_raw, rights = client.get_raw, attribute(12, "0.0.40.0.0.255", 3)
+
+        async def hide_rights(wanted: Any) -> bytes:
+            if wanted == rights:
+                raise AccessRefused("no", code=3, name="read-write-denied")
+            return await get_raw(wanted)
+
+        client.get_raw = hide_rights  # type: ignore[method-assign,assignment]
+        plain = await read_objects(client)
+        assert [item.obis for item in plain] == [item.obis for item in shown]
+        assert any(item.attribute_access for item in shown) and not any(item.attribute_access for item in plain)
+
+
+async def test_where_the_list_cannot_be_read_a_guess_stays_a_guess(clock: object) -> None:
+    refused = AccessRefused("no", code=4, name="object-undefined")
+    (bare,) = [parse_reference("1-0:1.8.0")]
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        client.get_raw = AsyncMock(side_effect=refused)  # type: ignore[method-assign]
+        assert await resolve_again(client, [bare], [refused]) == {}
+        assert await resolve_again(client, [bare], [Data(DataType.UNSIGNED, 1)]) == {}
+        assert client.get_raw.await_count == 1

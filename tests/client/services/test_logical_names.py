@@ -8,7 +8,7 @@ import pytest
 from pydlms.apdu.xdlms import Conformance
 from pydlms.simulator import MeterSimulator, example_meter
 
-from dlms_mqtt.client.services.logical_names import NULL
+from dlms_mqtt.client.services.logical_names import NULL, check_block
 from dlms_mqtt.errors import (
     AccessRefused,
     ActionRefused,
@@ -308,3 +308,45 @@ async def test_a_wrong_kind_of_answer() -> None:
     async with script((None, ActionResponseNormal(0xC1, 0))) as meter:
         with pytest.raises(RemoteProtocolError, match="not allowed now"):
             await meter.client.get(SERIAL)
+
+
+async def test_a_refused_value_and_a_refused_action() -> None:
+    async with script((None, get.GetResponseNormal(0xC1, DataAccessResult.READ_WRITE_DENIED, b""))) as meter:
+        with pytest.raises(AccessRefused, match="read-write-denied"):
+            await meter.services.get(ITEM)
+    async with script((None, ActionResponseNormal(0xC1, 3))) as meter:
+        with pytest.raises(ActionRefused, match="read-write-denied"):
+            await meter.services.invoke(CUT_OFF, ZERO)
+
+
+@pytest.mark.expect_log("1 octets are left over")
+async def test_octets_behind_the_answers_to_a_list_belong_to_nothing() -> None:
+    answer = get.GetResponseWithList(0xC1, (NUMBER, NUMBER)).encode() + b"\xab"
+    async with script((None, answer)) as meter:
+        with pytest.raises(RemoteProtocolError, match="1 octets are left over behind the answers to a list"):
+            await meter.services.get_list([ITEM, ITEM])
+
+
+@pytest.mark.parametrize("write", [True, False])
+async def test_a_meter_that_wants_more_blocks_than_there_are(write: bool) -> None:
+    kind: Any = set_.SetResponseBlock if write else ActionResponseNextPblock
+    more = [kind(0xC1, number) for number in range(1, 9)]
+    async with script(*((None, answer) for answer in more), max_pdu=64) as meter:
+        with pytest.raises(RemoteProtocolError, match="not allowed now"):
+            await (meter.services.set(ITEM, LONG) if write else meter.services.invoke(CUT_OFF, LONG))
+        assert 1 < len(more) - len(meter._steps) < len(more)
+        meter._steps.clear()
+
+
+@pytest.mark.parametrize(
+    ("block", "size", "message"),
+    [
+        (get.GetResponseBlock(0xC1, False, 2, None, b"x"), 0, "block 2 where block 1 was due"),
+        (get.GetResponseBlock(0xC1, False, 1, None, b""), 0, "sent an empty block"),
+        (get.GetResponseBlock(0xC1, False, 1, None, b"x"), 101, "more than 100 octets in one answer"),
+    ],
+)
+def test_a_block_that_cannot_be_the_next_one(block: get.GetResponseBlock, size: int, message: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=message):
+        check_block(block, 1, size, 100)
+    check_block(get.GetResponseBlock(0xC1, True, 1, None, b""), 1, 100, 100)

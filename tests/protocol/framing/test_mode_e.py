@@ -13,6 +13,7 @@ from dlms_mqtt.protocol.framing.mode_e import (
     Discard,
     Done,
     Failed,
+    Goal,
     Listen,
     Send,
     SetSpeed,
@@ -238,3 +239,28 @@ def test_both_sides(parity: bool, confirm: bool, reflects: bool) -> None:
     assert isinstance(actions[-1], Done)
     assert speeds == [FINAL_SPEED]
     assert FINAL_SPEED in actions
+
+
+CLEAR_TEXT = Identification("ISK", "5", (), "ME162")
+
+
+@pytest.mark.parametrize(
+    ("goal", "identification", "limit", "select", "speed"),
+    [
+        (Goal.READOUT, METER, None, b"\x06050\r\n", 9600),
+        (Goal.READOUT, CLEAR_TEXT, 300, b"\x06000\r\n", 300),
+        (Goal.PROGRAMMING, CLEAR_TEXT, None, b"\x06051\r\n", 9600),
+        (Goal.READOUT, Identification("ISK", "E", (), "MODE B"), None, b"", 9600),
+        (Goal.READOUT, Identification("ISK", " ", (), "MODE A"), None, b"", 300),
+    ],
+)
+def test_clear_text_is_asked_for_as_the_mode_wants_it(
+    goal: Goal, identification: Identification, limit: int | None, select: bytes, speed: int
+) -> None:
+    options = {} if limit is None else {"max_baud": limit}
+    sign_on = SignOn(SignOnSettings(goal=goal, **options))
+    actions = drive(sign_on, lambda data: [identification.encode() + b"\x02rest"] if data == ASK else [])
+    assert sent(actions) == [ASK, *([select] if select else [])]
+    assert actions[-2] == SetSpeed(speed, 7, "even")
+    done = actions[-1]
+    assert isinstance(done, Done) and (done.baud, done.rest) == (speed, b"\x02rest")

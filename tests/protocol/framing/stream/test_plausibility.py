@@ -66,3 +66,22 @@ def test_first_octets(octets: str, good: bool) -> None:
 )
 def test_what_meters_send_by_themselves(octets: str, good: bool) -> None:
     assert pushed(decode_apdu(bytes.fromhex(octets))) is good
+
+
+@pytest.mark.parametrize(
+    ("octets", "good"),
+    [
+        ("c2 00 0001 0000600100ff 02 1105", True),
+        ("c2 01 0c 07ea0101 04 0c000000 ff800000 0001 0000600100ff 02 1105", True),
+        ("c2 01 0c 00010101 04 0c000000 ff800000 0001 0000600100ff 02 1105", False),  # the year 1
+        ("10 00000001 00", True),
+        ("d8 01 02", True),
+        ("d8 09 02", False),
+        ("0e 01 06 01", True),
+        ("0e 01 0b 01", False),
+        ("0e 01 06 09", False),
+        ("0e 1f 06 01", False),
+    ],
+)
+def test_messages_with_times_and_codes_that_may_be(octets: str, good: bool) -> None:
+    assert plausible(decode_apdu(bytes.fromhex(octets))) is good
