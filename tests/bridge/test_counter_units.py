@@ -6,7 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from dlms_mqtt.bridge.reading.counter_units import bound_of, converted
+from dlms_mqtt.bridge.config.sections.meter import Supply
+from dlms_mqtt.bridge.reading.counter_units import Bound, bound_of, converted, most_of
+
+SUPPLY = Supply(amperes=63.0)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,36 @@ def test_the_same_in_another_unit(value, unit, wanted, expected):
 
 def test_two_units_that_nobody_knows_are_not_the_same():
     assert converted(Decimal(1), "a", "b") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "value", "most"),
+    [
+        (3600, "1000", "44"),
+        (1800, "1000.5", "22.5"),
+        (0, "1000", "1"),
+        (0, "1.00E+6", "10000"),  # it moves in steps of ten thousand
+        (3600, "NaN", "44"),
+    ],
+)
+def test_how_far_a_counter_gets(seconds, value, most):
+    assert Bound(Decimal(43), Decimal(1)).most(seconds, Decimal(value)) == Decimal(most)
+
+
+@pytest.mark.parametrize(
+    ("unit", "most"),
+    [
+        ("W", SUPPLY.watts * 1.6),
+        ("kW", SUPPLY.watts * 1.6 / 1000),
+        ("kvar", SUPPLY.watts * 1.6 / 1000),
+        ("V", SUPPLY.volts * 2.5),
+        ("mV", SUPPLY.volts * 2500),
+        ("A", SUPPLY.amperes * 2.0),
+    ],
+)
+def test_the_most_of_a_moment(unit, most):
+    assert float(most_of(unit, SUPPLY)) == pytest.approx(most)
+
+
+def test_nobody_knows_the_most_of_a_frequency():
+    assert most_of("Hz", SUPPLY) is None

@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.topics import Address
+from dlms_mqtt.bridge.requests import meter_verbs
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
+from dlms_mqtt.client.state.store import Store
 from tests.bridge.house import METER, house
+from tests.bridge.rig import Rig
 from tests.bridge.test_codes import _config
 
 
@@ -79,3 +86,135 @@ async def test_a_profile_as_rows(mosquitto, tmp_path, meter):
         assert {row[0]: row[2] for row in table["rows"]} == pytest.approx(single)
         assert len(json.dumps(table)) * 8 < len(json.dumps(values))
         assert (await home.ask("meter/house/request/profile", {**ask, "as": "x"}))["error"]["code"] == "invalid-value"
+
+
+# -- without a broker --------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """The requests of a meter in memory; ``steps``: the progress that was told."""
+
+    def __init__(self, clock, **config):
+        self.rig = Rig(clock, Store(), {"read": [{"obis": "1.0.1.8.0.255"}], **config})
+        self.pauses, self.steps = [], []
+        self.requests = MeterRequests(self.rig.task, self._pause)
+
+    async def _pause(self, _meter, seconds):
+        self.pauses.append(seconds)
+
+    async def __call__(self, verb, kind="request", **body):
+        def progress(*step):
+            self.steps.append(step)
+
+        handler = self.requests.find(kind, verb)
+        return await handler(Request(Address("h", kind, verb), body, progress=progress))
+
+
+async def test_a_value_at_any_address(clock):
+    asked = Asked(clock, allow=["write", "invoke"])
+    async with asked.rig.run():
+        reply = await asked("read", items=["1.0.1.8.0", {"obis": "0.0.96.77.0.255", "class": 1}, "1.0.1.6.0"])
+        rows = {row["obis"]: row for row in reply["values"]}
+        assert reply["meter"]["logical_device_name"].startswith("DMQ")
+        assert (rows["1.0.1.8.0.255"]["class"], rows["1.0.1.6.0.255"]["class"]) == (3, 4)  # a guess is put right
+        assert [row["code"] for row in reply["errors"]] == ["object-undefined"]
+        written = await asked("write", obis="1.0.0.4.3.255", attribute=2, value=5)
+        assert (written["value"], written["read_back"]) == (5, 5)
+        reply = await asked("invoke", obis="0.0.96.3.10.255", method=1, confirm="h")
+        assert (reply["class"], asked.rig.simulated.timeline.mode.connected) == (70, False)
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "code"),
+    [
+        ("dance", {}, "unknown-request"),
+        ("read", {}, "bad-request"),
+        ("write", {"obis": "1.0.0.4.3.255"}, "bad-request"),
+        ("write", {"obis": "1.0.0.4.3.255", "value": 5}, "bad-request"),  # which attribute?
+        ("write", {"obis": "0.0.96.3.10.255", "attribute": 4, "value": 1}, "confirmation-required"),
+        ("invoke", {"obis": "0.0.96.3.10.255"}, "bad-request"),
+        ("invoke", {"obis": "0.0.96.3.10.255", "method": 1}, "confirmation-required"),
+        ("invoke", {"obis": "0.0.96.3.10.255", "method": 1, "type": "word"}, "invalid-value"),
+        ("profile", {"key": "none"}, "unknown-key"),
+        ("profile", {"obis": "1.0.99.1.0.255", "as": "x"}, "invalid-value"),
+        ("clock", {"set": 5}, "invalid-value"),
+        ("clock", {"set": "soon"}, "invalid-value"),
+    ],
+)
+async def test_what_is_not_done(clock, verb, body, code):
+    asked = Asked(clock, allow=["write", "invoke"])
+    async with asked.rig.run():
+        with pytest.raises(RequestError) as caught:
+            await asked(verb, **body)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("verb", ["write", "invoke"])
+async def test_what_the_configuration_does_not_allow(clock, verb):
+    asked = Asked(clock)
+    with pytest.raises(RequestError) as caught:
+        await asked(verb, obis="1.0.0.4.3.255", attribute=2, method=1, value=5)
+    assert (caught.value.code, f"allow: [{verb}]" in caught.value.hint) == ("not-allowed", True)
+    await asked.rig.task.close()
+
+
+async def test_a_profile_is_read_in_parts(clock):
+    """By its key; as values and as rows, which say the same; progress counts the parts."""
+    asked = Asked(clock, profiles=[{"obis": "1.0.99.1.0.255", "key": "load", "every": "1h"}])
+    async with asked.rig.run():
+        values = (await asked("profile", key="load", **{"from": "30h"}))["values"]
+        assert [step[:2] for step in asked.steps] == [(0, 2), (1, 2)]
+        table = await asked("profile", key="load", **{"from": "30h", "as": "rows"})
+        times = [row[0] for row in table["rows"]]
+        assert times == sorted(set(times)) and (times[0], times[-1]) == (table["from"], table["to"])
+        column = table["columns"][0]["obis"]
+        single = {row["time"]: row["value"] / 1000 for row in values if row["obis"] == column}
+        assert {row[0]: row[2] for row in table["rows"]} == pytest.approx(single)
+        few = await asked("profile", obis="1.0.99.1.0.255", first=1, count=2, **{"as": "rows"})
+        assert len(few["rows"]) == 2
+        asked.steps.clear()
+        none = await asked("profile", obis="1.0.99.1.0.255", first=90_000, count=1000, **{"as": "rows"})
+        assert none["rows"] == []
+        assert len(asked.steps) == 1  # behind the last row nothing more is asked for
+
+
+async def test_no_reply_has_endless_values(clock, monkeypatch):
+    monkeypatch.setattr(meter_verbs, "MOST_VALUES", 10)
+    asked = Asked(clock)
+    async with asked.rig.run():
+        for shape in ("values", "rows"):
+            with pytest.raises(RequestError, match="more than 10 values"):
+                await asked("profile", obis="1.0.99.1.0.255", **{"as": shape})
+
+
+async def test_the_clock_is_shown_and_set(clock):
+    asked = Asked(clock)
+    async with asked.rig.run():
+        assert (await asked("clock"))["drift"] == pytest.approx(0, abs=2)
+        assert (
+            (await asked("clock", set="2026-01-05T15:00:00+01:00"))["time"].isoformat().startswith("2026-01-05T15:00")
+        )
+        assert (await asked("clock"))["drift"] > 3000
+        assert (await asked("clock", set=True))["drift"] == pytest.approx(0, abs=2)
+
+
+async def test_poll_objects_and_a_pause(clock):
+    asked = Asked(clock)
+    async with asked.rig.run():
+        assert set((await asked("poll"))["values"]) == {"energy_import"}
+        assert set((await asked("poll", keys=["energy_import"]))["values"]) == {"energy_import"}
+        found = await asked("objects")
+        assert {"1.0.1.8.0.255"} <= {row["obis"] for row in found["objects"]}
+        assert asked.steps == [(0, 1, "reading the object list")]
+    assert (await asked("pause"))["paused_until"] is not None
+    await asked("pause", minutes=3)
+    assert await asked("resume") == {"paused_until": None}
+    assert asked.pauses == [600.0, 180.0, 0]
+
+
+async def test_set_and_do_are_those_of_the_configuration(clock):
+    asked = Asked(clock)
+    with pytest.raises(RequestError) as caught:
+        await asked("dance", kind="do")
+    assert caught.value.code == "unknown-action"
+    await asked.rig.task.close()
