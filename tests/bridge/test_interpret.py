@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from dlms_mqtt.bridge.api.payload import number_text
 from dlms_mqtt.bridge.config.sections.item import Item
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.bridge.meters.clock import SENSES
-from dlms_mqtt.bridge.reading.interpret import Moment, reading_of, rounded, with_class
+from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of, rounded, with_class
 from dlms_mqtt.bridge.reading.plan import plan_item
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
@@ -97,3 +98,77 @@ def test_no_number_that_a_meter_may_send_ends_a_cycle(data, scaler, unit, config
         assert config.transform
         return
     assert reading.value is None or len(number_text(reading.value)) < 1000
+
+
+AT = Moment(datetime(2026, 1, 1, tzinfo=UTC), VIENNA, SENSES["standard"])
+
+
+def configured(code, data, scaler_unit=None, class_id=1, **config):
+    attribute = AttributeDescriptor(class_id, Obis.parse(code), 2)
+    row = Item(obis=attribute.obis, **config)
+    item = plan_item(attribute, quantity(attribute.obis, class_id, 2), row, 30, VIENNA)
+    return item, reading_of(item, Measured(attribute, data, scaler_unit), AT)
+
+
+def test_the_users_scaler_and_unit_go_before_those_of_the_meter():
+    number = Data(DataType.DOUBLE_LONG_UNSIGNED, 12345)
+    item, reading = configured("1.0.1.8.0.255", number, ScalerUnit(0, 30), 3, scaler=3)
+    assert (reading.value, reading.unit) == (Decimal("12345"), "kWh")  # thousands of the meter's Wh
+    _, reading = configured("1.0.128.8.0.255", number, None, 3, scaler=-2, unit="m³")
+    assert (reading.value, reading.unit, reading.quality) == (Decimal("123.45"), "m³", "good")
+    assert with_class(item, reading.unit) is not None
+
+
+TEXT = "0.0.96.1.5.255"
+
+
+@pytest.mark.parametrize(
+    ("kind", "octets", "value"),
+    [
+        ("date-time", "07ea0105010c0000ff800000", "2026-01-05T12:00:00+01:00"),
+        ("date", "07ea0105ff", "2026-01-05"),
+        ("time", "0c1e0000", "12:30:00"),
+    ],
+)
+def test_octets_are_the_time_that_the_user_says_they_are(kind, octets, value):
+    _, reading = configured(TEXT, Data(DataType.OCTET_STRING, bytes.fromhex(octets)), type=kind)
+    assert reading_json("house", reading)["text"] == value
+
+
+def test_octets_that_are_no_time_stay_what_they_are():
+    _, damaged = configured(TEXT, Data(DataType.OCTET_STRING, b"\x07"), type="date-time")
+    _, plain = configured(TEXT, Data(DataType.OCTET_STRING, b"\x07"))
+    assert damaged.value == plain.value
+    _, number = configured(TEXT, Data(DataType.LONG_UNSIGNED, 7), type="date-time")
+    assert number.raw == 7
+
+
+def test_the_bits_of_a_word_by_their_names():
+    item, reading = configured("0.0.96.3.1.255", Data(DataType.UNSIGNED, 5), bits={0: "door", 1: "lid", 2: "magnet"})
+    names = [f"{item.key}_{name}" for name in ("door", "lid", "magnet")]
+    assert bits_of(item, reading) == dict(zip(names, (True, False, True), strict=True))
+    number, energy = configured("1.0.1.8.0.255", Data(DataType.UNSIGNED, 5), ScalerUnit(0, 30), 3)
+    assert bits_of(number, energy) == {}
+
+
+def test_the_message_of_a_reading():
+    """``value`` is always a number, text goes in ``text``; an enum has both, what could not be read neither."""
+    _, energy = configured("1.0.1.8.0.255", Data(DataType.DOUBLE_LONG_UNSIGNED, 1500), ScalerUnit(0, 30), 3)
+    assert reading_json("house", energy) == {
+        "meter": "house",
+        "time": "2026-01-01T00:00:00+00:00",
+        "key": "energy_import",
+        "obis": "1.0.1.8.0.255",
+        "class": 3,
+        "attribute": 2,
+        "value": Decimal("1.5"),
+        "unit": "kWh",
+        "raw": "1500",
+        "quality": "good",
+    }
+    _, tariff = configured("0.0.96.14.0.255", Data(DataType.UNSIGNED, 2), values={1: "day", 2: "night"})
+    assert {key: reading_json("house", tariff).get(key) for key in ("value", "text")} == {"value": 2, "text": "night"}
+    _, name = configured("0.0.42.0.0.255", Data(DataType.OCTET_STRING, b"DMQ1"))
+    assert reading_json("house", name)["text"] == "DMQ1" and "value" not in reading_json("house", name)
+    nothing = reading_json("house", replace(name, value=None, raw=None))
+    assert nothing["raw"] == "" and not {"value", "text"} & set(nothing)
