@@ -95,6 +95,7 @@ class Bridge:
             self._clock,
             __version__,
             bool(loaded.spoken),
+            config.bridge.health_every,
         )
         self.fleet = Fleet(self._context, config.bridge, process.environment, process.random, self._supervised)
         self.leftovers = Leftovers(config, self._context, self.broker, loaded.broken)

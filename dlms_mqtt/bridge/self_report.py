@@ -19,6 +19,8 @@ from dlms_mqtt.bridge.meters.health import bridge_health, meter_health, pause_be
 from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.presence.presence import Presence
+from dlms_mqtt.bridge.reading.latest_values import expiry, lifetime
+from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.transport.clock import Clock
 
 if TYPE_CHECKING:
@@ -66,9 +68,16 @@ class SelfReport:
         self._publish_alive()
         discovery = self._bridge.config.mqtt.discovery
         if discovery.enabled:
-            payload = bridge_payload(topics, self._bridge.config.bridge.name, __version__, discovery.language)
+            payload = bridge_payload(
+                topics, self._bridge.config.bridge.name, __version__, discovery.language, self._expires
+            )
             for topic, text in messages(topics, topics.bridge_device, payload, discovery.style).items():
                 broker.retain(topic, text)
+
+    @property
+    def _expires(self) -> int:
+        """Of what is told by health and by being there."""
+        return expiry(lifetime(Every(self._bridge.config.bridge.health_every)))
 
     def _publish_alive(self) -> None:
         """Renewed now and then: a broker with MQTT 5 forgets it when we are gone."""

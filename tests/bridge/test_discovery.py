@@ -94,7 +94,7 @@ def test_nothing_that_home_assistant_would_refuse():
             assert component["platform"] in PLATFORMS
             assert component["unique_id"]
             assert component["default_entity_id"] == f"{component['platform']}.{component['object_id']}"
-            assert "expire_after" not in component
+            assert "expire_after" not in component  # nobody has said how long they live
             if component["platform"] in ("sensor", "binary_sensor"):
                 assert component.get("entity_category") in (None, "diagnostic"), name
 

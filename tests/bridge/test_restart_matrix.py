@@ -234,7 +234,7 @@ class Cell:
         eyes = self.eyes
         await eyes.until(lambda: eyes.latest(BRIDGE) == "online" and eyes.latest(f"{BASE}/availability") == "online")
         await eyes.until(lambda: eyes.latest(f"{BASE}/value/ticks") == str(eyes.last_value) != "0")
-        await eyes.until(lambda: json.loads(eyes.latest(f"{BASE}/state"))["ticks"] == eyes.last_value)
+        await eyes.until(lambda: json.loads(eyes.latest(f"{BASE}/state")).get("ticks") == eyes.last_value)
 
 
 @pytest.fixture(autouse=True)

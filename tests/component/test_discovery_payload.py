@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from fake_bridge import Message
 from homeassistant.const import MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections.item import Action, Item
@@ -99,6 +102,45 @@ async def test_every_entity_is_made_and_has_its_state(
     assert {hass.states.get(f"sensor.house_{key}").state for key in ("power", "clock")} == {"unavailable"}  # type: ignore[union-attr]
     said = [row.getMessage() for row in caplog.records if row.levelno >= logging.WARNING and "mqtt" in row.name]
     assert said == []
+
+
+async def test_after_a_power_cut_of_broker_and_bridge_nothing_looks_alive(hass: HomeAssistant, broker: Broker) -> None:
+    """The broker comes back with what it kept, forgets it after a while, and tells nobody so."""
+
+    def states() -> set[str]:
+        found = [hass.states.get(f"sensor.house_{key}") for key in ("power", "energy_import", "status")]
+        return {state.state for state in found if state}
+
+    async def wait(seconds: float) -> None:
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=seconds))
+        await settle(hass)
+
+    def speak() -> None:
+        health = {"meters": {"house": {"status": "ok"}}}
+        broker.fire(Message(TOPICS.health, json.dumps(health)))
+        for key in ("power", "energy_import"):
+            broker.fire(Message(TOPICS.meter("house").value(key), "5"))
+
+    entities = [replace(entity, expires=240) for entity in _entities()]
+    await announce(hass, broker, entities, {"power": "5", "energy_import": "5"})
+    speak()
+    await settle(hass)
+    assert states() == {"5", "ok"}
+    await wait(200)
+    assert states() == {"5", "ok"}
+    await wait(300)
+    assert states() == {"unavailable"}
+    speak()
+    await settle(hass)
+    assert states() == {"5", "ok"}
+    # told anew, they are unavailable until the bridge says the values once more
+    payload = meter_payload(TOPICS, Device("house", "House", "123", firmware="2"), entities, "1.0")
+    broker.fire(Message(TOPICS.discovery("dlms_mqtt_house"), json.dumps(payload)))
+    await settle(hass)
+    assert states() == {"unavailable"}
+    speak()
+    await settle(hass)
+    assert states() == {"5", "ok"}
 
 
 @pytest.mark.skipif(not HAS_DATETIME, reason="MQTT has datetime and time entities since Home Assistant 2026.5")

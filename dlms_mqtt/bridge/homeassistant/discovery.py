@@ -47,15 +47,18 @@ def meter_payload(
     }
 
 
-def bridge_payload(topics: Topics, name: str, version: str, language: str) -> dict[str, Any]:
-    """The device message of the bridge itself."""
+def bridge_payload(topics: Topics, name: str, version: str, language: str, expires: int = 0) -> dict[str, Any]:
+    """The device message of the bridge itself; ``expires``: seconds without a message that say that it is gone."""
     identifier = topics.bridge_device
     place = _Place(topics, topics.meter(""), identifier, f"bridge_{topics.bridge}")
     return {
         "origin": {"name": ORIGIN_NAME, "sw_version": version},
         "device": {"identifiers": [identifier], "name": name, "model": "dlms-mqtt", "sw_version": version},
         "components": {
-            component_name(entity): _bridge_component(place, entity, template, translated(entity.name, language))
+            component_name(entity): {
+                **_bridge_component(place, entity, template, translated(entity.name, language)),
+                **_expiry(entity.platform, expires),
+            }
             for entity, template in BRIDGE
         },
     }
@@ -105,9 +108,18 @@ def _component(place: _Place, entity: Entity) -> Component:
     component = _common(place, entity)
     component |= _STATES[entity.source](place, entity)
     component |= _PLATFORMS[entity.platform](place, entity)
+    component |= _expiry(entity.platform, entity.expires)
     if entity.command:
         component["command_topic"] = f"{place.meter.root}/{entity.command}"
     return component
+
+
+def _expiry(platform: str, seconds: int) -> Component:
+    """Home Assistant is told of no message that the broker forgets: after a power cut all would look alive for ever."""
+    return {"expire_after": seconds} if seconds and platform in _EXPIRING else {}
+
+
+_EXPIRING = ("sensor", "binary_sensor")  # other platforms know no expire_after
 
 
 def _common(place: _Place, entity: Entity) -> Component:

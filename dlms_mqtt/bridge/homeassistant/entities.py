@@ -89,6 +89,7 @@ class Entity:
     max_length: int = 0
     offset: Decimal | None = None  # added to the value: where the counter of a meter before ended
     pace: Pace | None = None  # None: every reading is taken
+    expires: int = 0  # s without a message after which it is unavailable; 0: never
 
 
 class _BuiltIn(NamedTuple):

@@ -10,6 +10,7 @@ from dlms_mqtt.bridge.reading.schedule import At, Schedule
 
 MISSED = 3  # a value lives for so many intervals
 SHORTEST = 120.0  # s
+LATE = 60.0  # s that a message may come later than what it says lives
 AT_GRACE = 3600.0  # s after the longest gap of `at`
 
 
@@ -18,6 +19,14 @@ def lifetime(schedule: Schedule) -> float:
     if isinstance(schedule, At):
         return schedule.longest_gap + AT_GRACE
     return max(MISSED * schedule.seconds, SHORTEST)
+
+
+def expiry(life: float) -> int:
+    """Seconds without a message after which nobody is there who would say it: longer than any silence at work.
+
+    A value is said again, or cleared, before its own ``life`` (s) is over.
+    """
+    return math.ceil(life + LATE)
 
 
 class Value(NamedTuple):

@@ -23,6 +23,7 @@ from dlms_mqtt.bridge.homeassistant.maker import maker, model
 from dlms_mqtt.bridge.homeassistant.pace import pace_of
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.reading.identity import KEYS
+from dlms_mqtt.bridge.reading.latest_values import expiry, lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.errors import ConfigError, StoreError
@@ -32,6 +33,7 @@ from dlms_mqtt.meter.readings import Reading
 _SPACE = "discovery"  # namespace of the store
 Shown = Mapping[str, tuple[PlanItem, Reading]]  # what is known of each value by key, and the last reading
 Offsets = Mapping[str, Decimal]
+Lives = Mapping[str, float]  # how long (s) values live that were read
 
 
 class Announcer:
@@ -45,31 +47,36 @@ class Announcer:
         self._preset = _family(config.preset)
         self._announced = 0  # a hash of the text, which is long
         self._held = False
+        self._lives: Lives = {}
         self._facts: Any = None  # what the last announcement was made of
 
-    def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets, *, held: bool = False) -> None:
-        """Publish what is new; ``plan`` None: nothing is known of the meter yet; ``held``: a value waits for a word."""
-        self._held = held
-        shapes = {key: (*_shape(*row), offsets.get(key)) for key, row in shown.items()}
+    def announce(self, plan: Plan | None, shown: Shown, offsets: Offsets, lives: Lives, *, held: bool = False) -> bool:
+        """Publish what is new; ``plan`` None: nothing is known of the meter yet; ``held``: a value waits for a word.
+
+        Were entities that Home Assistant had told anew? It then takes what expires for expired until its next message.
+        """
+        self._held, self._lives = held, lives
+        shapes = {key: (*_shape(*row), offsets.get(key), lives.get(key)) for key, row in shown.items()}
         context = self._context
         facts = plan, self._device(shown), shapes, held, context.discovery.language, context.component
         if not self._context.discovery.enabled or facts == self._facts:
-            return  # nothing that goes into it has changed since: most cycles end here
+            return False  # nothing that goes into it has changed since: most cycles end here
         self._facts = facts
         before = self._remembered()
         pushed = self._pushed_before(before)
         payload = self._payload(plan, shown, offsets, before, pushed)
         text = dumps(payload)
         if hash(text) == self._announced:
-            return
+            return False
         self._announced = hash(text)
         self._retain(payload, text, before)
         if plan is None and not before:
-            return  # nothing worth a write to the disk
+            return False  # nothing worth a write to the disk
         pushed |= {component_name(entity) for entity in self._pushed(plan, shown, offsets)}
         style = self._context.discovery.style
         kept = {**json.loads(text), "pushed": sorted(pushed), "said": self._fingerprint}
         self._remember(kept if style == DEVICE else {**kept, "style": style}, before)
+        return bool(before)
 
     def _retain(self, payload: Mapping[str, Any], text: str, before: Mapping[str, Any]) -> None:
         topics, style = self._context.topics, self._context.discovery.style
@@ -98,7 +105,7 @@ class Announcer:
     def _entities(self, plan: Plan | None, shown: Shown, offsets: Offsets) -> list[Entity]:
         own = built_in(self._all_features(plan), self._context.discovery.language)
         entities = [
-            *(self._paced(entity, self._config.every) for entity in own),
+            *(self._told_by_health(entity) for entity in own),
             *action_entities(self._config.actions),
         ]
         for item in plan.items if plan else ():
@@ -108,6 +115,10 @@ class Announcer:
         values = {key: reading.value for key, (_, reading) in shown.items()}
         found = {(entity.platform, entity.key): entity for entity in entities}
         return lean(found.values(), chosen, values, translated=self._context.component)
+
+    def _told_by_health(self, entity: Entity) -> Entity:
+        expires = expiry(lifetime(Every(self._context.health_every))) if entity.source == "health" else 0
+        return self._paced(replace(entity, expires=expires), self._config.every)
 
     def _all_features(self, plan: Plan | None) -> tuple[str, ...]:
         features = (*self._features, *(("clock",) if plan and "clock" in plan.by_key else ()))
@@ -132,7 +143,8 @@ class Announcer:
         found = value_entities(
             quantity, item.config, wanted.language, reactive=wanted.reactive_energy, moments=wanted.datetime
         )
-        found = (replace(entity, offset=offsets.get(item.key)) for entity in found)
+        life = max(lifetime(item.schedule), self._lives.get(item.key, 0.0))
+        found = (replace(entity, offset=offsets.get(item.key), expires=expiry(life)) for entity in found)
         if item.config or not isinstance(item.schedule, Every):
             return list(found)
         return [self._paced(entity, item.schedule.seconds) for entity in found]

@@ -22,3 +22,4 @@ class Context:
     clock: Clock
     version: str
     component: bool = False  # has Home Assistant's component been there
+    health_every: float = 60.0  # s, the longest time between two messages of health

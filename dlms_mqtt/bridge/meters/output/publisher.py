@@ -32,6 +32,7 @@ from dlms_mqtt.meter.readings import Reading
 
 _LOG = logging.getLogger(__name__)
 _ALIVE = 120.0  # s: the shortest life of what is retained
+_TAKEN_IN = 10.0  # s that Home Assistant has for an announcement
 Row = tuple[PlanItem, Reading, float]
 
 
@@ -53,6 +54,8 @@ class MeterOutput:
         self.online: bool | None = None
         self._renewed = 0.0  # when availability is to be said again (monotonic)
         self._lifetime = _ALIVE  # of the value that lives longest
+        self._lives: dict[str, float] = {}  # by key, the longest
+        self._said_again = math.inf  # when values are to be said once more, for Home Assistant (monotonic)
 
     @property
     def guard(self) -> EnergyGuard:
@@ -144,17 +147,25 @@ class MeterOutput:
     def _show(self, key: str, value: Any, time: datetime, lifetime: float) -> None:
         self.state.update(key, Value(value, time, self._context.clock.monotonic() + lifetime))
         self._lifetime = max(self._lifetime, lifetime)
+        self._lives[key] = max(self._lives.get(key, 0.0), lifetime)
         self._context.publisher.retain(self.topics.value(key), plain_text(value), lifetime)
 
     def expire(self) -> None:
         """Drop what is too old from every topic, and renew what says that we live."""
         if self.online and self._context.clock.monotonic() >= self._renewed:
             self._publish_availability()
+        if self._context.clock.monotonic() >= self._said_again:
+            self._say_again()
         gone = self.state.expire(self._context.clock.monotonic())
         for key in gone:
             self._context.publisher.retain(self.topics.value(key), "")
         if gone:
             self._publish_state()
+
+    def _say_again(self) -> None:
+        self._said_again, now = math.inf, self._context.clock.monotonic()
+        for key, value in self.state.fresh(now).items():
+            self._context.publisher.retain(self.topics.value(key), plain_text(value.value), value.expires - now)
 
     def _publish_state(self) -> None:
         payload = self.state.payload(self._context.clock.monotonic())
@@ -219,7 +230,8 @@ class MeterOutput:
     def announce(self, plan: Plan | None) -> None:
         """Publish the device message when it says something new; ``plan`` None: nothing is known of the meter yet."""
         self._plan = plan
-        self._announcer.announce(plan, self._shown, self.guard.offsets, held=bool(self.guard.held))
+        if self._announcer.announce(plan, self._shown, self.guard.offsets, self._lives, held=bool(self.guard.held)):
+            self._said_again = self._context.clock.monotonic() + _TAKEN_IN
 
     def announce_again(self) -> None:
         """What Home Assistant is to be told may have changed."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from unittest import mock
 
@@ -55,6 +56,60 @@ async def test_a_day_of_reading(clock, store):
     energy = [reading["value"] for reading in rig.readings if reading["key"] == "energy_import"]
     assert energy == sorted(energy) and energy[-1] > energy[0]
     assert rig.task.status.reasons == {}
+
+
+def _components(rig):
+    return json.loads(rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"])["components"]
+
+
+@pytest.mark.expect_log("h: ")
+async def test_home_assistant_never_takes_a_value_for_expired_while_the_bridge_lives(clock, store):
+    """Read, computed, with the meter gone and back: each is said again, or cleared, before its time is up."""
+    also = [
+        "3/1.0.16.7.0.255",
+        {"obis": "1.0.2.8.0.255", "class": 3, "every": "15m"},
+        {"obis": "1.0.1.8.0.255", "class": 3, "at": ["06:00"]},
+    ]
+    derive = {"twice": {"value": "power + energy_export", "unit": "W"}}
+    rig = Rig(clock, store, {"every": "1m", "read": {"set": "none", "also": also}, "derive": derive})
+    said, retain = {}, rig.publisher.retain
+
+    def timed(topic, payload, lifetime=None):
+        if "/value/" in topic:
+            said.setdefault(topic.rpartition("/")[2], []).append((clock.monotonic(), payload))
+        retain(topic, payload, lifetime)
+
+    with mock.patch.object(rig.publisher, "retain", timed):
+        async with rig.run():
+            for hours, dead in ((30, True), (1, False), (3, False)):
+                await asyncio.sleep(hours * 3600)
+                rig.dead = dead
+                await rig.task.session.close()
+            components, end = _components(rig), clock.monotonic()
+    expiries = {key: components[f"sensor_{key}"]["expire_after"] for key in said}
+    assert expiries == {"power": 240, "energy_export": 2760, "energy_import": 25 * 3600 + 60, "twice": 2760}
+    for key, rows in said.items():
+        moments = [*(moment for moment, _ in rows), end]
+        late = [a for (a, payload), b in zip(rows, moments[1:], strict=True) if payload and b - a >= expiries[key]]
+        assert len(rows) > 1 and not late, (key, late)
+    assert components["sensor_status"]["expire_after"] == 240
+    assert {"button_read_now", "switch_pause"} <= set(components)
+    assert not any("expire_after" in row for name, row in components.items() if not name.startswith("sensor_"))
+
+
+async def test_values_are_said_once_more_after_entities_that_home_assistant_had_were_told_anew(clock, store):
+    """It takes what expires for expired then, and a value of a time of day would be missing for a day."""
+    config = {"read": {"set": "none", "also": [{"obis": "1.0.1.8.0.255", "class": 3, "at": ["00:05"]}]}}
+    rig = Rig(clock, store, config)
+    async with rig.run():
+        await asyncio.sleep(600)
+        rig.output._context.discovery = replace(rig.output._context.discovery, language="de")
+        rig.output.announce_again()
+        announced = len(rig.publisher.history)
+        await asyncio.sleep(60)
+    again = [text for topic, text in rig.publisher.history[announced:] if topic == "value/energy_import" and text]
+    assert again == [text for topic, text in rig.publisher.history[:announced] if topic == "value/energy_import"]
+    assert len(again) == len(rig.readings) == 1  # it is no reading
 
 
 async def test_nothing_is_stamped_before_the_clock_is_set(clock, store):
