@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,37 @@ def test_mistakes_are_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         described(tmp_path, text)
     assert caught.value.file.endswith("meter.yaml")
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read: No such file"):
+        load_meter(tmp_path / "nowhere.yaml")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(ConfigError, match="picture cannot be read: not text"):
+        load_meter(tmp_path / "picture")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("system_title: 545354", "system_title", "expected 8 octets, not 3"),
+        ("system_title: none of it", "system_title", "expected hexadecimal octets"),
+        ("kind: fridge", "kind", "no kind of meter 'fridge'"),
+        ("zone: Mars/Olympus", "zone", "no time zone 'Mars/Olympus'"),
+    ],
+)
+def test_a_mistake_names_its_key(tmp_path: Path, text: str, key: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        described(tmp_path, text)
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("start", "shown"),
+    [
+        (datetime(2026, 7, 1, 12), "2026-07-01T12:00:00+02:00"),
+        (datetime(2026, 7, 1, 12, tzinfo=UTC), "2026-07-01T14:00:00+02:00"),
+    ],
+)
+def test_a_clock_that_shows_what_it_is_told(tmp_path: Path, start: datetime, shown: str) -> None:
+    assert described(tmp_path, "zone: Europe/Vienna", start=start).meter.now().isoformat() == shown

@@ -13,19 +13,31 @@ from dlms_mqtt.errors import (
     ConnectionLost,
     ResponseTimeout,
 )
+from dlms_mqtt.protocol.apdu import get
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.apdu.initiate import InitiateRequest
+from dlms_mqtt.protocol.conformance import Conformance
+from dlms_mqtt.protocol.framing.wrapper import encode_frame
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator import (
     PASSWORD,
     Faults,
+    Meter,
+    MeterServer,
+    make_link,
     serve_tcp,
     serve_udp,
 )
 from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.simulator.lines.network import _Datagrams
+from dlms_mqtt.simulator.server.associations import LN_SERVICES
 from tests.fake_clock import FakeClock
 from tests.simulator.connected import (
     ENERGY,
     GMAC,
     OPEN,
 )
+from tests.simulator.wrapped import aarq
 
 READER: dict[str, Any] = {"client": 32, "authentication": "low", "password": PASSWORD}
 
@@ -90,3 +102,72 @@ async def test_two_hundred_associations_on_tcp() -> None:
         async with asyncio.timeout(300):
             while server.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+class Endpoint(asyncio.DatagramTransport):
+    """The socket of a meter on UDP; ``sent`` to whom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[bytes, Any]] = []
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        self.sent.append((bytes(data), addr))
+
+
+def on_udp(meter: Meter, *faults: str) -> tuple[_Datagrams, Endpoint]:
+    found = _Datagrams(
+        lambda: MeterServer(meter, make_link("wrapper", meter, Faults(faults), datagram=True), Faults(faults))
+    )
+    endpoint = Endpoint()
+    found.connection_made(endpoint)
+    return found, endpoint
+
+
+ASK, ME, OTHER = encode_frame(aarq().encode(), 17, 1), ("192.0.2.1", 1), ("192.0.2.2", 1)
+
+
+async def test_each_address_on_udp_has_a_session_of_its_own(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    line, endpoint = on_udp(meter)
+    for address in (ME, OTHER):
+        line.datagram_received(ASK, address)
+    await asyncio.sleep(0.1)
+    assert [address for _, address in endpoint.sent] == [ME, OTHER]
+    assert len(meter.sessions) == 2
+    (session, _) = meter.sessions
+    assert isinstance(session, MeterServer)
+    session.push(b"\x0f\x00\x00\x00\x01\x00\x00")
+    assert endpoint.sent[-1][0].endswith(b"\x0f\x00\x00\x00\x01\x00\x00") and endpoint.sent[-1][1] in (ME, OTHER)
+
+
+async def test_what_a_fault_does_to_a_datagram(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    line, endpoint = on_udp(meter, "deaf")
+    line.datagram_received(ASK, ME)
+    await asyncio.sleep(1)
+    assert endpoint.sent == []
+    line.datagram_received(ASK, ME)
+    await asyncio.sleep(1)
+    assert len(endpoint.sent) == 1
+    line, endpoint = on_udp(meter, "delay:5")
+    line.datagram_received(ASK, ME)
+    await asyncio.sleep(4)
+    assert endpoint.sent == []
+    await asyncio.sleep(2)
+    assert len(endpoint.sent) == 1
+
+
+async def test_a_datagram_client_that_is_dropped_leaves_no_session(clock: FakeClock) -> None:
+    meter = household(clock=clock)
+    line, endpoint = on_udp(meter, "drop-in-blocks:2")
+    short = InitiateRequest(conformance=LN_SERVICES & ~Conformance.GENERAL_BLOCK_TRANSFER, max_pdu_size=200)
+    line.datagram_received(encode_frame(aarq(initiate=short).encode(), 17, 1), ME)
+    listed = get.GetRequestNormal(0xC1, AttributeDescriptor(15, Obis.parse("0.0.40.0.0.255"), 2))
+    line.datagram_received(encode_frame(listed.encode(), 17, 1), ME)
+    await asyncio.sleep(1)
+    assert len(meter.sessions) == 1
+    answers = len(endpoint.sent)
+    line.datagram_received(encode_frame(get.GetRequestNext(0xC1, 1).encode(), 17, 1), ME)
+    await asyncio.sleep(1)
+    assert not meter.sessions and len(endpoint.sent) == answers
