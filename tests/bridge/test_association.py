@@ -17,6 +17,8 @@ from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import DlmsMqttError, StoreError
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.memory import memory_pair
 
 DAY = 86400
@@ -130,6 +132,27 @@ async def test_a_secret_that_never_worked_is_few_times_sent_however_it_is_refuse
         session = session_for(meter, settings_for(name, timeout=2, client=33), store, clock)
         await poll(session, clock, 60)
     assert meter.sent <= before + 1
+
+
+@pytest.mark.parametrize("said", [CLOSES, SILENT, bytes.fromhex("d80102"), bytes.fromhex("c401c10103")])
+async def test_accepted_with_a_diagnostic_against_it_is_no_success_before_something_is_read(clock, store, said):
+    async def get(client):
+        return await client.get(AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2))
+
+    meter = Meter([aare(0, 1, 13), said])
+    for _ in range(3):
+        session = session_for(meter, settings_for("low"), store, clock)
+        for _ in range(60):
+            with contextlib.suppress(DlmsMqttError):
+                await session.run(Priority.POLL, get, keep=False)
+            await asyncio.sleep(10)
+    assert 2 <= meter.sent <= 4 and not session.proved
+
+
+async def test_accepted_with_an_odd_diagnostic_and_read_is_a_success(clock, store):
+    session = session_for(Meter([aare(0, 1, 1)]), settings_for("low"), store, clock)
+    assert await poll(session, clock, 60) == 6
+    assert session.proved and not session.lockout.refusals
 
 
 async def test_a_kill_while_the_secret_is_on_its_way_counts(clock, store):

@@ -362,6 +362,31 @@ def test_a_mistake_in_a_managed_meter_names_its_file(tmp_path):
     assert error.mistakes[0].file.endswith("flat.yaml") and error.mistakes[0].line == 2
 
 
+@pytest.mark.parametrize("name", ["BAD NAME", "a+b", "#", "ü", "House"])
+def test_the_name_of_a_managed_meters_file_is_an_id(tmp_path, name):
+    """It stands in topics and unique ids."""
+    (tmp_path / "state/meters").mkdir(parents=True)
+    (tmp_path / f"state/meters/{name}.yaml").write_text("connection: {tcp: a}\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(f"bridge: {{state_dir: {tmp_path}/state}}\nmeters: {{house: {{connection: {{tcp: b}}}}}}\n")
+    loaded = load_config(path, _presets, {}, strict=False)
+    assert set(loaded.config.meters) == {"house"}
+    assert (
+        "lower-case letters, digits and hyphens" in loaded.broken[name].message and name in loaded.broken[name].message
+    )
+
+
+def test_a_managed_meter_of_megabytes_is_not_read(tmp_path):
+    """A bridge that reads it for minutes looks dead."""
+    (tmp_path / "state/meters").mkdir(parents=True)
+    with (tmp_path / "state/meters/flat.yaml").open("wb") as file:
+        file.truncate(50_000_000)
+    path = tmp_path / "config.yaml"
+    path.write_text(f"bridge: {{state_dir: {tmp_path}/state}}\nmeters: {{house: {{connection: {{tcp: b}}}}}}\n")
+    loaded = load_config(path, _presets, {}, strict=False)
+    assert set(loaded.config.meters) == {"house"} and "octets" in loaded.broken["flat"].message
+
+
 @pytest.mark.parametrize("text", [b"\x00\xff{{{", b"", b"connection: {tcp: a, client: 999999}", b"5", b"every: 1s"])
 def test_a_damaged_managed_meter_is_left_out(tmp_path, text):
     """``run`` goes on with the others; ``check`` names the mistake."""

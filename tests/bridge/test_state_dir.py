@@ -113,7 +113,7 @@ def test_a_counter_that_is_no_number_is_damage(tmp_path, number, caplog):
     assert state.store.get("lockout", "house") == LOCKED
 
 
-@pytest.mark.parametrize("text", ["{", "", "NaNa", "\x00"])
+@pytest.mark.parametrize("text", ["{", "", "NaNa", "\x00", "[" * 100_000])
 def test_a_fact_that_is_no_json_is_as_good_as_forgotten(tmp_path, text):
     _filled(tmp_path)
     with Store(tmp_path / STATE_FILE) as store, store.transaction() as database:
@@ -244,6 +244,19 @@ def test_a_version_of_tables_that_is_none_is_damage(tmp_path, component, version
     store = open_state(tmp_path, os.urandom, NOW + 5).store
     assert store.counter(KEY, OURS).next() > 5000 and store.get("lockout", "house") == LOCKED
     Outbox(store, 100)
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE {}", "ALTER TABLE {} RENAME TO other"])
+@pytest.mark.parametrize("table", ["counters", "facts", "object_lists"])
+@pytest.mark.expect_log("is set aside")
+def test_a_table_that_is_missing_is_damage(tmp_path, table, change):
+    _filled(tmp_path)
+    database = sqlite3.connect(tmp_path / STATE_FILE)
+    database.execute(change.format(table))
+    database.close()
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert not state.trouble and state.store.set("any", "fact", 1) is None
+    assert table == "counters" or state.store.counter(KEY, OURS).next() > 5000
 
 
 @pytest.mark.parametrize("title", ["zz", 5, "00", {"a": 1}, 0, "", [], None])

@@ -13,6 +13,7 @@ from typing import Any
 import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
+from dlms_mqtt.bridge.config.kinds import ID
 from dlms_mqtt.bridge.config.sections.bridge import STATE_DIR
 from dlms_mqtt.bridge.config.sections.config import CONFIG, Config
 from dlms_mqtt.bridge.config.sections.meter import METER, Meter
@@ -82,8 +83,7 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *,
     config = replace(config, bridge=replace(config.bridge, state_dir=place))
     spoken = kept_language(place)
     config = _in_language(config, known_language(spoken) or ENGLISH)
-    fit = partial(_fits, path.parent, presets)
-    managed, broken = _managed_meters(config.bridge.state_dir, document, environment, shown, fit)
+    managed, broken = _managed_meters(place, document, environment, shown, partial(_fits, path.parent, presets))
     if strict:
         document.mistakes += [mistake for mistakes in broken.values() for mistake in mistakes.mistakes]
     managed = {key: meter for key, meter in managed.items() if key not in config.meters}
@@ -205,9 +205,9 @@ def _managed_meters(
     found: dict[str, Meter] = {}
     broken: dict[str, ConfigMistakes] = {}
     for file in sorted(state_dir.glob("meters/*.yaml")):
-        part = yaml_file.load(file, environment)
-        unread = part.data is None and part.mistakes
-        meter = None if unread else _convert(part, METER.convert, part.data, ())
+        part = yaml_file.load(file, environment, 1_000_000)  # a request has at most a quarter of that
+        _convert(part, ID.convert, file.stem, ())  # its name stands in topics
+        meter = None if part.data is None and part.mistakes else _convert(part, METER.convert, part.data, ())
         document.files |= part.files
         if meter and not part.mistakes and fits(meter, part):
             found[file.stem] = meter

@@ -81,9 +81,12 @@ def key_text(path: KeyPath) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Document:
-    """Read the file and what it includes; mistakes are in the document, none is raised."""
+def load(path: Path, environment: Mapping[str, str], most: int | None = None) -> Document:
+    """Read the file (of at most ``most`` octets) and what it includes; mistakes are in the document, none is raised."""
     document = Document()
+    if most is not None and path.is_file() and path.stat().st_size > most:
+        document.mistakes.append(ConfigError(f"a file of more than {most} octets is not read", file=str(path)))
+        return document
     _File(document, path, path.parent, environment, ()).load(())
     return document
 

@@ -223,8 +223,10 @@ class Session:
             raise
         self._client, self.opened = client, self.opened + 1
         # It stands, so the secret is right: what was counted is taken back, together with older refusals. A readout
-        # needs no secret, so it proves none.
-        if not client.reads_out and (self.lockout.refusals or self._before is not None):
+        # needs no secret, so it proves none; nor does an acceptance that says "authentication-failure" in one breath,
+        # before something was read.
+        doubtful = client.reads_out or (client.association.in_doubt and not self.proved)
+        if not doubtful and (self.lockout.refusals or self._before is not None):
             self._keep_lockout(self.lockout.succeeded(self._access))
             self._before = None
         return client

@@ -90,7 +90,8 @@ class Association:
     """What client and meter agreed on. ``max_pdu``: octets the meter takes in one APDU (0: any).
 
     ``vaa``: 7 with logical names, where it means nothing; with short names the base name of the association object.
-    ``unknown``: fields of the AARE that the standard does not have, to be shown. The rest serves the proof.
+    ``unknown``: fields of the AARE that the standard does not have, to be shown. ``in_doubt``: it was accepted with a
+    diagnostic that speaks against it. The rest serves the proof.
     """
 
     conformance: Conformance
@@ -101,6 +102,7 @@ class Association:
     own_challenge: bytes = b""
     peer_challenge: bytes = b""
     unknown: tuple[tuple[int, bytes], ...] = ()
+    in_doubt: bool = False
 
     @property
     def high(self) -> bool:
@@ -235,6 +237,7 @@ def _agreed(
         own_challenge=challenge,
         peer_challenge=bytes(answer.authentication_value or b""),
         unknown=answer.unknown,
+        in_doubt=not mechanism and bool(answer.diagnostic and answer.diagnostic.code),
     )
 
 

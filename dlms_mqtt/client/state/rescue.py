@@ -100,7 +100,7 @@ def _rows(old: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[A
 def _is_fact(row: tuple[Any, ...]) -> bool:
     try:
         json.loads(row[2])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return False
     return all(isinstance(part, str) for part in row)
 

@@ -118,6 +118,8 @@ class StateFile:
 
     def check(self, table: str) -> None:
         """StoreError when a table cannot be trusted."""
+        if not self.read("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)):
+            raise StateDamaged(self.path, f"it has no table {table}")
         found = self.read(f"PRAGMA quick_check({table})")
         if found != [("ok",)]:
             raise StateDamaged(self.path, str(found[0][0]))
