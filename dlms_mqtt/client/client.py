@@ -7,7 +7,7 @@ actions are never repeated by themselves: nobody knows what became of the first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dlms_mqtt.client.association.proof import REPLY_TO_HLS
 from dlms_mqtt.client.repetition import RepeatingSession
@@ -90,27 +90,36 @@ class DlmsClient(RepeatingSession):
         """Values with scaler and unit where the class has them; those are read once and kept in ``memory``."""
         missing = self._unknown_scalers(attributes)
         answers = await self.get_many([*attributes, *missing])
-        self._keep_scalers(missing, answers[len(attributes) :])
-        for attribute, answer in zip(attributes, answers, strict=False):
+        rows = list(zip(attributes, answers, strict=False))
+        came = {scaler_of(attribute) for attribute, answer in rows if isinstance(answer, Data)}
+        self._keep_scalers(missing, answers[len(attributes) :], came)
+        for attribute, answer in rows:
             self.memory.learn_type(attribute, answer)
         return [
             answer if isinstance(answer, MeterRefused) else Measured(attribute, answer, self.memory.scaler(attribute))
-            for attribute, answer in zip(attributes, answers, strict=False)
+            for attribute, answer in rows
         ]
 
     async def scalers(self, attributes: Sequence[AttributeDescriptor]) -> list[ScalerUnit | None]:
         """Scaler and unit of each attribute; None where it has none."""
         missing = self._unknown_scalers(attributes)
-        self._keep_scalers(missing, await self.get_many(missing))
+        self._keep_scalers(missing, await self.get_many(missing), set(missing))
         return [self.memory.scaler(attribute) for attribute in attributes]
 
     def _unknown_scalers(self, attributes: Sequence[AttributeDescriptor]) -> list[AttributeDescriptor]:
         wanted = dict.fromkeys(map(scaler_of, attributes))
         return [scaler for scaler in wanted if scaler is not None and self.memory.wants_scaler(scaler)]
 
-    def _keep_scalers(self, scalers: Sequence[AttributeDescriptor], answers: Sequence[Data | MeterRefused]) -> None:
-        learnt = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
-        if odd := [str(scaler) for scaler, known in zip(scalers, learnt, strict=True) if not known]:
+    def _keep_scalers(
+        self,
+        scalers: Sequence[AttributeDescriptor],
+        answers: Sequence[Data | MeterRefused],
+        wanted: Collection[AttributeDescriptor | None],
+    ) -> None:
+        """``wanted``: those whose value came, so that somebody misses them."""
+        told = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
+        odd = [str(row) for row, tells in zip(scalers, told, strict=True) if not tells and row in wanted]
+        if odd:
             self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(odd[:10])}")
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:

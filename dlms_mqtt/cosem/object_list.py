@@ -76,7 +76,7 @@ def _count(data: bytes) -> tuple[int, int]:
     tag = reader.u8("object list")
     if tag == DataType.NULL_DATA:  # some meters write an empty list so
         return reader.offset, 0
-    if tag != DataType.ARRAY:
+    if tag not in (DataType.ARRAY, DataType.STRUCTURE):  # the latter by mistake: entries follow a count in both
         raise DecodeError("the object list is no array", offset=0)
     count = reader.length("object list")
     return reader.offset, count
@@ -196,7 +196,7 @@ def _rights(value: Data, bits: bool) -> _Rights:
 
 def _attribute_access(value: Data, bits: bool) -> tuple[int, AttributeAccess]:
     index, mode, selectors = _parts(value, 3, "attribute access")
-    return _number(index), AttributeAccess(_number(mode), bits, _selectors(selectors))
+    return _index(index), AttributeAccess(_number(mode), bits, _selectors(selectors))
 
 
 def _selectors(value: Data) -> tuple[int, ...] | None:
@@ -205,7 +205,7 @@ def _selectors(value: Data) -> tuple[int, ...] | None:
 
 def _method_access(value: Data, bits: bool) -> tuple[int, MethodAccess]:
     index, mode = _parts(value, 2, "method access")
-    return _number(index), MethodAccess(_number(mode), bits)
+    return _index(index), MethodAccess(_number(mode), bits)
 
 
 def _object(value: Data, bits: bool) -> ObjectInfo:
@@ -213,7 +213,7 @@ def _object(value: Data, bits: bool) -> ObjectInfo:
     rights = _parts(value, 4, "object list element")[3] if len(parts) != 3 else None  # some meters state no rights
     class_id, version, obis = parts[:3]
     return ObjectInfo(
-        _number(class_id), _number(version), _obis(obis), *({}, {}) if rights is None else _rights_or_none(rights, bits)
+        _class(class_id), _number(version), _obis(obis), *({}, {}) if rights is None else _rights_or_none(rights, bits)
     )
 
 
@@ -247,6 +247,20 @@ def _number(value: Data) -> int:
     return int(value.value)
 
 
+def _class(value: Data) -> int:
+    """A number that a question can name."""
+    if not 0 <= (number := _number(value)) <= 0xFFFF:
+        raise DecodeError(f"there is no class {number}")
+    return number
+
+
+def _index(value: Data) -> int:
+    """The number of an attribute or method, whatever the tag."""
+    if not -0x80 <= (number := _number(value)) <= 0xFF:
+        raise DecodeError(f"there is no attribute {number}")
+    return _signed(number & 0xFF)
+
+
 def _obis(value: Data) -> Obis:
     if not isinstance(value.value, bytes) or len(value.value) != 6:
         raise DecodeError("a logical name of six octets was expected")
@@ -264,7 +278,7 @@ def decode_object_list_sn(data: bytes) -> tuple[ObjectInfo, ...]:
 def _object_sn(value: Data) -> ObjectInfo:
     base_name, class_id, version, obis = _parts(value, 4, "object list element")
     # A base name is a signed long in the standard; people and the services write it unsigned.
-    return ObjectInfo(_number(class_id), _number(version), _obis(obis), short_name=_number(base_name) & 0xFFFF)
+    return ObjectInfo(_class(class_id), _number(version), _obis(obis), short_name=_number(base_name) & 0xFFFF)
 
 
 def add_access_rights_sn(

@@ -14,13 +14,11 @@ from types import TracebackType
 from typing import Any, Self, Unpack, overload
 
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import read_objects, resolve, type_of
+from dlms_mqtt.client.procedures.objects import read_named, read_objects, resolve, type_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE
-from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import (
     DlmsMqttError,
-    LocalProtocolError,
     MeterRefused,
 )
 from dlms_mqtt.library.connection import Connection, settings_of, value_errors, zone_named
@@ -135,15 +133,13 @@ class Meter:
         return found[0]
 
     async def _read(self, client: DlmsClient, wanted: Sequence[Named]) -> list[Reading]:
+        from dlms_mqtt.meter.catalogue.reference import object_of
+
         with value_errors():
-            attributes = await self._attributes(client, wanted)
-        known = [item for item in attributes if isinstance(item, AttributeDescriptor)]
-        answers = iter(await client.read(known))
+            named = [object_of(str(item)) for item in wanted]
+            found = await read_named(client, named, self._line.store)
         now = datetime.now(UTC)
-        return [
-            self._reading(item, next(answers), now) if isinstance(item, AttributeDescriptor) else item
-            for item in attributes
-        ]
+        return [self._reading(attribute, answer, now) for attribute, answer in found]
 
     def _reading(self, attribute: AttributeDescriptor, answer: Measured | MeterRefused, now: datetime) -> Reading:
         if isinstance(answer, MeterRefused):
@@ -151,33 +147,6 @@ class Meter:
         plain = isinstance(answer.data.value, int | float | str)
         zone = None if plain else self._zone  # finding this computer's takes a while
         return reading(answer, now, zone, self._sense)
-
-    async def _attributes(self, client: DlmsClient, wanted: Sequence[Named]) -> list[AttributeDescriptor | Reading]:
-        """What was named; a Reading where the meter has no such object."""
-        from dlms_mqtt.meter.catalogue.reference import object_of
-
-        named = [object_of(str(item)) for item in wanted]
-        found: list[AttributeDescriptor | Reading] = []
-        for reference, class_id in zip(named, await self._classes(client, named), strict=True):
-            if isinstance(class_id, MeterRefused):
-                number = DEFAULT_ATTRIBUTE if reference.number is None else reference.number
-                nowhere = AttributeDescriptor(reference.class_id or 0, reference.obis, number)
-                found.append(failed(nowhere, class_id, datetime.now(UTC)))
-            else:
-                found.append(AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id)))
-        return found
-
-    async def _classes(self, client: DlmsClient, references: Sequence[ObjectRef]) -> list[int | MeterRefused]:
-        """The class of each object; one that the meter does not have must not spoil the others."""
-        try:
-            return list(await resolve(client, references, self._line.store))
-        except MeterRefused as error:
-            if len(references) == 1:
-                return [error]
-        found: list[int | MeterRefused] = []
-        for reference in references:
-            found += await self._classes(client, [reference])
-        return found
 
     async def objects(self, *, fresh: bool = False) -> list[MeterObject]:
         """What the meter has for this client: the association view, asked for once and then kept.
@@ -227,11 +196,12 @@ class Meter:
         the meter writes its own. It is not read back and never repeated. ValueError where the value does not fit,
         MeterRefused.
         """
+        from dlms_mqtt.meter.catalogue.reference import object_of
 
         async def ask(client: DlmsClient) -> None:
-            (attribute,) = await self._attributes(client, [item])
-            if isinstance(attribute, Reading):
-                raise attribute.error or LocalProtocolError("there is no such object")
+            reference = object_of(str(item))
+            (class_id,) = await resolve(client, [reference], self._line.store)
+            attribute = AttributeDescriptor(class_id, reference.obis, reference.attribute(class_id))
             scaled = (await client.scalers([attribute]))[0]
             kind = type_named(type) or await type_of(client, attribute)
             data = value if isinstance(value, Data) else written(value, kind, scaled, self._zone, self._sense)

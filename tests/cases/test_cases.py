@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dlms_mqtt import Meter
 from tests.cases.scripted_meter import at_work
 from tests.cli.conftest import Cli, cli
 
@@ -163,6 +164,70 @@ def test_objects_of_a_meter_without_a_list(cli: Cli, objects: int | str, more: l
     want = ["gives no object list", "Another --client", "" if more == ["--suggest"] else r"1\.0\.1\.8\.0\.255"]
     hidden = {"not": [r"1\.0\.72\.7\.0\.255", "dlms-mqtt objects. lists"]}
     run(cli, {"framing": "wrapper", "object_list": objects}, words, rc=0, want=want, **hidden)
+
+
+ENTRY = "0204 12{} 1100 0906 {} 0202 0103 02030f01160100 02030f02160100 02030f03160100 0100"
+ENERGY, VOLTAGE = ENTRY.format("0003", "0100010800ff"), ENTRY.format("0003", "0100200700ff")
+NEGATIVE = ENTRY.format("0003", "0100010900ff").replace("120003", "10ffff")
+LIST = "^c001..000f0000280000ff02"
+
+
+@pytest.mark.parametrize("more", [[], ["--values"]], ids=["names", "values"])
+@pytest.mark.parametrize(
+    "meter",
+    [
+        {"rules": [{"when": LIST, "silence": True}]},
+        {"rules": [{"when": LIST, "drop": True}]},
+        {"object_list": "0903aabbcc"},
+        {"object_list": ""},
+        {"object_list": "0102 00 1101"},
+        {"object_list": f"0203 {ENERGY} {NEGATIVE} {VOLTAGE}"},
+    ],
+    ids=["silent", "closed", "octets", "nothing", "no objects", "a structure, a negative class"],
+)
+def test_objects_of_a_meter_with_an_odd_list(cli: Cli, meter: dict[str, Any], more: list[str]) -> None:
+    """What makes sense of it, else the well-known objects; never nothing."""
+    words = ["objects", "--tcp", "127.0.0.1:PORT", *QUICK, *more]
+    want = [r"1\.0\.1\.8\.0\.255", r"1\.0\.32\.7\.0\.255", "230.1 V" if more else ""]
+    run(cli, {"framing": "wrapper", **meter}, words, rc=0, want=want, **{"not": [r"1\.0\.1\.9\.0\.255"]})
+
+
+@pytest.mark.parametrize("how", ["silence", "drop"])
+def test_a_list_that_never_comes_takes_nothing_that_was_read(cli: Cli, how: str) -> None:
+    """It is asked for to learn the class of a bare code that is undefined."""
+    case = {"framing": "wrapper", "rules": [{"when": LIST, how: True}]}
+    words = ["read", THREE[0], "1.0.2.7.0.255", "--tcp", "127.0.0.1:PORT", *QUICK]
+    run(cli, case, words, rc=0, want=["1234567", "2.7.0.255.*object-undefined"])
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [([], "the meter has no object 0.0.77.77.77.255"), ([{"when": LIST, "silence": True}], "gives no object list")],
+    ids=["not in the list", "no list"],
+)
+def test_an_object_that_nobody_knows_fails_alone(cli: Cli, rules: list[Any], told: str) -> None:
+    words = ["read", THREE[0], "0.0.77.77.77.255", THREE[1], "--tcp", "127.0.0.1:PORT", *QUICK]
+    run(cli, {"framing": "wrapper", "rules": rules}, words, rc=0, want=["1234567", told, "230.1"])
+
+
+async def test_the_library_looks_up_a_class_that_the_catalogue_has_wrong() -> None:
+    values = {"1/1.0.2.7.0.255:1": "0906 0100020700ff", "1/1.0.2.7.0.255:2": "120007"}
+    with at_work({"framing": "wrapper", "values": values}) as lines:
+        async with Meter(f"tcp://127.0.0.1:{lines.port}", state=None) as meter:
+            reading = await meter.read("1.0.2.7.0.255")
+    assert (reading.class_id, reading.value) == (1, 7)
+
+
+def test_of_a_value_that_did_not_come_no_scaler_is_missed(cli: Cli) -> None:
+    case = {"framing": "wrapper", "rules": [{"when": "^c001..00030100010700", "silence": True}]}
+    run(cli, case, ["read", *THREE, "--tcp", "127.0.0.1:PORT", *QUICK], rc=0, **{"not": ["no scaler and unit"]})
+
+
+@pytest.mark.parametrize(("control", "said"), [("97", "rejected control field"), ("1f", "disconnected mode")])
+def test_a_link_that_is_always_dropped_has_a_next_step(cli: Cli, control: str, said: str) -> None:
+    case = {"framing": "hdlc", "rules": [{"when": "^60", "control": control}]}
+    words = ["read", THREE[0], "--tcp", "127.0.0.1:PORT", "--framing", "hdlc", *QUICK]
+    run(cli, case, words, rc=1, want=[f"{said}.*another program"])
 
 
 def test_objects_of_a_meter_that_gives_nothing(cli: Cli) -> None:

@@ -115,7 +115,7 @@ def test_counts_are_checked() -> None:
     octets = encode_object_list(view(1))
     one_more = octets.replace(b"\x01\x01\x02\x04", b"\x01\x02\x02\x04", 1)
     assert decode_object_list(one_more) == decode_object_list(octets)  # what is there is taken
-    for octets in (b"", b"\x01", b"\x01\x01", b"\x02\x00", b"\x01\x01\x11\x00", b"\x01\x84\xff\xff\xff\xff"):
+    for octets in (b"", b"\x01", b"\x01\x01", b"\x09\x00", b"\x01\x01\x11\x00", b"\x01\x84\xff\xff\xff\xff"):
         with pytest.raises(DecodeError):
             decode_object_list(octets)
 
@@ -264,3 +264,21 @@ def test_short_names_with_an_odd_entry() -> None:
     good = "0204 10fd00 120003 1100 0906 0100010800ff"
     found = decode_object_list_sn(bytes.fromhex("0102" + "0204 10fd00 120003 1100 0905 0100010800" + good))
     assert [item.short_name for item in found] == [0xFD00]
+
+
+def test_a_list_that_is_tagged_as_a_structure_is_one() -> None:
+    octets = encode_object_list([ObjectInfo(3, 0, CURRENT)])
+    assert decode_object_list(b"\x02" + octets[1:]) == decode_object_list(octets)
+
+
+def test_what_no_question_can_name_is_left_out() -> None:
+    """A class below 0; of rights with an attribute beyond an octet, the object stays."""
+    octets = encode_object_list([ObjectInfo(3, 0, CURRENT), ObjectInfo(4, 0, CURRENT)])
+    assert [row.class_id for row in decode_object_list(octets.replace(b"\x12\x00\x04", b"\x10\xff\xff"))] == [3]
+    rights = "0202 0101 0203 {} 1601 00 0100"
+    for index, numbers in (("0f02", [2]), ("11fe", [-2]), ("120002", [2]), ("12012c", []), ("10ff00", [])):
+        entry = bytes.fromhex("0101 0204 120003 1100 0906 0100010800ff" + rights.format(index))
+        assert [list(row.attribute_access) for row in decode_object_list(entry)] == [numbers], index
+    short = encode_object_list_sn([ObjectInfo(3, 0, CURRENT, short_name=0x100)])
+    with pytest.raises(DecodeError, match="there is no class -1"):
+        decode_object_list_sn(short.replace(b"\x12\x00\x03", b"\x10\xff\xff"))

@@ -12,11 +12,11 @@ from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import WELL_KNOWN, Plan, needs_object_list, plan_for
 from dlms_mqtt.bridge.reading.virtual import computed
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import read_objects
+from dlms_mqtt.client.procedures.objects import list_or_why
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused, RemoteProtocolError, ResponseTimeout
+from dlms_mqtt.errors import ConfigError, DlmsMqttError, MeterRefused
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -34,12 +34,8 @@ class Once:
 
 async def offered(client: DlmsClient, store: Store, *, fresh: bool = False) -> tuple[Sequence[ObjectInfo], str]:
     """The meter's list; without one, or with an empty one, what nearly every meter has, and why."""
-    try:
-        found = await read_objects(client, store, fresh=fresh)
-    except (MeterRefused, RemoteProtocolError, ResponseTimeout) as error:
-        await client.recover(error)
-        return WELL_KNOWN, error.message
-    return (found, "") if found else (WELL_KNOWN, "it is empty")
+    found, why = await list_or_why(client, store, fresh=fresh)
+    return found or WELL_KNOWN, why
 
 
 async def plan_of(meter: Meter, client: DlmsClient, store: Store, zone: tzinfo) -> Plan:

@@ -26,9 +26,8 @@ from dlms_mqtt.client.procedures.objects import (
     Identity,
     held,
     identify,
+    read_named,
     read_objects,
-    resolve,
-    resolve_again,
     text_of,
     type_of,
 )
@@ -94,17 +93,8 @@ class MeterRequests:
         refs = [reference_in(row, "attribute") for row in rows]
 
         async def work(client: DlmsClient) -> Any:
-            classes = await resolve(client, refs, self._meter.store)
-            attributes = [
-                AttributeDescriptor(class_id, ref.obis, ref.attribute(class_id))
-                for ref, class_id in zip(refs, classes, strict=True)
-            ]
-            found = await client.read(attributes)
-            for index, class_id in (await resolve_again(client, refs, found, self._meter.store)).items():
-                attributes[index] = attributes[index]._replace(class_id=class_id)
-                (found[index],) = await client.read([attributes[index]])
+            pairs = await read_named(client, refs, self._meter.store)
             now = self._meter.now()
-            pairs = list(zip(attributes, found, strict=True))
             return {
                 "meter": await self._identity(client),
                 "values": [self._row(answer, now) for _, answer in pairs if isinstance(answer, Measured)],

@@ -12,7 +12,7 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import identify, read_objects
+from dlms_mqtt.client.procedures.objects import identify, list_or_why
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.classes import find
@@ -67,11 +67,7 @@ async def _objects(where: Target, values: bool, fresh: bool) -> tuple[dict[str, 
 
 async def _offered(client: DlmsClient, store: Store, fresh: bool) -> tuple[Sequence[ObjectInfo], str]:
     """The meter's list; without one the well-known objects that answer, and a sentence that says so."""
-    try:
-        objects, why = await read_objects(client, store, fresh=fresh), "it is empty"
-    except MeterRefused as error:
-        await client.recover(error)
-        objects, why = (), error.message
+    objects, why = await list_or_why(client, store, fresh=fresh)
     if objects:
         return objects, ""
     from dlms_mqtt.bridge.reading.plan import WELL_KNOWN

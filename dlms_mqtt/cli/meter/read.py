@@ -13,7 +13,7 @@ from dlms_mqtt.cli.options import Target, add_connection, open_meter, target
 from dlms_mqtt.cli.output import complain, note, print_json, say, table
 from dlms_mqtt.cli.print_values import print_values, shown
 from dlms_mqtt.client.client import DlmsClient
-from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, identify, resolve, resolve_again, text_of
+from dlms_mqtt.client.procedures.objects import LOGICAL_DEVICE_NAME, Identity, identify, read_named, resolve, text_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.reference import ObjectRef
@@ -24,6 +24,7 @@ from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 EXAMPLE = "1-0:1.8.0 1-0:32.7.0 0-0:1.0.0:3 --tcp 192.168.1.20:4059 --json"
+_NAME = ObjectRef(*LOGICAL_DEVICE_NAME)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,16 +57,11 @@ def run(args: argparse.Namespace) -> int:
 
 async def _read(where: Target, wanted: Sequence[ObjectRef]) -> tuple[dict[str, Any], list[MeterRefused]]:
     async with open_meter(where) as (client, store):
-        attributes = await attributes_of(client, store, wanted)
         # Who answers is asked in the same round trip.
-        *answers, name = await client.read([*attributes, LOGICAL_DEVICE_NAME])
-        for index, class_id in (await resolve_again(client, wanted, answers, store)).items():
-            attributes[index] = attributes[index]._replace(class_id=class_id)
-            (answers[index],) = await client.read([attributes[index]])
+        *pairs, (_, name) = await read_named(client, [*wanted, _NAME], store)
         time = datetime.now(where.zone)
     title = client.association.system_title.hex()
     identity = Identity(title, text_of(name.data) if isinstance(name, Measured) else "", "")
-    pairs = list(zip(attributes, answers, strict=True))
     refused = [(attribute, answer) for attribute, answer in pairs if isinstance(answer, MeterRefused)]
     document = {
         "meter": meter_json(identity),

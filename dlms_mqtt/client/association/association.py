@@ -181,7 +181,10 @@ async def associate(
     # Pass 2 is the meter's challenge. Without it there is nothing that we could prove our secret against, and a peer
     # that skips it may be anybody.
     if high and not answer.authentication_value:
-        raise RemoteProtocolError("the meter accepted without a challenge of its own, though HLS was asked for")
+        raise RemoteProtocolError(
+            "the meter accepted without a challenge of its own, though HLS was asked for",
+            hint="This client address may have no HLS: try --authentication low or none, or another --client.",
+        )
     return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
 
 

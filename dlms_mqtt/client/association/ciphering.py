@@ -206,7 +206,11 @@ class Ciphering:
         if self._algorithm is not None and agreed.mechanism == Mechanism.HLS and not self._algorithm.mutual:
             return
         if not isinstance(answer, bytes):
-            raise SecurityError("the meter's answer to our challenge is no octet string", reason="authentication")
+            raise SecurityError(
+                "the meter's answer to our challenge is no octet string",
+                reason="authentication",
+                hint="It proves nothing: try another --authentication; -vv shows what came.",
+            )
         verify_answer(agreed.mechanism, self._context(agreed), answer)
 
     def _context(self, agreed: Association) -> HlsContext:

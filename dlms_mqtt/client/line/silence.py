@@ -33,6 +33,10 @@ _NOTHING = "Check wiring, speed, opening, addresses (client, server, physical); 
 _NO_WRAPPER = "It is no wrapper frame: --framing hdlc may fit; `dlms-mqtt find` tries both."
 _CONVERTER = "Check speed and parity of the converter; `dlms-mqtt find` tells more, and tries the wrapper too."
 _HEAD = "Check speed, parity and the position of the optical head; `dlms-mqtt find` tries them all."
+_DROPPED = (
+    "Often another program uses the line too, or a run before was broken off: end it, or wait for the meter's "
+    "inactivity time."
+)
 _DAMAGED = "Frames come damaged: check speed, parity and the position of the optical head, light and cable."
 
 _LOST = {
@@ -160,4 +164,4 @@ def link_refused(line: str) -> AssociationRefused:
 
 def link_lost(event: LinkDown) -> LinkLost:
     """The link that was there is gone."""
-    return LinkLost(event.detail or _LOST.get(event.reason, f"the link went down ({event.reason})"))
+    return LinkLost(event.detail or _LOST.get(event.reason, f"the link went down ({event.reason})"), hint=_DROPPED)

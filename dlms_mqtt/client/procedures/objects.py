@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.apart import apart
-from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.client.services.memory import Measured
+from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
 from dlms_mqtt.cosem.classes import find
 from dlms_mqtt.cosem.object_list import ObjectInfo, add_access_rights_sn, decode_object_list, decode_object_list_sn
 from dlms_mqtt.cosem.reference import ObjectRef
-from dlms_mqtt.errors import AccessRefused, AttributeFailed, ConfigError, MeterRefused, RemoteProtocolError
+from dlms_mqtt.errors import (
+    AccessRefused,
+    AttributeFailed,
+    ConfigError,
+    ConnectionLost,
+    MeterRefused,
+    RemoteProtocolError,
+    ResponseTimeout,
+)
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
@@ -81,6 +90,21 @@ async def read_objects(client: DlmsClient, store: Store | None = None, *, fresh:
     return await _with_rights(client, objects)
 
 
+async def list_or_why(
+    client: DlmsClient, store: Store | None = None, *, fresh: bool = False
+) -> tuple[Sequence[ObjectInfo], str]:
+    """The object list; or nothing, and why: the meter refuses it, is silent, hangs up, sends none or none that is one.
+
+    Other questions can be asked then; DlmsMqttError where the meter is gone.
+    """
+    try:
+        found = await read_objects(client, store, fresh=fresh)
+    except (MeterRefused, RemoteProtocolError, ResponseTimeout, ConnectionLost) as error:
+        await client.recover(error)
+        return (), error.message
+    return found, "" if found else "it is empty"
+
+
 async def _key(client: DlmsClient) -> _Key:
     """Under what the list of this association is kept: meter, client, access, firmware (one round trip)."""
     settings, identity = client.settings, await identify(client)
@@ -125,20 +149,52 @@ async def _with_rights(client: DlmsClient, objects: Sequence[ObjectInfo]) -> Seq
 
 
 async def resolve(client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None) -> list[int]:
-    """The class of each object: as given, else as this meter's list says where that is at hand, else as nearly every
-    meter has it, else as the list says that is read for it.
+    """The class of each object, as of ``resolve_each``. AccessRefused for one that is nowhere."""
+    found = await resolve_each(client, refs, store)
+    for item in found:
+        if isinstance(item, AccessRefused):
+            raise item
+    return [item for item in found if isinstance(item, int)]
 
-    AccessRefused for an object that is in none of them.
+
+async def resolve_each(
+    client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None
+) -> list[int | AccessRefused]:
+    """The class of each object: as given, else as this meter's list says where that is at hand, else as nearly every
+    meter has it, else as the list says that is read for it; the error for one that is in none of them.
     """
     bare = any(ref.class_id is None for ref in refs)
     known = {item.obis: item.class_id for item in await _at_hand(client, store)} if bare else {}
     classes = [ref.class_id or known.get(ref.obis) or default_class(ref.obis) for ref in refs]
-    if None not in classes:
-        return [found for found in classes if found is not None]
-    listed = {item.obis: item.class_id for item in await read_objects(client, store)}
-    return [
-        _found(ref, listed.get(ref.obis)) if found is None else found for ref, found in zip(refs, classes, strict=True)
-    ]
+    listed, why = {}, ""
+    if None in classes:
+        objects, why = await list_or_why(client, store)
+        listed = {item.obis: item.class_id for item in objects}
+    return [found or listed.get(ref.obis) or _nowhere(ref, why) for ref, found in zip(refs, classes, strict=True)]
+
+
+async def read_named(
+    client: DlmsClient, refs: Sequence[ObjectRef], store: Store | None = None
+) -> list[tuple[AttributeDescriptor, Measured | MeterRefused]]:
+    """Attributes as people name them, each with its value or what came instead.
+
+    One that is nowhere has class 0 where none was named. A class that was guessed wrong is looked up and tried again.
+    """
+    answers: list[object] = list(await resolve_each(client, refs, store))
+    named = [_attribute(*row) for row in zip(refs, answers, strict=True)]
+    there = [index for index, found in enumerate(answers) if isinstance(found, int)]
+    for index, answer in zip(there, await client.read([named[index] for index in there]), strict=True):
+        answers[index] = answer
+    for index, class_id in (await resolve_again(client, refs, answers, store)).items():
+        named[index] = _attribute(refs[index], class_id)
+        (answers[index],) = await client.read([named[index]])
+    return [(at, found) for at, found in zip(named, answers, strict=True) if isinstance(found, Measured | MeterRefused)]
+
+
+def _attribute(ref: ObjectRef, class_id: object) -> AttributeDescriptor:
+    if isinstance(class_id, int):
+        return AttributeDescriptor(class_id, ref.obis, ref.attribute(class_id))
+    return AttributeDescriptor(ref.class_id or 0, ref.obis, DEFAULT_ATTRIBUTE if ref.number is None else ref.number)
 
 
 async def resolve_again(
@@ -148,10 +204,7 @@ async def resolve_again(
     wrong = [i for i, (ref, answer) in enumerate(zip(refs, answers, strict=True)) if _is_guess(ref, answer)]
     if not wrong:
         return {}
-    try:
-        listed = {item.obis: item.class_id for item in await read_objects(client, store)}
-    except (MeterRefused, RemoteProtocolError):
-        return {}
+    listed = {item.obis: item.class_id for item in (await list_or_why(client, store))[0]}
     return {index: listed[refs[index].obis] for index in wrong if refs[index].obis in listed}
 
 
@@ -159,16 +212,18 @@ def _is_guess(ref: ObjectRef, answer: object) -> bool:
     return ref.class_id is None and isinstance(answer, MeterRefused) and answer.name in _NO_SUCH_OBJECT
 
 
-def _found(ref: ObjectRef, class_id: int | None) -> int:
-    if class_id is None:
-        raise AccessRefused(
-            f"the meter has no object {ref.obis}",
-            code=4,
-            name="object-undefined",
-            target=str(ref.obis),
-            hint="`dlms-mqtt objects` lists what it has; or name the class: CLASS/OBIS.",
-        )
-    return class_id
+def _nowhere(ref: ObjectRef, without_list: str) -> AccessRefused:
+    """``without_list``: why there is no list to look it up in."""
+    name_it = "name the class: CLASS/OBIS."
+    return AccessRefused(
+        f"the class of {ref.obis} is not known: the meter gives no object list ({without_list})"
+        if without_list
+        else f"the meter has no object {ref.obis}",
+        code=4,
+        name="object-undefined",
+        target=str(ref.obis),
+        hint=name_it.capitalize() if without_list else f"`dlms-mqtt objects` lists what it has; or {name_it}",
+    )
 
 
 async def held(client: DlmsClient, attribute: AttributeDescriptor) -> Data | None:

@@ -13,6 +13,7 @@ import pytest
 from dlms_mqtt.client.procedures.objects import (
     held,
     identify,
+    list_or_why,
     read_objects,
     resolve,
     resolve_again,
@@ -22,7 +23,16 @@ from dlms_mqtt.client.procedures.objects import (
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
-from dlms_mqtt.errors import AccessRefused, AttributeFailed, ConfigError, ResponseTimeout
+from dlms_mqtt.errors import (
+    AccessRefused,
+    AttributeFailed,
+    ConfigError,
+    ConnectFailed,
+    ConnectionLost,
+    DecodeError,
+    DlmsMqttError,
+    ResponseTimeout,
+)
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from tests.client.our_meter import OurMeter
 from tests.client.some_objects import CUT_OFF, PROFILE, attribute
@@ -95,6 +105,33 @@ async def test_the_class_of_a_bare_code_is_given_known_or_listed(clock: object) 
         with pytest.raises(AccessRefused, match="the meter has no object") as caught:
             await resolve(client, [ref(code)])
         assert caught.value.name == "object-undefined"
+
+
+@pytest.mark.parametrize(
+    ("error", "recovers"),
+    [
+        (ResponseTimeout("no answer"), True),
+        (ConnectionLost("closed"), True),
+        (AccessRefused("refused"), True),
+        (DecodeError("no array"), True),
+        (ConnectFailed("nobody is there"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_list_that_does_not_come_is_none(
+    monkeypatch: pytest.MonkeyPatch, error: DlmsMqttError, recovers: bool
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("dlms_mqtt.client.procedures.objects.read_objects", fails)
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        if recovers:
+            assert await list_or_why(client) == ((), error.message)
+            assert isinstance(await client.get(NAME), Data)
+        else:
+            with pytest.raises(ConnectFailed):
+                await list_or_why(client)
 
 
 async def test_where_the_usual_class_is_wrong_the_meters_list_tells(clock: object) -> None:
