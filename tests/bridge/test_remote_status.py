@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dlms_mqtt.bridge import remote_status
 from dlms_mqtt.bridge.api.topics import Topics
-from dlms_mqtt.bridge.remote_status import document_of, from_listener, listener_url
+from dlms_mqtt.bridge.config.load import load_config
+from dlms_mqtt.bridge.remote_status import document_of, from_broker, from_listener, listener_url
 from dlms_mqtt.errors import ConfigError, ConnectFailed
+from dlms_mqtt.meter.presets.preset import preset_connection
 from tests.bridge.conftest import watching
 from tests.bridge.house import write_config
 from tests.free_port import free_port
 
-ROOT = Path(__file__).parents[2]
 
-
-async def status(path: Path, *words: str) -> tuple[int, str]:
-    """The command as a process; its exit status and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dlms_mqtt", "status", "--config", str(path), "--timeout", "60", *words,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode()
+async def kept_there(path: Path) -> dict[str, Any]:
+    """What the broker of this configuration keeps of its bridge."""
+    config = load_config(path, preset_connection, {}, strict=False).config
+    return await asyncio.to_thread(from_broker, config, 60.0)
 
 
 KEPT = {
@@ -49,9 +45,8 @@ async def test_what_the_broker_keeps(mosquitto, tmp_path, protocol):
         for topic, text in KEPT.items():
             await seen.publish(topic, text, retain=True)
         await seen.until(lambda: set(seen.latest) == set(KEPT))
-    code, text = await status(path, "--json")
-    document = json.loads(text)
-    assert (code, document["status"]) == (0, "ok")
+    document = await kept_there(path)
+    assert document["status"] == "ok"
     assert document["meters"]["house"] == {
         "name": "House",
         "online": True,
@@ -70,11 +65,10 @@ def test_a_bridge_that_said_goodbye_and_one_that_has_not_told_yet():
 
 async def test_a_bridge_that_never_was_and_a_broker_that_is_not_there(mosquitto, tmp_path):
     path = write_config(tmp_path, mosquitto.port, "")
-    code, text = await status(path)
-    assert code == 2 and "state says nothing" in text
-    path = write_config(tmp_path, free_port(), "")
-    code, text = await status(path, "--json")
-    assert code == 2 and "cannot be asked" in json.loads(text)["reasons"][0]
+    found = await kept_there(path)
+    assert found["status"] == "failing" and "state says nothing" in found["reasons"][0]
+    with pytest.raises(ConnectFailed, match="cannot be asked"):
+        await kept_there(write_config(tmp_path, free_port(), ""))
 
 
 @pytest.mark.parametrize(
@@ -95,3 +89,38 @@ def test_an_address_that_is_none():
         from_listener("ftp://x", 1)
     with pytest.raises(ConnectFailed, match="does not answer"):
         from_listener(f"127.0.0.1:{free_port()}", 60)
+
+
+class Listener:
+    """In the place of a connection: what is asked of it, and the answer."""
+
+    answer, requests = b"", []  # type: ignore[var-annotated]
+
+    def __init__(self, *place: object, **_: object) -> None:
+        self.requests.append(place)
+
+    def request(self, *words: str) -> None:
+        self.requests.append(words)
+
+    def getresponse(self) -> BytesIO:
+        return BytesIO(self.answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"<html>", "does not answer"), (b"[]", "is no dlms-mqtt"), (b'{"status": "ok"}', "is no dlms-mqtt")],
+)
+def test_something_else_that_answers(monkeypatch, answer, words):
+    monkeypatch.setattr(remote_status.http.client, "HTTPConnection", Listener)
+    monkeypatch.setattr(Listener, "answer", answer)
+    with pytest.raises(ConnectFailed, match=words):
+        from_listener("pi:9780", 1)
+
+
+def test_a_listener_below_a_path_of_a_proxy(monkeypatch):
+    document = {"status": "ok", "reasons": [], "bridge": {}, "meters": {}}
+    monkeypatch.setattr(remote_status.http.client, "HTTPSConnection", Listener)
+    monkeypatch.setattr(Listener, "requests", [])
+    monkeypatch.setattr(Listener, "answer", json.dumps(document).encode())
+    assert from_listener("https://house.example:8443/meters/", 1) == document
+    assert Listener.requests == [("house.example", 8443), ("GET", "/meters/state.json")]

@@ -6,10 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlms_mqtt.cli.bridge import status
 from tests.cli.conftest import Cli
 from tests.free_port import free_port
 
@@ -64,7 +66,7 @@ def bridge() -> Iterator[Bridge]:
 
 
 @pytest.mark.parametrize(
-    ("status", "reasons", "code", "line"),
+    ("word", "reasons", "code", "line"),
     [
         ("ok", (), 0, "OK - 1 of 2 meters online"),
         ("degraded", ("barn: no answer",), 1, "DEGRADED - barn: no answer"),
@@ -72,8 +74,8 @@ def bridge() -> Iterator[Bridge]:
         ("strange", (), 2, "STRANGE - 1 of 2 meters online"),
     ],
 )
-def test_a_verdict(cli: Cli, bridge: Any, status: str, reasons: tuple[str, ...], code: int, line: str) -> None:
-    bridge.says(status, reasons, house=HOUSE, barn=BARN)
+def test_a_verdict(cli: Cli, bridge: Any, word: str, reasons: tuple[str, ...], code: int, line: str) -> None:
+    bridge.says(word, reasons, house=HOUSE, barn=BARN)
     result = cli("status", "--url", bridge.url)
     assert (result.status, result.err) == (code, "")
     lines = result.out.splitlines()
@@ -107,3 +109,27 @@ def test_whom_to_ask(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -
     monkeypatch.chdir(tmp_path)
     result = cli("status")
     assert (result.status, result.out) == (2, "") and "Give --config FILE." in result.err
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_configuration_says_whom_to_ask(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listens: bool
+) -> None:
+    """Its listener where it has one, else its broker."""
+    asked: list[tuple[Any, ...]] = []
+    document = {"status": "ok", "reasons": [], "bridge": {}, "meters": {"house": HOUSE}}
+
+    def answer(*question: Any) -> dict[str, Any]:
+        asked.append(question)
+        return document
+
+    monkeypatch.setattr(status, "from_listener" if listens else "from_broker", answer)
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "mqtt: {host: pi}\nmeters: {house: {connection: {tcp: h}}}\n" + 'http: {listen: "0.0.0.0:80"}\n' * listens
+    )
+    result = cli("status", "--config", str(file), "--timeout", "3")
+    assert (result.status, result.out.splitlines()[0]) == (0, "OK - 1 of 1 meters online"), result.err
+    ((place, timeout),) = asked
+    assert timeout == 3.0
+    assert place == "http://127.0.0.1:80" if listens else place.mqtt.host == "pi"

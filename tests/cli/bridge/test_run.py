@@ -8,6 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
+from dlms_mqtt.cli.bridge import run
+from tests.cli.conftest import Cli
+
 COMMAND = [sys.executable, "-m", "dlms_mqtt"]
 
 
@@ -48,3 +53,16 @@ async def test_run_with_a_wrong_configuration_is_status_2(tmp_path: Path) -> Non
     assert f"{config}:3" in error.decode()
     assert "did you mean" in error.decode()
     assert os.linesep * 3 not in error.decode()
+
+
+def test_it_serves_the_configuration_that_is_meant(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is given, else the usual one; without any nothing is started."""
+    served: list[tuple[Path, int]] = []
+    monkeypatch.setattr(run, "run_bridge", lambda file, verbose: served.append((file, verbose)))
+    assert cli("run", "--config", "mine.yaml", "-v").status == 0
+    monkeypatch.chdir(tmp_path)
+    result = cli("run")
+    assert result.status == 2 and "Give --config FILE." in result.err
+    (tmp_path / "config.yaml").touch()
+    assert cli("run").status == 0
+    assert served == [(Path("mine.yaml"), 1), (Path("config.yaml"), 0)]
