@@ -6,6 +6,8 @@ import pytest
 import voluptuous as vol
 
 from dlms_mqtt.bridge.config.broker_address import broker_of
+from dlms_mqtt.bridge.config.rows import section
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt
 
 
 @pytest.mark.parametrize(
@@ -25,10 +27,10 @@ from dlms_mqtt.bridge.config.broker_address import broker_of
         ("mqtt://[::1]:1884", {"host": "::1", "port": 1884}),
         ("mqtts://broker", {"host": "broker", "tls": {}}),
         ("ssl://broker:8884", {"host": "broker", "port": 8884, "tls": {}}),
-        ("ws://broker/mqtt", {"host": "broker", "transport": "websockets", "path": "/mqtt"}),
+        ("ws://broker/mqtt", {"host": "broker", "transport": "websockets", "websocket_path": "/mqtt"}),
         (
             "wss://broker:443/a?b=c",
-            {"host": "broker", "port": 443, "transport": "websockets", "tls": {}, "path": "/a?b=c"},
+            {"host": "broker", "port": 443, "transport": "websockets", "tls": {}, "websocket_path": "/a?b=c"},
         ),
     ],
 )
@@ -52,6 +54,8 @@ def test_a_spelling(host, found):
         ("broker:70000", "from 1 to 65535"),
         ("a b", "no name or address"),
         ("broker/mqtt", "no name or address"),
+        ("192.168.1.300", "no name or address"),
+        ("192.168.1", "no name or address"),
         ("-broker", "no name or address"),
         ("::1:zz", "no name or address"),
         ("x" * 254, "no name or address"),
@@ -74,6 +78,14 @@ def test_two_ports_are_one_too_many():
     assert broker_of({"host": "b:1884", "port": 0})["port"] == 1884
     with pytest.raises(vol.MultipleInvalid, match="leave one of them out"):
         broker_of({"host": "b:1884", "port": 1885})
+
+
+@pytest.mark.parametrize("host", ["ws://b:9001/x", "wss://b/x?y=z", "mqtts://b"])
+def test_what_a_host_says_are_keys_of_the_section(host):
+    """What it stands for is taken by the section, too."""
+    found = section(Mqtt, prepare=broker_of).convert({"host": host})
+    assert found.host == "b" and found.transport == ("websockets" if host.startswith("w") else "tcp")
+    assert found.transport == "tcp" or found.websocket_path.startswith("/x")
 
 
 def test_the_users_own_tls_stays():

@@ -21,6 +21,7 @@ _SCHEMES: dict[str, dict[str, Any]] = {
 }
 _LABEL = "[A-Za-z0-9_-]{1,63}"
 _NAME = re.compile(rf"(?!-){_LABEL}(\.{_LABEL})*(?<!-)\.?")
+_DIGITS = re.compile(r"\.\d+\.?$")  # how no name ends: a mistyped address
 
 
 def _mistake(sentence: str, key: str = "host") -> vol.MultipleInvalid:
@@ -34,7 +35,7 @@ def broker_of(mqtt: Any) -> Any:
         return mqtt
     text = host.strip()
     found = _of_url(text) if "://" in text else _of_text(text)
-    for key in ("port", "transport", "path"):
+    for key in ("port", "transport", "websocket_path"):
         if key in found and mqtt.get(key) not in (None, 0, found[key]):
             raise _mistake(f"the host says {found[key]!r} and {key} says {mqtt[key]!r}; leave one of them out", key)
     if mqtt.get("tls") is not None:
@@ -63,7 +64,7 @@ def _path(url: SplitResult) -> dict[str, Any]:
         return {}
     if "transport" not in _SCHEMES[url.scheme]:
         raise _mistake(f"a broker has no path: leave {path!r} out")
-    return {"path": path}
+    return {"websocket_path": path}
 
 
 def _of_text(text: str) -> dict[str, Any]:
@@ -92,6 +93,6 @@ def _host(text: str) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if not _NAME.fullmatch(text) or len(text) > 253:
+        if not _NAME.fullmatch(text) or len(text) > 253 or _DIGITS.search(text):
             raise _mistake(f"{text!r} is no name or address of a host") from None
     return text
