@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.cosem.catalogue import default_class
+from dlms_mqtt.cosem.catalogue import default_class, varies
 from dlms_mqtt.cosem.classes import CLASS_NAMES
 from dlms_mqtt.cosem.pattern import PatternTable, matches, parse_pattern
 from dlms_mqtt.protocol.obis import Obis
@@ -67,3 +67,8 @@ def test_the_first_row_wins() -> None:
     assert table.find(Obis.parse("1.0.2.8.0.255")) == "any"
     assert table.find(Obis.parse("0.0.1.0.0.255")) is None
     assert table.candidates(Obis.parse("1.0.1.8.0.255")) == ["exact", "any"]
+
+
+def test_where_makers_differ_the_list_is_asked() -> None:
+    codes = ("1.0.0.3.0.255", "0.0.96.8.0.255", "1.0.1.8.0.255")
+    assert [varies(Obis.parse(code)) for code in codes] == [True, True, False]

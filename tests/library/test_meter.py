@@ -312,6 +312,17 @@ async def test_what_the_meter_has_nowhere_spoils_no_other(line: str) -> None:
             await meter.profile(PROFILE, start=datetime(2026, 1, 1), count=2)
 
 
+async def test_a_code_of_which_neither_catalogue_nor_meter_knows_the_class_spoils_no_other(line: str) -> None:
+    async with Meter(line, **READER) as meter:
+        nothing, volts, nowhere = await meter.read("0-0:77.1.0", VOLTAGE, "99-0:1.1.1:3")
+        assert volts.error is None
+        for reading, number in ((nothing, 2), (nowhere, 3)):
+            assert isinstance(reading.error, AccessRefused) and "has no object" in reading.error.message
+            assert (reading.class_id, reading.attribute, reading.value) == (0, number, None)
+        with pytest.raises(AccessRefused, match="has no object"):
+            await meter.write("0-0:77.1.0", 1)
+
+
 async def test_the_list_of_objects_is_asked_for_once(line: str) -> None:
     async with Meter(line, **MANAGER) as meter:
         first = await meter.objects()

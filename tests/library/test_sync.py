@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +164,15 @@ def test_a_program_that_forgets_to_close_can_end(line: str) -> None:
         [sys.executable, "-c", FORGOTTEN.format(line=line)], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_meter_of_a_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "mqtt: {host: localhost}\nmeters:\n  house:\n    connection: {tcp: '127.0.0.1:4059', client: 17}\n"
+    )
+    meter = SyncMeter.from_config(config, "house")
+    assert "tcp://127.0.0.1:4059" in repr(meter)
+    meter.close()  # it was never open
+    with pytest.raises(LocalProtocolError):
+        meter.read("1-0:1.8.0")
