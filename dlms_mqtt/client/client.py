@@ -117,8 +117,8 @@ class DlmsClient(RepeatingSession):
         wanted: Collection[AttributeDescriptor | None],
     ) -> None:
         """``wanted``: those whose value came, so that somebody misses them."""
-        told = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
-        odd = [str(row) for row, tells in zip(scalers, told, strict=True) if not tells and row in wanted]
+        learnt = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
+        odd = [str(row) for row, known in zip(scalers, learnt, strict=True) if not known and row in wanted]
         if odd:
             self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(odd[:10])}")
 

@@ -185,7 +185,8 @@ async def read_named(
     there = [index for index, found in enumerate(answers) if isinstance(found, int)]
     for index, answer in zip(there, await client.read([named[index] for index in there]), strict=True):
         answers[index] = answer
-    for index, class_id in (await resolve_again(client, refs, answers, store)).items():
+    guessed = [answer if index in there else None for index, answer in enumerate(answers)]  # the list is asked once
+    for index, class_id in (await resolve_again(client, refs, guessed, store)).items():
         named[index] = _attribute(refs[index], class_id)
         (answers[index],) = await client.read([named[index]])
     return [(at, found) for at, found in zip(named, answers, strict=True) if isinstance(found, Measured | MeterRefused)]
@@ -214,7 +215,6 @@ def _is_guess(ref: ObjectRef, answer: object) -> bool:
 
 def _nowhere(ref: ObjectRef, without_list: str) -> AccessRefused:
     """``without_list``: why there is no list to look it up in."""
-    name_it = "name the class: CLASS/OBIS."
     return AccessRefused(
         f"the class of {ref.obis} is not known: the meter gives no object list ({without_list})"
         if without_list
@@ -222,7 +222,9 @@ def _nowhere(ref: ObjectRef, without_list: str) -> AccessRefused:
         code=4,
         name="object-undefined",
         target=str(ref.obis),
-        hint=name_it.capitalize() if without_list else f"`dlms-mqtt objects` lists what it has; or {name_it}",
+        hint="Name the class: CLASS/OBIS."
+        if without_list
+        else "`dlms-mqtt objects` lists what it has; or name the class: CLASS/OBIS.",
     )
 
 

@@ -14,6 +14,7 @@ from dlms_mqtt.client.procedures.objects import (
     held,
     identify,
     list_or_why,
+    read_named,
     read_objects,
     resolve,
     resolve_again,
@@ -21,6 +22,7 @@ from dlms_mqtt.client.procedures.objects import (
     type_of,
 )
 from dlms_mqtt.client.procedures.profile import Selection, read_profile
+from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
 from dlms_mqtt.errors import (
@@ -132,6 +134,22 @@ async def test_a_list_that_does_not_come_is_none(
         else:
             with pytest.raises(ConnectFailed):
                 await list_or_why(client)
+
+
+async def test_a_list_that_does_not_come_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def silent(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise ResponseTimeout("no answer")
+
+    monkeypatch.setattr("dlms_mqtt.client.procedures.objects.read_objects", silent)
+    async with OurMeter(framing="wrapper") as meter, meter.client(client=17) as client:
+        energy, nowhere = await read_named(client, [ref("1-0:1.8.0"), ref("0-0:77.77.77")])
+    assert isinstance(energy[1], Measured)
+    assert isinstance(nowhere[1], AccessRefused)
+    assert nowhere[1].hint == "Name the class: CLASS/OBIS."
+    assert len(asked) == 1
 
 
 async def test_where_the_usual_class_is_wrong_the_meters_list_tells(clock: object) -> None:
