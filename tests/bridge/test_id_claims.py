@@ -66,3 +66,71 @@ def test_a_bridge_with_very_many_meters(claims):
     rows = [{"id": f"m{number}"} for number in range(3 * id_claims._MOST)]
     _say(claims, "other", {"started": OLDER, "meters": rows})
     assert len(claims._infos["other"].meters) == id_claims._MOST
+
+
+class Others:
+    """The other bridges of a broker: who answers a ping, and with what."""
+
+    def __init__(self, **answers):
+        self.answers, self.topics = answers, []
+        self.claims = Claims(Topics("dlms_mqtt", "main"), OURS, self.send)
+
+    async def send(self, topic, payload):
+        self.topics.append(topic)
+        bridge = topic.split("/")[2]
+        if bridge in self.answers:
+            reply = {"id": json.loads(payload)["id"], "status": "ok", "data": self.answers[bridge]}
+            self.claims.seen(f"dlms_mqtt/bridge/{bridge}/response/ping", json.dumps(reply).encode())
+
+    def online(self, bridge, meters=(), started=OLDER, managed=()):
+        rows = [{"id": meter, "managed": meter in managed} for meter in meters]
+        _say(self.claims, bridge, {"started": started, "meters": rows})
+        self.claims.seen(f"dlms_mqtt/bridge/{bridge}/state", b"online")
+
+
+async def test_the_holder_of_a_meter_is_who_has_it_and_answers(clock):
+    others = Others(alive={"started": OLDER})
+    others.online("dead", ["house"])
+    others.online("alive", ["house", "flat"])
+    assert await others.claims.holder("house") == "alive"
+    assert clock.elapsed == id_claims._ANSWER  # so long was waited for the dead one
+    assert await others.claims.holder("barn") == ""
+    others.claims.seen("dlms_mqtt/bridge/alive/state", b"offline")
+    assert await others.claims.holder("flat") == ""
+    assert [topic.split("/")[2] for topic in others.topics] == ["dead", "alive"]
+
+
+@pytest.mark.parametrize(("answer", "taken"), [({"started": OLDER}, True), ({"started": OURS}, False), (None, False)])
+async def test_our_own_id_is_taken_by_another_instance_that_lives(clock, answer, taken):
+    """An answer of our own, heard again, is none; nor is one without data."""
+    others = Others(main=answer)
+    assert not await others.claims.bridge_is_taken()
+    others.online("main")
+    assert await others.claims.bridge_is_taken() is taken
+
+
+async def test_who_has_our_id_and_our_start_is_ourselves(clock):
+    others = Others()
+    others.online("main", started=OURS)
+    assert others.claims.rival_started() is None
+    assert not await others.claims.bridge_is_taken()
+    assert others.topics == []
+
+
+def test_meters_that_an_earlier_run_of_ours_has_left(claims):
+    rows = [{"id": "house"}, {"id": "flat", "managed": True}, {"id": "barn", "managed": "yes"}]
+    _say(claims, "main", {"started": OLDER, "meters": rows})
+    assert claims.announced_as_ours({"house"}) == {"flat": True, "barn": False}
+    claims.seen("dlms_mqtt/bridge/main/state", b"online")
+    assert claims.announced_as_ours({"house"}) == {}  # it may be another one that is slow to answer
+
+
+def test_what_is_subscribed_to(claims):
+    assert claims.filters == (
+        "dlms_mqtt/bridge/+/state", "dlms_mqtt/bridge/+/info", "dlms_mqtt/bridge/+/response/ping",
+    )  # fmt: skip
+
+
+def test_an_answer_that_nobody_waits_for(claims):
+    for payload in (b'{"id": "x", "data": {}}', b"{", b"[]"):
+        assert claims.seen("dlms_mqtt/bridge/other/response/ping", payload) == "other"
