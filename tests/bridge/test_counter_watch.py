@@ -210,7 +210,7 @@ async def test_the_scaler_of_before_is_used_while_it_is_refused(clock, store, re
         del again.rig.simulated.objects[3, ENERGY].values[3]
     async with again.rig.run():
         await asyncio.sleep(15)
-    assert again.history() == ["12345.679", "12345.679"]
+    assert set(again.history()) == {"12345.679"}
 
 
 async def test_no_number_without_a_scale_stands_where_one_had_it(clock, store):
