@@ -30,6 +30,11 @@ _SENDS = (
 _BUSY = "It may be busy with something else (a longer --timeout), or not know what to say: leave this out."
 _QUIET = "It has answered other questions: leave this one out, or give it more time (--timeout)."
 _NOTHING = "Check wiring, speed, opening, addresses (client, server, physical); `dlms-mqtt find` tries them all."
+_NOTHING_FAR = (
+    "Check host and port, the converter's wiring and settings, addresses (client, server, physical); "
+    "`dlms-mqtt find` tries the addresses."
+)
+_NO_PORT = "Check host and port, framing, addresses (client, server); `dlms-mqtt find` tries the latter two."
 _NO_WRAPPER = "It is no wrapper frame: --framing hdlc may fit; `dlms-mqtt find` tries both."
 _CONVERTER = "Check speed and parity of the converter; `dlms-mqtt find` tells more, and tries the wrapper too."
 _HEAD = "Check speed, parity and the position of the optical head; `dlms-mqtt find` tries them all."
@@ -85,6 +90,13 @@ class Silence:
             return _CONVERTER
         return _HEAD if self.question.broken <= {"rubbish"} and not self.answered else _DAMAGED
 
+    @property
+    def nothing_hint(self) -> str:
+        """What helps where nothing came at all: a wrapper's line has neither speed nor wires of ours."""
+        if not self.framed:
+            return _NO_PORT
+        return _NOTHING if self.local else _NOTHING_FAR
+
 
 class _Cause(NamedTuple):
     applies: Callable[[Silence], object]
@@ -139,7 +151,7 @@ _CAUSES = (
         lambda it: it.garbled_hint,
     ),
     _Cause(lambda it: it.answered, "no answer from {line}", "", _QUIET),
-    _Cause(lambda it: True, "no answer from {line}", "", _NOTHING),
+    _Cause(lambda it: True, "no answer from {line}", "", lambda it: it.nothing_hint),
 )
 
 

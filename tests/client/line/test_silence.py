@@ -68,6 +68,21 @@ def test_what_helps_against_garbled_octets(it: Silence, words: str) -> None:
     assert words in str(no_answer(it).hint)
 
 
+@pytest.mark.parametrize(
+    ("it", "words", "has_speed"),
+    [
+        (silence(), "Check wiring, speed", True),
+        (silence(local=False), "Check host and port, the converter's wiring", False),
+        (silence(local=False, framed=False), "Check host and port, framing, addresses (client, server);", False),
+    ],
+    ids=["serial port", "HDLC on a converter", "wrapper"],
+)
+def test_what_helps_where_nothing_came_is_of_the_line_that_there_is(it: Silence, words: str, has_speed: bool) -> None:
+    hint = str(no_answer(it).hint)
+    assert hint.startswith(words)
+    assert ("speed" in hint) is has_speed
+
+
 def test_a_meter_that_has_answered_is_not_looked_for() -> None:
     assert "leave this one out" in str(no_answer(silence(answered=True)).hint)
     assert "dlms-mqtt find" in str(no_answer(silence()).hint)
