@@ -34,6 +34,7 @@ from dlms_mqtt.errors import (
     MeterRefused,
     RemoteProtocolError,
     SecurityError,
+    ServiceRefused,
 )
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.acse.messages import (
@@ -172,7 +173,16 @@ async def associate(
     # A new one each time: an answer to an old challenge could be played back by anybody who has heard it.
     challenge = make_challenge(random, settings.challenge_length) if high else b""
     # One question, one answer (AARQ, AARE), never repeated by itself above the link: a meter counts it as an attempt.
-    answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
+    try:
+        answer = await exchange.ask(_aarq(settings, title, cipher, dedicated_key, challenge))
+        return _accepted(answer, settings, cipher, challenge)
+    except (RemoteProtocolError, ServiceRefused) as error:  # an AARE that is cut, another APDU, an error for no reason
+        if not isinstance(error, SecurityError):  # those are about keys and titles
+            error.hint = error.hint or _ODD
+        raise
+
+
+def _accepted(answer: Apdu, settings: ConnectionSettings, cipher: Cipher | None, challenge: bytes) -> Association:
     if not isinstance(answer, Aare):
         raise _no_aare(answer, ciphered=bool(cipher and cipher.security))
     # The title before the result: a ciphered refusal can only be opened with it.
@@ -180,12 +190,12 @@ async def associate(
     _check_result(answer, settings, cipher)
     # Pass 2 is the meter's challenge. Without it there is nothing that we could prove our secret against, and a peer
     # that skips it may be anybody.
-    if high and not answer.authentication_value:
+    if challenge and not answer.authentication_value:
         raise RemoteProtocolError(
             "the meter accepted without a challenge of its own, though HLS was asked for",
             hint="This client address may have no HLS: try --authentication low or none, or another --client.",
         )
-    return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if high else 0)
+    return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if challenge else 0)
 
 
 def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:
@@ -224,7 +234,11 @@ def _check_title(title: bytes, settings: ConnectionSettings, cipher: Cipher | No
     if cipher is not None and title:
         cipher.learn_title(title)
     elif title and expected and title != expected:
-        raise SecurityError(f"the meter's system title is {title.hex()}, {expected.hex()} is expected", reason="title")
+        raise SecurityError(
+            f"the meter's system title is {title.hex()}, {expected.hex()} is expected",
+            reason="title",
+            hint="Another meter answers at this address, or the title that is configured is another one's.",
+        )
 
 
 def _agreed(
@@ -257,6 +271,10 @@ def _initiate_response(answer: Aare, cipher: Cipher | None) -> InitiateResponse:
     raise service_refused(message) or RemoteProtocolError(f"the AARE carries {type(message).__name__}")
 
 
+_ODD = (
+    "An association is not opened so: another --client, --server or --referencing may fit; -vv shows what came, which "
+    "a report should have."
+)
 _PLAIN = {ApplicationContext.LN, ApplicationContext.SN}
 _WANTS_PLAIN = (
     "The meter names the application context without ciphering, so it may not want messages to be ciphered: try "

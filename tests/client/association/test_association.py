@@ -308,8 +308,8 @@ async def test_a_refusal_is_sorted_by_whether_it_can_be_about_a_secret(
     [
         (ExceptionResponse(1, 1), {}, ServiceRefused, "operation-not-possible", "never released"),
         (ExceptionResponse(1, 5), {}, ServiceRefused, "deciphering-error", "A key is wrong"),
-        (ExceptionResponse(2, 3), {}, ServiceRefused, "other-reason", ""),
-        (ConfirmedServiceError(1, 6, 2), {}, ServiceRefused, "incompatible-conformance", ""),
+        (ExceptionResponse(2, 3), {}, ServiceRefused, "other-reason", "another --client"),
+        (ConfirmedServiceError(1, 6, 2), {}, ServiceRefused, "incompatible-conformance", "another --client"),
         (
             ExceptionResponse(1, 3),
             {"authentication": "gmac"} | CIPHERED | {"security": "both"},
@@ -326,6 +326,13 @@ async def test_an_answer_that_is_no_aare(
     assert type(error) is kind
     assert words in error.message
     assert (hint in error.hint) if hint else not error.hint
+
+
+@pytest.mark.parametrize("octets", [b"\x61", b"\x61\x1d\xa1\x09\x06\x07", b"\xe0\x80\x00\x01\x00\x00\x00"])
+async def test_an_aare_that_is_cut_and_other_octets_have_a_next_step(clock: object, octets: bytes) -> None:
+    error = await opened(octets)
+    assert isinstance(error, DlmsMqttError)
+    assert error.hint
 
 
 def test_an_answer_that_is_not_even_a_refusal_says_nothing_of_the_association() -> None:
@@ -360,6 +367,7 @@ async def test_an_acceptance_that_cannot_be_taken(
 ) -> None:
     error = await opened(answer, **settings)
     assert type(error) is kind and words in error.message
+    assert error.hint
 
 
 async def test_what_was_agreed_on(clock: object) -> None:
