@@ -167,6 +167,7 @@ class Exchange:
         # an end as well.
         await self.settle()
         self._question.progress = self._loop.time()
+        self._question.parts += 1
         return await self._answer(message, expected)
 
     async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...]) -> Any:
@@ -393,7 +394,7 @@ class Exchange:
         else:
             question.signs += 1
             if progress:
-                question.progress = self._loop.time()
+                question.parts, question.progress = question.parts + 1, self._loop.time()
 
     def _repeat(self) -> bool:
         # From now on two answers may come for one question: over a link without numbers the second stays in the way.

@@ -18,6 +18,7 @@ class Question:
     patience: float  # s that may pass without any part of an answer
     began: float
     progress: float  # when the last part came, or the question went out
+    parts: int = 0  # blocks and segments of the answer that have come
     signs: int = 0  # of life: the meter is there, and says nothing else
     strays: int = 0  # answers to other questions
     pushes: int = 0

@@ -28,6 +28,7 @@ _SENDS = (
     "`dlms-mqtt listen` shows what it sends; in a configuration, push: {listen: connection} reads it without asking."
 )
 _BUSY = "It may be busy with something else (a longer --timeout), or not know what to say: leave this out."
+_LONG = "Ask for less at a time (fewer rows, a shorter time), or give it more (--exchange-timeout)."
 _QUIET = "It has answered other questions: leave this one out, or give it more time (--timeout)."
 _NOTHING = "Check wiring, speed, opening, addresses (client, server, physical); `dlms-mqtt find` tries them all."
 _NOTHING_FAR = (
@@ -137,6 +138,12 @@ _CAUSES = (
         "this meter sends by itself: what comes from {line} is pushed, nothing answers",
         "pushes",
         _SENDS,
+    ),
+    _Cause(
+        lambda it: it.question.parts and not it.question.broken,
+        "the meter on {line} has answered in part, and does not come to the end",
+        "unfinished",
+        _LONG,
     ),
     _Cause(
         lambda it: it.question.signs,

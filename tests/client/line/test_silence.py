@@ -17,7 +17,7 @@ SENT = b"\x7e\xa0\x07\x03\x21\x93\x0f\x01\x7e"
 def silence(received: bytes = b"", **facts: Any) -> Silence:
     """Over HDLC at a serial port; ``facts`` of the question or of what is known."""
     question = Question(300.0, 20.0, 0.0, 0.0, received=received)
-    for name in ("signs", "strays", "pushes"):
+    for name in ("parts", "signs", "strays", "pushes"):
         setattr(question, name, facts.pop(name, 0))
     question.broken = facts.pop("broken", set())
     plain = Silence("line", 16, question, SENT, signed_on=False, answered=False, framed=True, local=True)
@@ -42,6 +42,9 @@ def silence(received: bytes = b"", **facts: Any) -> Silence:
         (silence(b"xx", pushes=2, answered=True), "", "no answer from line"),
         (silence(b"xx", pushes=2, signs=1), "unanswered", "says that it is there"),
         (silence(b"xx", signs=1), "unanswered", "says that it is there"),
+        (silence(b"xx", parts=3), "unfinished", "has answered in part, and does not come to the end"),
+        (silence(b"xx", parts=3, signs=1), "unfinished", "has answered in part"),
+        (silence(b"xx", parts=3, broken={"check"}), "garbled", "2 octets came"),
         (silence(b"xx", broken={"check"}), "garbled", "2 octets came from line, but no valid answer"),
         (silence(b"xx", broken={"push"}, answered=True), "garbled", "2 octets came"),
     ],
