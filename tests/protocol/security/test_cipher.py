@@ -319,6 +319,25 @@ def test_initiate_always_uses_the_global_key():
         assert meter(keys=Keys(ENCRYPTION, AUTHENTICATION)).unprotect_apdu(sent) == request
     with pytest.raises(LocalProtocolError, match="dedicated key"):
         cipher(security=Security.NONE).protect_initiate(request)
+    plain = b"\1\0" + bytes(12)
+    assert cipher(security=Security.NONE).protect_initiate(plain) == plain
+
+
+@pytest.mark.parametrize(("tells_title", "title"), [(True, CLIENT), (False, b"")])
+def test_our_title_is_left_out_of_general_messages_on_request(tells_title, title):
+    sent = cipher(form="general-global", tells_title=tells_title).protect_apdu(GET)
+    assert sent[1 : 2 + len(title)] == bytes((len(title),)) + title
+    assert meter(form="general-global").unprotect_apdu(sent) == GET
+
+
+@pytest.mark.parametrize(("suite", "length"), [(None, 16), (0, 16), (1, 16), (2, 32)])
+def test_a_dedicated_key_is_as_long_as_its_suite_wants(suite, length):
+    keys = Keys(Secret(bytes(range(length))), Secret(bytes(range(length))))
+    security = Security.NONE if suite is None else Security.BOTH
+    receiver = cipher(suite=suite, security=security, keys=keys)
+    receiver.use_dedicated_key(Secret(bytes(length)))
+    with pytest.raises(ConfigError):
+        receiver.use_dedicated_key(Secret(bytes(48 - length)))
 
 
 def test_a_dedicated_key_that_is_told():
