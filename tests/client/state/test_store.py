@@ -405,3 +405,40 @@ def test_nothing_is_left_open(path: Path, monkeypatch: pytest.MonkeyPatch, of: s
         Store(path).close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0]._db.execute("SELECT 1")
+
+
+def test_what_was_written_is_not_written_over_what_came_after_it(path: Path, store: Store) -> None:
+    store.set_soon("space", "a", 1)
+    store.write_soon()
+    with Store(path) as other:
+        other.set("space", "a", 2)
+    store.write_soon()
+    assert store.get("space", "a") == 2
+
+
+def test_of_several_processes_all_agree_on_the_first_proposal(path: Path, store: Store) -> None:
+    assert store.agree("space", "title", "first") == "first"
+    with Store(path) as other:
+        assert other.agree("space", "title", "second") == "first"
+
+
+def test_one_key_is_forgotten_and_the_others_of_its_namespace_stay(store: Store) -> None:
+    store.set("space", "a", 1)
+    store.set_soon("space", "b", 2)
+    store.forget("space", "a")
+    store.write_soon()
+    assert store.items("space") == {"b": 2}
+
+
+def test_whether_an_object_list_is_kept(store: Store) -> None:
+    assert not store.has_object_lists
+    store.keep_object_list("meter", 16, "none", "1.0", b"\x01\x00")
+    assert store.has_object_lists
+
+
+def test_a_table_of_counters_that_is_gone_is_damage(path: Path, store: Store) -> None:
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE counters")
+    with pytest.raises(StoreError, match="no table counters"):
+        Store(path)
