@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -30,7 +31,8 @@ class _Connection(asyncio.Protocol):
         self._server.connections.add(self)
         self.session = self._server.new_session()
         self.session.write = self.write
-        self._busy_until = 0.0
+        self._waiting: deque[Piece] = deque()  # each with its time
+        self._timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         faults = self.session.faults
@@ -54,15 +56,23 @@ class _Connection(asyncio.Protocol):
             self._send(pieces)
 
     def _send(self, pieces: list[Piece]) -> None:
-        loop = asyncio.get_running_loop()
-        at = max(loop.time(), self._busy_until)
+        at = max(asyncio.get_running_loop().time(), self._waiting[-1][0] if self._waiting else 0.0)
         for delay, piece in pieces:
             at += delay
-            if piece and at <= loop.time():
-                self.write(piece)
-            elif piece:
-                loop.call_at(at, self.write, piece)
-                self._busy_until = at
+            self._waiting.append((at, piece))
+        self._write_due()
+
+    def _write_due(self) -> None:
+        """In their order, however late this machine is."""
+        loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting[0][0] <= loop.time():
+            self.write(self._waiting.popleft()[1])
+        if self._waiting and self._timer is None:
+            self._timer = loop.call_at(self._waiting[0][0], self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._write_due()
 
     def write(self, data: bytes) -> None:
         """Send, if the client is still there."""

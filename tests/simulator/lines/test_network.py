@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -29,7 +31,7 @@ from dlms_mqtt.simulator import (
     serve_udp,
 )
 from dlms_mqtt.simulator.household.household import household
-from dlms_mqtt.simulator.lines.network import _Datagrams
+from dlms_mqtt.simulator.lines.network import TcpServer, _Connection, _Datagrams
 from dlms_mqtt.simulator.server.associations import LN_SERVICES
 from tests.fake_clock import FakeClock
 from tests.simulator.connected import (
@@ -81,6 +83,21 @@ async def test_faults_on_tcp(fault: str, kind: type[Exception] | None) -> None:
             with pytest.raises(kind):
                 for _ in range(4):
                     await client.get(ENERGY)
+
+
+async def test_late_pieces_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine stands still for a second while they are sent."""
+    loop, written = asyncio.get_running_loop(), bytearray()
+    connection = _Connection(TcpServer(lambda: MeterServer(household(), make_link("wrapper", household()))))
+    connection.connection_made(Mock(is_closing=lambda: False, write=written.extend))
+    real, calls = loop.time, count()
+    monkeypatch.setattr(loop, "time", lambda: real() + (next(calls) > 2))
+    connection._send([(0.0001 if at else 0.0, octet.to_bytes()) for at, octet in enumerate(b"in their order")])
+    connection._send([(0.0, b", and later")])
+    async with asyncio.timeout(60):
+        while len(written) < 25:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert written == b"in their order, and later"
 
 
 async def test_two_hundred_associations_on_tcp() -> None:
