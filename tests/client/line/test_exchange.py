@@ -39,11 +39,12 @@ from dlms_mqtt.protocol.framing.wrapper import WrapperLink
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.transport.memory import MemoryTransport, memory_pair
 from tests.client.fresh_line import FreshLine
+from tests.client.interrupted import Interrupted, frame
 from tests.client.our_meter import CIPHERED, WAYS, OurMeter
 from tests.client.scripted import Scripted, accepted
 from tests.client.services.test_short_names import ASK_LIST, ENERGY
 from tests.client.some_objects import CUT_OFF, attribute
-from tests.client.test_client import ANSWER, FRAMINGS, NAME, NUMBER, TIME
+from tests.client.test_client import FRAMINGS, NAME, NUMBER, TIME
 from tests.protocol.security.test_cipher import meter as meter_cipher
 
 LABEL = attribute(1, "0.0.96.1.1.255")
@@ -314,11 +315,6 @@ async def test_udp_an_action_whose_first_block_is_lost_is_not_repeated(clock: ob
     assert meter.actions == 1
 
 
-def frame(kind: int, information: bytes = b"") -> bytes:
-    """A frame of the meter: to client 16, from server 1."""
-    return encode_frame(kind | POLL, b"\x21", b"\x03", information)
-
-
 async def test_the_trace_shows_a_line_for_each_message(clock: object, caplog: pytest.LogCaptureFixture) -> None:
     """However few octets of a slow line are read at a time."""
     caplog.set_level("DEBUG", "dlms_mqtt.client")
@@ -465,27 +461,6 @@ async def test_a_late_answer_is_not_the_next_one(clock: object) -> None:
                 await client.get(NAME)
             assert (await client.get(TIME)).type is DataType.OCTET_STRING
             assert len((await client.get(TIME)).value) == 12
-
-
-class Interrupted(Scripted):
-    """Before the first request is looked at, the meter says ``frames``, whatever the rules are."""
-
-    def __init__(self, *frames: bytes, forget: bool = False, **options: Any) -> None:
-        super().__init__([(None, ANSWER)], hdlc=True, **options)
-        self._frames = list(frames)
-        self._forget = forget
-
-    def _take(self, request: Any) -> None:
-        if self._frames and request.TAG == 0xC0:
-            for item in self._frames:
-                self._far.write(item)
-            self._frames.clear()
-            if self._forget:
-                self.link.disconnect()
-                while self.link.next_event():
-                    pass
-                return
-        super()._take(request)
 
 
 async def test_a_busy_meter_is_waited_for(clock: object) -> None:
