@@ -91,8 +91,9 @@ class DlmsClient(RepeatingSession):
         missing = self._unknown_scalers(attributes)
         answers = await self.get_many([*attributes, *missing])
         rows = list(zip(attributes, answers, strict=False))
-        came = {scaler_of(attribute) for attribute, answer in rows if isinstance(answer, Data)}
-        self._keep_scalers(missing, answers[len(attributes) :], came)
+        if missing:
+            came = {scaler_of(attribute) for attribute, answer in rows if isinstance(answer, Data)}
+            self._keep_scalers(missing, answers[len(attributes) :], came)
         for attribute, answer in rows:
             self.memory.learn_type(attribute, answer)
         return [

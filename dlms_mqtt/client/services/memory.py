@@ -87,9 +87,11 @@ class Memory:
 
     def wants_scaler(self, scaler: AttributeDescriptor) -> bool:
         """Is it to be asked for? One that never brings anything is, but ever more rarely."""
+        if scaler in self.scalers:
+            return False
         count = self.refusals.get(scaler, 0)
-        if scaler in self.scalers or count < _OFTEN or not count & (count - 1):
-            return scaler not in self.scalers
+        if count < _OFTEN or not count & (count - 1):
+            return True
         self.refusals[scaler] = count + 1
         return False
 
