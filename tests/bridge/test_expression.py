@@ -47,7 +47,7 @@ def test_names_are_known() -> None:
         "a < b",
         "a and b", "'a'", "True", "lambda: 1", "a ** b", "__import__('os')", "a := 1", "1j",
         "(" * 500 + "a" + ")" * 500,
-        None, "a\nb", "a; b", "not a", "~a", "[a]", "f'{a}'",
+        None, "a\nb", "a; b", "not a", "~a", "[a]", "f'{a}'", "0or a", "1(2)",
     ],
 )  # fmt: skip
 def test_nothing_but_arithmetic(text: object) -> None:
@@ -71,3 +71,17 @@ def test_a_result_as_large_as_a_float_may_be() -> None:
 def test_what_cannot_be_computed_is_told_with_its_values(text: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot be computed for a = 0\.1, zero = 0"):
         parse_expression(text)(VALUES)
+
+
+def test_what_is_not_refused_can_be_computed() -> None:
+    """Wherever in the bridge: the interpreter's stack is not used up (a poll ended with a traceback)."""
+    assert parse_expression("a" + " + a" * 200)(VALUES) == Decimal("20.1")
+    for text in ("a" + " + a" * 201, "-" * 201 + "a", "a" + "*(a" * 150 + " + a" * 60 + ")" * 150):
+        with pytest.raises(ConfigError, match="more than 200 steps"):
+            parse_expression(text)
+
+
+def test_python_prints_no_doubts_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(ConfigError, match="expected arithmetic"):
+        parse_expression("0or a")
+    assert not recwarn.list

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from decimal import Decimal, DecimalException, Overflow
+from functools import partial
 
 from dlms_mqtt.bridge.api.payload import is_too_long
 from dlms_mqtt.errors import ConfigError
@@ -24,6 +26,8 @@ _BINARY: dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Mod: operator.mod,
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Decimal], Decimal]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+
+_DEEPEST = 200  # signs and functions inside each other: computing must never be deeper than the interpreter allows
 
 
 def _sign(value: Decimal) -> Decimal:
@@ -67,13 +71,22 @@ def parse_expression(text: object) -> Expression:
     try:
         expression = str(text).strip()
         names: set[str] = set()
-        compute = _compile(ast.parse(expression, mode="eval").body, expression, names)
+        compute = _compile(_tree(expression), expression, names)
     except (SyntaxError, ValueError, RecursionError, MemoryError, DecimalException):
         raise ConfigError(f"expected arithmetic such as energy_import - energy_export, not {text!r}") from None
     return Expression(expression, frozenset(names), compute)
 
 
-def _compile(node: ast.expr, text: str, names: set[str]) -> Compute:
+def _tree(expression: str) -> ast.expr:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's doubts (``0or``, a number that is called) are no arithmetic anyway
+        return ast.parse(expression, mode="eval").body
+
+
+def _compile(node: ast.expr, text: str, names: set[str], depth: int = 0) -> Compute:
+    if depth > _DEEPEST:
+        raise ConfigError(f"more than {_DEEPEST} steps inside each other: write a part of it as a value of its own")
+    deeper = partial(_compile, text=text, names=names, depth=depth + 1)
     match node:
         case ast.Name(id=name):
             names.add(name)
@@ -85,13 +98,13 @@ def _compile(node: ast.expr, text: str, names: set[str]) -> Compute:
             constant = Decimal(ast.get_source_segment(text, node) or number)
             return lambda values: constant
         case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _UNARY:
-            return _applied(_UNARY[type(sign)], [_compile(operand, text, names)])
+            return _applied(_UNARY[type(sign)], [deeper(operand)])
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
-            return _applied(_BINARY[type(sign)], [_compile(side, text, names) for side in (left, right)])
+            return _applied(_BINARY[type(sign)], [deeper(left), deeper(right)])
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
             function, least, most = _FUNCTIONS[name]
             if least <= len(arguments) <= most:
-                return _applied(function, [_compile(argument, text, names) for argument in arguments])
+                return _applied(function, [deeper(each) for each in arguments])
     raise ValueError(text)
 
 
