@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from dlms_mqtt.errors import ConfigError
@@ -40,10 +40,11 @@ def parse_moment(text: str, zone: tzinfo | None, now: datetime | None = None) ->
     if now is not None and text == "now":
         return now
     if now is not None and _DURATION.fullmatch(text.removeprefix("-")):
-        return now - timedelta(seconds=parse_duration(text.removeprefix("-")))
+        ago = timedelta(seconds=parse_duration(text.removeprefix("-")))
+        return (now.astimezone(UTC) - ago).astimezone(now.tzinfo)  # real hours, not those of a wall clock
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        ago = ", 24h or 7d" if now is not None else ""
-        raise ConfigError(f"'{text}' is no time", hint=f"Write 2026-11-22, 2026-11-22T14:30{ago}.") from None
+        or_ago = ", 24h or 7d" if now is not None else ""
+        raise ConfigError(f"'{text}' is no time", hint=f"Write 2026-11-22, 2026-11-22T14:30{or_ago}.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)

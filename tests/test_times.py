@@ -72,6 +72,20 @@ def test_moments(text: str, expected: datetime) -> None:
     assert parse_moment(text, VIENNA, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    ("now", "ago", "expected"),
+    [
+        ("2026-03-29T03:10+02:00", "1h", "2026-03-29T01:10+01:00"),
+        ("2026-03-29T12:00+02:00", "24h", "2026-03-28T11:00+01:00"),
+        ("2026-10-25T02:30+01:00", "1h", "2026-10-25T02:30+02:00"),
+        ("2026-10-25T12:00+01:00", "24h", "2026-10-24T13:00+02:00"),
+    ],
+)
+def test_how_long_ago_across_the_changes(now: str, ago: str, expected: str) -> None:
+    moment = parse_moment(ago, VIENNA, datetime.fromisoformat(now).astimezone(VIENNA))
+    assert moment.isoformat(timespec="minutes") == expected
+
+
 @pytest.mark.parametrize("text", ["yesterday", "", "24", "99999w", "2026-13-01", "12:00"])
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ConfigError):

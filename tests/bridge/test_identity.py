@@ -63,6 +63,15 @@ def test_what_was_not_read_with_the_change_is_learned_anew(identity):
     assert identity.dump() == {"serial_number": "9", "logical_device_name": "YYY0001"}
 
 
+def test_the_number_of_a_p1_telegram_counts_where_nothing_surer_was_ever_seen(identity):
+    for now in range(4):  # what else a meter has under this code, its owner may write
+        assert identity.seen({"device_id_1": str(now)}, now) is None
+        assert identity.seen({"serial_number": "12345", "device_id_1": "9"}, now) is None
+    telegrams = Identity()
+    assert [telegrams.seen({"device_id_1": number}, 7) for number in ("E1", "E1", "E2")] == [None] * 3
+    assert telegrams.seen({"device_id_1": "E2"}, 8) == ("device_id_1", "E1", "E2", 8)
+
+
 def test_a_restart_does_not_forget(identity):
     again = Identity()
     again.restore(identity.dump())

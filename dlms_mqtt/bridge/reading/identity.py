@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 SEEN = 2  # times that another identity must be seen
 _NOTHING = "0fFxX.-?* \x00"  # characters that an empty or erased identity is made of
+_TELEGRAM = "device_id_1"  # the meter's number in a P1 telegram; beside a serial number it may be anything
 #: From the surest on: another one is told by the first of them.
-KEYS = ("serial_number", "electricity_id", "logical_device_name")
+KEYS = ("serial_number", "electricity_id", "logical_device_name", _TELEGRAM)
 
 
 class Change(NamedTuple):
@@ -43,6 +44,8 @@ class Identity:
     def seen(self, found: Mapping[str, str], now: float) -> Change | None:
         """What one read says; the change when it is another meter for the second time."""
         found = {key: text for key in KEYS if (text := found.get(key, "")).strip(_NOTHING)}
+        if found.keys() | self._known.keys() != {_TELEGRAM}:
+            found.pop(_TELEGRAM, None)
         changes = [change for key, text in found.items() if (change := self._compare(key, text, now))]
         if changes:  # the other keys of the old meter are as old
             self._known = dict(found)

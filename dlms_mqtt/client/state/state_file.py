@@ -163,8 +163,13 @@ def set_aside(path: Path | str) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all, for its owner only, and on the disk; OSError."""
+    """Write a file that appears whole or not at all, for its owner only, and on the disk; OSError.
+
+    A folder that is in its way is set aside.
+    """
     fresh = _beside(path, ".new")
+    for folder in (place for place in (fresh, path) if place.is_dir()):
+        set_aside(folder)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(content)
         stream.flush()

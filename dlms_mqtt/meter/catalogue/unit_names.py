@@ -59,6 +59,7 @@ _COMMON = (
     "bar",
     "L/h",
 )
+_FOLDED |= {spelling.casefold(): unit for spelling, unit in _SPELLINGS.items()}
 _FOLDED |= {unit.casefold(): unit for unit in _COMMON}
 _PER = re.compile(r"\s*([/·*])\s*")
 

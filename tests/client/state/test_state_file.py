@@ -335,6 +335,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert target.read_bytes() == b"three"
 
 
+def test_a_folder_in_the_way_of_a_file_is_set_aside(tmp_path):
+    for name in ("seal.key", "seal.key.new"):
+        (tmp_path / name / "full").mkdir(parents=True)
+    write_whole(tmp_path / "seal.key", b"one")
+    assert (tmp_path / "seal.key").read_bytes() == b"one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "seal.key",
+        "seal.key.damaged-1",
+        "seal.key.new.damaged-1",
+    ]
+
+
 def test_a_rollback_that_the_disk_has_done_already_hides_nothing(path):
     with closing(StateFile(path)) as file, pytest.raises(KeyError, match="the caller's"), file.transaction() as db:
         db.execute("ROLLBACK")

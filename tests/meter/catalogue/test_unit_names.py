@@ -42,6 +42,8 @@ def test_a_unit(text, unit):
         ("kWhh", "kWh"),
         ("Watt", ""),
         ("M³", "m³"),
+        ("M3", "m³"),
+        ("M3/H", "m³/h"),
         ("mwH", "MWh"),
         ("hz", "Hz"),
         ("°c", "°C"),
