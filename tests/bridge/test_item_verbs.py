@@ -85,6 +85,14 @@ async def test_an_item_is_set_and_read_back(clock):
         assert items.rig.publisher.retained["value/ratio"] == "21"
 
 
+async def test_an_item_is_set_in_the_class_that_it_has_though_the_meter_was_not_asked_before(clock):
+    items = Items(clock)
+    async with items.rig.run():
+        assert items.rig.task.plan is None
+        assert items.rig.task.planned("ratio").attribute.class_id == 3  # a guess: it is 1
+        assert await items("set", "ratio", 21) == {"value": 21, "read_back": 21}
+
+
 async def test_a_time_is_set_where_it_is_confirmed(clock):
     items = Items(clock)
     async with items.rig.run():

@@ -74,6 +74,8 @@ class ItemRequests:
     async def _write_item(self, client: DlmsClient, item: PlanItem, request: Request) -> Measured | None:
         config, attribute = item.config, item.attribute
         assert config is not None  # noqa: S101
+        if config.class_ is None and not self._meter.plan:  # a guess: what is written must not go astray
+            attribute = attribute._replace(class_id=await self._talk.class_of(client, attribute.obis, None))
         moment = moment_of(item.quantity, config)
         if moment is not None:
             there, meter = await held(client, attribute), self._meter
