@@ -29,7 +29,7 @@ from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _CLOSED = "closed"  # file with the time at which the state was closed in order
-_TABLES = {"facts", "object_lists"}  # beside that of the counters, which the store looks at itself
+_TABLES = ("facts", "object_lists")  # beside that of the counters, which the store looks at itself
 _ROOM = 65_536  # octets that a start may write
 _PROBE = "probe"  # file that is written to see whether there is room
 _SOON = 600.0  # s: a file that was closed no longer ago is believed as it is
@@ -108,11 +108,7 @@ def _tidied(store: Store) -> Store:
 
 def _check(store: Store, check: str) -> None:
     """StateDamaged where the file is not sound, StoreError where it cannot be looked at."""
-    found = store.read(f"PRAGMA {check}")
-    if found != [("ok",)]:
-        raise StateDamaged(store.path, str(found[0][0]))
-    if missing := _TABLES - {name for (name,) in store.read("SELECT name FROM sqlite_master WHERE type = 'table'")}:
-        raise StateDamaged(store.path, f"it has no table {min(missing)}")
+    store.check(check, *_TABLES)
     for (component,) in store.read("SELECT name FROM components"):
         store.version(component)
     if odd := [row.next for row in store.counters() if not is_counter(row.next)]:

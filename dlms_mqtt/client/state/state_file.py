@@ -116,11 +116,12 @@ class StateFile:
             raise StateDamaged(self.path, f"the version of {component} is {str(version)[:20]!r}")
         return version
 
-    def check(self, table: str) -> None:
-        """StoreError when a table cannot be trusted."""
-        if not self.read("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)):
-            raise StateDamaged(self.path, f"it has no table {table}")
-        found = self.read(f"PRAGMA quick_check({table})")
+    def check(self, pragma: str, *tables: str) -> None:
+        """StateDamaged when one of these tables is not there, or the check finds damage; StoreError."""
+        there = {name for (name,) in self.read("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if missing := set(tables) - there:
+            raise StateDamaged(self.path, f"it has no table {min(missing)}")
+        found = self.read(f"PRAGMA {pragma}")
         if found != [("ok",)]:
             raise StateDamaged(self.path, str(found[0][0]))
 

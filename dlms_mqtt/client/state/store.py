@@ -149,7 +149,7 @@ class Store(StateFile):
         self._soon: dict[tuple[str, str], str] = {}  # JSON by namespace and key
         try:
             self.migrate("store", MIGRATIONS)
-            self.check("counters")
+            self.check("quick_check(counters)", "counters")
         except BaseException:
             super().close()
             raise

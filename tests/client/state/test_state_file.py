@@ -295,10 +295,10 @@ def test_a_version_that_is_none_is_damage(path, version):
 
 def test_a_table_that_is_damaged_is_said_to_be(path):
     with closing(StateFile(path)) as file:
-        file.check("components")
+        file.check("quick_check(components)", "components")
         file.read = lambda _sql, *_names: [("row 1 missing from index",)]
         with pytest.raises(StateDamaged, match="row 1 missing from index") as caught:
-            file.check("components")
+            file.check("quick_check(components)")
     assert "dlms-mqtt counter" in caught.value.hint
 
 
