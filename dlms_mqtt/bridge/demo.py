@@ -26,6 +26,7 @@ from dlms_mqtt.bridge.app import App
 from dlms_mqtt.errors import ConfigError, ConnectFailed
 from dlms_mqtt.simulator import PASSWORD, serve_tcp
 from dlms_mqtt.simulator.household.household import household
+from dlms_mqtt.transport.base import format_address
 
 _LOG = logging.getLogger(__name__)
 _METER = "demo"
@@ -101,7 +102,7 @@ def _configuration(folder: Path, host: str, port: int, base: str, meter_port: in
 def _where(host: str, port: int, base: str, meter_port: int) -> list[tuple[str, str]]:
     access = f"--tcp 127.0.0.1:{meter_port} --client 32 --authentication low --password text:{PASSWORD.decode()}"
     return [
-        ("MQTT broker", f"{host}:{port}"),
+        ("MQTT broker", format_address(host, port)),
         ("topics", f"{base}/#"),
         ("simulated meter", f"127.0.0.1:{meter_port}"),
         ("try", f"dlms-mqtt objects {access} --values"),
@@ -183,7 +184,7 @@ async def _show(host: str, port: int, base: str, screen: Screen) -> None:
     except aiomqtt.MqttError as error:
         reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error))
         raise ConnectFailed(
-            f"the broker at {host}:{port} cannot be used: {reason}",
+            f"the broker at {format_address(host, port)} cannot be used: {reason}",
             hint="Is it running, and may everybody in? Without --broker the demo brings its own.",
         ) from error
 

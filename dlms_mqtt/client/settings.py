@@ -185,8 +185,10 @@ class ConnectionSettings:
             return self.serial
         if self.bind:
             return self.bind
+        from dlms_mqtt.transport.base import format_address  # no options need it
+
         kind, address = ("tcp", self.tcp) if self.tcp else ("udp", self.udp)
-        return f"{kind}://{address[0]}:{address[1]}" if address else ""
+        return f"{kind}://{format_address(*address)}" if address else ""
 
     @property
     def link_framing(self) -> str:

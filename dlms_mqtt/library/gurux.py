@@ -18,6 +18,7 @@ from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.library.connection import Connection, settings_of
 from dlms_mqtt.library.results import JsonResult, MeterObject
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.transport.base import format_address
 
 _DEFAULT_PORT = 4059
 _KEY_DIGITS = (32, 64)
@@ -139,7 +140,7 @@ def _media(texts: dict[str, str]) -> dict[str, Any]:
     settings = {row.tag: (row.text or "").strip() for row in rows}
     if kind == "GXNet":
         udp = settings.get("Protocol", "1") in ("0", "Udp", "UDP")
-        address = f"{settings.get('IP', 'localhost')}:{settings.get('Port', _DEFAULT_PORT)}"
+        address = format_address(settings.get("IP", "localhost"), settings.get("Port", _DEFAULT_PORT))
         return {"udp" if udp else "tcp": address} | _framing(texts)
     if kind == "GXSerial":
         baud = settings.get("BaudRate", "9600")

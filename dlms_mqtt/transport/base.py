@@ -249,6 +249,6 @@ def _is_host(text: str) -> bool:
         return False
 
 
-def format_address(host: str, port: int) -> str:
+def format_address(host: str, port: int | str) -> str:
     """``host:port``, with brackets round an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -106,7 +106,7 @@ def test_options_that_do_not_fit_together(options: dict[str, Any], key: str, mes
         ({"serial": "/dev/ttyUSB0"}, "/dev/ttyUSB0", "hdlc", 128),
         ({"bind": "tcp://0.0.0.0:4059"}, "tcp://0.0.0.0:4059", "wrapper", 1024),
         ({"tcp": "box"}, "tcp://box:4059", "wrapper", 1024),
-        ({"udp": "[fd00::5]:99", "max_info": 64}, "udp://fd00::5:99", "wrapper", 64),
+        ({"udp": "[fd00::5]:99", "max_info": 64}, "udp://[fd00::5]:99", "wrapper", 64),
         ({"framing": "hdlc"}, "", "hdlc", 1024),
     ],
 )

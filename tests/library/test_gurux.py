@@ -80,6 +80,7 @@ DEVICES: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
         {"tcp": "192.0.2.5:4060", "framing": "hdlc", "referencing": "sn", "server": 1, "client": 16},
         (),
     ),
+    (network("fd00::5", 4060), {"tcp": "[fd00::5]:4060", "framing": "hdlc"}, ()),
     (UDP | {"InterfaceType": "WRAPPER"}, {"udp": "192.0.2.5:4060", "framing": "wrapper"}, ()),
     (SERIAL, {"serial": "COM3", "baud": 19200, "parity": "even", "framing": "hdlc"}, ()),
     (SERIAL | {"InterfaceType": "4"}, {"serial": "COM3", "opening": "sign-on", "framing": "hdlc"}, ()),

@@ -25,6 +25,7 @@ from dlms_mqtt.bridge.mqtt.reply_queue import ReplyQueue
 from dlms_mqtt.bridge.mqtt.retained import RetainedTopics
 from dlms_mqtt.bridge.tasks import first_to_end, raise_cancelled
 from dlms_mqtt.errors import ConfigError
+from dlms_mqtt.transport.base import format_address
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0  # s: a broker that comes back is found within ten
@@ -273,7 +274,7 @@ class Broker:
     def _tell_trouble(self, words: str, *, explained: bool) -> None:
         """One line an outage, however often the words change; another where it is ``explained``."""
         if not self.trouble or (explained and words != self.trouble):
-            place = f"{self._config.host}:{self._config.broker_port}"
+            place = format_address(self._config.host, self._config.broker_port)
             _LOG.warning(
                 "No line to the broker %s: %s. Check mqtt: in the configuration; it is tried again", place, words
             )

@@ -14,6 +14,7 @@ from dlms_mqtt.bridge.mqtt.client import Client, message_of, new_client, tls_con
 from dlms_mqtt.bridge.mqtt.silence import Silence
 from dlms_mqtt.bridge.tasks import raise_cancelled
 from dlms_mqtt.errors import ConnectFailed
+from dlms_mqtt.transport.base import format_address
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ async def enquire(config: Mqtt, timeout: float, work: Callable[[Client], Awaitab
         finally:
             client.ask()
     raise ConnectFailed(
-        f"the broker {config.host}:{config.broker_port} cannot be asked: {why}",
+        f"the broker {format_address(config.host, config.broker_port)} cannot be asked: {why}",
         hint="Check mqtt: in the configuration, or give --url.",
     )
 

@@ -28,6 +28,7 @@ from dlms_mqtt.cli.configuration import add_config, needed_config
 from dlms_mqtt.cli.output import coloured, print_json, say, table, warn
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.presets.preset import preset_connection
+from dlms_mqtt.transport.base import format_address
 
 _SETS = {
     "core": "the core set of what the meter's object list offers",
@@ -84,7 +85,7 @@ def plan_json(loaded: Loaded) -> dict[str, Any]:
     topics = Topics(config.mqtt.base_topic, config.bridge.id, config.mqtt.discovery.prefix)
     return {
         "bridge": config.bridge.id,
-        "broker": f"{config.mqtt.host}:{config.mqtt.broker_port}",
+        "broker": format_address(config.mqtt.host, config.mqtt.broker_port),
         "base_topic": config.mqtt.base_topic,
         "meters": {name: _meter_json(name, meter, loaded, topics) for name, meter in config.meters.items()},
     }

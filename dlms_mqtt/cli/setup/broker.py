@@ -14,6 +14,7 @@ from dlms_mqtt.cli.setup import words
 from dlms_mqtt.cli.setup.conversation import Conversation, parse_with
 from dlms_mqtt.cli.setup.search import NotFound
 from dlms_mqtt.client.option_values import SECRET_KINDS
+from dlms_mqtt.transport.base import format_address
 
 _CREDENTIALS = "user name or password"  # what a broker refuses that wants others
 _CERTIFICATE = "certificate"
@@ -65,7 +66,7 @@ def _why_not(talk: Conversation, found: dict[str, Any]) -> str:
 
 def _tried(talk: Conversation, mqtt: Mqtt) -> str:
     """Connected once, and told how it went; "" when the broker takes us."""
-    place = f"{mqtt.host}:{mqtt.broker_port}"
+    place = format_address(mqtt.host, mqtt.broker_port)
     why = asyncio.run(try_broker(mqtt))
     if why:
         talk.say(words.BROKER_FAILED, place=place, why=why.rstrip("."))

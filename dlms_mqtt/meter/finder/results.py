@@ -11,6 +11,7 @@ from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.finder.evidence import Evidence
 from dlms_mqtt.protocol.framing.sign_on import Identification
 from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.transport.base import format_address
 
 LOST = frozenset({"silence", "line", "lists"})
 """Reasons of a failed attempt that may be the line's."""
@@ -88,7 +89,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], int):
-        return f"{value[0]}:{value[1]}"
+        return format_address(*value)
     if isinstance(value, tuple | list):
         return list(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

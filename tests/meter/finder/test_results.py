@@ -11,6 +11,7 @@ from dlms_mqtt.protocol.secret import Secret
 def test_a_connection_as_json_has_no_secret_in_it() -> None:
     connection = {
         "tcp": ("192.0.2.5", 4059),
+        "udp": ("fd00::5", 99),
         "client": 32,
         "password": Secret(b"12345678"),
         "wake_up": b"\0\0",
@@ -21,6 +22,7 @@ def test_a_connection_as_json_has_no_secret_in_it() -> None:
     shown = Found(True, connection, "it works", ("cause",), ("7",), {"max_pdu": 100}, 1.26, complete=True).json()
     assert shown["connection"] == {
         "tcp": "192.0.2.5:4059",
+        "udp": "[fd00::5]:99",
         "client": 32,
         "wake_up": "0000",
         "conformance": ["get", "set"],

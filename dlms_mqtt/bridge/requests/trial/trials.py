@@ -24,8 +24,6 @@ from dlms_mqtt.client.procedures.profile import PROFILE_GENERIC
 from dlms_mqtt.client.settings import (
     CALLED_LINES,
     LINE_SECRETS,
-    NETWORK_LINES,
-    SECRET_KEYS,
     ConnectionSettings,
     parse_settings,
 )
@@ -130,7 +128,7 @@ class Trials:
             )
         return {
             "found": found.found,
-            "connection": _json_connection(found.connection),
+            "connection": found.json()["connection"],
             "diagnosis": found.diagnosis,
             "causes": list(found.causes),
             "names": list(found.names),
@@ -158,14 +156,3 @@ def _only_line(given: Mapping[str, Any]) -> ConnectionSettings:
         return parse_settings({key: given[key] for key in (*CALLED_LINES, *LINE_SECRETS) if given.get(key)})
     except ConfigError as error:
         raise RequestError("invalid-value", error.message, hint=error.hint) from None
-
-
-def _json_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
-    """A ``connection:`` block as JSON, without secrets."""
-    return {
-        key: f"{value[0]}:{value[1]}"
-        if isinstance(value, tuple) and len(value) == 2 and key in NETWORK_LINES
-        else value
-        for key, value in connection.items()
-        if key not in SECRET_KEYS
-    }
