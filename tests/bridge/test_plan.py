@@ -29,13 +29,27 @@ def keys(*excepted: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "text",
-    ["1-0:1.8.0", "1.8.0", "0100010800FF", "1-0:1.8.0*255", "3/1.8.0", "1.8.0:2", "1.8.0:value", "energy_import"],
+    [
+        "1-0:1.8.0",
+        "1.8.0",
+        "0100010800FF",
+        "1-0:1.8.0*255",
+        "3/1.8.0",
+        "1.8.0:2",
+        "1.8.0:value",
+        "energy_import",
+        "3/energy_import",
+        "energy_import:2",
+        "3/energy_import:value",
+    ],
 )
 def test_what_is_excepted_may_be_written_in_any_way(text: str) -> None:
     assert keys(text) == ["energy_export"]
 
 
-@pytest.mark.parametrize("text", ["4/1.8.0", "1.8.0:3", "1.8.0:scaler_unit", "1.8.0:nothing", "nothing", "1.8.1"])
+@pytest.mark.parametrize(
+    "text", ["4/1.8.0", "1.8.0:3", "1.8.0:scaler_unit", "1.8.0:nothing", "nothing", "1.8.1", "energy_import:3"]
+)
 def test_others_are_not(text: str) -> None:
     assert keys(text) == ["energy_import", "energy_export"]
 

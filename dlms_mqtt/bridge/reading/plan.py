@@ -15,12 +15,14 @@ from dlms_mqtt.bridge.reading.schedule import At, Every, Schedule
 from dlms_mqtt.client.procedures.apart import apart
 from dlms_mqtt.cosem.catalogue import default_class, varies
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.cosem.reference import ObjectRef, parse_reference
+from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.languages.texts import Title
+from dlms_mqtt.meter.catalogue.keys import of_key
 from dlms_mqtt.meter.catalogue.lookup import Derived, Item, derived, is_measured, quantity, select
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
+from dlms_mqtt.meter.catalogue.reference import object_of
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import DataType
 from dlms_mqtt.protocol.obis import Obis
@@ -137,11 +139,12 @@ def exceptions(read: Read) -> Callable[[str, AttributeDescriptor], bool]:
 
 
 def _exceptions(texts: Iterable[str]) -> list[ObjectRef]:
-    """The objects that are excepted by their codes; keys go by themselves, in the form that they have here."""
+    """The objects that are excepted by their codes; bare keys go by themselves, in the form that they have here."""
     found = []
     for text in texts:
         with suppress(ConfigError):
-            found.append(parse_reference(text))
+            if of_key(text) is None:
+                found.append(object_of(text))
     return found
 
 

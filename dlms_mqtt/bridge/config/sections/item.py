@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,26 +133,29 @@ class Item:
 
 
 def item_of_text(value: Any) -> Any:
-    """``[CLASS/]OBIS[:ATTRIBUTE]`` or a key of the catalogue stands for the item with these keys. ConfigError."""
-    if not isinstance(value, str):
-        return _item_of_key(value)
-    class_id, code, attribute = split_reference(value)
+    """``[CLASS/]OBIS[:ATTRIBUTE]`` or a key of the catalogue stands for the item with these keys. ConfigError.
+
+    It may be the ``obis`` of an item too, where the keys beside it go before what it says.
+    """
+    if isinstance(value, str):
+        return _item_named(value)
+    if isinstance(value, dict) and isinstance(value.get("obis"), str):
+        with suppress(ConfigError):  # told where the code is read
+            return _item_named(value["obis"]) | {key: value[key] for key in value if key != "obis"}
+    return value
+
+
+def _item_named(text: str) -> dict[str, Any]:
+    class_id, code, attribute = split_reference(text)
     if attribute and not attribute.isdigit():  # by its name, which depends on the class
-        reference = object_of(value)
+        reference = object_of(text)
         attribute = str(reference.attribute(reference.class_id or default_class(reference.obis) or 0))
-    item: dict[str, Any] = {"obis": code}
-    return _item_of_key(
-        item | ({"class": class_id} if class_id else {}) | ({"attribute": attribute} if attribute else {})
-    )
-
-
-def _item_of_key(value: Any) -> Any:
-    """A key of the catalogue also says which attribute it is, and sometimes of which class."""
-    named = of_key(value["obis"]) if isinstance(value, dict) and isinstance(value.get("obis"), str) else None
-    if named is None:
-        return value
-    known = {"class": named.class_id, "attribute": named.number}
-    return {name: number for name, number in known.items() if number is not None} | value | {"obis": str(named.obis)}
+    key = of_key(code)  # it also says which attribute it is, and sometimes of which class
+    numbers = {
+        "class": class_id or (key and key.class_id),
+        "attribute": attribute or (key and key.number),
+    }
+    return {"obis": str(key.obis) if key else code} | {name: number for name, number in numbers.items() if number}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,20 @@ def test_a_key_of_the_catalogue_stands_for_its_code() -> None:
     assert item_of_text(5) == 5
 
 
+@pytest.mark.parametrize(
+    "code", ["1-0:1.8.0*255", "1-0:1.8.0", "1.8.0", "0100010800FF", "1-0:1.8.0&255", "energy_import"]
+)
+def test_the_obis_of_an_item_may_name_class_and_attribute_too(code: str) -> None:
+    found = item_of_text({"obis": f"4/{code}:3", "key": "mine"})
+    assert (found["class"], found["attribute"], found["key"]) == ("4", "3", "mine")
+    assert item_of_text({"obis": f"4/{code}:status", "attribute": 7, "class": 5}) == {
+        "obis": found["obis"],
+        "class": 5,
+        "attribute": 7,
+    }
+    assert item_of_text({"obis": f"4/{code}:nothing"}) == {"obis": f"4/{code}:nothing"}  # told by the row
+
+
 def test_a_name_that_the_class_does_not_have() -> None:
     with pytest.raises(ConfigError):
         item_of_text("3/1.0.1.8.0.255:nothing")
