@@ -9,14 +9,21 @@ from collections.abc import AsyncIterator
 
 
 class OddBroker:
-    """``most``: Receive Maximum, told and enforced; ``deny``: topics refused with 135; ``reason``: of every PUBACK."""
+    """``most``: Receive Maximum, told and enforced; ``deny``: topics refused with 135; ``reason``: of every PUBACK;
+    ``largest``: Maximum Packet Size, only told."""
 
-    def __init__(self, *, most: int = 0, wait: float = 0.0, deny: str = "", reason: int = 0, heard: int = 1) -> None:
+    def __init__(
+        self, *, most: int = 0, wait: float = 0.0, deny: str = "", reason: int = 0, heard: int = 1, largest: int = 0
+    ) -> None:
         self.most, self.wait, self.deny, self.reason, self.heard = most, wait, deny, reason, heard
+        self.largest = largest
         self.taken: list[tuple[str, bytes, bytes]] = []  # topic, payload, properties
         self.refused: list[str] = []
         self.lines = self.under_way = self.worst = 0
         self.identifiers: list[str] = []
+        self.asked: list[list[str]] = []  # filters of each subscription
+        self.unasked: list[list[str]] = []
+        self.dumb = False  # answers no subscription
         self.goodbye = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -53,15 +60,20 @@ class OddBroker:
         kind = head >> 4
         if kind == 1:
             told = b"\x21" + struct.pack(">H", self.most) if self.most else b""
+            told += b"\x27" + struct.pack(">I", self.largest) if self.largest else b""
             count, at = _varint(body, 10)
             at += count
             size = struct.unpack_from(">H", body, at)[0]
             self.identifiers.append(body[at + 2 : at + 2 + size].decode())
             _send(writer, 0x20, b"\0\0" + bytes((len(told),)) + told)
+        elif kind in (8, 10) and self.dumb:
+            pass
         elif kind == 8:
-            _send(writer, 0x90, body[:2] + b"\0" + bytes((self.heard,)) * _filters(body))
+            self.asked.append(_filters(body, options=1))
+            _send(writer, 0x90, body[:2] + b"\0" + bytes((self.heard,)) * len(self.asked[-1]))
         elif kind == 10:
-            _send(writer, 0xB0, body[:2] + b"\0\0")
+            self.unasked.append(_filters(body, options=0))
+            _send(writer, 0xB0, body[:2] + b"\0" + bytes(len(self.unasked[-1])))
         elif kind == 12:
             _send(writer, 0xD0, b"")
         elif kind == 3:
@@ -94,11 +106,13 @@ class OddBroker:
             _send(writer, 0x40, number + (bytes((reason, 0)) if reason else b""))
 
 
-def _filters(body: bytes) -> int:
+def _filters(body: bytes, options: int) -> list[str]:
     count, at = _varint(body, 2)
-    at, found = at + count, 0
+    at, found = at + count, []
     while at < len(body):
-        at, found = at + 3 + struct.unpack_from(">H", body, at)[0], found + 1
+        size = struct.unpack_from(">H", body, at)[0]
+        found.append(body[at + 2 : at + 2 + size].decode())
+        at += 2 + size + options
     return found
 
 

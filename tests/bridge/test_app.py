@@ -18,8 +18,8 @@ from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.bridge import Bridge
 from dlms_mqtt.bridge.config.load import ConfigMistakes
 from dlms_mqtt.errors import ConfigError
+from tests.bridge.authority import Authority
 from tests.bridge.house import METER, house, write_config
-from tests.bridge.test_broker import Authority
 from tests.bridge.test_run import renew
 
 

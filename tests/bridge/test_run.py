@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from dlms_mqtt.bridge.run import TellOnce, Threads, run_bridge
+from tests.bridge.authority import Authority
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process, write_config
-from tests.bridge.test_broker import Authority
 from tests.free_port import free_port
 
 FULL = {

@@ -25,7 +25,7 @@ from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import SignOnOptions, household, serve_memory
 from dlms_mqtt.simulator.lines.serial import READOUT_ONLY, serve_pty
 from tests.bridge import conftest as brokers
-from tests.bridge.test_broker import Authority, _secured
+from tests.bridge.authority import Authority, secured
 from tests.cli.test_setup import (
     CTRL_C,
     LANGUAGES,
@@ -167,7 +167,7 @@ def test_a_head_on_the_network(mosquitto: brokers.Mosquitto, tmp_path: Path) -> 
 
 def test_a_broker_with_a_certificate_of_ones_own(mosquitto_factory: object, tmp_path: Path) -> None:
     ours = Authority(tmp_path, "ours")
-    port = _secured(mosquitto_factory, ours, "127.0.0.1")
+    port = secured(mosquitto_factory, ours, "127.0.0.1")
     file = tmp_path / "config.yaml"
     with served() as address, Terminal(setup_command(file, "--language", "en"), tmp_path / "state") as terminal:
         for question, answer in dialogue(address, f"mqtts://127.0.0.1:{port}"):
@@ -195,7 +195,7 @@ def test_interrupted_at_the_questions_of_a_broker(mosquitto_factory: object, tmp
         wanted = extra.replace("allow_anonymous true", f"allow_anonymous false\npassword_file {users}")
         return mosquitto_factory(wanted)  # type: ignore[operator]
 
-    port = _secured(closed, ours, "127.0.0.1")
+    port = secured(closed, ours, "127.0.0.1")
     special = dict(zip(OF_BROKERS, (ours.file, "dlms", "geheim"), strict=True))
     with served() as address:
         rows = dialogue(address, f"mqtts://127.0.0.1:{port}", language)

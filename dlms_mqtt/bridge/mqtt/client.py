@@ -226,11 +226,12 @@ class Client(aiomqtt.Client):
             return "the broker refused user name or password"
         if self.left >= _FAILED:
             return _refusal(self.left)
-        return self.error_log.last or str(error) or type(error).__name__
+        return self.error_log.last or _words(error) or type(error).__name__
 
     def is_explained(self, error: Exception) -> bool:
         """Is it in the broker's own words, or those of TLS? Else there was no answer, however that shows."""
-        return _reason_code(error) is not None or self.left >= _FAILED or bool(self.error_log.last)
+        by_broker = _reason_code(error) is not None or self.left >= _FAILED
+        return by_broker or bool(self.error_log.last) or isinstance(_origin(error), ssl.SSLError)
 
     @property
     def unwanted(self) -> bool:
@@ -240,9 +241,7 @@ class Client(aiomqtt.Client):
     def may_be_the_version(self, error: Exception) -> bool:
         """Whether another protocol version is worth a try."""
         code = _reason_code(error)
-        return code in _OLD_VERSION or (
-            code is None and not isinstance(error.__cause__ or error.__context__ or error, OSError)
-        )
+        return code in _OLD_VERSION or (code is None and not isinstance(_origin(error), OSError))
 
 
 @lru_cache(maxsize=64)
@@ -353,6 +352,15 @@ def message_of(message: aiomqtt.Message) -> Message:
 def _reason_code(error: BaseException) -> int | None:
     code = error.rc if isinstance(error, MqttConnectError) else None
     return code.value if isinstance(code, ReasonCode) else code
+
+
+def _words(error: Exception) -> str:
+    """For the answer of a broker with 3.1.1 aiomqtt has the words of paho's own errors: 1 would be "Out of memory"."""
+    return str(error.args[0] if isinstance(error, MqttConnectError) and error.args else error)
+
+
+def _origin(error: Exception) -> BaseException:
+    return error.__cause__ or error.__context__ or error
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:

@@ -11,7 +11,6 @@ from typing import Any
 from paho.mqtt.client import MQTT_LOG_ERR, MQTT_LOG_WARNING, Client
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 
-_FAILED = 128  # reason codes from here on say no
 _PUBLISH = 0x30
 _AT_ONCE = 4096  # octets
 
@@ -35,11 +34,14 @@ class LeanPaho(Client):
         return come[:bufsize]
 
     def _handle_pubackcomp(self, cmd: Any) -> MQTTErrorCode:
-        """Paho makes up to five objects with tables of their own of each; here a plain yes is its number."""
+        """Paho makes up to five objects with tables of their own of each; here a reason is its number.
+
+        One that is not in paho's table would end the line: Mosquitto answers 149 to what is too large.
+        """
         packet = self._in_packet["packet"]
-        code = packet[2] if len(packet) == 3 and self._protocol == 5 else 0 if len(packet) == 2 else _FAILED
-        if cmd != "PUBACK" or code >= _FAILED:
+        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != 5):
             return super()._handle_pubackcomp(cmd)
+        code = packet[2] if len(packet) > 2 else 0
         with self._out_message_mutex:
             number = packet[0] << 8 | packet[1]
             known = number in self._out_messages

@@ -81,15 +81,16 @@ class OutboxSender:
         if entry.topic in self._blocked:
             return
         if client.takes(entry.topic, entry.payload):
-            await client.start(entry.topic, entry.payload, partial(self._answered, entry))
+            await client.start(entry.topic, entry.payload, partial(self._answered, client, entry))
         else:
             self._outbox.done([entry.number])
 
-    def _answered(self, entry: Entry, why: str) -> None:
-        if why:
+    def _answered(self, client: Client, entry: Entry, why: str) -> None:
+        if why and client.takes(entry.topic, entry.payload):  # else that is what is told
             self._refused(entry.topic, why)
         else:
-            self._refusals.taken(entry.topic)
+            if not why:
+                self._refusals.taken(entry.topic)
             self._outbox.done([entry.number])
         self._settled()
 

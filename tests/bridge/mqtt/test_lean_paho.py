@@ -61,14 +61,14 @@ def test_nobody_listens_is_a_yes(line: Any) -> None:
     assert told == [(1, 0x10)]
 
 
-@pytest.mark.parametrize("more", [b"\x87", b"\x87\x00", b"\x10\x00"])
-def test_a_no_and_what_says_more_goes_the_long_way(line: Any, more: bytes) -> None:
+@pytest.mark.parametrize("more", [b"\x87", b"\x87\x00", b"\x10\x00", b"\x95", b"\x95\x04\x1f\x00\x01x", b"\xc8"])
+def test_a_no_is_its_number_whether_paho_knows_it_or_not(line: Any, more: bytes) -> None:
+    """Mosquitto says 149 to a message beyond its message_size_limit, a reason that paho has not for a PUBACK."""
     client, told = client_on(line)
     publish(client, "x")
     line[1].send(bytes((PUBACK, 2 + len(more), 0, 1)) + more)
-    client.loop_read()
-    [(number, reason)] = told
-    assert (number, reason.value) == (1, more[0])
+    assert client.loop_read() == 0
+    assert told == [(1, more[0])]
 
 
 def test_a_number_that_nobody_waits_for_is_passed_over(line: Any) -> None:

@@ -75,6 +75,19 @@ async def test_what_is_too_large_is_done_with(tmp_path: Path) -> None:
         assert len(outbox) == 0
 
 
+async def test_what_the_broker_finds_too_large_is_done_with_too_and_holds_up_no_other(tmp_path: Path) -> None:
+    with Store(tmp_path / "state.sqlite") as store:
+        outbox, client, refusals = Outbox(store, 1000), OddClient(), Refusals()
+        put(outbox, 100, 2)
+        async with running(OutboxSender(outbox, 0, refusals, lambda: None), client):
+            client.largest = 1
+            _, answered = client.unanswered.pop(0)
+            answered("the message is larger than the broker takes")
+            assert len(outbox) == 1 and not refusals.sentences
+            client.answer()
+        assert len(outbox) == 0
+
+
 @pytest.mark.expect_log("does not take what is sent to", "again")
 def test_what_is_refused_is_tried_again_after_a_while(tmp_path: Path) -> None:
     clock = FakeClock()

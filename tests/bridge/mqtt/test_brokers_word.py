@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import time
 
 import pytest
@@ -21,7 +20,7 @@ from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.house import METER, house, running, write_config
 from tests.bridge.odd_broker import OddBroker
-from tests.bridge.test_client import _put, _running, _until
+from tests.bridge.running_broker import at_work, put, until
 from tests.free_port import free_port
 
 
@@ -34,13 +33,13 @@ async def meter():
 @pytest.mark.parametrize("most", [1, 5, 10])
 async def test_receive_maximum_is_kept_to(most):
     odd = OddBroker(most=most, wait=0.005)
-    async with odd.serving() as port, _running(port) as broker:
+    async with odd.serving() as port, at_work(port) as broker:
         for number in range(60):
             broker.retain(f"base/meter/m/value/{number}", str(number))
             broker.reply("base/response/read", str(number))
-        _put(broker.outbox, *range(60))
+        put(broker.outbox, *range(60))
         broker.outbox_filled()
-        await _until(lambda: len(odd.taken) >= 180 and not len(broker.outbox))
+        await until(lambda: len(odd.taken) >= 180 and not len(broker.outbox))
         assert odd.lines == 1 and odd.worst == most
         assert not broker.refusals
 
@@ -49,19 +48,19 @@ async def test_receive_maximum_is_kept_to(most):
 async def test_a_refused_reading_stays_in_the_outbox_and_goes_out_when_it_may(monkeypatch):
     monkeypatch.setattr(Refusals, "again", 0.3)
     odd = OddBroker(deny="base/reading")
-    async with odd.serving() as port, _running(port) as broker:
-        _put(broker.outbox, *range(50))
+    async with odd.serving() as port, at_work(port) as broker:
+        put(broker.outbox, *range(50))
         broker.outbox.put("base/event", lambda seq: "{}")
         broker.outbox_filled()
-        await _until(lambda: any(topic == "base/event" for topic, _, _ in odd.taken))
-        await _until(lambda: len(broker.outbox) == 50)  # the event is confirmed after it was seen at the broker
+        await until(lambda: any(topic == "base/event" for topic, _, _ in odd.taken))
+        await until(lambda: len(broker.outbox) == 50)  # the event is confirmed after it was seen at the broker
         assert broker.refusals == ["base/reading: the broker's access list forbids it"]
         asked, since = len(odd.refused), time.monotonic()
         await asyncio.sleep(1)
         times = 2 + (time.monotonic() - since) / 0.3
         assert len(odd.refused) <= asked + times * 20  # one batch at a time
         odd.deny = ""
-        await _until(lambda: not len(broker.outbox))
+        await until(lambda: not len(broker.outbox))
         assert len([1 for topic, _, _ in odd.taken if topic == "base/reading"]) == 50
         assert not broker.refusals
 
@@ -69,11 +68,11 @@ async def test_a_refused_reading_stays_in_the_outbox_and_goes_out_when_it_may(mo
 @pytest.mark.expect_log("not take what is sent to base/meter/m/value/...: the broker's quota is used up")
 async def test_refused_values_are_told_once_for_their_neighbours():
     odd = OddBroker(reason=151)
-    async with odd.serving() as port, _running(port) as broker:
+    async with odd.serving() as port, at_work(port) as broker:
         for number in range(30):
             broker.retain(f"base/meter/m/value/{number}", str(number))
-        await _until(lambda: len(odd.refused) == 30)
-        await _until(lambda: broker.refusals == ["base/meter/m/value/...: the broker's quota is used up"])
+        await until(lambda: len(odd.refused) == 30)
+        await until(lambda: broker.refusals == ["base/meter/m/value/...: the broker's quota is used up"])
         assert odd.lines == 1
 
 
@@ -83,86 +82,40 @@ async def test_refused_values_are_told_once_for_their_neighbours():
 async def test_what_is_refused_stays_told_while_its_neighbours_are_taken(caplog):
     """It does not come and go with each message of theirs."""
     odd = OddBroker(deny="base/bridge/main/state")
-    async with odd.serving() as port, _running(port) as broker:
+    async with odd.serving() as port, at_work(port) as broker:
         for number in range(5):
             broker.retain("base/bridge/main/state", "online")
             broker.retain("base/bridge/main/health", str(number))
-            await _until(lambda number=number: len(odd.refused) > number)
+            await until(lambda number=number: len(odd.refused) > number)
             await broker.flush(PATIENCE)
             assert broker.refusals == ["base/bridge/main/...: the broker's access list forbids it"]
         assert len(caplog.records) == 1
         odd.deny = ""
         broker.retain("base/bridge/main/state", "online")
-        await _until(lambda: not broker.refusals)
+        await until(lambda: not broker.refusals)
         assert len(caplog.records) == 2
-
-
-@pytest.mark.expect_log("not take what is sent to")
-def test_refusals_are_bounded(caplog):
-    """Somebody who may ask but get no answer names ever new topics for it."""
-    refusals = Refusals()
-    for number in range(10_000):
-        refusals.refused(f"a/b/{number}/c", "no")
-        refusals.refused(f"a/b/c/{number}", "no")
-    assert len(refusals.sentences) == len(caplog.records) == 200
-
-
-@pytest.mark.expect_log("The broker lets nobody hear base/request/#: the broker's access list forbids it")
-async def test_refused_subscriptions_are_told():
-    odd = OddBroker(heard=135)
-    async with odd.serving() as port, _running(port) as broker:
-        await broker.subscribe(["base/request/#"])
-        await _until(lambda: broker.refusals)
-        assert "hearing base/request/#" in broker.refusals[0]
-
-
-@pytest.mark.expect_log("does not take what is sent to", "again", "lets nobody hear", "lets us hear base/request/#")
-async def test_what_is_retained_and_heard_is_tried_again_without_a_new_line(monkeypatch):
-    """Somebody mends the access list: nothing has to be started anew."""
-    monkeypatch.setattr(Refusals, "again", 0.1)
-    odd = OddBroker(heard=135, deny="homeassistant/")
-    async with odd.serving() as port, _running(port) as broker:
-        await broker.subscribe(["base/request/#"])
-        broker.retain("homeassistant/device/m/config", "{}")
-        broker.retain("base/state", "1")
-        await _until(lambda: len(broker.refusals) == 2 and len(odd.refused) > 2)
-        odd.heard, odd.deny = 1, ""
-        await _until(lambda: not broker.refusals and broker.has_taken("homeassistant/device/m/config"))
-        assert odd.lines == 1 and [topic for topic, _, _ in odd.taken].count("base/state") == 1
 
 
 @pytest.mark.expect_log("another client uses the same client id")
 async def test_a_collision_of_client_ids_is_told_and_makes_no_storm():
     odd = OddBroker()
-    async with odd.serving() as port, _running(port) as broker:
-        await _until(lambda: broker.connected)
+    async with odd.serving() as port, at_work(port) as broker:
+        await until(lambda: broker.connected)
         odd.hang_up(142)
-        await _until(lambda: "client id" in broker.trouble)
+        await until(lambda: "client id" in broker.trouble)
         await asyncio.sleep(2.5)  # longer than the first pause
         assert odd.lines == 1
-
-
-async def test_what_is_retained_with_a_lifetime_carries_its_expiry():
-    odd = OddBroker()
-    async with odd.serving() as port, _running(port) as broker:
-        broker.retain("base/a", "1", 120.0)
-        broker.retain("base/b", "1")
-        broker.retain("base/c", "", 120.0)
-        await _until(lambda: len(odd.taken) == 3)
-        told = {topic: properties for topic, _, properties in odd.taken}
-        assert told["base/a"][:1] == b"\x02" and 118 <= struct.unpack(">I", told["base/a"][1:])[0] <= 120
-        assert told["base/b"] == told["base/c"] == b""
 
 
 async def test_a_backlog_is_sent_at_its_rate():
     odd = OddBroker()
     with Store(":memory:") as store:
         outbox = Outbox(store, 1000)
-        _put(outbox, *range(600))  # left by an earlier run
-        async with odd.serving() as port, _running(port, outbox, backlog_rate=400) as broker:
-            await _until(lambda: broker.connected)
+        put(outbox, *range(600))  # left by an earlier run
+        async with odd.serving() as port, at_work(port, outbox, backlog_rate=400) as broker:
+            await until(lambda: broker.connected)
             began = asyncio.get_running_loop().time()
-            await _until(lambda: not len(outbox))
+            await until(lambda: not len(outbox))
             assert asyncio.get_running_loop().time() - began > 0.9  # 500 at 400 a second
         numbers = [json.loads(payload)["seq"] for _, payload, _ in odd.taken]
         assert numbers == sorted(numbers)
@@ -172,41 +125,26 @@ async def test_a_backlog_is_sent_at_its_rate():
 async def test_what_an_outage_left_is_a_backlog_too(monkeypatch):
     monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
     odd = OddBroker()
-    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
-        await _until(lambda: broker.connected)
+    async with odd.serving() as port, at_work(port, backlog_rate=400) as broker:
+        await until(lambda: broker.connected)
         began = asyncio.get_running_loop().time()
         odd.hang_up(139)
-        _put(broker.outbox, *range(600))
-        await _until(lambda: not len(broker.outbox))
+        put(broker.outbox, *range(600))
+        await until(lambda: not len(broker.outbox))
         assert asyncio.get_running_loop().time() - began > 0.9
 
 
 async def test_many_values_read_at_once_are_no_backlog():
     """At a reading a second they would take ten minutes, and those of other meters behind them too."""
     odd = OddBroker()
-    async with odd.serving() as port, _running(port, backlog_rate=1) as broker:
-        await _until(lambda: broker.connected)
-        _put(broker.outbox, 0)
+    async with odd.serving() as port, at_work(port, backlog_rate=1) as broker:
+        await until(lambda: broker.connected)
+        put(broker.outbox, 0)
         broker.outbox_filled()
-        await _until(lambda: odd.taken)
-        _put(broker.outbox, *range(1, 600))
+        await until(lambda: odd.taken)
+        put(broker.outbox, *range(1, 600))
         broker.outbox_filled()
-        await _until(lambda: len(odd.taken) == 600 and not len(broker.outbox))
-
-
-async def test_who_has_very_much_to_say_waits_for_the_broker_and_nobody_waits_for_one_that_is_away():
-    odd = OddBroker(most=1, wait=0.001)
-    async with odd.serving() as port, _running(port) as broker:
-        await asyncio.wait_for(broker.room(), PATIENCE)  # no line yet
-        await _until(lambda: broker.connected)
-        for number in range(1000):
-            broker.retain(f"base/{number}", "1")
-        await asyncio.wait_for(broker.room(), PATIENCE)
-        assert 700 < len(odd.taken) < 1000
-        for number in range(1000):
-            broker.retain(f"base/{number}", "2")
-        broker.task.cancel()
-        await asyncio.wait_for(broker.room(), PATIENCE)
+        await until(lambda: len(odd.taken) == 600 and not len(broker.outbox))
 
 
 @pytest.mark.expect_log("No line to the broker")
@@ -224,16 +162,16 @@ def test_an_outage_is_one_line_unless_somebody_tells_why(tmp_path, caplog):
 
 async def test_what_is_read_while_a_backlog_is_sent_is_no_burst_after_it():
     odd = OddBroker()
-    async with odd.serving() as port, _running(port, backlog_rate=400) as broker:
-        _put(broker.outbox, *range(400))
+    async with odd.serving() as port, at_work(port, backlog_rate=400) as broker:
+        put(broker.outbox, *range(400))
         broker._readings.pace()  # an outage has left it
         broker.outbox_filled()
-        await _until(lambda: odd.taken)
-        _put(broker.outbox, *range(400))
+        await until(lambda: odd.taken)
+        put(broker.outbox, *range(400))
         before = len(odd.taken)
         began = asyncio.get_running_loop().time()
         broker.outbox_filled()
-        await _until(lambda: not len(broker.outbox))
+        await until(lambda: not len(broker.outbox))
         assert asyncio.get_running_loop().time() - began > (800 - before - 140) / 400
 
 
@@ -252,7 +190,7 @@ async def test_mosquitto_with_an_access_list(mosquitto_factory, tmp_path, meter)
 async def test_websockets(mosquitto_factory):
     port = free_port()
     plain = mosquitto_factory(f"allow_anonymous true\nlistener {port} 127.0.0.1\nprotocol websockets")
-    async with watching(plain.port) as seen, _running(port, transport="websockets") as broker:
+    async with watching(plain.port) as seen, at_work(port, transport="websockets") as broker:
         broker.retain("base/a", "1")
         await seen.until(lambda: seen.latest.get("base/a") == "1")
 
@@ -275,7 +213,7 @@ async def test_the_client_id_is_the_documented_one(tmp_path):
         for _ in range(2):
             app = App(write_config(tmp_path, port, ""), environment={})
             async with running(app):
-                await _until(lambda app=app: app.bridge and app.bridge.broker.connected)
+                await until(lambda app=app: app.bridge and app.bridge.broker.connected)
     first, then, again, last = odd.identifiers
     assert then == last == "dlms_mqtt-main" and first != again
     assert {first[:15], again[:15]} == {"dlms_mqtt-main-"}

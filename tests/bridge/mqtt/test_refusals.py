@@ -27,20 +27,30 @@ def test_neighbours_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.messages) == 2
 
 
-@pytest.mark.expect_log("lets nobody hear")
-def test_a_subscription_is_another_matter() -> None:
+@pytest.mark.expect_log("lets nobody hear", "does not take", "lets us hear dlms_mqtt/#")
+def test_a_subscription_is_another_matter(caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals()
     refusals.deaf("dlms_mqtt/#", "not authorized")
-    assert refusals.sentences == ["hearing dlms_mqtt/#: not authorized"]
+    refusals.deaf("other/#", "not authorized")
+    assert refusals.sentences == ["hearing dlms_mqtt/#: not authorized", "hearing other/#: not authorized"]
     refusals.taken("dlms_mqtt/#")
-    assert refusals.sentences
+    refusals.refused(STATE, "not authorized")
+    assert refusals.unheard == ["dlms_mqtt/#", "other/#"]
+    refusals.heard("dlms_mqtt/#")
+    refusals.heard("dlms_mqtt/#")
+    assert refusals.unheard == ["other/#"] and len(caplog.messages) == 4
     refusals.clear()
     assert refusals.sentences == []
 
 
-@pytest.mark.expect_log("does not take what is sent to")
-def test_replies_that_go_everywhere_fill_no_memory() -> None:
+@pytest.mark.expect_log("not take what is sent to", "again")
+@pytest.mark.parametrize(("topic", "groups"), [("a/b/{}/c", 200), ("reply/{}", 200), ("a/b/c/{}", 1)])
+def test_replies_that_go_everywhere_fill_no_memory(caplog: pytest.LogCaptureFixture, topic: str, groups: int) -> None:
+    """Somebody who may ask but get no answer names ever new topics for it."""
     refusals = Refusals()
     for number in range(1000):
-        refusals.refused(f"reply/{number}", "no")
-    assert len(refusals.sentences) == 200
+        refusals.refused(topic.format(number), "no")
+    assert len(refusals.sentences) == len(caplog.messages) == groups
+    for number in range(200):
+        refusals.taken(topic.format(number))
+    assert refusals.sentences == []  # nothing was noted of the others
