@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, ProtocolError
 
 _COLOURS = {"red": "1;31", "yellow": "33", "green": "32"}
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: octets in hex, times in ISO 8601; null for what is no number (NaN, infinity)."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Decimal | float):
-        return _number(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _number(value: Decimal | float) -> int | float | None:
-    if not math.isfinite(value):
-        return None
-    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else float(value)
 
 
 def print_json(document: Any, indent: int | None = 2) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-from dlms_mqtt.cli.output import plain, say, table
-from dlms_mqtt.meter.json_text import number_text
+from dlms_mqtt.cli.output import say, table
+from dlms_mqtt.meter.json_text import plain_text
 
 
 def print_values(values: Sequence[dict[str, Any]]) -> None:
@@ -21,6 +20,4 @@ def shown(value: Any) -> str:
     """A value in one line: numbers without exponent, nothing for nothing."""
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
-    if isinstance(value, Decimal) and value.is_finite():
-        return number_text(value)
-    return "" if plain(value) is None else str(plain(value))
+    return str(value) if isinstance(value, bool) else plain_text(value)

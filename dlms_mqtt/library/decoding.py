@@ -10,6 +10,7 @@ from dlms_mqtt.client.push import PushOpener, PushReader, PushSource
 from dlms_mqtt.library.connection import value_errors, zone_named
 from dlms_mqtt.library.pushes import Pushes, keys_of, octets_of
 from dlms_mqtt.library.results import JsonResult, Reading
+from dlms_mqtt.meter.json_text import plain
 from dlms_mqtt.protocol.security import Keys
 
 
@@ -103,4 +104,5 @@ def decode(
 def _document(octets: bytes, keys: Keys | None, title: bytes) -> dict[str, Any]:
     from dlms_mqtt.meter.explain.explain import explain
 
-    return explain(octets, keys, title)
+    document: dict[str, Any] = plain(explain(octets, keys, title))
+    return document

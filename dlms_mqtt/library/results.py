@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time, tzinfo
-from decimal import Decimal
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, overload
 
 from dlms_mqtt.cosem.classes import class_name, find
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.frozen import dataclass
+from dlms_mqtt.meter.json_text import plain
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, CaptureObject
 from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
@@ -141,23 +141,6 @@ def _name(obis: Obis, class_id: int, attribute: int) -> str:
     from dlms_mqtt.meter.catalogue.names import object_name
 
     return object_name(obis, class_id or None, attribute)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Decimal | float):
-        return _number(Decimal(value))
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if isinstance(value, date | time) else value  # a datetime is a date
-
-
-def _number(value: Decimal) -> int | float | None:
-    if not value.is_finite():
-        return None
-    return int(value) if value == value.to_integral_value() else float(value)
 
 
 @dataclass(frozen=True, slots=True)

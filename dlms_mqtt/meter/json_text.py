@@ -48,6 +48,23 @@ def _scalar_text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def plain(value: Any) -> Any:
+    """``value`` for Python's own ``json``, which knows no Decimal: int and float, as near as those come."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal | float):
+        return _near(Decimal(value))
+    return value if value is None or isinstance(value, int | str) else _scalar_text(value)
+
+
+def _near(value: Decimal) -> int | float | None:
+    if not value.is_finite():
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
 def dumps(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """``value`` as JSON: 0.1 stays 0.1, times in ISO 8601, octets in hex, null for what is no number."""
     return _Writer(indent, ascii_only).text(value, 0)

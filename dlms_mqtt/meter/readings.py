@@ -273,8 +273,3 @@ def text_of(data: Data, zone: tzinfo | None = None, sense: int = -1) -> str | No
         return str(value).lower()
     number = number_of(data)
     return str(value).rstrip("\x00") if number is None else number_text(number)
-
-
-def json_number(value: Decimal) -> int | float:
-    """The JSON number that reads the same: int where it is whole."""
-    return int(value) if value == value.to_integral_value() else float(value)

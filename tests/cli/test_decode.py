@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from dlms_mqtt.cli.tools.decode import print_message
 from tests.cli.conftest import Cli
 from tests.frames_data import Entry, entries, entry, entry_id
 
@@ -187,3 +189,9 @@ def test_every_push_in_words(cli: Cli, item: Entry) -> None:
     shown = json.loads(cli("decode", item["hex"], *keys(item), "--json").out)["messages"][0]
     for value in shown.get("values", ()):
         assert value.get("obis", f"#{value.get('index')}") in result.out
+
+
+def test_numbers_have_no_exponent(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"obis": "1.0.1.8.0.255", "value": Decimal("12E+3"), "unit": "Wh"}
+    print_message({"apdu": {"name": "x"}, "framing": "hdlc", "frames": [], "values": [value]})
+    assert capsys.readouterr().out.split()[-2:] == ["12000", "Wh"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from dlms_mqtt.cli.output import Progress, coloured, complain, note, plain, print_json, table, warn
+from dlms_mqtt.cli.output import Progress, coloured, complain, note, print_json, table, warn
 from dlms_mqtt.errors import ConfigError, DlmsMqttError, RemoteProtocolError
 
 
@@ -18,23 +16,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.mark.parametrize(
-    ("value", "made"),
-    [
-        (b"\x00\xff", "00ff"),
-        (Decimal("5.0"), 5),
-        (Decimal("0.5"), 0.5),
-        (Decimal("NaN"), None),
-        (float("inf"), None),
-        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01T00:00:00+00:00"),
-        ({"a": (b"\x01", None, True)}, {"a": ["01", None, True]}),
-        (range(2), "range(0, 2)"),
-    ],
-)
-def test_plain(value: Any, made: Any) -> None:
-    assert plain(value) == made
 
 
 def test_a_table() -> None:

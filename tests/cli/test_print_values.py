@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,12 @@ from dlms_mqtt.cli.print_values import print_values, shown
         (Decimal("1E+3"), "1000"),
         (Decimal("0.0000001"), "0.0000001"),
         (Decimal("1.20"), "1.2"),
+        (Decimal("NaN"), ""),
         (5, "5"),
+        (1e-07, "0.0000001"),
+        (True, "True"),
+        (b"\x00\xff", "00ff"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01T00:00:00+00:00"),
         ("a", "a"),
         (None, ""),
         ([Decimal(1), None, "x", [2, 3]], "1, , x, 2, 3"),

@@ -13,14 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from dlms_mqtt.cli import process
-from dlms_mqtt.cli.output import plain
-from dlms_mqtt.cli.print_values import shown
 from tests.cli.conftest import Cli
 
 PUSH = "7ea027010201105a87e6e7000f40000000090c07e7031603031c2aff800000020106000008e580bb7e"
@@ -170,13 +167,6 @@ def test_nohup_stays_in_force(meter: list[str], tmp_path: Path) -> None:
         out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     assert "DMQ" in out
-
-
-def test_numbers_that_json_does_not_have() -> None:
-    values = [float("nan"), Decimal("Infinity"), Decimal("0.1"), Decimal(7), (b"\x01", True)]
-    assert plain({"values": values}) == {"values": [None, None, 0.1, 7, ["01", True]]}
-    assert shown(Decimal("0.00000100")) == "0.000001"
-    assert shown([None, 1, Decimal("2.50")]) == ", 1, 2.5"
 
 
 def test_a_pipe_instead_of_a_file() -> None:

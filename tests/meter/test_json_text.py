@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.meter.json_text import dumps, number_text, plain_text
+from dlms_mqtt.meter.json_text import dumps, number_text, plain, plain_text
 from dlms_mqtt.protocol.obis import Obis
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text()
@@ -52,3 +52,21 @@ def test_other_values() -> None:
         '[null, "2026-11-29T14:00:00+00:00", "01ff", "1.0.1.8.0.255"]'
     )
     assert [plain_text(value) for value in (None, True, "a", Decimal("1.50"))] == ["", "on", "a", "1.5"]
+
+
+def test_for_a_json_that_knows_no_decimals() -> None:
+    values = [
+        Decimal("1E+3"),
+        Decimal("0.1"),
+        Decimal("5.0"),
+        Decimal("NaN"),
+        float("inf"),
+        True,
+        None,
+        date(2026, 1, 2),
+    ]
+    assert plain({1: values, "a": (b"\x00\xff", "b")}) == {
+        "1": [1000, 0.1, 5, None, None, True, None, "2026-01-02"],
+        "a": ["00ff", "b"],
+    }
+    assert json.dumps(plain(values)) == '[1000, 0.1, 5, null, null, true, null, "2026-01-02"]'

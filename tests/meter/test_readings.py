@@ -19,7 +19,6 @@ from dlms_mqtt.meter.readings import (
     Quality,
     bit_word,
     convert,
-    json_number,
     make_reading,
     number_of,
     number_text,
@@ -193,8 +192,6 @@ def test_plain_numbers() -> None:
     assert number_of(Data(T.BOOLEAN, True)) == 1
     assert number_of(Data(T.VISIBLE_STRING, "1")) is None
     assert [number_text(Decimal(text)) for text in ("1E+3", "1.500", "-0.10", "100")] == ["1000", "1.5", "-0.1", "100"]
-    assert [json_number(Decimal(text)) for text in ("1E+3", "0.1", "5.0")] == [1000, 0.1, 5]
-    assert isinstance(json_number(Decimal("5.0")), int)
 
 
 def test_make_reading() -> None:

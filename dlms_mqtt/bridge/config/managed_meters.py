@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from dlms_mqtt.bridge.config.speaking import OWN_LINE
 from dlms_mqtt.client.settings import LINES, SECRET_KEYS
 from dlms_mqtt.client.state.state_file import sync_folder, write_whole
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.meter.readings import json_number
+from dlms_mqtt.meter.json_text import plain
 from dlms_mqtt.transport.esphome.address import split_key
 
 _GRANTS = ("allow", "actions")
@@ -47,7 +46,7 @@ def remote_config(request: Any, seal: SealKey, meter: str) -> dict[str, Any]:
     """A meter's configuration out of a request, with its secrets opened; RequestError."""
     if not isinstance(request, dict):
         raise RequestError("bad-request", "'config' is a JSON object")
-    config: dict[str, Any] = {str(key): _plain(value) for key, value in request.items()}
+    config: dict[str, Any] = {str(key): plain(value) for key, value in request.items()}
     connection = config.get("connection")
     if isinstance(connection, dict):
         config["connection"] = remote_connection(connection, seal, meter, _line(config))
@@ -120,14 +119,6 @@ def _check_grants(config: Mapping[str, Any]) -> None:
             f"{', '.join(granted)} can't be set over MQTT",
             hint="Set it in the meter's file on the bridge.",
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return json_number(value) if isinstance(value, Decimal) else value
 
 
 def completed(config: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

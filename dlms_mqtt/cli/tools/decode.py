@@ -194,5 +194,5 @@ def _ciphering_text(ciphering: dict[str, Any]) -> str:
 def _value_text(value: dict[str, Any]) -> str:
     for key in ("value", "text", "datetime", "raw"):
         if value.get(key) is not None:
-            return str(value[key])
+            return shown(value[key])
     return ""

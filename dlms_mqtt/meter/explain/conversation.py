@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.cosem.classes import scaler_attribute
-from dlms_mqtt.meter.readings import json_number
 
 Message = Mapping[str, Any]
 _AGREED = ("application_context", "mechanism", "result", "diagnostic")
@@ -125,5 +124,5 @@ def _with_unit(key: tuple[int, str, int], row: dict[str, Any], rows: Mapping[Any
     raw = row.get("raw")
     if "scaler" in row or "scaler" not in scaled or not isinstance(raw, int | float) or isinstance(raw, bool):
         return row
-    value = json_number(Decimal(str(raw)).scaleb(scaled["scaler"]))
+    value = Decimal(str(raw)).scaleb(scaled["scaler"])
     return {**row, "scaler": scaled["scaler"], "unit": scaled["unit"], "value": value}

@@ -11,7 +11,7 @@ from dlms_mqtt.errors import DlmsMqttError
 from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.push.layouts import PushValue
 from dlms_mqtt.meter.push.readings import PushedValues
-from dlms_mqtt.meter.readings import Reading, json_number
+from dlms_mqtt.meter.readings import Reading
 from dlms_mqtt.protocol.acse.messages import ApplicationContext, Mechanism
 from dlms_mqtt.protocol.apdu import decode_apdu
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
@@ -144,7 +144,7 @@ def _scaled(value: PushValue) -> dict[str, Any]:
     scaled, raw = value.scaler_unit, value.data.value
     if scaled is None or not isinstance(raw, int | float) or isinstance(raw, bool):
         return {}
-    shown = {"scaler": scaled.scaler, "unit": UNITS.get(scaled.unit_code, ""), "value": json_number(scaled.apply(raw))}
+    shown = {"scaler": scaled.scaler, "unit": UNITS.get(scaled.unit_code, ""), "value": scaled.apply(raw)}
     return shown | ({"from_list": value.from_list} if value.from_list else {})
 
 

@@ -15,6 +15,7 @@ from dlms_mqtt.client.capture.marks import RECEIVED, SENT
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.explain.capture_text import Piece, pieces_in, pieces_of
 from dlms_mqtt.meter.explain.explain import explain
+from dlms_mqtt.meter.json_text import dumps
 from tests.frames_data import Entry, entries, entry_id
 
 CAPTURES = Path(__file__).parents[2] / "captures"
@@ -44,7 +45,7 @@ def test_every_capture_has_its_row() -> None:
 @pytest.mark.parametrize("name", WANTED)
 def test_captures(name: str) -> None:
     document = explain(pieces_of((CAPTURES / f"{name}.txt").read_bytes()))
-    text = json.dumps(document)
+    text = dumps(document)
     assert [wanted for wanted in WANTED[name] if wanted not in text] == []
     assert document["errors"] == []
 

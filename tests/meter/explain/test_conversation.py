@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dlms_mqtt.meter.explain.capture_text import pieces_of
 from dlms_mqtt.meter.explain.conversation import conversation
 from dlms_mqtt.meter.explain.explain import explain
 from dlms_mqtt.meter.explain.json_shapes import readings_json
+from dlms_mqtt.meter.json_text import dumps
 from dlms_mqtt.meter.push.readings import PushedValues
 from dlms_mqtt.protocol.security import Keys
 from tests.client.our_meter import WAYS
@@ -79,7 +79,7 @@ def test_scaler_and_unit_that_were_read_apart_belong_to_the_value() -> None:
     energy = rows["1.0.1.8.0.255", 2]
     assert (energy["raw"], energy["scaler"], energy["value"], energy["unit"]) == (1234567, 0, 1234567, "Wh")
     assert told["requests"] == told["answers"] == 3
-    json.dumps(told)
+    dumps(told)
 
 
 @pytest.mark.parametrize("text", ["060000000a", "7ea0", entries("push_kaifa", framing="hdlc")[0]["hex"]])

@@ -88,6 +88,10 @@ TIME = bytes.fromhex("07ea0b1e010c000000ffc400")
             PushValue(Data(DataType.LONG, -15), ENERGY.obis, None, 3, 2, ScalerUnit(-1, 30)),
             {"obis": "1.0.1.8.0.255", "class": 3, "attribute": 2, "raw": -15, "scaler": -1, "unit": "Wh"},
         ),
+        (
+            PushValue(Data(DataType.LONG64_UNSIGNED, 2**64 - 1), ENERGY.obis, None, 3, 2, ScalerUnit(-1, 30)),
+            {"value": Decimal("1844674407370955161.5")},
+        ),
         (PushValue(Data(DataType.OCTET_STRING, b"KFM_001"), place=2), {"text": "KFM_001"}),
         (PushValue(Data(DataType.OCTET_STRING, TIME), place=3), {"datetime": "2026-11-30T12:00:00+01:00"}),
         (PushValue(Data(DataType.OCTET_STRING, b"\xff"), place=4), {"raw": "ff"}),
