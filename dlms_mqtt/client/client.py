@@ -26,7 +26,7 @@ from dlms_mqtt.errors import (
 )
 from dlms_mqtt.protocol.apdu.access import AccessSpecification
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector, AttributeDescriptor, MethodDescriptor
-from dlms_mqtt.protocol.axdr.data import Data, decode, encode
+from dlms_mqtt.protocol.axdr.data import Data, decode
 from dlms_mqtt.protocol.conformance import Conformance
 
 log = logging.getLogger("dlms_mqtt.client")
@@ -69,22 +69,19 @@ class DlmsClient(RepeatingSession):
         One that is met with silence, a closed connection or octets that mean nothing fails alone (AttributeFailed).
         """
         question, memory = _QUESTION[self.settings.referencing], self.memory
-        listed = [index for index, attribute in enumerate(attributes) if attribute not in memory.singly]
-        alone = [[index] for index, attribute in enumerate(attributes) if attribute in memory.singly]
+        singly: set[int] = set()
+        if memory.singly:
+            singly = {index for index, attribute in enumerate(attributes) if attribute in memory.singly}
+        listed = [index for index in range(len(attributes)) if index not in singly]
         sizes = [(question, memory.sizes.get(attributes[index])) for index in listed]
         groups = [[listed[at] for at in group] for group in plan(sizes, self._limits, self._max_list)]
-        return await ManyReader(self, attributes).read([*groups, *alone])
+        return await ManyReader(self, attributes).read([*groups, *[[index] for index in sorted(singly)]])
 
     @property
     def _max_list(self) -> int:
         if not self.association.conformance & Conformance.MULTIPLE_REFERENCES and not self.settings.pre_established:
             return 1
         return self.memory.max_list
-
-    def learn_size(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
-        """Remember how many octets of a list this answer takes."""
-        if attribute not in self.memory.sizes:
-            self.memory.sizes[attribute] = len(encode(answer)) + 1 if isinstance(answer, Data) else 2
 
     async def read(self, attributes: Sequence[AttributeDescriptor]) -> list[Measured | MeterRefused]:
         """Values with scaler and unit where the class has them; those are read once and kept in ``memory``."""

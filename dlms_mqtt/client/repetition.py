@@ -27,7 +27,8 @@ class RepeatingSession(MeterSession):
 
     async def once(self, call: Callable[[Services], Awaitable[T]]) -> T:
         """Writes and methods are not repeated; when the meter wants a higher counter, the next question has it."""
-        await self._come_back()
+        if self._lost is not None:
+            await self._open_again(self._lost)  # it was gone when it was last associated: that is tried first
         try:
             if not self.reads_out:
                 await self._live.settle()
@@ -59,7 +60,8 @@ class RepeatingSession(MeterSession):
         return await self._again(call)
 
     async def _again(self, call: Callable[[Services], Awaitable[T]]) -> T:
-        await self._come_back()
+        if self._lost is not None:
+            await self._open_again(self._lost)  # it was gone when it was last associated: that is tried first
         try:
             return await call(self._services or self._live_services)
         except ServiceRefused as error:
@@ -69,11 +71,6 @@ class RepeatingSession(MeterSession):
         except LinkLost as error:
             await self._open_again(error)
             return await call(self._live_services)
-
-    async def _come_back(self) -> None:
-        """Where the meter was gone when it was last associated again, that is tried first."""
-        if self._lost is not None:
-            await self._open_again(self._lost)
 
     async def recover(self, error: DlmsMqttError) -> None:
         """Make the association fit for the next question after one that failed so. DlmsMqttError: the meter is gone.

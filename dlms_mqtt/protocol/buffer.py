@@ -29,7 +29,8 @@ class Reader:
         """How many bytes are left."""
         return self.end - self.offset
 
-    def _advance(self, count: int, what: str) -> int:
+    def skip(self, count: int, what: str) -> int:
+        """Pass over ``count`` octets; where they began."""
         start = self.offset
         if count < 0 or start + count > self.end:
             raise DecodeError(f"{what} needs {count} bytes, {self.end - start} left", offset=start)
@@ -38,7 +39,7 @@ class Reader:
 
     def u8(self, what: str = "octet") -> int:
         """One octet, unsigned."""
-        return self.data[self._advance(1, what)]
+        return self.data[self.skip(1, what)]
 
     def i8(self, what: str = "octet") -> int:
         """One octet, two's complement."""
@@ -46,17 +47,17 @@ class Reader:
 
     def u16(self, what: str = "16-bit number") -> int:
         """Two octets, big endian, unsigned."""
-        value: int = _U16.unpack_from(self.data, self._advance(2, what))[0]
+        value: int = _U16.unpack_from(self.data, self.skip(2, what))[0]
         return value
 
     def u32(self, what: str = "32-bit number") -> int:
         """Four octets, big endian, unsigned."""
-        value: int = _U32.unpack_from(self.data, self._advance(4, what))[0]
+        value: int = _U32.unpack_from(self.data, self.skip(4, what))[0]
         return value
 
     def take(self, count: int, what: str = "octets") -> bytes:
         """The next ``count`` octets."""
-        start = self._advance(count, what)
+        start = self.skip(count, what)
         return bytes(self.data[start : start + count])
 
     def peek(self) -> int:

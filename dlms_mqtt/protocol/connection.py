@@ -13,7 +13,7 @@ from typing import Any
 from dlms_mqtt.errors import LocalProtocolError, RemoteProtocolError, SecurityError
 from dlms_mqtt.protocol.apdu import decode_apdu, decode_with_rest
 from dlms_mqtt.protocol.apdu.general import DED_TAGS, GLO_TAGS, GeneralBlockTransfer
-from dlms_mqtt.protocol.framing.link import Activity, Link, LinkDown, LinkEvent, LinkUp, Received, Side
+from dlms_mqtt.protocol.framing.link import PROGRESS, SIGN_OF_LIFE, Link, LinkDown, LinkEvent, LinkUp, Received, Side
 from dlms_mqtt.protocol.general_block_transfer import BlockTransfer
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.security import Cipher
@@ -135,7 +135,8 @@ class Connection:
         if message is None or type(message) in ANY_TIME:
             self.link.expect()
         if message is None:
-            return Activity(progress=not unasked and self.blocks is not None and self.blocks.grew())
+            grew = not unasked and self.blocks is not None and self.blocks.grew()
+            return PROGRESS if grew else SIGN_OF_LIFE
         return message
 
     def _pushed(self, octets: bytes) -> Apdu | None:
@@ -157,7 +158,7 @@ class Connection:
                 return None
             octets = whole
         try:
-            message, rest = decode_with_rest(self._opened(octets))
+            message, rest = decode_with_rest(octets if self.cipher is None else self._opened(octets))
         except SecurityError as error:
             if self.side is Side.SERVER or error.reason != "counter":
                 raise

@@ -146,7 +146,7 @@ def _encode_octets(value: bytes) -> bytes:
 
 def _read_data(reader: Reader) -> Data:
     value, offset = decode_data(reader.data, reader.offset)
-    reader.take(offset - reader.offset, "value")
+    reader.skip(offset - reader.offset, "value")
     return value
 
 

@@ -23,10 +23,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from dlms_mqtt.client.line.question import Question
+from dlms_mqtt.client.line.question import Question, usual_patience
 from dlms_mqtt.client.line.silence import OTHER_INVOKE, LinkLost, Silence, link_lost, link_refused, no_answer
 from dlms_mqtt.client.line.trace import Trace
 from dlms_mqtt.client.refusals import service_refused
@@ -91,6 +91,10 @@ class Exchange:
         self._waiting = False  # something was sent, nothing has answered it yet
         # Only a serial line has silence inside a frame; a network may pause for seconds to repeat a packet.
         self._octet_timeout = settings.octet_timeout if connection.link.has_connection else settings.timeout
+        # Where answers are paired, late ones are sorted out by their number when they come. Where they are not, what is
+        # in the port now must be looked at now: it would be taken for the answer to the next question.
+        self._unpaired = settings.referencing == "sn" and not connection.link.numbered
+        self._longest, self._patience = settings.exchange_timeout, usual_patience(settings)
         self._loop = asyncio.get_running_loop()
         self._question = self._ask_anew()
         self._dropped = self._stale = 0  # of the connection's counts, what has been noticed
@@ -150,31 +154,37 @@ class Exchange:
         except ResponseTimeout:
             log.debug("%s: no answer to the disconnect", self.transport.name)
 
-    async def ask(self, message: Apdu, *expected: type[Apdu], patient: bool = False) -> Any:
+    def ask(self, message: Apdu, *expected: type[Apdu], patient: bool = False) -> Coroutine[Any, Any, Any]:
         """Send a message and return its answer, which is one of the ``expected`` kinds if there are any.
 
         ``patient``: the answer may take as long as the whole question (rows of a profile, an object list).
         TransportError, RemoteProtocolError; ServiceRefused where the meter refuses the whole request.
         """
-        await self.settle()
         # A write or an action is waited for to the end: giving it up early would only leave open whether it was done.
-        self._question = self._ask_anew(patient or type(message) not in _REPEATABLE)
-        return await self._answer(message, expected)
+        patient = patient or type(message) not in _REPEATABLE
+        return self._answer(message, expected, self._longest if patient else self._patience)
 
-    async def go_on(self, message: Apdu, *expected: type[Apdu]) -> Any:
+    def go_on(self, message: Apdu, *expected: type[Apdu]) -> Coroutine[Any, Any, Any]:
         """Send what belongs to the question before (its next block): both have the time of one question."""
+        return self._answer(message, expected, None)
+
+    async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...], patience: float | None) -> Any:
+        if self._unpaired or self._owed:
+            await self.settle()
+        elif (event := self.connection.next_event()) is not None:
+            await self._pass_over(event)
         # Patience begins anew with each part, the deadline does not: a meter that always has one more block comes to
         # an end as well.
-        await self.settle()
-        self._question.progress = self._loop.time()
-        self._question.parts += 1
-        return await self._answer(message, expected)
-
-    async def _answer(self, message: Apdu, expected: tuple[type[Apdu], ...]) -> Any:
+        now = self._loop.time()
+        if patience is None:
+            self._question.progress = now
+            self._question.parts += 1
+        else:
+            self._question = Question(now + self._longest, patience, now, now)
         self._trace.hides = self.hiding or (type(message) is Aarq and self.settings.password is not None)
         self.connection.send(message)
         try:
-            answer = await self._event(
+            answer = await self._next_answer(
                 self._repeats(message) if self.transport.datagram else self.settings.retries, self.settings.timeout
             )
             if type(answer) is LinkDown:
@@ -199,8 +209,9 @@ class Exchange:
             raise refused or RemoteProtocolError(f"{type(answer).__name__} does not answer the request")
         return answer
 
-    def _ask_anew(self, patient: bool = False) -> Question:
-        return Question.begin(self._loop.time(), self.settings, patient=patient)
+    def _ask_anew(self) -> Question:
+        now = self._loop.time()
+        return Question(now + self._longest, self._patience, now, now)
 
     def _tell_oddities(self) -> None:
         # What was tolerated is said once: a figure that looks odd later has its explanation in the log.
@@ -224,22 +235,25 @@ class Exchange:
         # LinkLost is repaired above: the session opens a new association, in which nothing of the old one can come.
         if self._owed:
             raise LinkLost("the answer to an earlier question may still come, and nothing would tell it from this one")
-        # Where answers are paired, late ones are sorted out by their number when they come. Where they are not, what is
-        # in the port now must be looked at now: it would be taken for the answer to the next question.
-        unpaired = self.settings.referencing == "sn" and not self.connection.link.numbered
         take = self.transport.at_once if self.transport.datagram else self.transport.discard
-        while unpaired and (late := take()):
+        while self._unpaired and (late := take()):
             self.connection.receive(late)
+        if (event := self.connection.next_event()) is not None:
+            await self._pass_over(event)
+        if self._unpaired and self.connection.unclaimed:
+            raise LinkLost("the meter sent an answer that nobody awaited, and nothing would tell the next one from it")
+
+    async def _pass_over(self, event: Event | None) -> None:
+        """This event and those behind it answer nothing any more. LinkLost."""
         count = 0
-        while (event := self.connection.next_event()) is not None:
+        while event is not None:
             if type(event) is LinkDown:
                 raise link_lost(event)
             self._is_answer(event)
             count += 1
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if unpaired and self.connection.unclaimed:
-            raise LinkLost("the meter sent an answer that nobody awaited, and nothing would tell the next one from it")
+            event = self.connection.next_event()
 
     async def overhear(self, timeout: float) -> None:
         """Take what the meter says while nobody asks it anything. ResponseTimeout where it says nothing, LinkLost."""
@@ -270,57 +284,59 @@ class Exchange:
         # Events of the link that was before, such as a last answer, are passed over: only up or down counts.
         wait = self.settings.timeout if wait is None else min(wait, self.settings.timeout)
         while True:
-            event = await self._event(repeats, wait, self.connection.next_event())
+            event = await self._next_answer(repeats, wait, self.connection.next_event())
             if isinstance(event, LinkUp | LinkDown):
                 return event
 
-    async def _event(self, repeats: int, timeout: float, event: Event | None = None) -> Event:
+    async def _next_answer(self, repeats: int, timeout: float, event: Event | None = None) -> Event:
         """The next event that answers the question; frames are repeated on silence.
 
         RemoteProtocolError: too many answers to other questions; ResponseTimeout: the question has had its time.
         """
-        try:
-            return await self._next_answer(repeats, timeout, event)
-        finally:
-            self._trace.show_received()
-
-    async def _next_answer(self, repeats: int, timeout: float, event: Event | None) -> Event:
         # ``left``: repeats to go; ``due``: when the next one goes out; ``in_frame``: octets of a frame have come and
         # its end has not, so that the short timer between octets counts. Each turn: sort what has come; say what is to
         # be said (an acknowledgement, the next frame of a window); read; on silence repeat, or give up.
-        in_frame, left, due = False, repeats, self._loop.time() + timeout
-        while True:
-            answer, whole, alive = self._sort_out(event)
-            if answer is not None:
-                return answer
-            in_frame = in_frame and not whole
-            if alive:  # the meter is there, so all repeats are due to what is still missing
-                left, due = self._repeats_now(repeats), self._loop.time() + timeout
-            if self._flush():  # the time begins when the last octet is out, which at 300 baud is seconds later
-                due = self._loop.time() + self.transport.lag + timeout
-            if (event := self.connection.next_event()) is not None:
-                await asyncio.sleep(0)  # a meter that pours out pushes delays no other one
-                continue
-            if data := self.transport.at_once() or await self._read(due, in_frame):
-                self._note(data)
-                self.connection.receive(data)
-                in_frame = True
-            elif left and self._repeat():
-                left, due, in_frame = left - 1, self._loop.time() + self.transport.lag + timeout, False
-            # All that may be asked was asked. An answer under another number than ours is taken now, and not before:
-            # the right one could still have come behind it.
-            elif (answer := self.connection.take_held()) is not None:
-                return answer
-            else:
-                raise self._no_answer()
-            event = self.connection.next_event()
+        in_frame, left, due = False, repeats, 0.0
+        try:
+            while True:
+                alive = False
+                if event is not None:
+                    answer, whole, alive = self._sort_out(event)
+                    if answer is not None:
+                        return answer
+                    in_frame = in_frame and not whole
+                    # A meter that is there has all its repeats due for what is still missing.
+                    left = self._repeats_now(repeats) if alive else left
+                if self._flush():  # the time begins when the last octet is out, which at 300 baud is seconds later
+                    due = self.last_used + self.transport.lag + timeout
+                elif alive or not due:
+                    due = self._loop.time() + timeout
+                if event is not None and (event := self.connection.next_event()) is not None:
+                    await asyncio.sleep(0)  # a meter that pours out pushes delays no other one
+                    continue
+                if data := self.transport.at_once() or await self._read(due, in_frame):
+                    self._note(data)
+                    self.connection.receive(data)
+                    in_frame = True
+                elif left and self._repeat():
+                    left, due, in_frame = left - 1, self._loop.time() + self.transport.lag + timeout, False
+                # All that may be asked was asked. An answer under another number than ours is taken now, and not
+                # before: the right one could still have come behind it.
+                elif (answer := self.connection.take_held()) is not None:
+                    return answer
+                else:
+                    raise self._no_answer()
+                event = self.connection.next_event()
+        finally:
+            self._trace.show_received()
 
-    def _sort_out(self, event: Event | None) -> tuple[Event | None, bool, bool]:
+    def _sort_out(self, first: Event) -> tuple[Event | None, bool, bool]:
         """The answer among what has come; did whole messages come, and was one of them a sign of life?"""
         # A sign of life is a frame that is no whole answer: RR, a segment, a block. Pushes are none: a meter that pours
         # them out may have lost the question.
         question = self._question
-        signs, others = question.signs, question.others
+        signs, others = question.signs, question.pushes + question.strays
+        event: Event | None = first
         left = _AT_ONCE
         while event is not None:
             if self._is_answer(event):
@@ -329,11 +345,12 @@ class Exchange:
             event = self.connection.next_event() if left else None
         alive = question.signs != signs
         held = self.connection.take_held() if alive and question.strays else None
-        return held, alive or question.others != others, alive
+        return held, alive or question.pushes + question.strays != others, alive
 
     def _note(self, data: bytes) -> None:
         self.has_received = True
-        self._trace.received(data)
+        if self._trace.on:
+            self._trace.received(data)
         self._question.note(data)
 
     async def _read(self, due: float, in_frame: bool) -> bytes:

@@ -10,6 +10,12 @@ _PATIENCE = 20.0  # s at least for one attribute: meters say that they are there
 _KEPT = 512  # octets of an invalid answer, for a diagnosis
 
 
+def usual_patience(settings: ConnectionSettings) -> float:
+    """Seconds that a question waits for a part of its answer; only a long answer may take the whole exchange."""
+    quick = max(_PATIENCE, 2 * settings.timeout * (settings.retries + 1))
+    return min(quick, settings.exchange_timeout)
+
+
 @dataclass(slots=True)
 class Question:
     """Times are those of the event loop, in seconds."""
@@ -25,22 +31,10 @@ class Question:
     received: bytes = b""
     broken: set[str] = field(default_factory=set)
 
-    @classmethod
-    def begin(cls, now: float, settings: ConnectionSettings, *, patient: bool = False) -> Question:
-        """``patient``: the answer may take as long as the whole exchange."""
-        quick = max(_PATIENCE, 2 * settings.timeout * (settings.retries + 1))
-        longest = settings.exchange_timeout
-        return cls(now + longest, longest if patient else min(quick, longest), now, now)
-
     @property
     def ends(self) -> float:
         """When it is given up, if nothing comes."""
         return min(self.deadline, self.progress + self.patience)
-
-    @property
-    def others(self) -> int:
-        """Whole messages that have come and answer nothing here."""
-        return self.pushes + self.strays
 
     def note(self, data: bytes) -> None:
         """Keep the first octets that came, for a diagnosis."""

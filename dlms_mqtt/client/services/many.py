@@ -61,9 +61,6 @@ class Client(Protocol):
     async def recover(self, error: DlmsMqttError) -> None:
         """Make the association fit for the next question."""
 
-    def learn_size(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
-        """Remember the size of an answer."""
-
 
 class Gone(Exception):
     """The meter is no longer there; ``error`` says how that was seen."""
@@ -178,7 +175,8 @@ class ManyReader:
 
     def _take(self, index: int, answer: Data | MeterRefused) -> None:
         self._results[index] = answer
-        self._client.learn_size(self._attributes[index], answer)
+        if (attribute := self._attributes[index]) not in self._memory.sizes:
+            self._memory.learn_size(attribute, answer)
 
     # -- the link -----------------------------------------------------------------------------------------------------
 

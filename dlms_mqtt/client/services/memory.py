@@ -15,7 +15,7 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import AccessRefused, AttributeFailed, DecodeError, MeterRefused
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
-from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType
+from dlms_mqtt.protocol.axdr.data import CONTAINERS, Data, DataType, encode
 from dlms_mqtt.protocol.obis import Obis
 
 # Refusals that say themselves that they will pass.
@@ -79,6 +79,10 @@ class Memory:
     def learn_short_names(self, objects: Iterable[ObjectInfo]) -> None:
         """Keep an object list, from the meter or from the store."""
         self.short_names = {(item.class_id, item.obis): item for item in objects}
+
+    def learn_size(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
+        """Keep how many octets of a list this answer takes."""
+        self.sizes[attribute] = len(encode(answer)) + 1 if isinstance(answer, Data) else 2
 
     def learn_type(self, attribute: AttributeDescriptor, answer: Data | MeterRefused) -> None:
         """Keep the type of a value; a value that is not there (null) says nothing of it."""

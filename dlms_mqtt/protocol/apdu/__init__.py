@@ -27,6 +27,9 @@ TABLE: dict[bytes, type[Apdu]] = {row.HEAD: row for row in APDUS} | {bytes((t,))
 
 _DECODERS: dict[bytes, Callable[[bytes], Apdu]] = {head: row.from_bytes for head, row in TABLE.items()}
 _DECODERS[Telegram.HEAD] = Telegram.from_bytes  # in the place of an APDU; no framing but its own may rely on its head
+# What takes all that follows its head: nothing is left over behind it.
+_WHOLE = {head: _DECODERS[head] for head, row in TABLE.items() if issubclass(row, LazyValue)}
+_WHOLE[Telegram.HEAD] = Telegram.from_bytes
 _SERVICES = {head[0] for head in TABLE if len(head) == 2}
 _LLC = (b"\xe6\xe6\x00", b"\xe6\xe7\x00")
 _MOST_APDUS = 64  # in one buffer; more would be rubbish, and splitting them all would take time
@@ -42,9 +45,12 @@ def decode_apdu(data: bytes) -> Apdu:
 
 def decode_with_rest(data: bytes) -> tuple[Apdu, bytes]:
     """Any APDU and what is left over behind it; of one that ends in a raw value that is not yet known. DecodeError."""
+    decoder = _WHOLE.get(data[:2]) or _WHOLE.get(data[:1])
+    if decoder is not None:
+        return decoder(data), b""
     row = TABLE.get(data[:2]) or TABLE.get(data[:1])
-    if row is None or issubclass(row, LazyValue) or row.HEAD == Telegram.HEAD:
-        return decode_apdu(data), b""
+    if row is None:
+        raise _unknown(data)
     reader = Reader(data, len(row.HEAD))
     message = row.read_body(reader)
     return message, data[reader.offset :]

@@ -68,7 +68,14 @@ ATTRIBUTE = _descriptor(AttributeDescriptor)
 METHOD = _descriptor(MethodDescriptor)
 SELECTOR = record(_pair, U8, DATA)
 ACCESS = optional(SELECTOR)
-ATTRIBUTE_WITH_SELECTION = record(_pair, ATTRIBUTE, ACCESS)
+
+
+def _encode_with_selection(item: AttributeWithSelection) -> bytes:
+    attribute, access = item
+    return ATTRIBUTE.encode(attribute) + ACCESS.encode(access)
+
+
+ATTRIBUTE_WITH_SELECTION = record(_pair, ATTRIBUTE, ACCESS)._replace(encode=_encode_with_selection)
 ATTRIBUTES = sequence(ATTRIBUTE_WITH_SELECTION)
 METHODS = sequence(METHOD)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, NO_PART, DateTime
@@ -31,7 +31,8 @@ class RepeatedHour:
     def resolve(self, raws: Sequence[bytes], moments: Sequence[Moment]) -> list[Moment]:
         """The same moments with the right pass."""
         made = list(moments)
-        open_ones = [index for index, moment in enumerate(made) if self._is_twice(moment)]
+        nights = self._nights(made)
+        open_ones = nights and [index for index, moment in enumerate(made) if self._is_twice(moment)]
         if not open_ones:
             return made
         backwards = _goes_down(made)
@@ -41,6 +42,17 @@ class RepeatedHour:
         for run in _runs(order, unknown):
             self._settle(made, run, order)
         return made
+
+    def _nights(self, moments: Sequence[Moment]) -> list[int]:
+        """The days on which the zone's clock goes back: nearly always none, and a look at each row costs more."""
+        days = {moment.toordinal() for moment in moments if isinstance(moment, datetime)}
+        return [day for day in days if self._noon(day - 1) > self._noon(day + 1)]
+
+    def _noon(self, day: int) -> timedelta:
+        """What the zone is ahead of UTC at noon of a day, by its ordinal."""
+        first, last = date.min.toordinal(), date.max.toordinal()
+        noon = datetime.fromordinal(min(max(day, first), last)).replace(hour=12, tzinfo=self.zone)
+        return noon.utcoffset() or timedelta(0)
 
     def _is_twice(self, moment: Moment) -> bool:
         """Is it a wall time of the zone that comes twice?"""

@@ -87,6 +87,9 @@ class Activity:
     progress: bool = field(default=False, compare=False)
 
 
+SIGN_OF_LIFE, PROGRESS = Activity(), Activity(progress=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """Nothing for us: ``reason`` is header, check, version, length or rubbish where it is no valid frame; address

@@ -91,9 +91,6 @@ class Scripted:
         if self.back is not None:
             raise self.back
 
-    def learn_size(self, item: AttributeDescriptor, answer: Data | MeterRefused) -> None:
-        self.memory.sizes[item] = 2
-
     async def many(self, *groups: list[int]) -> list[Data | MeterRefused]:
         count = sum(map(len, groups))
         return await ManyReader(self, WANTED[:count]).read(groups)

@@ -162,6 +162,8 @@ class FrameParser:
 
     def next(self) -> Frame | Damaged | None:
         """The next frame or damaged frame; None: more bytes are needed."""
+        if self._position + 1 == len(self._buffer) and self._buffer.endswith(FLAG) and not self._final:
+            return None  # nearly always all that is left is the flag that has closed a frame
         while self._find_flag():
             result = read_frame(self._buffer, self._position, self._final)
             if result is None:

@@ -45,7 +45,8 @@ from dlms_mqtt.protocol.framing.hdlc.states import ACTIONS, Action, LinkState
 from dlms_mqtt.protocol.framing.hdlc.stations import Stations, is_broadcast
 from dlms_mqtt.protocol.framing.hdlc.window import Incoming, Outgoing, without_llc
 from dlms_mqtt.protocol.framing.link import (
-    Activity,
+    PROGRESS,
+    SIGN_OF_LIFE,
     Broken,
     LinkDown,
     LinkEvent,
@@ -396,7 +397,7 @@ class HdlcLink:
         elif 0 < (number - self._expected & 7) < self.parameters.window_receive:
             self._acknowledge(control >> 5)  # one before it was lost; it will be sent again
             self._missed = True
-            self._events.append(Activity())
+            self._events.append(SIGN_OF_LIFE)
         elif self.side is Side.CLIENT:
             return  # an answer we have had; the question that is out now is not answered by it
         else:
@@ -416,7 +417,7 @@ class HdlcLink:
             self._go_down("frmr", "a segmented message without end")
             return
         if frame.segmented:
-            self._events.append(Activity(progress=bool(frame.information)))
+            self._events.append(PROGRESS if frame.information else SIGN_OF_LIFE)
             return
         apdu = self._incoming.take(_LLC_HEADERS)
         self._answer_due = self._missed = False
@@ -438,7 +439,7 @@ class HdlcLink:
         self._acknowledge(frame.receive_number)
         self.drained = self._polled_again and not self._peer_busy
         self._turn = self._turn or frame.poll
-        self._events.append(Activity())
+        self._events.append(SIGN_OF_LIFE)
 
     def _acknowledge(self, number: int) -> None:
         if self._outgoing.acknowledge(number):
