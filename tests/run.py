@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--lowest", action="store_true", help="the suite with the lowest dependencies allowed, only")
     options, pytest_arguments = parser.parse_known_args()
     CACHE.mkdir(parents=True, exist_ok=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many programs we start would compile the package anew
     with (CACHE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would install over each other
         return run(options, pytest_arguments)
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
         if options.packages:
             break
         suite = [str(environment / "bin/python"), "-m", "pytest", f"--timeout={LONGEST_TEST}"]
-        suite += ["-n", "3", "--dist", "worksteal"]  # on two cores: many tests only wait
+        suite += ["-n", "4", "--dist", "worksteal"]  # on two cores: many tests only wait
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once and not packages"]
         name = f"tests on Python {version}" + (" with the lowest dependencies" if lowest else "")
         step(failed, name, suite + pytest_arguments)

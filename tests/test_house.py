@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -104,6 +105,7 @@ HOME = {
 }
 
 
+@cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -113,9 +115,19 @@ def room_of(path: Path) -> str:
     return parts[0].removesuffix(".py")
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def module_names() -> set[str]:
+    return {name_of(module) for module in modules()}
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module named in an import, those for annotations and inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -160,10 +172,9 @@ def wrong_arrows(name: str, wanted: Iterable[str]) -> list[str]:
 @pytest.mark.slow_once
 @pytest.mark.parametrize("path", [path for path in modules() if room_of(path) in SHELVES], ids=ids)
 def test_every_import_points_down_within_the_room(path: Path) -> None:
-    known = {name_of(module) for module in modules()}
     name = name_of(path).partition(".")[2]
     if "." in name:  # the room itself stands above its shelves
-        assert wrong_arrows(name, (other.partition(".")[2] for other in needed(path, known))) == []
+        assert wrong_arrows(name, (other.partition(".")[2] for other in needed(path, module_names()))) == []
 
 
 def test_a_wrong_arrow_is_seen() -> None:
@@ -193,7 +204,7 @@ def name_of(path: Path) -> str:
 
 def needed(path: Path, known: set[str]) -> Iterator[str]:
     """The package's modules that this one names; ``from room import file`` names the file, not the room."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):
@@ -264,7 +275,7 @@ def test_what_follows_a_standard_names_it(folder: str) -> None:
 def holds_data_only(path: Path) -> bool:
     """Is there nothing in it that could run? Rows are tested where they are used."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    return not any(isinstance(node, kinds) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return not any(isinstance(node, kinds) for node in ast.walk(tree(path)))
 
 
 def without_test_file() -> set[str]:
