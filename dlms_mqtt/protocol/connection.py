@@ -194,7 +194,8 @@ class Connection:
         """Walk the table; False for an answer to a question that was given up (it came late)."""
         if type(message) in ANY_TIME:
             return True
-        mine = self.side is Side.SERVER or _invoke_id(message) in (None, self._invoke)
+        invoke = _invoke_id(message)
+        mine = invoke == self._invoke or invoke is None or self.side is Side.SERVER
         mine = mine or (self.constant is not None and self._may_be_mine(message))
         state = next_state(self.state, message) if mine else None
         if state is not None:
@@ -206,7 +207,7 @@ class Connection:
         late = self.state in _BETWEEN or tag in _ACSE_TAGS
         if self.side is Side.CLIENT and (not mine or late):
             self.stale += 1
-            self.unclaimed |= self.state is State.READY and tag not in _ACSE_TAGS and _invoke_id(message) is None
+            self.unclaimed |= self.state is State.READY and tag not in _ACSE_TAGS and invoke is None
             return False
         if self.side is Side.CLIENT and self.cipher is None and tag in _GENERAL_TAGS:
             self.dropped_pushes += 1  # a ciphered push: what was asked in plain is not answered so
@@ -235,9 +236,9 @@ class Connection:
 
 def _invoke_id(message: object) -> int | None:
     """What pairs question and answer; None where the service has nothing (short names, association)."""
-    invoke = getattr(message, "invoke", None)
+    invoke: int | None = getattr(message, "invoke", None)
     if invoke is not None:
-        return int(invoke) & 0x0F
+        return invoke & 0x0F
     invoke = getattr(message, "long_invoke", None)
     return None if invoke is None else int(invoke) & 0xFFFFFF
 

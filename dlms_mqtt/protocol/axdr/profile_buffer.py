@@ -232,14 +232,11 @@ def _unpack(run: bytes, shape: _Shape, number: int) -> list[Row]:
 # --- times and nulls ------------------------------------------------------------------------------------------------
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, DateTime) or (isinstance(value, bytes) and len(value) == 12)
-
-
 def _moments(column: Sequence[Any], tz: tzinfo | None, sense: int, hour: RepeatedHour | None) -> Row:
     """The column with its 12-octet values as datetimes."""
-    which = [index for index, value in enumerate(column) if _is_moment(value)]
-    raws = [value.raw if isinstance(value, DateTime) else value for value in map(column.__getitem__, which)]
+    raw = [value.raw if isinstance(value, DateTime) else value for value in column]
+    which = [index for index, value in enumerate(raw) if isinstance(value, bytes) and len(value) == 12]
+    raws = [raw[index] for index in which]
     made = list(column)
     moments = to_datetimes(raws, tz, sense)
     for index, moment in zip(which, hour.resolve(raws, moments) if hour else moments, strict=True):

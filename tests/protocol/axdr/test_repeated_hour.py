@@ -98,3 +98,26 @@ def test_a_range_is_widened_only_where_wall_clocks_repeat():
         assert start == (moment - hour if -60 <= minutes < 0 else moment)
         assert end == (moment + hour if 0 <= minutes < 60 else moment)
     assert widened(None, None, VIENNA) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "wall"),
+    [
+        ("Asia/Beirut", "2025-10-25T23:30"),  # back at midnight: the hour is of the day before
+        ("America/Havana", "2025-11-02T00:30"),  # back to midnight
+        ("Australia/Lord_Howe", "2026-04-05T01:45"),  # back by half an hour
+        ("America/St_Johns", "2010-11-06T23:30"),  # back at one minute past midnight
+    ],
+)
+def test_zones_that_go_back_at_another_time(zone, wall):
+    raw = DateTime.from_datetime(datetime.fromisoformat(wall).replace(tzinfo=UTC), deviation=False, status=0).encode()
+    hour = RepeatedHour(ZoneInfo(zone))
+    (made,) = hour.resolve([raw], to_datetimes([raw], hour.zone))
+    assert made.isoformat(timespec="minutes").startswith(wall) and hour.unsure == {made.astimezone(UTC)}
+
+
+@pytest.mark.parametrize("wall", ["0001-01-01T00:30", "9999-12-31T23:30"])
+def test_the_ends_of_the_calendar_have_no_second_hour(wall):
+    raw = DateTime.from_datetime(datetime.fromisoformat(wall).replace(tzinfo=UTC), deviation=False, status=0).encode()
+    moments = to_datetimes([raw], VIENNA)
+    assert RepeatedHour(VIENNA).resolve([raw], moments) == moments
