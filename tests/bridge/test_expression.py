@@ -17,6 +17,7 @@ VALUES = {"a": Decimal("0.1"), "b": Decimal("0.2"), "zero": Decimal(0)}
     [
         ("a + b", "0.3"),
         ("a - b", "-0.1"),
+        ("a + b * 2", "0.5"),
         ("-a * 3", "-0.3"),
         ("+b / 4", "0.05"),
         ("7 // 2", "3"),
@@ -37,13 +38,16 @@ def test_results_are_exact(text: str, result: str) -> None:
 def test_names_are_known() -> None:
     assert parse_expression(" a * sign(b) + a ").names == {"a", "b"}
     assert parse_expression("1 + 2").names == set()
+    other = parse_expression("a - main_house.a")
+    assert other.names == {"a", "main-house.a"} and other({"a": Decimal(5), "main-house.a": Decimal(2)}) == 3
     assert parse_expression("a+b") == parse_expression(" a+b ")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a +", "a b", "a.b.c", "a[0]", "f(a)", "abs(a, b)", "min(a)", "max(*a)", "abs(x=a)", "a if b else c",
+        "", "a +", "a b", "a.b.c", "a().b", "a.b()", "a.1", "a[0]", "f(a)",
+        "abs(a, b)", "min(a)", "max(*a)", "abs(x=a)", "a if b else c",
         "a < b",
         "a and b", "'a'", "True", "lambda: 1", "a ** b", "__import__('os')", "a := 1", "1j",
         "(" * 500 + "a" + ")" * 500,

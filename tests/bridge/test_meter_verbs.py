@@ -218,3 +218,19 @@ async def test_set_and_do_are_those_of_the_configuration(clock):
         await asked("dance", kind="do")
     assert caught.value.code == "unknown-action"
     await asked.rig.task.close()
+
+
+async def test_a_dump_whose_password_is_refused_is_not_repeated(clock, monkeypatch):
+    """A dump opens an association of its own; the meter counts its password all the same."""
+    own = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}
+    rig = Rig(clock, Store(":memory:"), {"read": ["3/1.0.1.8.0.255"], "connection": own})
+    requests = MeterRequests(rig.task, lambda *_: None)
+    monkeypatch.setattr(
+        "dlms_mqtt.bridge.requests.meter_verbs.transport_for", lambda known: rig.new_client(known).transport
+    )
+    request = Request(None, {})
+    assert "refused" in (await requests.dump(request))["facts"]["error"]
+    with pytest.raises(RequestError, match="not sent again"):
+        await requests.dump(request)
+    assert sum(rig.simulated.failures.values()) == 1
+    await rig.stack.aclose()

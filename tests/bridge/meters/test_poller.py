@@ -11,11 +11,22 @@ from decimal import Decimal
 import pytest
 
 from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
 from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.reading.interpret import Moment
+from dlms_mqtt.bridge.reading.plan import plan_item
+from dlms_mqtt.bridge.requests.dispatcher import Request
+from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
 from dlms_mqtt.client.client import DlmsClient
+from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import TransportError
+from dlms_mqtt.meter.catalogue.lookup import quantity
+from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.rig import VIENNA, Rig
 
 
@@ -294,3 +305,131 @@ async def test_a_poll_has_an_end_and_health_says_before_that_it_does_not_come_ba
         assert len(rig.readings) > count
     assert rig.task.status.verdict == "ok"
     assert rig.task.overdue_poll == ""
+
+
+PART = {"every": "10s", "read": {"set": "none", "also": ["3/1.0.16.7.0.255"]}}
+
+
+def _set(rig, watts):
+    rig.simulated.objects[3, Obis.parse("1.0.16.7.0.255")].values[2] = Data(DataType.DOUBLE_LONG, watts)
+
+
+async def no_pause(meter, seconds):
+    raise AssertionError("nothing is paused")
+
+
+def _request(name, body):
+    return Request(Address("h", "request", name), body)
+
+
+async def test_a_meter_that_is_computed_of_others(clock, store):
+    """It has no line: a device of its own whose values are as fresh as their parts, offline when those are gone."""
+    derive = {"power": "house.power + garage_2.power", "half": "power / 2"}
+    rig = Rig(clock, store, {"connection": {}, "every": "10s", "derive": derive})
+    with Store(":memory:") as one, Store(":memory:") as two:
+        parts = {"house": Rig(clock, one, PART), "garage-2": Rig(clock, two, PART)}
+        rig.task.neighbours(lambda name: parts[name].task if name in parts else None)
+        for part, watts in zip(parts.values(), (100, 23), strict=True):
+            _set(part, watts)
+        async with rig.run():
+            await asyncio.sleep(5)
+            assert rig.publisher.retained["availability"] == "offline" and rig.task.status.verdict == "waiting"
+            async with parts["house"].run(), parts["garage-2"].run():
+                await asyncio.sleep(15)
+                assert (rig.publisher.retained["value/power"], rig.publisher.retained["value/half"]) == ("123", "61.5")
+                assert rig.publisher.retained["availability"] == "online" and meter_health(rig.task)["status"] == "ok"
+                assert {row["key"] for row in rig.readings} == {"power", "half"}
+                _set(parts["house"], 200)
+                await asyncio.sleep(25)
+                assert rig.publisher.retained["value/power"] == "223"
+                polled = await rig.task.poll_now(["power"])
+                assert {key: row.value for key, row in polled.items()} == {"power": 223}
+                with pytest.raises(RequestError, match="no item 'energy'"):
+                    await rig.task.poll_now(["energy"])
+                for verb, body in (("read", {"items": ["1.0.1.8.0"]}), ("clock", {}), ("dump", {}), ("pause", {})):
+                    with pytest.raises(RequestError, match="is computed of others"):
+                        await MeterRequests(rig.task, no_pause).find("request", verb)(_request(verb, body))
+                device = json.loads(rig.publisher.retained["homeassistant/device/dlms_mqtt_h/config"])
+                power = device["components"]["sensor_power"]
+                assert (power["device_class"], power["unit_of_measurement"]) == ("power", "W")
+            told = len(rig.readings)
+            await asyncio.sleep(600)
+            assert len(rig.readings) <= told + 2  # nothing old is said again
+        assert rig.publisher.retained["availability"] == "offline" and rig.publisher.retained["value/power"] == ""
+        assert rig.task.status.verdict == "no_answer" and rig.connections == 0
+
+
+ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
+
+
+def _push(rig, number=5000):
+    item = plan_item(ENERGY, quantity(ENERGY.obis, 3), None, 60.0, VIENNA)
+    measured = Measured(ENERGY, Data(DataType.DOUBLE_LONG_UNSIGNED, number), ScalerUnit(0, 30))
+    rig.task.take_pushed([(item, measured)], Moment(rig.task.now(), VIENNA))
+
+
+async def test_a_meter_that_only_pushes_is_there_until_three_of_its_pushes_are_missing(clock, store):
+    rig = Rig(clock, store, {"connection": {}, "push": {"listen": "tcp://127.0.0.1:0", "every": "1m"}})
+    async with rig.run():
+        await asyncio.sleep(600)
+        assert rig.publisher.retained["availability"] == "offline" and rig.task.status.verdict == "waiting"
+        _push(rig)
+        assert rig.publisher.retained["availability"] == "online" and rig.task.status.verdict == "ok"
+        await asyncio.sleep(175)
+        assert rig.publisher.retained["availability"] == "online"
+        await asyncio.sleep(10)
+        assert rig.publisher.retained["availability"] == "offline" and rig.task.status.verdict == "no_answer"
+        _push(rig)
+        assert rig.publisher.retained["availability"] == "online" and rig.task.status.verdict == "ok"
+    assert rig.connections == 0
+
+
+async def test_a_push_from_before_the_systems_clock_was_set_is_none(clock, store):
+    rig = Rig(clock, store, {"connection": {}, "push": {"listen": "tcp://127.0.0.1:0"}})
+    clock.start, start = 0.0, clock.start
+    _push(rig)
+    assert rig.readings == []
+    clock.start = start
+    _push(rig)
+    assert len(rig.readings) == 1
+
+
+@pytest.mark.expect_log("h: ")
+async def test_a_meter_whose_pushes_come_is_online_whatever_its_polls_do(clock, store):
+    push = {"listen": "connection", "ask": True, "every": "10m"}
+    rig = Rig(clock, store, {"every": "30s", "push": push, "read": {"set": "none", "also": ["3/1.0.1.8.0.255"]}})
+    rig.dead = True
+    async with rig.run():
+        await asyncio.sleep(5)
+        _push(rig)
+        for _ in range(20):
+            await asyncio.sleep(60)
+            assert rig.publisher.retained["availability"] == "online"
+        assert rig.task.status.verdict == "no_answer" and rig.task.status.failures > 3
+        pushed = rig.task.now()
+        _push(rig, 6000)
+        assert rig.task.status.last_success == pushed and rig.task.status.verdict == "no_answer"
+        await asyncio.sleep(1900)
+        assert rig.publisher.retained["availability"] == "offline"
+
+
+@pytest.mark.expect_log("nobody knows the class of 0.0.94.34.99.255; give it one")
+async def test_an_item_of_which_nobody_knows_the_class_is_named_and_costs_no_other(clock, store):
+    async with Rig(clock, store, {"read": {"set": "none", "also": ["0.0.94.34.99.255", "1.0.1.8.0.255"]}}).run() as rig:
+        await asyncio.sleep(15)
+    assert [row["key"] for row in rig.readings] == ["energy_import"]
+
+
+async def test_requests_before_the_first_poll(clock, store):
+    """The plan is made for them; a key that is none is told, and what is read goes everywhere."""
+    rig = Rig(clock, store, {"read": {"set": "none", "also": ["3/1.0.1.8.0.255", "3/1.0.2.8.0.255"]}})
+    item = rig.task.planned("energy_import")
+    assert item and item.attribute == ENERGY and rig.task.planned("none") is None
+    measured = Measured(ENERGY, Data(DataType.DOUBLE_LONG_UNSIGNED, 5000), ScalerUnit(0, 30))
+    assert rig.task.take_one(item, measured).value == 5 and rig.publisher.retained["value/energy_import"] == "5"
+    with pytest.raises(RequestError, match="no item 'none'"):
+        await rig.task.poll_now(["energy_import", "none"])
+    assert set(await rig.task.poll_now(["energy_export"])) == {"energy_export"}
+    assert [row["key"] for row in rig.readings] == ["energy_import", "energy_export"]
+    await rig.task.close()
+    await rig.stack.aclose()
