@@ -302,7 +302,8 @@ MAKERS = {"__init__", "__post_init__", "__new__", "connection_made"}
 
 
 def own_attributes(method: ast.AST) -> set[str]:
-    """What a method sets on its object."""
+    """What a method sets on its object; a bare annotation sets nothing."""
+    bare = {node.target for node in ast.walk(method) if isinstance(node, ast.AnnAssign) and node.value is None}
     return {
         node.attr
         for node in ast.walk(method)
@@ -310,6 +311,7 @@ def own_attributes(method: ast.AST) -> set[str]:
         and isinstance(node.ctx, ast.Store)
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
+        and node not in bare
     }
 
 
@@ -324,6 +326,19 @@ def methods_of(kind: ast.ClassDef) -> dict[str, ast.AST]:
     return {item.name: item for item in kind.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
+def gives_what_it_promises(kind: ast.ClassDef) -> bool:
+    """Do its annotations alone see to it that its objects have what they say?"""
+    given = any("dataclass" in ast.unparse(row) for row in kind.decorator_list)
+    given |= any(ast.unparse(base).partition("[")[0] in ("Protocol", "NamedTuple", "TypedDict") for base in kind.bases)
+    return given or any(isinstance(item, ast.Assign) and "__slots__" in ast.unparse(item) for item in kind.body)
+
+
+def promises(kind: ast.ClassDef) -> set[str]:
+    """What the class only says that its objects have: annotations without a value."""
+    rows = (row for row in kind.body if isinstance(row, ast.AnnAssign) and row.value is None)
+    return {row.target.id for row in rows if isinstance(row.target, ast.Name)}
+
+
 def there_when_made(kind: ast.ClassDef) -> set[str]:
     """The attributes that an object of this class has as soon as it is made; also what its makers call sets some."""
     methods = methods_of(kind)
@@ -333,6 +348,7 @@ def there_when_made(kind: ast.ClassDef) -> set[str]:
         todo = {name for made in todo for name in own_calls(methods[made])} & methods.keys() - making
     stored = (node for item in kind.body if not isinstance(item, ast.FunctionDef) for node in ast.walk(item))
     declared = {node.id for node in stored if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    declared -= set() if gives_what_it_promises(kind) else promises(kind)
     return declared | {name for made in making for name in own_attributes(methods[made])}
 
 
@@ -345,7 +361,7 @@ def half_made(sources: Iterable[str]) -> list[str]:
         names = {ast.unparse(base).partition("[")[0] for base in kind.bases} - {kind.name}
         return there_when_made(kind).union(*(made(by_name[name]) for name in names if name in by_name))
 
-    later = {kind: set().union(*map(own_attributes, methods_of(kind).values())) - made(kind) for kind in kinds}
+    later = {kind: promises(kind).union(*map(own_attributes, methods_of(kind).values())) - made(kind) for kind in kinds}
     return sorted(f"{kind.name}.{name}" for kind, names in later.items() for name in names if name != "args")
 
 
@@ -359,6 +375,9 @@ def test_a_half_made_object_is_seen() -> None:
     base += "    def _reset(self):\n        self.b = 1\n"
     later = "class Later(Base):\n    c: int = 0\n    def run(self):\n        self.a = self.b = self.c = self.d = 2\n"
     assert half_made([base, later]) == ["Later.d"]
+    promised = "class Promised:\n    e: int\n    def __init__(self):\n        self.f: int\n"
+    assert half_made([promised, promised.replace("Promised", "Row(Protocol)")]) == ["Promised.e"]
+    assert half_made([promised + "    def run(self):\n        self.f = 1\n"]) == ["Promised.e", "Promised.f"]
 
 
 def test_the_component_knows_nothing_of_the_package() -> None:

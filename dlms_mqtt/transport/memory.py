@@ -46,7 +46,7 @@ class MemoryTransport(Transport):
     def __init__(self, name: str, index: int, count: LineCount, line: SerialFormat | None, latency: float) -> None:
         self.name = name
         self.count = count
-        self.peer: MemoryTransport
+        self.peer = self  # until ``memory_pair`` joins two
         self.fault: Fault | None = None
         self.checks_parity = index == 1
         self.echo = False

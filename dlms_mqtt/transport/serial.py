@@ -52,7 +52,7 @@ class SerialTransport(Transport):
         self._dtr = dtr
         self._rts = rts
         self._port: serial.SerialBase | None = None
-        self._wire: Wire
+        self._wire = Wire()  # of no port: it has nothing and says nothing
         self._inbox = Inbox()
 
     @property

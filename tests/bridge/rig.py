@@ -59,7 +59,10 @@ class Rig:
         self.connections = 0
         self.dead = False
         session = Session("h", settings, Line("memory"), self.new_client, store, clock, meter.attempts)
-        self.task = MeterTask(meter, session, self.output, store, clock, VIENNA)
+        self.neighbours = {}
+        self.task = MeterTask(
+            meter, session, self.output, store, clock, VIENNA, neighbours=lambda name: self.neighbours.get(name)
+        )
 
     def new_client(self, settings):
         self.connections += 1

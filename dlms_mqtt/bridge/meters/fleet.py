@@ -123,19 +123,20 @@ class Fleet:
     def _make(self, name: str, config: Meter, settings: ConnectionSettings, scalers: Scalers) -> Running:
         context = self._context
         output = MeterOutput(name, config, context, _features(config, settings))
-        holder: list[PushReceiver] = []
         incoming = Incoming() if settings.bind else None
         listens = config.push is not None and config.push.listen == OWN_LINE and not incoming
-        on_received = (lambda *data: holder[0].receive(*data)) if listens else None
-        clients = self._clients(lambda apdu: holder[0].take(apdu), on_received, incoming, peer_of(name))
+        receiver: PushReceiver
+        # A ring at run time: what the client hears goes to the receiver, which knows the meter, which has the client.
+        on_received = (lambda *data: receiver.receive(*data)) if listens else None
+        clients = self._clients(lambda apdu: receiver.take(apdu), on_received, incoming, peer_of(name))
         line = self.line(settings) if settings.line and not incoming else Line(f"{settings.bind} {name}".strip())
         session = Session(name, settings, line, clients, context.store, context.clock, config.attempts)
         zone_known = bool(config.timezone or self._bridge.timezone)
-        meter = MeterTask(config, session, output, context.store, context.clock, self.zone(config), zone_known)
-        meter.neighbours(self._meter)
-        holder.append(PushReceiver(meter, scalers))
-        holder[0].incoming = incoming
-        return Running(meter, holder[0])
+        meter = MeterTask(
+            config, session, output, context.store, context.clock, self.zone(config), zone_known, self._meter
+        )
+        receiver = PushReceiver(meter, scalers, incoming)
+        return Running(meter, receiver)
 
     def _meter(self, name: str) -> MeterTask | None:
         return self.running[name].meter if name in self.running else None

@@ -40,13 +40,20 @@ class Intake:
     """Of one meter. What could not be used is kept in ``status``, the rest is handed to ``output``."""
 
     def __init__(
-        self, config: Meter, output: MeterOutput, clock: MeterClock, status: MeterStatus, zone: tzinfo
+        self,
+        config: Meter,
+        output: MeterOutput,
+        clock: MeterClock,
+        status: MeterStatus,
+        zone: tzinfo,
+        neighbours: Callable[[str], Neighbour | None],
     ) -> None:
+        """``neighbours``: other meters by their ids, for values that are computed of theirs."""
         self._config, self._output, self._clock, self._status = config, output, clock, status
         self._zone = zone
         self._excepted = exceptions(config.read)
         self._unscaled: set[str] = set()
-        self.neighbours: Callable[[str], Neighbour | None] = lambda _: None  # by id
+        self.neighbours = neighbours
 
     @property
     def push_lifetime(self) -> float:

@@ -82,7 +82,9 @@ class MeterTask:
         clock: Clock,
         zone: tzinfo,
         zone_known: bool = True,
+        neighbours: Callable[[str], MeterTask | None] = lambda _: None,
     ) -> None:
+        """``neighbours``: other meters by their ids, for values that are computed of theirs."""
         self.config, self.session, self.output = config, session, output
         self.id = output.id
         self.zone = zone
@@ -103,15 +105,11 @@ class MeterTask:
             zone_known=zone_known,
         )
         self.profiles = ProfileReader(self, store)
-        self._intake = Intake(config, output, self.clock, self.status, zone)
+        self._intake = Intake(config, output, self.clock, self.status, zone, neighbours)
         self._wake = asyncio.Event()  # cuts the wait short: a pause begins or ends, a meter that calls us is there
         self._last_push = -math.inf  # monotonic
         self._failing = FailingAttributes()
         self._list_retries = ListRetries()
-
-    def neighbours(self, find: Callable[[str], MeterTask | None]) -> None:
-        """Where other meters are found by their ids, for values that are computed of theirs."""
-        self._intake.neighbours = find
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

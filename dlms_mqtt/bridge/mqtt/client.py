@@ -94,16 +94,24 @@ class UnderWay(NamedTuple):
 class Client(aiomqtt.Client):
     """``skipped``: topics whose last message was larger than the broker takes, and how large it was."""
 
-    largest: float = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
-    skipped: dict[str, int]
-    version: aiomqtt.ProtocolVersion
-    error_log: _ErrorLog
-    reason: Exception | None = None  # why the line ended, if it broke
-    left: int = 0  # the reason code with which the broker hung up (MQTT 5)
-    at_once: int = IN_FLIGHT  # messages under way that the broker takes
-    _turn: asyncio.Lock  # whoever sends waits in line
-    _free: asyncio.Event  # one more may be under way
-    under_way: dict[int, UnderWay]  # messages that the broker has not confirmed yet
+    def __init__(
+        self, host: str, port: int, *, protocol: aiomqtt.ProtocolVersion, skipped: dict[str, int], **options: Any
+    ) -> None:
+        """``options``: of aiomqtt."""
+        self.version, self.skipped = protocol, skipped
+        self.error_log = _ErrorLog()
+        self.largest = math.inf  # octets of a message that the broker takes (told with MQTT 5, or see ``Unsaid``)
+        self.reason: Exception | None = None  # why the line ended, if it broke
+        self.left = 0  # the reason code with which the broker hung up (MQTT 5)
+        self.at_once = IN_FLIGHT  # messages under way that the broker takes
+        self._turn = asyncio.Lock()  # whoever sends waits in line
+        self._free = asyncio.Event()  # one more may be under way
+        self.under_way: dict[int, UnderWay] = {}  # messages that the broker has not confirmed yet
+        quiet = logging.Logger("aiomqtt", logging.ERROR)  # else each message is put into words
+        quiet.addHandler(self.error_log)
+        super().__init__(host, port, protocol=protocol, logger=quiet, **options)
+        self._client.__class__ = LeanPaho
+        self.pending_calls_threshold = 2 * IN_FLIGHT
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
@@ -307,15 +315,14 @@ def new_client(
     skipped: dict[str, int],
 ) -> Client:
     """A client that is not connected yet; a clean session, as nothing depends on the broker's memory."""
-    quiet, error_log = logging.Logger("aiomqtt", logging.ERROR), _ErrorLog()  # else each message is put into words
-    quiet.addHandler(error_log)
-    client = Client(
+    return Client(
         config.host,
         config.broker_port,
         username=config.username or None,
         password=config.password.decode() if config.password else None,
         identifier=identifier,
         protocol=version,
+        skipped=skipped,
         will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=True) if will else None,
         keepalive=max(5, round(config.keepalive)),
         timeout=_ANSWER,
@@ -327,13 +334,7 @@ def new_client(
         websocket_path=config.websocket_path if config.transport == "websockets" else None,
         websocket_headers=dict(config.websocket_headers) or None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
-        logger=quiet,
     )
-    client._client.__class__ = LeanPaho
-    client.pending_calls_threshold = 2 * IN_FLIGHT
-    client._turn, client._free = asyncio.Lock(), asyncio.Event()
-    client.skipped, client.version, client.error_log, client.under_way = skipped, version, error_log, {}
-    return client
 
 
 def message_of(message: aiomqtt.Message) -> Message:

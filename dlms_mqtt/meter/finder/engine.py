@@ -67,8 +67,7 @@ async def find(
     own = {key: given.pop(key) for key in list(given) if key in CREDENTIALS} | parse_options(credentials or {})
     own = implied(own)
     ConnectionSettings(**given, **own)  # mistakes are told before anything is opened
-    search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits())
-    search.tell = news or (lambda _sentence: None)
+    search = _Search(given, own, open_line, store, progress or _ignore, limits or Limits(), news or (lambda _: None))
     return await search.run()
 
 
@@ -87,6 +86,7 @@ class _Search:
         store: Store | None,
         progress: Progress,
         limits: Limits,
+        tell: Callable[[diagnosis.News], None],
     ) -> None:
         self.given = given
         self.credentials = credentials
@@ -94,7 +94,7 @@ class _Search:
         self.store = store
         self.progress = progress
         self.limits = limits
-        self.tell: Callable[[diagnosis.News], None] = lambda _sentence: None
+        self.tell = tell
         self._began = 0.0  # by the loop's clock
         self._link: Options | None = None
         self._entering: Entering | None = None

@@ -40,7 +40,7 @@ class EsphomeTransport(Transport):
         self._uart = Uart(SerialFormat(baud, data_bits, parity, stop_bits))
         self._lines = {"dtr": dtr, "rts": rts}
         self._head: Head | None = None
-        self._library: ModuleType
+        self._errors: tuple[type[Exception], ...] = ()  # of the libraries that an open port uses
         self._inbox = Inbox()
 
     @property
@@ -53,10 +53,11 @@ class EsphomeTransport(Transport):
         if self._head is not None:
             return
         loop = asyncio.get_running_loop()
-        self._library = await loop.run_in_executor(None, _library)
+        library = await loop.run_in_executor(None, _library)
         self._inbox, self._uart.format = Inbox(), self._uart.first
         port = _Port(self.name, self._inbox)
-        self._head = await self._library.connect(self.name, self._address, self._key, self._uart.format, port)
+        self._errors = library.ERRORS
+        self._head = await library.connect(self.name, self._address, self._key, self._uart.format, port)
         await self._set_lines()
 
     async def _set_lines(self) -> None:
@@ -81,7 +82,7 @@ class EsphomeTransport(Transport):
         self._uart.write(len(data))
         try:
             head.write(data)
-        except self._library.ERRORS as error:
+        except self._errors as error:
             raise self._gone() from error
 
     async def drain(self) -> None:
@@ -89,7 +90,7 @@ class EsphomeTransport(Transport):
         head = self._open_head()
         try:
             await head.flush()
-        except self._library.ERRORS as error:
+        except self._errors as error:
             raise self._gone() from error
         await asyncio.sleep(self.lag)
 
@@ -115,7 +116,7 @@ class EsphomeTransport(Transport):
             await head.configure(wanted)
         except OSError as error:
             raise self._gone() from error
-        except self._library.ERRORS as error:
+        except self._errors as error:
             raise ConnectFailed(f"{self.name} cannot be set to {wanted}: {error}") from error
         self._uart.format = wanted
 
@@ -128,7 +129,7 @@ class EsphomeTransport(Transport):
             await head.lines(dtr, rts)
         except OSError as error:
             raise self._gone() from error
-        except self._library.ERRORS as error:
+        except self._errors as error:
             raise ConnectFailed(
                 f"{self.name} has no DTR and RTS that could be set", hint="Leave out dtr and rts for this port."
             ) from error

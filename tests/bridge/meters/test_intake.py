@@ -97,7 +97,7 @@ async def test_a_value_of_several_meters(clock, store):
     rig = _rig(clock, store, {"both": "power + garage_2.power"}, f"3/{POWER}")
     with Store(":memory:") as other_store:
         other = _rig(clock, other_store, {}, f"3/{POWER}")
-        rig.task.neighbours(lambda name: other.task if name == "garage-2" else None)
+        rig.neighbours = {"garage-2": other.task}
         _set(rig, POWER, 100)
         _set(other, POWER, 23)
         async with rig.run():

@@ -328,7 +328,7 @@ async def test_a_meter_that_is_computed_of_others(clock, store):
     rig = Rig(clock, store, {"connection": {}, "every": "10s", "derive": derive})
     with Store(":memory:") as one, Store(":memory:") as two:
         parts = {"house": Rig(clock, one, PART), "garage-2": Rig(clock, two, PART)}
-        rig.task.neighbours(lambda name: parts[name].task if name in parts else None)
+        rig.neighbours = {name: part.task for name, part in parts.items()}
         for part, watts in zip(parts.values(), (100, 23), strict=True):
             _set(part, watts)
         async with rig.run():

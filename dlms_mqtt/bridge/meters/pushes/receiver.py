@@ -69,8 +69,16 @@ class Receiver:
 class PushReceiver(Receiver):
     """The pushes of one meter; ``receive`` takes bytes of any origin and says whether they were its own."""
 
-    def __init__(self, meter: MeterTask, scalers: Mapping[Obis, ScalerUnit] | None = None) -> None:
-        """``scalers``: what the preset states for values that come without; what a poll taught goes before."""
+    def __init__(
+        self,
+        meter: MeterTask,
+        scalers: Mapping[Obis, ScalerUnit] | None = None,
+        incoming: Incoming | None = None,
+    ) -> None:
+        """``scalers``: what the preset states for values that come without; what a poll taught goes before.
+
+        ``incoming``: where the meter is asked, if it connects by itself.
+        """
         self.meter = meter
         self._scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = dict((scalers or {}).items())
         self._config = meter.config.push or PushConfig()
@@ -78,7 +86,7 @@ class PushReceiver(Receiver):
         self._readers: dict[str, PushReader] = {}  # the longest silent first
         self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
-        self.incoming: Incoming | None = None  # where the meter is asked, if it connects by itself
+        self.incoming = incoming
         self._last_origin = ""
 
     def overhear(self) -> None:
