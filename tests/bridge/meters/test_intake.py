@@ -188,7 +188,7 @@ async def test_what_the_meter_refuses_and_what_cannot_be_worked_out_costs_no_oth
         assert {row["key"] for row in rig.readings} == {"energy_import"}
         values[2] = export
         _set(rig, POWER, 4)
-        await rig.task.session.close()  # the next association is shown it
+        rig.simulated.views.clear()  # it shows the attribute again
         await rig.task.poll_now(None)
     assert rig.task.status.refused == {}
     assert rig.publisher.retained["value/odd"] == "0.25" and rig.publisher.retained["value/energy_export"]
