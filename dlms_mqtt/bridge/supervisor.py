@@ -18,14 +18,13 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dlms_mqtt.bridge.alive import alive_file
 from dlms_mqtt.bridge.config.spoken import known_language
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.languages.texts import languages
 
 _LOG = logging.getLogger("app")
 _TIMEOUT = 10.0  # s for one answer of the Supervisor
@@ -43,7 +42,6 @@ _METERS = """\
 #   every: 30s
 """
 
-LANGUAGES: Sequence[str] = languages()
 _BROKER = ("host", "port", "username", "password")  # as the options, the Supervisor and our configuration name them
 
 

@@ -49,11 +49,6 @@ class Quantity:
         """The name in a language; in English where nobody has translated it."""
         return self.title.in_language(language)
 
-    @property
-    def cumulative(self) -> bool:
-        """A register that only grows: what the energy guard watches."""
-        return self.state_class == "total_increasing"
-
     def extended(self, key: str, text: str, before: str = " ", **gaps: object) -> Quantity:
         """The same quantity under a longer key, and a name that is longer by ``before`` and a text with gaps."""
         return replace(self, key=self.key + key, title=self.title.extended(text, gaps, before))

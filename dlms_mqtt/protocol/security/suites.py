@@ -38,21 +38,18 @@ class Suite:
     """One security suite. Parts that say "later" are in the standard and not yet here."""
 
     number: int
-    cipher: str
     key_length: int
-    key_transport: str
     signature: str | None = None
     key_agreement: str | None = None
-    hash: str | None = None
     public_key: str | None = None
 
 
 SUITES: dict[int, Suite] = {
     suite.number: suite
     for suite in (
-        Suite(0, "AES-GCM-128", 16, "AES-128 key wrap"),
-        Suite(1, "AES-GCM-128", 16, "AES-128 key wrap", "ECDSA P-256", "ECDH P-256", "SHA-256", LATER),
-        Suite(2, "AES-GCM-256", 32, "AES-256 key wrap", "ECDSA P-384", "ECDH P-384", "SHA-384", LATER),
+        Suite(0, 16),
+        Suite(1, 16, "ECDSA P-256", "ECDH P-256", LATER),
+        Suite(2, 32, "ECDSA P-384", "ECDH P-384", LATER),
     )
 }
 

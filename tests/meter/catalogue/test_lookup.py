@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.cosem.access import AttributeAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
-from dlms_mqtt.languages.texts import titled
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Item, derived, quantity, select, unique
 from dlms_mqtt.meter.catalogue.names import object_name
-from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, Quantity, refine
+from dlms_mqtt.meter.catalogue.quantity import DISPLAYS, Kind, refine
 from dlms_mqtt.protocol.obis import Obis
 from tests.frames_data import entries
 from tests.meter.frozen_keys import lines
@@ -266,5 +265,3 @@ def test_the_meter_tells_the_unit(unit: str, device_type: int | None, device_cla
 def test_a_fixed_unit_stays() -> None:
     fixed = quantity(Obis.parse("1.0.1.8.0.255"))
     assert refine(fixed, "V") is fixed
-    assert fixed.cumulative
-    assert not Quantity("a", titled("A")).cumulative

@@ -29,7 +29,6 @@ OPEN = Quantity("value", titled("Value"))
 def test_an_open_unit(unit: str, mbus: int | None, total: bool, device_class: str, state_class: str) -> None:
     found = refine(OPEN, unit, mbus, total=total)
     assert (found.unit, found.device_class, found.state_class) == (unit, device_class, state_class)
-    assert found.cumulative is (state_class == "total_increasing")
 
 
 @pytest.mark.parametrize("known", [Quantity("a", titled("A"), unit="W"), Quantity("a", titled("A"), kind=Kind.TEXT)])
