@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.bridge.api.payload import number_text
 from dlms_mqtt.bridge.config.sections.item import Item
+from dlms_mqtt.bridge.config.sections.meter import Meter, Read
 from dlms_mqtt.bridge.config.transform import parse_transform
 from dlms_mqtt.bridge.meters.clock import SENSES
 from dlms_mqtt.bridge.reading.interpret import Moment, bits_of, reading_json, reading_of, rounded, with_class
-from dlms_mqtt.bridge.reading.plan import plan_item
+from dlms_mqtt.bridge.reading.plan import make_plan, plan_item
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import ConfigError
@@ -23,6 +25,7 @@ from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.planned import item_of, said
 from tests.bridge.rig import VIENNA
 
 
@@ -172,3 +175,43 @@ def test_the_message_of_a_reading():
     assert reading_json("house", name)["text"] == "DMQ1" and "value" not in reading_json("house", name)
     nothing = reading_json("house", replace(name, value=None, raw=None))
     assert nothing["raw"] == "" and not {"value", "text"} & set(nothing)
+
+
+def _at(*parts):
+    return datetime(*parts, tzinfo=VIENNA)
+
+
+def test_readings_as_the_user_says():
+    moment = Moment(_at(2026, 6, 1, 12), VIENNA)
+    said = Item(
+        obis=Obis.parse("1.0.15.8.0.255"), class_=3, key="odd", transform=parse_transform("value / 1000"), unit="kWh"
+    )
+    item = make_plan(Meter(read=Read(set="none", also=(said,))), (), VIENNA).items[0]
+    reading = reading_of(item, Measured(item.attribute, Data(DataType.DOUBLE_LONG_UNSIGNED, 1234567), None), moment)
+    assert (reading.value, reading.unit) == (Decimal("1234.567"), "kWh")
+    json = reading_json("h", reading)
+    assert json["raw"] == "1234567" and json["value"] == Decimal("1234.567") and json["key"] == "odd"
+
+
+def test_a_register_without_scaler_is_called_so_also_where_its_quantity_has_no_unit():
+    moment = Moment(_at(2026, 6, 1, 12), VIENNA)
+
+    def quality(scaler_unit: ScalerUnit | None = None, **said: Any) -> str:
+        code = Obis.parse("1.0.13.7.0.255")  # 980 is a power factor of 0.98
+        item = make_plan(Meter(read=Read(set="none", also=(Item(obis=code, **said),))), (), VIENNA).items[0]
+        return reading_of(item, Measured(item.attribute, Data(DataType.LONG, 980), scaler_unit), moment).quality
+
+    assert quality() == "unscaled"
+    assert quality(ScalerUnit(-3, 255)) == quality(scaler=-3) == quality(unit="") == "good"
+    assert quality(class_=1) == "good"  # plain data has no scaler
+
+
+def test_words_and_bits():
+    moment = Moment(_at(2026, 6, 1, 12), VIENNA)
+    item = item_of(said(values={2: "night"}))
+    reading = reading_of(item, Measured(item.attribute, Data(DataType.UNSIGNED, 2), None), moment)
+    json = reading_json("h", reading)
+    assert (json["value"], json["text"]) == (2, "night")
+    bits = item_of(said(key="flags", bits={0: "open", 3: "low"}))
+    reading = reading_of(bits, Measured(bits.attribute, Data(DataType.UNSIGNED, 8), None), moment)
+    assert bits_of(bits, reading) == {"flags_open": False, "flags_low": True}

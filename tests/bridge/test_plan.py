@@ -168,3 +168,39 @@ def test_a_client_that_is_shown_no_energy_is_told_of() -> None:
     dark = make_plan(core, [ObjectInfo(8, 0, Obis.parse("0.0.1.0.0.255"))], UTC)
     assert "client 16 is shown neither energy nor power" in without_energy(dark, core, 16)
     assert without_energy(dark, none, 16) == ""
+
+
+def test_one_object_may_have_two_keys() -> None:
+    also = (Item(obis=Obis.parse("1.0.1.8.0.255"), key="one"), Item(obis=Obis.parse("1.0.1.8.0.255"), key="two"))
+    plan = make_plan(Meter(read=Read(set="none", also=also)), (), ZoneInfo("Europe/Vienna"))
+    assert sorted(plan.by_key) == ["one", "two"]
+
+
+def _objects(*texts: tuple[int, str]) -> list[ObjectInfo]:
+    return [ObjectInfo(class_id, 0, Obis.parse(obis), {}, {}) for class_id, obis in texts]
+
+
+def test_a_plan_of_the_core_set() -> None:
+    objects = _objects(
+        (3, "1.0.1.8.0.255"),
+        (3, "1.0.1.7.0.255"),
+        (3, "1.0.2.7.0.255"),
+        (8, "0.0.1.0.0.255"),
+        (3, "1.0.32.7.0.255"),
+        (1, "0.0.96.50.7.255"),
+    )
+    also = (Item(obis=Obis.parse("1.0.32.7.0.255"), every=10.0), Item(obis=Obis.parse("0.0.1.0.0.255"), at=((0, 5),)))
+    plan = make_plan(Meter(read=Read(also=also, except_=("energy_import",))), objects, ZoneInfo("Europe/Vienna"))
+    assert set(plan.by_key) == {"power_import", "power_export", "clock", "voltage_l1"}
+    assert [row.key for row in plan.derived] == ["power"]
+    assert plan.by_key["voltage_l1"].schedule == Every(10)
+    assert isinstance(plan.by_key["clock"].schedule, At)
+    assert plan.by_key["power_import"].schedule == Every(30)
+
+
+def test_a_plan_without_an_object_list() -> None:
+    meter = Meter(read=Read(set="none", also=(Item(obis=Obis.parse("1.0.1.8.0.255"), key="mine", name="Mine"),)))
+    assert not needs_object_list(meter)
+    (item,) = make_plan(meter, (), ZoneInfo("Europe/Vienna")).items
+    assert (item.key, item.quantity.name, item.attribute.class_id) == ("mine", "Mine", 3)
+    assert needs_object_list(Meter())

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
+import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.run import TellOnce, Threads, run_bridge
 from tests.bridge.authority import Authority
 from tests.bridge.conftest import watching
 from tests.bridge.house import bridge_process, write_config
 from tests.free_port import free_port
+
+
+@pytest.fixture
+def own_log(monkeypatch):
+    """The log that it sets up is taken down again."""
+    root, levels = logging.getLogger(), [(name, logging.getLogger(name).level) for name in (None, "asyncio", "mqtt")]
+    monkeypatch.setattr(root, "handlers", [])
+    yield
+    for name, level in levels:
+        logging.getLogger(name).setLevel(level)
+
 
 FULL = {
     "message": "socket.accept() out of system resource",
@@ -86,6 +104,98 @@ async def test_everything_else_is_told_as_ever(clock, caplog):
     for _ in range(2):
         TellOnce()(asyncio.get_running_loop(), {"message": "something else"})
     assert len(caplog.records) == 2
+
+
+class Stub:
+    """An app that does with its process what the test says."""
+
+    def __init__(self, story: Callable[[Stub], Awaitable[None]], level: str = "warning") -> None:
+        self.story, self.stopped, self.reloads = story, asyncio.Event(), 0
+        self.config = SimpleNamespace(bridge=SimpleNamespace(log_level=level))
+        self.going_on = asyncio.Event()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    async def run(self) -> None:
+        await self.story(self)
+
+    async def reload(self) -> None:
+        self.reloads += 1
+        await self.going_on.wait()
+        raise RequestError("bad-request", "no")
+
+
+def runs(monkeypatch: pytest.MonkeyPatch, app: Stub, verbose: int = 0) -> None:
+    monkeypatch.setattr("dlms_mqtt.bridge.run.App", lambda path: app)
+    run_bridge(Path("config.yaml"), verbose)
+
+
+def signalled(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(monkeypatch, own_log, number):
+    async def story(app: Stub) -> None:
+        signalled(number)
+        await app.stopped.wait()
+
+    runs(monkeypatch, app := Stub(story))
+    assert app.stopped.is_set()
+
+
+def test_however_often_it_is_asked_to_reload_two_wait_at_most(monkeypatch, own_log, capfd):
+    """The second reads what the file says then; a mistake in it ends nothing."""
+
+    async def story(app: Stub) -> None:
+        for number in (*[signal.SIGHUP] * 5, signal.SIGTERM):
+            signalled(number)
+            await asyncio.sleep(0)
+        await app.stopped.wait()
+        app.going_on.set()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    runs(monkeypatch, app := Stub(story))
+    assert 1 <= app.reloads <= 2
+    assert capfd.readouterr().err.count("The running configuration stays in force") == app.reloads
+
+
+LINES = [(level, f"{level.upper()} it: {level}") for level in ("debug", "info", "warning", "error")]
+
+
+@pytest.mark.parametrize("journal", [False, True], ids=["", "journal"])
+@pytest.mark.parametrize(
+    ("level", "verbose", "first"), [("warning", 0, 2), ("error", 0, 3), ("error", 1, 1), ("error", 9, 0)]
+)
+def test_the_log_is_as_detailed_as_asked(monkeypatch, own_log, capfd, journal, level, verbose, first):
+    async def story(app: Stub) -> None:
+        for name, _ in LINES:
+            getattr(logging.getLogger("it"), name)(name)
+        logging.getLogger("asyncio").info("selector")
+
+    status = os.fstat(sys.stderr.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}" if journal else "")
+    runs(monkeypatch, Stub(story, level), verbose)
+    lines = capfd.readouterr().err.splitlines()
+    begin = r"<[3467]>" if journal else r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
+    assert [re.sub(begin, "", line, count=1) for line in lines] == [line for _, line in LINES[first:]]
+    assert all(re.match(begin, line) for line in lines)
+
+
+def test_who_cancels_a_call_that_has_not_begun_does_not_get_its_thread(monkeypatch):
+    started: list[Callable[[], None]] = []
+
+    class Later(threading.Thread):
+        def start(self) -> None:
+            started.append(self.run)
+
+    monkeypatch.setattr("dlms_mqtt.bridge.run.Thread", Later)
+    done: list[int] = []
+    future = Threads().submit(done.append, 1)
+    assert future.cancel()
+    started[0]()
+    assert done == []
 
 
 def renew(authority, name, certificate, key):

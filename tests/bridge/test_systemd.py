@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import configparser
+import contextlib
 import logging
 import os
 import re
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from dlms_mqtt.bridge.systemd import JournalFormatter, is_journal
+from dlms_mqtt.bridge.alive import VARIABLE
+from dlms_mqtt.bridge.systemd import JournalFormatter, Notifier, is_journal
 from dlms_mqtt.cli import COMMANDS
 from tests.bridge.conftest import PATIENCE
 from tests.bridge.house import write_config
@@ -104,6 +106,59 @@ async def test_a_wrong_configuration_is_not_started_again_and_again(tmp_path):
     )  # fmt: skip
     await process.communicate()
     assert str(process.returncode) == _rows()["Service"]["RestartPreventExitStatus"]
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+async def test_it_is_told_that_the_loop_turns_twice_an_interval(clock, tmp_path, abstract):
+    name = f"dlms-mqtt-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(f"\0{name}" if abstract else name)
+        server.setblocking(False)
+        notifier = Notifier({"NOTIFY_SOCKET": f"@{name}" if abstract else name, "WATCHDOG_USEC": "10000000"})
+        notifier.send("READY=1", "STATUS=2 meters")
+        watchdog = asyncio.create_task(notifier.watchdog())
+        await asyncio.sleep(19)
+        watchdog.cancel()
+        heard = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.append(server.recv(100))
+    assert heard == [b"READY=1\nSTATUS=2 meters", *[b"WATCHDOG=1"] * 4]
+    notifier.send("READY=1")  # nobody listens any more
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "10000000"}, 5),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({VARIABLE: "FILE"}, 10),
+        ({VARIABLE: "FILE", "WATCHDOG_USEC": "10000000"}, 5),
+        ({VARIABLE: "FILE", "WATCHDOG_USEC": "60000000"}, 10),
+    ],
+)
+async def test_how_often_it_says_that_it_lives(clock, tmp_path, environment, seconds):
+    file = tmp_path / "alive"
+    notifier = Notifier({key: value.replace("FILE", str(file)) for key, value in environment.items()})
+    assert notifier.interval == seconds
+    watchdog = asyncio.create_task(notifier.watchdog())
+    await asyncio.sleep(0)
+    assert file.exists() is (VARIABLE in environment)
+    file.unlink(missing_ok=True)
+    await asyncio.sleep(11)
+    assert file.exists() is (VARIABLE in environment)
+    assert watchdog.done() is (seconds is None)
+    watchdog.cancel()
+
+
+async def test_a_sign_of_life_that_cannot_be_left_ends_nothing(clock, tmp_path):
+    notifier = Notifier({VARIABLE: str(tmp_path / "none" / "alive")})
+    watchdog = asyncio.create_task(notifier.watchdog())
+    await asyncio.sleep(25)
+    assert not watchdog.done()
+    watchdog.cancel()
 
 
 def test_every_line_of_the_journal_has_its_priority():
