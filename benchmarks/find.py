@@ -1,4 +1,4 @@
-"""Line seconds that the finder needs: random mixtures in memory on a fake clock, told nothing but the port.
+"""Line seconds that the finder needs: random mixtures in memory on a fake clock, told nothing but the port (--go-on).
 
 ``python benchmarks/find.py [SEEDS [FIRST]]``: median and worst, and the real time of one search.
 """
@@ -24,7 +24,7 @@ def search(made: Mixture) -> Found:
 
     async def run() -> Found:
         async with on_line(made.bench, clock, **made.path) as (open_line, _):
-            return await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=1200))
+            return await find({"serial": "bench"}, open_line=open_line, limits=Limits(seconds=1200, go_on=True))
 
     return clock.run(run())
 
