@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from dlms_mqtt.client.association.association import Association, associate, release_request
+from dlms_mqtt.client.association.association import ABOUT_THE_CALLER, Association, associate, release_request
 from dlms_mqtt.client.association.ciphering import Ciphering, public_settings
 from dlms_mqtt.client.association.counter_inquiry import (
     checked_counter,
@@ -302,7 +302,7 @@ class MeterSession:
         """A password is never sent a second time: only refusals that cannot be about one are worth another try."""
         # Starting over helps by its DISC, which ends the association that another client left. Without a link to take
         # down it would be the same question once more.
-        if isinstance(error, AuthenticationRefused) or not self._live.has_connection:
+        if isinstance(error, AuthenticationRefused) or not self._live.has_connection or error.name in ABOUT_THE_CALLER:
             return False
         # service-not-allowed and no-reason-given are what meters say while one is open; where a password was sent they
         # may as well mean that. rejected-transient says of itself that it is about now, not about who asks.

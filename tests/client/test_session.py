@@ -176,6 +176,17 @@ async def test_an_aare_with_unknown_fields_and_one_without_user_information(cloc
             pass
 
 
+@pytest.mark.parametrize("code", [1, 2, 11, 12, 13, 14])
+async def test_what_is_said_of_the_caller_is_no_association_left_open(clock: object, code: int) -> None:
+    """Another link and another AARQ would cost a turn and change nothing; no-reason-given may mean a stuck one."""
+    diagnostic = Diagnostic(1, ServiceUserDiagnostic(code))
+    result = AssociationResult.REJECTED_PERMANENT
+    meter = Scripted(aare=accepted("ln", 1024, result=result, diagnostic=diagnostic, user_information=None), hdlc=True)
+    with pytest.raises(AssociationRefused):
+        await meter.client.open()
+    assert sum(isinstance(request, Aarq) for request in meter.requests) == (2 if code == 1 else 1)
+
+
 async def test_a_refused_release_is_no_error(clock: object) -> None:
     for value in ("silence", "exception"):
         async with OurMeter(f"refuse-release:{value}", framing="wrapper") as meter, meter.client() as client:

@@ -292,6 +292,10 @@ _WRONG_SECRET = {
     ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_REQUIRED,
     ServiceUserDiagnostic.AUTHENTICATION_MECHANISM_NAME_NOT_RECOGNISED,
 }
+#: What a meter says of the caller, whatever was left open before: DISC and the same AARQ again would change nothing.
+ABOUT_THE_CALLER = frozenset(
+    code.text for code in (*_WRONG_SECRET, ServiceUserDiagnostic.APPLICATION_CONTEXT_NAME_NOT_SUPPORTED)
+)
 _HINTS: dict[int, str] = {
     ServiceUserDiagnostic.NO_REASON_GIVEN: "Often an earlier association that was never released (wait for the meter's "
     "inactivity time), a client address that the meter does not know, or a wrong secret.",
