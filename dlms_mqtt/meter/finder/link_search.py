@@ -2,6 +2,19 @@
 
 Nothing here knows a password. A hit is a valid frame of the meter that answers SNRM (or an AARE in the wrapper): only
 that proves speed, parity and address.
+
+The plan (`plan.py`) is a list of probes, the one with the most worth per second first, so that a usual meter is found
+in seconds though rare ones take minutes. It is worked off in order, but what the line says changes what is left of it:
+
+    octets that nobody asked for   somebody speaks by itself: listening comes before all questions (``_reorder``)
+    a push was heard               the search ends; with ``go_on`` the likeliest questions at its speed are left
+                                   (``_at_that_speed``): most customer interfaces never answer, some do
+    nothing at all, or only echo   a wrong address or cable is likelier than a rare meter: the search ends early, with
+                                   one last question for those behind a slow modem (``_for_nobody``)
+    the connection is closed       by the peer, for the question or because it takes one at a time: on with the next
+
+On UDP and in the wrapper there is no link: what is tried there is a whole AARQ, which the second half of the search
+sends (``wrapper_answers``).
 """
 
 from __future__ import annotations
@@ -84,9 +97,10 @@ class LinkSearch:
             await self._stations.close()
 
     async def _run(self) -> Options | None:
-        if self.settings.udp is not None:
+        if self.settings.udp is not None:  # a datagram has no speed, no station and nothing to listen to
             self.facts.has_speed = False
             return await self._work(plan.unlinked(default_framing(serial=False), self.fixed, 1.0))
+        # Behind an address there may be the meter itself (wrapper), or a converter that keeps the speed it was set to.
         line = await self._stations.open()
         self.facts.has_speed = line.has_speed
         if line.has_speed:
@@ -107,6 +121,7 @@ class LinkSearch:
             self.news(self._most(total) - self._spent)
             if self._stations.pushed is not None and not self.go_on:
                 return None
+            # Each probe may have heard something that makes others likelier, or pointless.
             left = self._reorder(left) if self._stations.pushed is None else self._at_that_speed(left)
             left = self._for_nobody(left) if self._ends_early else left
         return None
@@ -127,6 +142,7 @@ class LinkSearch:
 
     def _for_nobody(self, left: list[Probe]) -> list[Probe]:
         """Before the end one more question, with the patience that meters behind a modem want."""
+        # One is enough: of those that answer so late there are few, and such a question takes a quarter of a minute.
         patient = [probe for probe in left if probe.wait >= plan.PATIENT and self._waited < plan.PATIENT][:1]
         return patient if self._spent + sum(probe.cost for probe in patient) >= self._patience else left
 
@@ -140,7 +156,7 @@ class LinkSearch:
             if not await self._stations.powered(probe.options):
                 return None
             found = await self._kinds[probe.kind](probe)
-        except ConnectionLost:
+        except ConnectionLost:  # a meter that takes one connection at a time wants a moment before the next
             self.facts.closed += 1
             await self._stations.close()
             await asyncio.sleep(_SETTLE)
@@ -153,9 +169,10 @@ class LinkSearch:
             return left
         seen = judge(b"", self._stations.line.unasked)
         self._stations.line.unasked = b""
-        if seen.evidence in (Evidence.NOTHING, Evidence.OTHER_STATION):
+        if seen.evidence in (Evidence.NOTHING, Evidence.OTHER_STATION):  # noise, or the neighbour on an RS-485 bus
             return left
         self.facts.oddities.add("unasked")
+        # Octets that can be read were sent at the speed of the moment: it is listened to first.
         here = self._stations.line.transport.format
         listening = [probe for probe in left if probe.kind == "listen"]
         listening.sort(key=lambda probe: here is not None and probe.options.get("baud") != here.baud)
@@ -171,6 +188,7 @@ class LinkSearch:
         seen = judge(b"", received)
         if seen.evidence is not Evidence.NOTHING:
             line.seen[seen.evidence] += 1
+        # A whole frame or telegram is a meter that pushes; a damaged one only tells that the speed is another.
         if seen.evidence in (Evidence.PUSH, Evidence.READOUT, Evidence.WRAPPER):
             self._stations.pushed = dict(probe.options)
             self.facts.oddities.add("telegram" if seen.evidence is Evidence.READOUT else "push")

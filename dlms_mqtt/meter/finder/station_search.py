@@ -1,6 +1,21 @@
 """Asking stations for an HDLC link: SNRM under the settings of a probe, and what an answer, late or cut, really says.
 
 A link that is made is taken down again at once: a meter that is left in one refuses the next.
+
+Asking one address after another and waiting for each would take minutes, so several SNRM go out in one burst: a meter
+listens to its own address and passes over the rest. What makes that hard, and what is done about it:
+
+    several answers in one      a meter with more than one of the addresses, or two meters on a bus, speak at once and
+                                garble each other: the stations are asked again, one by one (``_CONFUSED``)
+    an answer to the question   it comes while the next one is sent: its frame says which station and client it is for,
+    before                      but not at which speed that was, so the speeds of late are tried again
+                                (``_earlier``, ``_settings_of``)
+    DM, FRMR instead of UA      the meter is there and in another state, mostly in a link of an earlier client: a DISC
+                                and an SNRM of its own bring it back to its start (``_snrm``)
+    an echo                     two-wire heads give back what is sent; `evidence.py` takes it off
+
+The settings that are handed on are those of the meter's own answer, not of the question: a broadcast and a burst do not
+tell who will speak.
 """
 
 from __future__ import annotations
@@ -81,7 +96,7 @@ class StationSearch:
     async def powered(self, options: Mapping[str, Any]) -> bool:
         """Set the modem lines as a probe wants them; False: this line has none that could be set."""
         wanted = tuple(options.get(name, getattr(self.settings, name)) is not False for name in ("dtr", "rts"))
-        if wanted == self._lines:
+        if wanted == self._lines:  # changing them costs a warm-up of the head
             return True
         line = await self.open()
         try:
@@ -111,6 +126,7 @@ class StationSearch:
 
     def _earlier(self, probe: Probe) -> list[Options]:
         """Other settings under which somebody was asked so lately that an answer may still come."""
+        # The newest first: most late answers are to the question right before.
         now = asyncio.get_running_loop().time()
         own = _settings(probe.options)
         recent = {
@@ -137,6 +153,7 @@ class StationSearch:
         """Ask the stations of a probe, burst by burst; a sweep waits at its end for whoever is late."""
         step = probe.burst or len(probe.stations)
         before: tuple[Station, ...] = ()
+        # A sweep does not wait the whole patience for each burst: who is late is heard in the next one, or at the end.
         for start in range(0, len(probe.stations), step):
             group = probe.stations[start : start + step]
             frame = await self._snrm(line, replace(probe, stations=group), before)
@@ -152,6 +169,7 @@ class StationSearch:
         """
         seen = await line.ask(_questions(probe), probe.wait)
         self._learn(seen)
+        # One lone station whose answer is damaged is not asked again here: the plan does that, later.
         if seen.evidence in _CONFUSED and len(probe.stations) > 1:
             singles = [replace(probe, stations=(station,)) for station in probe.stations]
             late = [replace(probe, stations=before, wait=plan.SLOW)] if before else []
@@ -172,10 +190,12 @@ class StationSearch:
 
     async def _leave(self, line: Line, seen: Seen) -> None:
         """Take down every link that a burst has set up: a meter may answer to several of its addresses."""
+        # More answers of the burst may be on the way, and a DISC into the middle of one would garble both.
         late = await line.listen(plan.FAST)
         for frame in {(frame.source, frame.destination): frame for frame in answers(seen.received + late)}.values():
             self.facts.stations.add(station(frame))
             left = await line.ask(encode_frame(Kind.DISC | POLL, frame.source, frame.destination), plan.FAST)
+            # Not even DISC is answered in time: then it is a meter that wants patience, which its settings will say.
             if left.frame is None and answers(await line.listen(plan.SLOW)):
                 self.facts.answered_late = True
 
@@ -192,8 +212,10 @@ class StationSearch:
             if self.facts.identification is not None:  # it is what our sign-on has brought
                 self.clear_text = {}
                 self.news(0.0)
+        # The path has shown itself in the answer: a converter that changes octets, which no setting of ours cures.
         if seen.evidence in (Evidence.SWALLOWS_FF, Evidence.SWALLOWS_XON, Evidence.EXPANDS_LF, Evidence.SEVEN_BITS):
             self.facts.path_faults.add(str(seen.evidence))
+        # The speed at which a push was heard is the meter's; on a line without speed there is nothing to keep.
         if seen.evidence is Evidence.PUSH and self.line is not None and self.pushed is None:
             form = self.line.transport.format
             self.pushed = {"baud": form.baud, "parity": form.parity} if form else {}
@@ -214,9 +236,11 @@ def _questions(probe: Probe) -> bytes:
 def address_of(frame: Frame) -> Options:
     """Station and client out of the meter's own answer: the question may have been a broadcast, or one before."""
     upper, lower, size = station(frame)
+    # The lowest bit of an address octet says that it is the last one (IEC 62056-46, clause 6.4.2).
     options: Options = {"client": frame.destination[0] >> 1, "server": upper}
     if lower is not None:
         options["physical"] = lower
+    # Some meters want four octets where one would do; what is as long as needed goes without saying.
     if len(encode_address(upper, lower, 0)) != size:
         options["address_size"] = size
     return options
