@@ -18,13 +18,16 @@ _MAX_FRAME = 160
 
 
 def path_fault(received: bytes) -> str | None:
-    """The fault that explains these octets, proved by a check sequence; None: none of the known ones does."""
-    for start in (at for at, octet in enumerate(received) if received[at : at + 1] == FLAG or octet == FLAG[0]):
-        raw = received[start : start + _MAX_FRAME]
-        for name, undo in _UNDO:
-            if any(_valid(candidate) for candidate in undo(raw)):
-                return name
+    """The one fault that explains these octets, proved by a check sequence; None: no known one does, or several do."""
+    for start in (at for at, octet in enumerate(received) if octet == FLAG[0]):
+        if found := explanations(received[start : start + _MAX_FRAME]):
+            return found.pop() if len(found) == 1 else None
     return None
+
+
+def explanations(raw: bytes) -> set[str]:
+    """Every fault of which undoing makes a valid frame: of 65,536 wrong octets one fits a check sequence by chance."""
+    return {name for name, undo in _UNDO if any(_valid(candidate) for candidate in undo(raw))}
 
 
 def _valid(raw: bytes) -> bool:
