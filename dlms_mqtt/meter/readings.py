@@ -7,11 +7,13 @@ in ``quality``, never silently changed.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from dlms_mqtt.cosem.classes import scaler_attribute
 from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
@@ -187,6 +189,14 @@ def make_reading(
     value, unit, quality = read(quantity, data, scaler_unit, zone, sense)
     scaler = scaler_unit.scaler if scaler_unit else None
     return Reading(obis, class_id, attribute, quantity.key, data.plain(), scaler, value, unit, time, quality)
+
+
+def judged(reading: Reading) -> Reading:
+    """A register has a scaler, even where its quantity has no unit (a power factor of 980)."""
+    scaled = reading.scaler is not None or scaler_attribute(reading.class_id or 0, reading.attribute) is None
+    if scaled or reading.quality != Quality.GOOD or not isinstance(reading.value, Decimal):
+        return reading
+    return replace(reading, quality=Quality.UNSCALED)
 
 
 # --- what plain data says -------------------------------------------------------------------------------------------

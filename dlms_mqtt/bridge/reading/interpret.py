@@ -14,8 +14,7 @@ from dlms_mqtt.cosem.structures import ScalerUnit
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.meter.catalogue.quantity import Kind, counts_since_ever, refine
-from dlms_mqtt.meter.push.readings import judged
-from dlms_mqtt.meter.readings import Quality, Reading, make_reading
+from dlms_mqtt.meter.readings import Quality, Reading, judged, make_reading
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time
 
@@ -56,7 +55,7 @@ def reading_of(item: PlanItem, measured: Measured, moment: Moment) -> Reading:
         zone=moment.zone,
         sense=moment.sense,
     )
-    return _as_configured(item, judged(reading, attribute) if quantity.kind is Kind.NUMBER else reading)
+    return _as_configured(item, judged(reading) if quantity.kind is Kind.NUMBER else reading)
 
 
 def _as_moment(item: PlanItem, data: Data) -> Data:

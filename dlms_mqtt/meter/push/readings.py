@@ -7,13 +7,11 @@ about the meter; without any the reading is ``unscaled``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
-from decimal import Decimal
 from typing import NamedTuple
 
 from dlms_mqtt.client.push import Notification
-from dlms_mqtt.client.services.memory import Measured, scaler_of
+from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
 from dlms_mqtt.cosem.classes import TIMES, VALUES
 from dlms_mqtt.cosem.pattern import PatternTable
@@ -24,7 +22,7 @@ from dlms_mqtt.meter.push.current_transformers import behind_transformers
 from dlms_mqtt.meter.push.layouts import PushValue, push_values
 from dlms_mqtt.meter.push.telegram import telegram_values
 from dlms_mqtt.meter.push.vendor_lists import listed_scaler, unnamed
-from dlms_mqtt.meter.readings import Quality, Reading, date_time_of, make_reading, text_of
+from dlms_mqtt.meter.readings import Reading, date_time_of, judged, make_reading, text_of
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.apdu.notification import DataNotification, EventNotification
 from dlms_mqtt.protocol.apdu.short_name import InformationReportRequest, VariableName
@@ -148,7 +146,7 @@ class PushedValues:
         ]
         if isinstance(self.notification, Telegram):
             return readings  # its numbers are written as they are meant
-        return [judged(reading, row.attribute) for reading, row in zip(readings, rows, strict=True)]
+        return list(map(judged, readings))
 
     def identity(self, system_title: bytes = b"") -> Identity:
         """Which meter it is from."""
@@ -171,14 +169,6 @@ class PushedValues:
             return stated  # type: ignore[no-any-return]
         clocks = (value.data for value, _ in self._values if value.obis and _CLOCK.find(value.obis))
         return next(filter(None, map(date_time_of, clocks)), None)
-
-
-def judged(reading: Reading, attribute: AttributeDescriptor) -> Reading:
-    """A register has a scaler, even where its quantity has no unit (a power factor of 980)."""
-    scaled = reading.scaler is not None or scaler_of(attribute) is None
-    if scaled or reading.quality != Quality.GOOD or not isinstance(reading.value, Decimal):
-        return reading
-    return replace(reading, quality=Quality.UNSCALED)
 
 
 def catalogued(row: Measured) -> Item:
