@@ -51,7 +51,7 @@ def test_names_are_known() -> None:
         "a < b",
         "a and b", "'a'", "True", "lambda: 1", "a ** b", "__import__('os')", "a := 1", "1j",
         "(" * 500 + "a" + ")" * 500,
-        None, "a\nb", "a; b", "not a", "~a", "[a]", "f'{a}'", "0or a", "1(2)",
+        None, "a\nb", "a; b", "not a", "~a", "[a]", "f'{a}'", "1or a", "1(2)",
     ],
 )  # fmt: skip
 def test_nothing_but_arithmetic(text: object) -> None:
@@ -87,5 +87,5 @@ def test_what_is_not_refused_can_be_computed() -> None:
 
 def test_python_prints_no_doubts_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
     with pytest.raises(ConfigError, match="expected arithmetic"):
-        parse_expression("0or a")
+        parse_expression("1or a")
     assert not recwarn.list

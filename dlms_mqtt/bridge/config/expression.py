@@ -79,7 +79,7 @@ def parse_expression(text: object) -> Expression:
 
 def _tree(expression: str) -> ast.expr:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's doubts (``0or``, a number that is called) are no arithmetic anyway
+        warnings.simplefilter("ignore")  # Python's doubts (``1or``, a number that is called) are no arithmetic anyway
         return ast.parse(expression, mode="eval").body
 
 
