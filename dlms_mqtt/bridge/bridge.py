@@ -261,15 +261,17 @@ class Bridge:
         free: set[str] = set()
         while True:
             await asyncio.sleep(_CLAIM_AGAIN)
-            before, free = free, {name for name in list(self.refused) if await self._is_free(name)}
+            before, free = free, await self._free()
             for name in before & free & self.refused.keys():
                 _LOG.warning("%s: no other bridge holds the meter id any more; it is started", name)
                 del self.refused[name]
                 await self._start_meter(name)
                 self._report.publish()
 
-    async def _is_free(self, name: str) -> bool:
-        return self.broker.connected and not await self.presence.claims.holder(name)
+    async def _free(self) -> set[str]:
+        """Of the meters that other bridges had."""
+        held = await self.presence.claims.holders(self.refused)
+        return self.refused.keys() - held.keys() if self.broker.connected else set()
 
     def _find(self, address: Address) -> Handler:
         if not address.meter:

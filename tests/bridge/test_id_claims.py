@@ -8,7 +8,7 @@ import pytest
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.presence import id_claims
-from dlms_mqtt.bridge.presence.id_claims import Claims
+from dlms_mqtt.bridge.presence.id_claims import Claims, Info
 
 OURS, OLDER, YOUNGER = (f"{year}-01-01T00:00:00+00:00" for year in (2026, 2025, 2027))
 
@@ -98,6 +98,38 @@ async def test_the_holder_of_a_meter_is_who_has_it_and_answers(clock):
     others.claims.seen("dlms_mqtt/bridge/alive/state", b"offline")
     assert await others.claims.holder("flat") == ""
     assert [topic.split("/")[2] for topic in others.topics] == ["dead", "alive"]
+
+
+async def test_many_that_are_gone_cost_no_more_than_one(clock):
+    """A broker that died with its bridges keeps their words; each would cost three seconds at every start."""
+    others = Others(alive={"started": OLDER})
+    for number in range(200):
+        others.online(f"dead{number}", ["house", f"flat{number}"])
+    others.online("alive", ["house", "flat7"])
+    meters = ["house", "barn", *(f"flat{number}" for number in range(200))]
+    assert await others.claims.holders(meters) == {"house": "alive", "flat7": "alive"}
+    assert clock.elapsed == id_claims._ANSWER
+    assert len(others.topics) == 201, "each is asked once, however many meters it says it has"
+    assert await others.claims.holders(["barn"]) == {}
+    assert not others.claims._pings and len(others.topics) == 201
+
+
+def test_what_others_say_fills_no_memory(claims):
+    """Of meters a number in all, of ids and times those that can be: a thousand large messages were 400 MB."""
+    rows = [{"id": f"m{number}"} for number in range(id_claims._MOST)]
+    for number in range(2 * id_claims._MOST_METERS // id_claims._MOST):
+        _say(claims, f"x{number}", {"started": OLDER, "meters": rows})
+    noted = [len(info.meters) for info in claims._infos.values()]
+    assert sum(noted) == id_claims._MOST_METERS and len(noted) == 2 * id_claims._MOST_METERS // id_claims._MOST
+    _say(claims, "main", {"started": OLDER, "meters": rows})
+    assert len(claims.announced_as_ours(())) == id_claims._MOST, "our own are never crowded out"
+    for number in range(len(noted)):
+        _say(claims, f"x{number}", {"started": OLDER, "meters": rows[:5]})
+    assert sum(len(info.meters) for name, info in claims._infos.items() if name != "main") == 5 * len(noted)
+    long = "x" * (id_claims._LONGEST + 1)
+    _say(claims, "other", {"started": long, "meters": [{"id": long}, {"id": "house"}]})
+    assert claims._infos["other"] == Info(None, {"house": False})
+    assert _say(claims, long, {"started": OLDER}) == ""
 
 
 @pytest.mark.parametrize(("answer", "taken"), [({"started": OLDER}, True), ({"started": OURS}, False), (None, False)])

@@ -127,7 +127,10 @@ class Broker:
     async def send_now(self, topic: str, payload: str) -> None:
         """Publish a message that is not retained, also before the line is taken into use; nothing when it is down."""
         if self._client:
-            await self._client.send(topic, payload)
+            try:
+                await self._client.send(topic, payload)
+            except (aiomqtt.MqttError, OSError, ValueError):  # whoever serves the line learns of it too
+                raise_cancelled()
 
     def _woken(self) -> None:
         self._idle.clear()
@@ -310,7 +313,8 @@ class Broker:
 
     async def _receive(self, client: Client, handler: Handler) -> None:
         async for message in client.messages:
-            handler.broker_message(message_of(message))
+            for each in (message, *client.at_hand()):
+                handler.broker_message(message_of(each))
 
     async def _send_all(self, client: Client) -> None:
         while True:

@@ -10,7 +10,7 @@ import logging
 import math
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -208,6 +208,11 @@ class Client(aiomqtt.Client):
                 return await done
         except TimeoutError:
             raise aiomqtt.MqttError("Operation timed out") from None
+
+    def at_hand(self) -> Iterator[aiomqtt.Message]:
+        """What has come meanwhile: one a round is less than a flood brings, and fills the memory."""
+        while not self._queue.empty():
+            yield self._queue.get_nowait()
 
     async def answers_in_time(self) -> None:
         """For ever; MqttError when a message has waited too long for its answer."""

@@ -19,9 +19,11 @@ class LeanPaho(Client):
     """Confirmations without objects of their own; what has come, and what waits, in one piece; nothing put in words."""
 
     _come = b""  # octets that the system has handed over and paho has not asked for yet
+    _asked = False  # has the system been asked in this round?
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """All that has come."""
+        """All that the system hands over at once, and no more: whoever floods the broker must not hold the loop."""
+        self._asked = False
         found = super().loop_read(max_packets)
         while self._come and not found:
             found = super().loop_read(max_packets)
@@ -29,6 +31,9 @@ class LeanPaho(Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """Paho asks for an octet, another one, and the rest."""
+        if not self._come and self._asked:
+            raise BlockingIOError
+        self._asked = True
         come = self._come or super()._sock_recv(max(bufsize, _AT_ONCE))
         self._come = come[bufsize:]
         return come[:bufsize]

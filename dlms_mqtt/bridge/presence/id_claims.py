@@ -17,6 +17,8 @@ from dlms_mqtt.frozen import dataclass
 
 _ANSWER = 3.0  # s that another bridge has to answer
 _MOST = 1000  # bridges on one base topic, and meters of one, that are taken note of: whoever invents more costs nothing
+_MOST_METERS = 20_000  # of all of them together
+_LONGEST = 256  # characters of an id or a time
 Send = Callable[[str, str], Awaitable[None]]
 T = TypeVar("T")
 
@@ -50,12 +52,12 @@ class Claims:
         """Take a message; the bridge that it is about, or an empty text when it is none of ours."""
         root = f"{self._topics.base}/bridge/"
         bridge, separator, kind = topic.removeprefix(root).partition("/")
-        if not topic.startswith(root) or not separator:
+        if not topic.startswith(root) or not separator or len(bridge) > _LONGEST:
             return ""
         if kind == "state":
             self._note(self._online, bridge, payload == b"online", gone=not payload)
         elif kind == "info":
-            self._note(self._infos, bridge, info_in(payload), gone=not payload)
+            self._note(self._infos, bridge, self._bounded(bridge, info_in(payload)), gone=not payload)
         elif kind == "response/ping":
             self._answered(_object(payload))
         else:
@@ -67,6 +69,12 @@ class Claims:
             rows.pop(bridge, None)
         elif bridge in rows or len(rows) < _MOST or bridge == self._topics.bridge:
             rows[bridge] = row
+
+    def _bounded(self, bridge: str, info: Info) -> Info:
+        if bridge == self._topics.bridge:
+            return info
+        noted = sum(len(row.meters) for name, row in self._infos.items() if name not in (bridge, self._topics.bridge))
+        return info if noted + len(info.meters) <= _MOST_METERS else Info(info.started)
 
     def _answered(self, reply: dict[str, Any]) -> None:
         waiting = self._pings.get(str(reply.get("id")))
@@ -90,8 +98,9 @@ class Claims:
 
     async def bridge_is_taken(self) -> bool:
         """Does another live instance have our id?"""
-        known = self._online.get(self._topics.bridge) and self.rival_started() is not None
-        return bool(known) and await self._is_alive(self._topics.bridge)
+        ours = self._topics.bridge
+        known = self._online.get(ours) and self.rival_started() is not None
+        return bool(known) and ours in await self._alive([ours])
 
     def contested(self, meters: Iterable[str], bridge: str = "") -> list[str]:
         """Those that another bridge (or this one) says it has, and has had for longer than we."""
@@ -105,28 +114,29 @@ class Claims:
 
     async def holder(self, meter: str) -> str:
         """The live bridge that has this meter, or an empty text."""
-        for bridge, info in list(self._infos.items()):
-            if (
-                bridge != self._topics.bridge
-                and meter in info.meters
-                and self._online.get(bridge)
-                and await self._is_alive(bridge)
-            ):
-                return bridge
-        return ""
+        return (await self.holders([meter])).get(meter, "")
 
-    async def _is_alive(self, bridge: str) -> bool:
-        ping = uuid4().hex
-        self._pings[ping] = asyncio.get_running_loop().create_future()
+    async def holders(self, meters: Iterable[str]) -> dict[str, str]:
+        """The live bridge of each of these meters that another one has."""
+        others = [name for name in self._infos if name != self._topics.bridge and self._online.get(name)]
+        claims = [(meter, name) for meter in meters for name in others if meter in self._infos[name].meters]
+        alive = await self._alive(dict.fromkeys(name for _, name in claims))
+        return {meter: name for meter, name in reversed(claims) if name in alive}
+
+    async def _alive(self, bridges: Iterable[str]) -> set[str]:
+        """Which of these answer; asked side by side, as a broker may keep the words of many that are gone."""
+        loop = asyncio.get_running_loop()
+        asked = {uuid4().hex: (bridge, loop.create_future()) for bridge in bridges}
+        self._pings |= {ping: answer for ping, (_, answer) in asked.items()}
         try:
-            await self._send(f"{self._topics.base}/bridge/{bridge}/request/ping", dumps({"id": ping}))
-            async with asyncio.timeout(_ANSWER):
-                await self._pings[ping]
-        except TimeoutError:
-            return False
+            for ping, (bridge, _) in asked.items():
+                await self._send(f"{self._topics.base}/bridge/{bridge}/request/ping", dumps({"id": ping}))
+            if asked:
+                await asyncio.wait([answer for _, answer in asked.values()], timeout=_ANSWER)
         finally:
-            del self._pings[ping]
-        return True
+            for ping in asked:
+                del self._pings[ping]
+        return {bridge for bridge, answer in asked.values() if answer.done()}
 
 
 def info_in(payload: bytes) -> Info:
@@ -134,8 +144,12 @@ def info_in(payload: bytes) -> Info:
     body = _object(payload)
     started, rows = body.get("started"), body.get("meters")
     found = [row for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
-    meters = {row["id"]: row.get("managed") is True for row in found if isinstance(row.get("id"), str)}
-    return Info(started if isinstance(started, str) else None, meters)
+    meters = {row["id"]: row.get("managed") is True for row in found if _is_short(row.get("id"))}
+    return Info(started if _is_short(started) else None, meters)
+
+
+def _is_short(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= _LONGEST
 
 
 def _object(payload: bytes) -> dict[str, Any]:

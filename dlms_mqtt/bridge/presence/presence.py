@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from dlms_mqtt.bridge.api.message import Message
 from dlms_mqtt.bridge.api.topics import Topics
@@ -92,16 +92,17 @@ class Presence:
         if await self.claims.bridge_is_taken():
             self._give_way(f"the bridge id '{self._topics.bridge}' is held by another bridge on this broker")
             await asyncio.sleep(_FOR_EVER)  # until this connection is ended: nothing may be published
-        for name in [*self._fleet.running, *self.asleep]:
-            holder = await self.claims.holder(name)
-            if holder:
-                await self._refuse(name, holder)
+        await self._refuse_held([*self._fleet.running, *self.asleep])
+
+    async def _refuse_held(self, meters: Iterable[str]) -> None:
+        for name, holder in (await self.claims.holders(meters)).items():
+            await self._refuse(name, holder)
 
     async def _look_for_lost(self) -> list[str]:
         """What our id is said to have had, and neither configuration nor memory knows: the memory was lost."""
         announced = self.claims.announced_as_ours({*self._fleet.running, *self.asleep, *self._ghosts})
-        free = {name: managed for name, managed in announced.items() if not await self.claims.holder(name)}
-        lost = self._leftovers.clear_lost(free)
+        held = await self.claims.holders(announced)
+        lost = self._leftovers.clear_lost({name: row for name, row in announced.items() if name not in held})
         self._ghosts |= lost
         filters = self._retained_of(*lost)
         if filters:
@@ -152,9 +153,7 @@ class Presence:
     async def _ask_rival(self) -> None:
         if await self.claims.bridge_is_taken():
             self._give_way(_OLDER.format(self._topics.bridge))
-        for name in self.claims.contested(self._fleet.running):
-            if holder := await self.claims.holder(name):
-                await self._refuse(name, holder)
+        await self._refuse_held(self.claims.contested(self._fleet.running))
         self._asking = None
 
     def _is_overwritten(self, message: Message) -> bool:

@@ -7,13 +7,18 @@ import contextlib
 import json
 import socket
 import struct
+from unittest import mock
 
+import aiomqtt
 import pytest
 
-from dlms_mqtt.bridge.config.sections.bridge import Tls
+from dlms_mqtt.bridge.config.sections.bridge import Mqtt, Tls
 from dlms_mqtt.bridge.mqtt import broker as bridge_mqtt
+from dlms_mqtt.bridge.mqtt.client import V5, new_client
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.refusals import Refusals
+from dlms_mqtt.bridge.tasks import end_all
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.protocol.secret import Secret
 from tests.bridge.authority import Authority
 from tests.bridge.conftest import PATIENCE, watching
@@ -272,3 +277,34 @@ async def test_readings_that_nobody_takes_are_written_down(monkeypatch):
     async with at_work(free_port()) as broker:
         put(broker.outbox, 1, 2)
         await until(lambda: len(Outbox(broker.outbox._store, 1000)) == 2)
+
+
+async def test_what_has_come_meanwhile_is_taken_in_the_same_round():
+    """One a round was slower than a flood comes: 50,000 messages of a stranger were 300 MB."""
+    client = new_client(Mqtt(host="127.0.0.1"), V5, "test", None, None, {})
+    for number in range(5):
+        client._queue.put_nowait(aiomqtt.Message(f"base/{number}", b"", 0, False, number, None))
+    with _idle() as broker:
+        handler, rounds = mock.Mock(), asyncio.Event()
+        handler.broker_message.side_effect = lambda _: asyncio.get_running_loop().call_soon(rounds.set)
+        receiving = asyncio.create_task(broker._receive(client, handler))
+        await rounds.wait()
+        heard = [call.args[0].topic for call in handler.broker_message.call_args_list]
+        assert heard == [f"base/{number}" for number in range(5)]
+        await end_all([receiving])
+
+
+@pytest.mark.parametrize("error", [aiomqtt.MqttError("gone"), OSError(9, "Bad file descriptor"), ValueError("closed")])
+async def test_a_question_on_a_line_that_breaks_is_nobodys_error(error):
+    """Whoever serves the line learns of it too, and asks again on the next one."""
+    with _idle() as broker:
+        await broker.send_now("base/bridge/other/request/ping", "{}")
+        broker._client = mock.Mock(send=mock.AsyncMock(side_effect=error))
+        await broker.send_now("base/bridge/other/request/ping", "{}")
+        assert broker._client.send.await_count == 1
+
+
+@contextlib.contextmanager
+def _idle():
+    with Store(":memory:") as store:
+        yield bridge_mqtt.Broker(Mqtt(host="127.0.0.1"), "test", WILL, Outbox(store, 10))
