@@ -52,26 +52,25 @@ async def listen_between(receiver: PushReceiver) -> None:
 
 
 async def _hear(receiver: PushReceiver, session: Session) -> None:
-    client = session.client
     if session.pause_left:  # said while this waited for its turn
         return
-    if client is None and session.settings.bind:
+    if session.client is not None:
+        await _hear_client(receiver, session, session.client)
+    elif session.settings.bind:
         await asyncio.Event().wait()  # the port hands over what comes; a turn of the meter's ends this
-    if client is None:
+    else:
         async with transport_for(session.settings) as transport:
             while True:
                 await read_some(transport, receiver.receive)
                 receiver.tick()
-        return
+
+
+async def _hear_client(receiver: PushReceiver, session: Session, client: DlmsClient) -> None:
+    """What is read, the client's transport hands to the receiver."""
     try:
-        await _hear_client(receiver, client)
+        while True:
+            with suppress(ResponseTimeout):
+                await client.overhear(_TICK)
+            receiver.tick()
     except DlmsMqttError:
         await session.close()
-
-
-async def _hear_client(receiver: PushReceiver, client: DlmsClient) -> None:
-    """What is read, the client's transport hands to the receiver."""
-    while True:
-        with suppress(ResponseTimeout):
-            await client.overhear(_TICK)
-        receiver.tick()

@@ -6,14 +6,23 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
+from dlms_mqtt.bridge.meters.pushes import own_line
+from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver
+from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.tasks import end_all
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import ConnectFailed
 from dlms_mqtt.protocol.apdu.notification import DataNotification
 from dlms_mqtt.protocol.axdr.data import Data, DataType, encode
 from dlms_mqtt.protocol.framing.seven_bit import add_parity
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.transport.memory import memory_pair
 from tests.bridge.house import house
+from tests.bridge.rig import Rig
 from tests.cases.scripted_meter import at_work, frame
 from tests.meter.p1_telegrams import FLUVIUS
 from tests.protocol.framing.stream.test_text import READOUT
@@ -130,3 +139,130 @@ async def test_a_meter_that_sends_its_readout_by_itself(mosquitto, tmp_path):
             await home.until(lambda: home.meter("value/energy_import") == "14864.1")
             await home.until(lambda: home.meter("value/power") == "1250")
             await home.until(lambda: home.meter("availability") == "online")
+
+
+@pytest.fixture
+def store():
+    with Store(":memory:") as store:
+        yield store
+
+
+class Port:
+    """A line in memory in place of the configured one: when it was opened, and the meter's end of it."""
+
+    def __init__(self, clock, monkeypatch):
+        self.clock, self.opened, self.fails, self.far = clock, [], 0, None
+        monkeypatch.setattr(own_line, "transport_for", self.transport)
+
+    def transport(self, _settings):
+        self.opened.append(self.clock.monotonic())
+        near, self.far = memory_pair()
+        if self.fails:
+            self.fails -= 1
+            near.open = self._fail
+        return near
+
+    async def _fail(self):
+        raise ConnectFailed("no such port")
+
+    async def say(self, *apdus):
+        async with self.far:
+            for apdu in apdus:
+                self.far.write(in_wrapper(apdu))
+            await asyncio.sleep(1)
+
+
+ON_LINE = {
+    "every": "1h",
+    "push": {"listen": "connection", "ask": True},
+    "read": {"set": "none", "also": ["3/1.0.32.7.0.255"]},
+}
+
+
+@contextlib.asynccontextmanager
+async def running(work):
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.sleep(0.5)
+        yield
+    finally:
+        await end_all([task])
+
+
+@pytest.mark.expect_log("no such port", "reading works again")
+async def test_a_line_that_is_only_listened_to_is_opened_again_ever_more_rarely(clock, store, monkeypatch):
+    rig, port = Rig(clock, store, {"push": {"listen": "connection"}}), Port(clock, monkeypatch)
+    port.fails = 6
+    async with running(own_line.read_connection(rig.task, PushReceiver(rig.task).receive)):
+        await asyncio.sleep(300)
+        assert [later - sooner for sooner, later in pairwise(port.opened)] == [1, 5, 15, 60, 60, 60]
+        assert rig.task.status.failures == 6
+        await port.say(pushed(750))  # and closes it
+        assert rig.publisher.retained["value/power_import"] == "750"
+        await asyncio.sleep(10)
+        assert len(port.opened) == 8
+
+
+async def test_between_polls_the_line_itself_is_listened_to_but_for_a_pause(clock, store, monkeypatch):
+    rig, port = Rig(clock, store, ON_LINE), Port(clock, monkeypatch)
+    async with running(own_line.listen_between(PushReceiver(rig.task))):
+        await port.say(pushed(750))
+        assert rig.publisher.retained["value/power_import"] == "750"
+        await rig.task.session.pause(600)
+        before = len(port.opened)
+        await asyncio.sleep(590)
+        assert len(port.opened) == before
+        await asyncio.sleep(20)
+        assert len(port.opened) == before + 1
+        await port.say(pushed(751))
+        assert rig.publisher.retained["value/power_import"] == "751"
+
+
+async def test_a_pause_that_is_said_while_it_waits_for_its_turn(clock, store, monkeypatch):
+    rig, port = Rig(clock, store, ON_LINE), Port(clock, monkeypatch)
+    session = rig.task.session
+    async with session.line.turn("another", Priority.POLL, session.close):
+        listening = asyncio.create_task(own_line.listen_between(PushReceiver(rig.task)))
+        await asyncio.sleep(1)
+        pausing = asyncio.create_task(session.pause(600))
+        await asyncio.sleep(10)
+    await pausing
+    await asyncio.sleep(10)
+    assert port.opened == []
+    await end_all([listening])
+
+
+async def test_a_line_that_cannot_be_opened_is_left_to_the_polls_to_tell(clock, store, monkeypatch):
+    rig, port = Rig(clock, store, ON_LINE), Port(clock, monkeypatch)
+    port.fails = 3
+    async with running(own_line.listen_between(PushReceiver(rig.task))):
+        await asyncio.sleep(60)
+        assert port.opened == [0, 5, 10, 15]
+    assert rig.task.status.failures == 0
+
+
+async def test_an_association_that_ends_while_it_is_listened_to_is_opened_by_the_next_poll(clock, store, monkeypatch):
+    rig, port = Rig(clock, store, ON_LINE | {"session": "keep", "every": "60s"}), Port(clock, monkeypatch)
+    receiver = PushReceiver(rig.task)
+    async with rig.run(), running(own_line.listen_between(receiver)):
+        await asyncio.sleep(10)
+        assert rig.task.session.client is not None and rig.connections == 1
+        await rig.stack.aclose()
+        await asyncio.sleep(1)
+        assert rig.task.session.client is None
+        await port.say(pushed(750))  # now the line itself is heard
+        assert rig.publisher.retained["value/power_import"] == "750"
+        await asyncio.sleep(60)
+        assert rig.connections == 2 and len([row for row in rig.readings if row["key"] == "voltage_l1"]) == 2
+    assert rig.task.status.failures == 0
+
+
+async def test_the_port_of_a_meter_that_connects_by_itself_hands_over_what_comes(clock, store, monkeypatch):
+    """Nothing is opened here, and a turn of the meter's is not kept waiting."""
+    connection = {"bind": "tcp://127.0.0.1:4059", "client": 17}
+    rig, port = Rig(clock, store, ON_LINE | {"connection": connection}), Port(clock, monkeypatch)
+    async with running(own_line.listen_between(PushReceiver(rig.task))):
+        await asyncio.sleep(10)
+        async with asyncio.timeout(1), rig.task.session.line.turn("h", Priority.POLL, rig.task.session.close):
+            pass
+        assert port.opened == []
