@@ -1,8 +1,8 @@
 """Runs everything that must pass: lint, types, the Home Assistant tests, the suite on every Python found.
 
-Virtual environments are made under the user's cache folder and used again. Only root has something installed on
-the system: a Mosquitto broker where there is no other way to one, and what packages and pages are tried with. Arguments go to pytest; ``--python 3.12`` picks one
-version, ``--quick`` leaves out lint, Home Assistant and packages.
+Virtual environments are made under the user's cache folder and used again. Only root has something installed on the
+system: a Mosquitto broker where there is no other way to one, and what packages and pages are tried with. Arguments go
+to pytest; ``--python 3.12`` picks one version, ``--quick`` leaves out lint, Home Assistant and packages.
 """
 
 from __future__ import annotations
