@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,6 +15,7 @@ from dlms_mqtt.client.procedures.profile import Selection
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.protocol.obis import Obis
 
+VIENNA = ZoneInfo("Europe/Vienna")
 ENERGY = Obis((1, 0, 1, 8, 0, 255))
 DEMAND = Obis((1, 0, 1, 6, 0, 255))
 
@@ -132,3 +134,16 @@ def test_a_choice_of_rows_that_makes_no_sense(body: dict[str, object], code: str
     with pytest.raises(RequestError) as caught:
         parts(**body)
     assert (caught.value.code, words in str(caught.value)) == (code, True), str(caught.value)
+
+
+def test_a_span_across_both_changes_of_the_clock() -> None:
+    def span(now: datetime, **body: str) -> list[tuple[str, str]]:
+        found = selections_in(Request(Address("h", "request", "profile"), dict(body)), now)
+        return [(f"{part.start:%dT%H:%M}", f"{part.end:%dT%H:%M}") for part in found]
+
+    autumn = datetime(2026, 10, 25, 2, 10, fold=1, tzinfo=VIENNA)  # 01:10 in UTC, and 02:50 summer time is over
+    assert span(autumn, **{"from": "2026-10-25T02:50"}) == [("25T00:50", "25T01:10")]
+    assert span(autumn, **{"from": "1h"}) == [("25T00:10", "25T01:10")]
+    assert span(autumn) == [("24T01:10", "25T01:10")]
+    spring = datetime(2026, 3, 29, 12, 0, tzinfo=VIENNA)  # 23 hours after noon of the day before
+    assert span(spring, **{"from": "2026-03-28T12:00"}) == [("28T11:00", "29T10:00")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
@@ -76,9 +76,9 @@ def selections_in(request: Request, now: datetime) -> Parts:
         raise RequestError("bad-request", "Rows are chosen by time or by number, not both")
     if first is not None or count is not None:
         return _by_number(first or 1, count)
-    begin = moment_in(start, now, "from") if start is not None else None
-    until = moment_in(end, now, "to") if end is not None else now
-    return _by_day(begin if begin is not None else until - _DAY, until)
+    until = (moment_in(end, now, "to") if end is not None else now).astimezone(UTC)  # a wall clock tells 02:30 twice
+    begin = moment_in(start, now, "from").astimezone(UTC) if start is not None else until - _DAY
+    return _by_day(begin, until)
 
 
 def _by_number(first: int, count: int | None) -> Parts:
