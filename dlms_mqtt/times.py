@@ -40,11 +40,15 @@ def parse_moment(text: str, zone: tzinfo | None, now: datetime | None = None) ->
     if now is not None and text == "now":
         return now
     if now is not None and _DURATION.fullmatch(text.removeprefix("-")):
-        ago = timedelta(seconds=parse_duration(text.removeprefix("-")))
-        return (now.astimezone(UTC) - ago).astimezone(now.tzinfo)  # real hours, not those of a wall clock
+        return later(now, -parse_duration(text.removeprefix("-")))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         or_ago = ", 24h or 7d" if now is not None else ""
         raise ConfigError(f"'{text}' is no time", hint=f"Write 2026-11-22, 2026-11-22T14:30{or_ago}.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def later(moment: datetime, seconds: float) -> datetime:
+    """So much later in the same zone: in real seconds, of which a wall clock skips or repeats some."""
+    return (moment.astimezone(UTC) + timedelta(seconds=seconds)).astimezone(moment.tzinfo)

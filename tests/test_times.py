@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dlms_mqtt.client.option_values import parse_seconds
 from dlms_mqtt.errors import ConfigError
-from dlms_mqtt.times import DURATION_PATTERN, parse_duration, parse_moment
+from dlms_mqtt.times import DURATION_PATTERN, later, parse_duration, parse_moment
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -84,6 +84,7 @@ def test_moments(text: str, expected: datetime) -> None:
 def test_how_long_ago_across_the_changes(now: str, ago: str, expected: str) -> None:
     moment = parse_moment(ago, VIENNA, datetime.fromisoformat(now).astimezone(VIENNA))
     assert moment.isoformat(timespec="minutes") == expected
+    assert later(moment, parse_duration(ago)).isoformat(timespec="minutes") == now
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "24", "99999w", "2026-13-01", "12:00"])

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.state.store import Store
 from tests.bridge.rig import VIENNA, Rig
 
@@ -120,3 +121,21 @@ async def test_a_clock_of_another_zone_is_not_set_and_that_is_told(clock, store)
         await asyncio.sleep(600)
         assert abs(wrong_by(rig)) < 5
         assert "zone" not in rig.task.status.reasons
+
+
+@pytest.mark.parametrize(
+    ("today", "wanted"),
+    [
+        ("2026-10-25T01:50:00", "2026-10-25T02:30:00+01:00"),
+        ("2026-10-20T12:00:00", "2026-11-01T12:00:00"),
+        ("2026-03-20T12:00:00", "2026-03-30T12:00:00+02:00"),
+    ],
+)
+async def test_a_clock_is_set_across_the_change(clock, store, today, wanted):
+    rig = rig_at(clock, store, today)
+    moment = datetime.fromisoformat(wanted)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=VIENNA)
+    async with rig.run():
+        done = await rig.task.clock.set(Priority.COMMAND, moment)
+    assert abs(done["time"].timestamp() - moment.timestamp()) < 5
+    assert abs(rig.simulated.now().timestamp() - moment.timestamp()) < 5

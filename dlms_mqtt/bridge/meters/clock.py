@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from dlms_mqtt.bridge.config.sections.meter import ClockCare
@@ -98,14 +98,15 @@ class MeterClock:
         allowed: Callable[[float | None], bool] = lambda _drift: True,
     ) -> dict[str, Any]:
         """Set the clock to ours (or to ``wanted``), if it is ``allowed`` at its drift, and read it back."""
-        shift = wanted - self._now() if wanted else timedelta(0)
+        # In UTC: a wall clock skips an hour, or tells it twice, between now and then.
+        shift = wanted.astimezone(UTC) - self._now().astimezone(UTC) if wanted else timedelta(0)
 
         async def work(client: DlmsClient) -> tuple[datetime | None, float | None]:
             sense = SENSES[self._care_rules.sense]
             reading = await read_clock(client, tz=self.zone, now=self._now, sense=sense)
             if not allowed(reading.drift):
                 return None, reading.drift
-            sent = await set_clock(client, reading, tz=self.zone, now=lambda: self._now() + shift)
+            sent = await set_clock(client, reading, tz=self.zone, now=lambda: self._now().astimezone(UTC) + shift)
             after = await read_clock(client, tz=self.zone, now=self._now, sense=reading.sense)
             return sent, after.drift
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
@@ -19,6 +18,7 @@ from dlms_mqtt.meter import json_shapes
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor, MethodDescriptor
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.times import later
 
 Pause = Callable[[MeterTask, float], Awaitable[None]]
 
@@ -72,7 +72,7 @@ class MeterTalk:
         """Free the line for so many seconds; 0 ends it. The data of the reply."""
         self._is_one()
         await self._pause(self._meter, seconds)
-        return {"paused_until": (self._meter.now() + timedelta(seconds=seconds)).isoformat() if seconds else None}
+        return {"paused_until": later(self._meter.now(), seconds).isoformat() if seconds else None}
 
 
 async def invoked(client: DlmsClient, method: MethodDescriptor, value: Any, type_name: Any) -> Any:
