@@ -50,7 +50,7 @@ from .meter_config import (
 )
 from .push_flow import PushFlow
 
-LINES = ["serial", "tcp", "udp", "remote"]
+LINES = [*LINE_KEYS, "remote"]
 SHOWN = ("client", "server", "authentication", "security", "suite", "system_title")  # never a secret
 DEFAULT_INTERVAL = 30
 

@@ -12,9 +12,8 @@ from typing import Any
 
 from dlms_mqtt.errors import ConfigError, TransportError
 from dlms_mqtt.frozen import dataclass
-from dlms_mqtt.protocol.framing.hdlc.link import HdlcLink
-from dlms_mqtt.protocol.framing.link import Side
-from dlms_mqtt.protocol.framing.wrapper import encode_frame
+from dlms_mqtt.protocol.framing.link import LinkOptions, Side
+from dlms_mqtt.protocol.framing.registry import WRAPPER, link_class
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.simulator.server.meter import Meter
 from dlms_mqtt.simulator.server.push import ON_EVENT, SCHEDULED, notification, tell_clients
@@ -38,7 +37,7 @@ class PushRow:
     obis: Obis = SCHEDULED
     client: int = 1
     ciphered: bool = False
-    framing: str = "wrapper"
+    framing: str = WRAPPER
 
 
 _KEYS = ("to", "every", "object", "client", "ciphered", "framing")
@@ -56,7 +55,8 @@ def parse_push(row: Any) -> PushRow:
         client = int(row.get("client", 1))
     except (TypeError, ValueError):
         raise ConfigError("the client of a push is a number", key="push") from None
-    every = _interval(row.get("every", 0))
+    every, framing = _interval(row.get("every", 0)), str(row.get("framing", WRAPPER))
+    link_class(framing)
     obis = Obis.parse(str(row["object"])) if "object" in row else SCHEDULED if every else ON_EVENT
     return PushRow(
         str(row["to"]),
@@ -64,7 +64,7 @@ def parse_push(row: Any) -> PushRow:
         obis,
         client,
         str(row.get("ciphered", False)).lower() in ("true", "yes", "1"),
-        str(row.get("framing", "wrapper")),
+        framing,
     )
 
 
@@ -78,9 +78,8 @@ def _interval(value: Any) -> float:
 def push_frame(meter: Meter, row: PushRow, number: int) -> bytes:
     """The push as octets of the line."""
     apdu = notification(meter, row.obis, client=row.client, ciphered=row.ciphered, number=number)
-    if row.framing == "wrapper":
-        return encode_frame(apdu, meter.server, row.client)
-    link = HdlcLink(Side.SERVER, server=meter.server, physical=meter.physical, client=row.client)
+    options = LinkOptions(client=row.client, server=meter.server, physical=meter.physical)
+    link = link_class(row.framing).make(Side.SERVER, options)
     link.send_unnumbered(apdu, row.client)
     return link.data_to_send()
 

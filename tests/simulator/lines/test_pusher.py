@@ -127,6 +127,7 @@ def test_a_time_between_pushes_that_is_none() -> None:
         ({"every": 60}, "a push has to, every"),
         ("memory,client=one", "the client of a push is a number"),
         ({"to": "memory", "client": None}, "the client of a push is a number"),
+        ("memory,framing=wrap", "there is no framing .wrap."),
     ],
 )
 def test_rows_that_are_no_push(row: Any, message: str) -> None:
