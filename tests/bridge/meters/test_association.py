@@ -16,10 +16,12 @@ from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import parse_settings
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.errors import DlmsMqttError, StoreError
+from dlms_mqtt.cosem.structures import ScalerUnit
+from dlms_mqtt.errors import AccessRefused, AuthenticationRefused, ConnectionLost, DlmsMqttError, StoreError
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.transport.memory import memory_pair
+from tests.bridge.rig import Rig
 
 DAY = 86400
 _INITIATE = bytes.fromhex("be10040e0800065f1f040000501f01f40007")
@@ -276,3 +278,125 @@ async def test_facts_that_cannot_be_read_are_told_and_start_afresh(clock, store,
     monkeypatch.setattr(store, "get", damaged)
     session = session_for(Meter([ACCEPTED]), settings_for("low"), store, clock)
     assert await poll(session, clock, 20)
+
+
+ENERGY = AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 2)
+
+
+class Household:
+    """A session with a real simulated meter, and how often its work was begun."""
+
+    def __init__(self, clock, store, **more):
+        self.rig = Rig(clock, store, {"read": "none", **more})
+        self.session, self.begun = self.rig.task.session, 0
+
+    async def read(self, client, attribute=ENERGY):
+        self.begun += 1
+        return (await client.read([attribute]))[0]
+
+    async def run(self, work=None, *, keep=True, repeat=True):
+        return await self.session.run(Priority.POLL, work or self.read, keep=keep, repeat=repeat)
+
+    async def hangs_up(self):
+        """The meter does, in silence."""
+        await self.rig.stack.aclose()
+
+
+@pytest.fixture
+async def home(clock, store):
+    home = Household(clock, store)
+    yield home
+    await home.session.close()
+    await home.rig.stack.aclose()
+
+
+async def test_it_is_left_open_or_closed_as_asked_and_its_scalers_are_learned(home):
+    assert home.session.client is None
+    await home.run(keep=False)
+    assert home.session.client is None and home.session.opened == 1
+    for _ in range(3):
+        await home.run()
+    assert home.session.client is not None and home.session.opened == 2
+    assert home.session.scalers == {ENERGY.obis: ScalerUnit(0, 30)}
+    assert home.session.invocation_counter is None  # nothing is ciphered
+
+
+async def test_one_that_the_meter_has_dropped_is_opened_again_and_a_read_is_done_again(home):
+    await home.run()
+    await home.hangs_up()
+    assert (await home.run()).data.value > 0
+    assert (home.begun, home.session.opened) == (3, 2)
+
+
+async def test_what_must_not_be_repeated_is_not_begun_in_one_that_is_gone(home):
+    """After a long silence one question proves that it stands."""
+    await home.run()
+    await asyncio.sleep(60)
+    await home.run(repeat=False)
+    assert home.session.opened == 1
+    await asyncio.sleep(60)
+    await home.hangs_up()
+    await home.run(repeat=False)
+    assert (home.begun, home.session.opened) == (3, 2)
+    await home.hangs_up()  # a moment later: nobody can know
+    with pytest.raises(DlmsMqttError):
+        await home.run(repeat=False)
+    assert (home.begun, home.session.opened) == (4, 2)
+
+
+async def test_a_refusal_is_the_meters_answer_and_no_dead_line(home):
+    async def refused(client):
+        home.begun += 1
+        await client.get(AttributeDescriptor(3, Obis.parse("1.0.1.8.0.255"), 9))
+
+    await home.run()
+    with pytest.raises(AccessRefused):
+        await home.run(refused)
+    assert (home.begun, home.session.opened, home.session.errors) == (2, 1, 0)
+    assert home.session.client is not None
+
+
+async def test_nothing_is_asked_in_a_pause_and_it_has_an_end(home):
+    await home.run()
+    await home.session.pause(60)
+    assert home.session.client is None
+    with pytest.raises(RequestError, match="paused") as caught:
+        await home.run()
+    assert caught.value.code == "paused" and home.begun == 1
+    await asyncio.sleep(61)
+    await home.run()
+    assert home.begun == 2
+
+
+async def test_nothing_is_asked_before_the_systems_clock_is_set(home, clock):
+    clock.start = 0.0
+    with pytest.raises(RequestError, match="clock is not set"):
+        await home.run()
+    assert home.begun == 0
+
+
+async def test_a_line_that_is_dead_at_the_farewell_ends_nothing(home, monkeypatch):
+    async def fails(_client):
+        raise ConnectionLost("the cable was pulled")
+
+    await home.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(DlmsClient, "close", fails)
+        await home.session.close()
+    assert home.session.client is None
+    await home.run()
+    assert home.session.opened == 2
+
+
+async def test_a_password_that_is_refused_in_the_middle_of_the_work_counts(clock, store):
+    """The client has opened the association anew by itself, and somebody has changed the password meanwhile."""
+
+    async def refused(_client):
+        raise AuthenticationRefused("the meter refused the password", reason="password")
+
+    session = session_for(Meter([ACCEPTED]), settings_for("low"), store, clock)
+    await session.run(Priority.POLL, nothing, keep=True)
+    assert session.proved and not session.lockout.refusals
+    with pytest.raises(AuthenticationRefused):
+        await session.run(Priority.POLL, refused, keep=True)
+    assert session.lockout.refusals == 1 and session.client is None

@@ -1,7 +1,10 @@
+"""Profiles of the configuration: every row once, over restarts and odd clocks; what fails keeps no other waiting."""
+
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -14,9 +17,10 @@ from dlms_mqtt.bridge.meters.status import MeterStatus
 from dlms_mqtt.client.procedures import profile as client_profile
 from dlms_mqtt.client.procedures.profile import Column
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.cosem.structures import CaptureObject
-from dlms_mqtt.errors import AccessRefused, ResponseTimeout
+from dlms_mqtt.cosem.structures import CaptureObject, ScalerUnit
+from dlms_mqtt.errors import AccessRefused, ResponseTimeout, StoreError
 from dlms_mqtt.protocol.obis import Obis
+from tests.bridge.rig import Rig
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LOAD = Obis.parse("1.0.99.1.0.255")
@@ -217,3 +221,89 @@ async def test_what_is_odd_about_rows_is_told_once(caplog):
 def test_a_time_that_was_damaged_on_the_disk_is_none(kept):
     assert profiles._moment(kept) is None
     assert profiles._moment("2026-11-29T01:00:00+01:00") == datetime(2026, 11, 29, tzinfo=UTC)
+
+
+async def test_a_day_of_a_real_profile_is_published_in_its_messages(clock):
+    """Rows of a simulated meter, in the published unit; after a restart the fetch goes on where it ended."""
+    profile = {"obis": "1.0.99.1.0.255", "key": "load", "every": "6h", "backfill": "1d"}
+    config = {"read": "none", "profiles": [profile]}
+    with Store(":memory:") as store:
+        async with Rig(clock, store, config).run() as rig:
+            await asyncio.sleep(6.5 * 3600)
+        messages = [message for topic, message in rig.publisher.messages if topic == "profile/load"]
+        assert [column["key"] for column in messages[0]["columns"]][:2] == ["energy_import", "energy_export"]
+        assert messages[0]["columns"][0]["unit"] == "kWh" and messages[0]["interval"] == 900
+        times = [row[0] for message in messages for row in message["rows"]]
+        assert len(times) == 96 + 24 and times == sorted(set(times))
+        assert (messages[0]["from"], messages[-1]["to"]) == (times[0], times[-1])
+        assert all(isinstance(row[2], int | float) and row[2] > 1000 for row in messages[0]["rows"])
+        async with Rig(clock, store, config).run() as again:
+            await asyncio.sleep(60)
+        (message,) = [message for topic, message in again.publisher.messages if topic == "profile/load"]
+        assert [row[0] for row in message["rows"]] == ["2026-01-05T19:15:00+01:00", "2026-01-05T19:30:00+01:00"]
+        assert times[-1] == "2026-01-05T19:00:00+01:00"
+
+
+async def test_rows_of_an_event_log_are_events(clock):
+    profile = {"obis": "0.0.99.98.0.255", "every": "6h", "backfill": "30d", "event_log": True}
+    with Store(":memory:") as store:
+        async with Rig(clock, store, {"read": "none", "profiles": [profile]}).run() as rig:
+            await asyncio.sleep(3600)
+    events = [message for topic, message in rig.publisher.messages if topic == "event"]
+    assert events and {event["event_type"] for event in events} == {"log_entry"}
+    assert {event["log"] for event in events} == {"profile_0_0_99_98_0_255"}
+    assert all(event["time"].endswith("+01:00") for event in events)
+    assert len({event["time"] for event in events}) == len(events)
+
+
+async def test_a_meter_without_profiles_fetches_none(clock):
+    owner = Owner(86400)
+    owner.config = Meter()
+    with Store(":memory:") as store:
+        await ProfileReader(owner, store).run()
+    assert owner.asked == 0
+
+
+@pytest.mark.expect_log("how far the profile was read is not kept: the disk is full")
+async def test_a_store_that_fails_costs_no_row(monkeypatch):
+    """Unread, all of the backfill is new; unwritten, that is told."""
+    owner = Owner(86400)
+
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    with Store(":memory:") as store:
+        monkeypatch.setattr(store, "get", full)
+        monkeypatch.setattr(store, "set", full)
+        await ProfileReader(owner, store).fetch(owner.config.profiles[0])
+    assert len(owner.rows) == 24 and owner.rows[-1] == START
+
+
+STATUS = Column(CaptureObject(1, Obis.parse("0.0.96.10.1.255"), 2, 0))
+ENERGY = Column(CaptureObject(3, Obis.parse("1.0.1.8.0.255"), 2, 0), ScalerUnit(0, 30))
+UNKNOWN = Column(CaptureObject(3, Obis.parse("1.0.1.8.0.255"), 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("column", "raw", "value"),
+    [
+        (ENERGY, 1500, (Decimal("1.5"), "kWh")),
+        (ENERGY, True, (True, "")),
+        (ENERGY, None, (None, "")),
+        (ENERGY, "text", ("text", "")),
+        (UNKNOWN, 1500, (1500, "")),
+    ],
+)
+def test_a_cell_in_the_published_unit(column, raw, value):
+    assert profiles.cell(column, raw) == value
+
+
+@pytest.mark.parametrize("rows", [[], [(START, 8, 1500), (START + timedelta(hours=1), 0, 2500)]])
+def test_status_and_doubts_of_a_message(rows):
+    unsure = frozenset({START})
+    found = client_profile.Profile(LOAD, (CLOCK, STATUS, ENERGY), rows, 3600, 0, (), unsure)
+    message = profiles.profile_json(found, rows)
+    assert message["columns"] == [{"key": "energy_import", "obis": "1.0.1.8.0.255", "unit": "kWh"}]
+    assert message["rows"] == [[time, status, Decimal(energy) / 1000] for time, status, energy in rows]
+    assert (message["from"], message["to"]) == ((rows[0][0], rows[1][0]) if rows else (None, None))
+    assert message.get("uncertain") == ([START] if rows else None)
