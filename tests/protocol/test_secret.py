@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
-from dlms_mqtt.protocol.secret import Secret
+from dlms_mqtt.protocol.secret import Secret, mark_of
 
 KEY = Secret(b"12345678")
 
@@ -21,3 +21,11 @@ def test_it_is_bytes() -> None:
     assert not Secret() and len(KEY) == 8 and KEY.hex() == "3132333435363738"
     for copied in (copy.deepcopy(KEY), pickle.loads(pickle.dumps(KEY))):
         assert copied == KEY and isinstance(copied, Secret)
+
+
+def test_a_mark_is_the_same_for_the_same_secrets_in_the_same_place_only() -> None:
+    """It lies in state files: were it another one, a refused password would be sent again after an update."""
+    assert mark_of([KEY, b"k"], b"here") == mark_of((Secret(b"12345678"), Secret(b"k")), b"here")
+    marks = {mark_of(*row) for row in (([KEY], b"here"), ([KEY], b"there"), ([KEY, KEY], b"here"), ([], b"here"))}
+    assert len(marks) == 4 and all(len(mark) == 24 for mark in marks)
+    assert mark_of([KEY], b"dlms-mqtt lockout") == "a7401ee00edb2e4a59d66112"

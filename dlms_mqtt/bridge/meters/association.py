@@ -43,33 +43,27 @@ from dlms_mqtt.errors import (
 )
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.protocol.secret import mark_of
 from dlms_mqtt.transport.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[DlmsClient], Awaitable[T]]
 NewClient = Callable[[ConnectionSettings], DlmsClient]
-_SPACE = "lockout"
+_SPACE, _SALT = "lockout", b"dlms-mqtt lockout"
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _ABSENT = 3  # errors in a row that may be the line's
 _FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
 
 
 def fingerprint(settings: ConnectionSettings) -> str:
-    """Tells whether the secrets are the same as before, and nothing else about them."""
-    # scrypt and no plain hash: meter passwords are often eight digits, which are tried through in a second.
-    if not settings.secrets:
-        return _of_no_secrets()
-    return _hashed(b"\0".join(bytes(secret) for secret in settings.secrets))
+    """Of its secrets: tells whether they are the same as before."""
+    return mark_of(settings.secrets, _SALT) if settings.secrets else _of_no_secrets()
 
 
 @cache
 def _of_no_secrets() -> str:
-    return _hashed(b"")
-
-
-def _hashed(secrets: bytes) -> str:
-    return hashlib.scrypt(secrets, salt=b"dlms-mqtt lockout", n=1024, r=8, p=1, dklen=12).hex()
+    return mark_of((), _SALT)
 
 
 def _access(settings: ConnectionSettings) -> str:

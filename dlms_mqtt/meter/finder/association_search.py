@@ -7,7 +7,6 @@ asked for one (or that the user named), and only once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
@@ -34,6 +33,7 @@ from dlms_mqtt.meter.finder.path_faults import path_fault
 from dlms_mqtt.meter.finder.results import LOST, Facts
 from dlms_mqtt.protocol.acse.names import ServiceUserDiagnostic as D
 from dlms_mqtt.protocol.framing.registry import link_class
+from dlms_mqtt.protocol.secret import mark_of
 from dlms_mqtt.transport.base import Transport
 
 Options = dict[str, Any]
@@ -204,8 +204,7 @@ class Entering:
     async def _sent_once(self, options: Options) -> Attempt:
         """What this meter has refused is not sent again, in another run neither; only a mark of it is kept."""
         key = f"{self.settings.line} {options['client']}"
-        secrets = b"\0".join(map(bytes, self._settings(options).secrets))
-        mark = hashlib.scrypt(secrets, salt=key.encode(), n=1024, r=8, p=1, dklen=12).hex()
+        mark = mark_of(self._settings(options).secrets, key.encode())
         if self.store is not None and self.store.get(REFUSED, key) == mark:
             self.facts.refusals.append("refused")
             self.facts.oddities.add("refused-before")
