@@ -264,6 +264,14 @@ async def opened(answer: Any, **settings: Any) -> Any:
         await meter.client.close()
 
 
+async def check_refusal(answer: Any, settings: dict[str, Any], kind: type, words: str, hint: str) -> None:
+    """``words``: what the message says; ``hint``: a part of the next step, "" for none."""
+    error = await opened(answer, **settings)
+    assert type(error) is kind
+    assert re.search(words, error.message), error.message
+    assert (hint in error.hint) if hint else not error.hint
+
+
 @pytest.mark.parametrize(
     ("answer", "settings", "kind", "words", "hint"),
     [
@@ -297,10 +305,7 @@ async def opened(answer: Any, **settings: Any) -> Any:
 async def test_a_refusal_is_sorted_by_whether_it_can_be_about_a_secret(
     clock: object, answer: Aare, settings: dict[str, Any], kind: type, words: str, hint: str
 ) -> None:
-    error = await opened(answer, **settings)
-    assert type(error) is kind
-    assert re.search(words, error.message), error.message
-    assert (hint in error.hint) if hint else not error.hint
+    await check_refusal(answer, settings, kind, words, hint)
 
 
 @pytest.mark.parametrize(
@@ -322,10 +327,7 @@ async def test_a_refusal_is_sorted_by_whether_it_can_be_about_a_secret(
 async def test_an_answer_that_is_no_aare(
     clock: object, answer: Any, settings: dict[str, Any], kind: type, words: str, hint: str
 ) -> None:
-    error = await opened(answer, **settings)
-    assert type(error) is kind
-    assert words in error.message
-    assert (hint in error.hint) if hint else not error.hint
+    await check_refusal(answer, settings, kind, words, hint)
 
 
 @pytest.mark.parametrize("octets", [b"\x61", b"\x61\x1d\xa1\x09\x06\x07", b"\xe0\x80\x00\x01\x00\x00\x00"])
