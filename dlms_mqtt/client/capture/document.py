@@ -11,7 +11,7 @@ from typing import Any
 from dlms_mqtt.client.capture.anonymiser import Anonymiser
 from dlms_mqtt.client.capture.marks import FORMAT, RECEIVED, SENT
 from dlms_mqtt.client.capture.recorder import Recorder
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.settings import LINES, ConnectionSettings
 from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.acse.messages import Aare, Aarq
 from dlms_mqtt.protocol.apdu import decode_apdu
@@ -25,9 +25,7 @@ _NUMBER = re.compile(rb"\d{6,}")
 _OCTET_STRING, _PROOFS = 0x09, range(8, 65)  # tag, and the lengths of challenges and their answers
 _GMAC_PROOF, _GMAC_HEADER = 17, 5  # octets; its security control and counter are no secret, and found elsewhere too
 _LEFT_OUT = {
-    "serial",
-    "tcp",
-    "udp",
+    *LINES,
     "iec_address",
     "system_title",
     "meter_system_title",

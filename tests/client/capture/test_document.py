@@ -6,7 +6,10 @@ import itertools
 
 import pytest
 
-from dlms_mqtt.client.settings import ConnectionSettings
+from dlms_mqtt.client.capture.anonymiser import Anonymiser
+from dlms_mqtt.client.capture.document import capture_document
+from dlms_mqtt.client.capture.recorder import Recorder
+from dlms_mqtt.client.settings import ConnectionSettings, parse_settings
 from dlms_mqtt.meter.dump import dump_session
 from dlms_mqtt.protocol.framing.hdlc.frame import Frame, read_frame
 from dlms_mqtt.simulator import PASSWORD, serve_memory
@@ -32,6 +35,14 @@ async def test_a_number_in_octets_is_noted_before_the_session_breaks_off(clock: 
             document = await dump_session(settings, transport=near, salt=SALT, objects=30)
         assert number not in str(document), last
     assert "error" not in document["facts"]
+
+
+def test_nothing_names_the_line() -> None:
+    """Nor where it calls us."""
+    for line in ({"serial": "/dev/ttyUSB0"}, {"tcp": "192.0.2.5"}, {"udp": "192.0.2.5"}, {"bind": "tcp://192.0.2.7:9"}):
+        settings = parse_settings(line | {"server": 17})
+        document = capture_document(Recorder(memory_pair()[0], float), settings, {}, Anonymiser((), (), SALT), {})
+        assert document["connection"] == {"framing": settings.link_framing, "client": 16, "server": 17}
 
 
 @pytest.mark.parametrize("framing", ["hdlc", "wrapper"])

@@ -113,7 +113,7 @@ class Trials:
             return await self._overheard(request, line, float(seconds))
         meter_id = managed_meters.meter_id_of({"meter": request.body.get("meter", NEW)})
         given = managed_meters.remote_connection(line, self._bridge.seal, meter_id)
-        name = str(given.get("serial") or given.get("tcp") or given.get("udp") or "")
+        name = str(next(filter(None, map(given.get, CALLED_LINES)), ""))
         shared = self._bridge.fleet.line(_only_line(given))
 
         async def nothing() -> None:
