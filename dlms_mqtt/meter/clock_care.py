@@ -17,6 +17,7 @@ MARGIN = timedelta(minutes=2)
 """Distance to keep from an edge: the exchange itself takes time."""
 HALF_HOUR = 1800.0
 _NEAR = 300.0  # s; a clock that is so near to a whole number of half hours is taken to be in another zone
+_QUARTERS = (5.75, 8.75, 12.75, 13.75)  # h ahead of UTC: Nepal, Eucla, Chatham and its summer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,13 @@ class ClockRules:
 
 
 def is_of_another_zone(drift: float) -> bool:
-    """Is a clock off by a whole number of half hours? Then it may be right, and the zone that we take it for wrong."""
+    """Is a clock off by a whole number of half hours, or as the few zones are that have quarters?
+
+    Then it may be right, and the zone that we take it for wrong.
+    """
     halves = round(drift / HALF_HOUR)
-    return halves != 0 and abs(drift - halves * HALF_HOUR) <= _NEAR
+    of_quarters = any(abs(drift - hours * 3600) <= _NEAR for hours in _QUARTERS)
+    return of_quarters or (halves != 0 and abs(drift - halves * HALF_HOUR) <= _NEAR)
 
 
 def crosses_edge(now: datetime, drift: float, zone: tzinfo) -> bool:

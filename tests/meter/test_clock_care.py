@@ -98,6 +98,16 @@ def test_half_hours_are_left_alone_where_nobody_has_told_the_zone(halves: int, o
     assert keeper(ClockRules(True, 30, 2, zone_known=True)).obstacle(drift, NOON) in (None, "edge")
 
 
+@pytest.mark.parametrize("hours", [5.75, 8.75, 12.75, 13.75])
+@pytest.mark.parametrize("off", [-299, 0, 299])
+def test_quarters_are_left_alone_where_a_zone_has_them(hours: float, off: int) -> None:
+    """A right clock in Nepal, seen by a container in UTC, was set back by 5:45."""
+    unknown = keeper(ClockRules(True, 30, 2, zone_known=False))
+    assert unknown.obstacle(hours * 3600 + off, NOON) == "zone"
+    assert unknown.obstacle(-hours * 3600 + off, NOON) in (None, "edge"), "no zone is so far behind"
+    assert unknown.obstacle(2700, NOON) is None
+
+
 @pytest.mark.parametrize("drift", [31.0, -299.0, 600.0, 1499.0, 2101.0, -1000.0, 3901.0])
 def test_what_is_no_number_of_half_hours_is_set(drift: float) -> None:
     assert keeper(ClockRules(True, 30, 2, zone_known=False)).obstacle(drift, NOON) is None

@@ -79,7 +79,7 @@ class MeterClock:
             return
         hours = (self._status.clock_drift or 0) / 3600
         self._status.reasons["zone"] = (
-            f"the clock is off by {hours:+.1f} h, a whole number of half hours, and is not set: "
+            f"the clock is off by {hours:+.2f} h, as one of another time zone is, and is not set: "
             "state the timezone of the meter, which may be another than the system's"
         )
 
