@@ -17,7 +17,7 @@ MARGIN = timedelta(minutes=2)
 """Distance to keep from an edge: the exchange itself takes time."""
 HALF_HOUR = 1800.0
 _NEAR = 300.0  # s; a clock that is so near to a whole number of half hours is taken to be in another zone
-_QUARTERS = (5.75, 8.75, 12.75, 13.75)  # h ahead of UTC: Nepal, Eucla, Chatham and its summer
+_QUARTERS = (5.75, 8.75, 12.75, 13.75)  # h from UTC: Nepal, Eucla, Chatham and its summer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def is_of_another_zone(drift: float) -> bool:
     Then it may be right, and the zone that we take it for wrong.
     """
     halves = round(drift / HALF_HOUR)
-    of_quarters = any(abs(drift - hours * 3600) <= _NEAR for hours in _QUARTERS)
+    of_quarters = any(abs(abs(drift) - hours * 3600) <= _NEAR for hours in _QUARTERS)
     return of_quarters or (halves != 0 and abs(drift - halves * HALF_HOUR) <= _NEAR)
 
 
