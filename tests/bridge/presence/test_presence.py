@@ -155,11 +155,11 @@ async def test_two_that_cannot_ask_each_other_make_no_storm(mosquitto, tmp_path,
         assert not home.app.bridge.taken, "the older one stays"
 
 
-def _presence(clock, *, connected=False, taken=True):
+def _presence(clock, *, connected=False, taken=True, ghosts=()):
     topics, broker, given_way = Topics("dlms_mqtt", "main"), mock.Mock(), []
     broker.connected, broker.has_taken.return_value = connected, taken
     fleet = mock.Mock(running={}, meters={})
-    former = mock.Mock(base="dlms_mqtt", **{"clear.return_value": set()})
+    former = mock.Mock(base="dlms_mqtt", **{"clear.return_value": set(ghosts)})
     return Presence(topics, "2026-01-02", broker, fleet, former, given_way.append, mock.AsyncMock()), given_way
 
 
@@ -254,3 +254,120 @@ async def test_the_line_that_follows_the_first_look_is_no_news(monkeypatch):
     seen._looked -= 60  # an outage later
     await seen.look_around()
     assert looks == [False, True]
+
+
+def test_home_assistant_that_has_started_is_told_everything_again():
+    presence, _ = _presence(None)
+    for payload, times in ((b"offline", 0), (b"online", 1), (b"online", 2)):
+        presence.home_assistant_spoke(Message("homeassistant/status", payload))
+        assert presence._broker.send_again.call_count == times
+
+
+DEVICE = "homeassistant/device/dlms_mqtt_house/config"
+THEIRS = b'{"origin": {"name": "dlms-mqtt"}, "availability_topic": "another/meter/house/availability"}'
+OURS = b'{"origin": {"name": "dlms-mqtt"}, "availability_topic": "dlms_mqtt/meter/house/availability"}'
+STRANGE = b'{"availability_topic": "another/meter/house/availability"}'
+TOLD = pytest.mark.expect_log("the device 'dlms_mqtt_house' is announced by another program too")
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "put_right", "told"),
+    [
+        (DEVICE, b"ours", False, False),
+        (DEVICE, OURS, True, False),  # an older instance
+        (DEVICE, STRANGE, True, False),
+        pytest.param(DEVICE, THEIRS, False, True, marks=TOLD),
+        (f"{ROOT}/availability", THEIRS, True, False),
+    ],
+)
+async def test_whose_announcement_it_is(clock, topic, payload, put_right, told):
+    """A bridge with another base topic may announce the same device: neither writes over the other's, that is told."""
+    presence, _ = _presence(clock)
+    presence.ready, presence._broker.retained.return_value = True, "ours"
+    for _ in range(2):
+        presence.retained_came(Message(topic, payload, retained=True))
+        await asyncio.sleep(5)
+    assert presence._broker.send_again.call_args_list == [mock.call(topic)] * (2 if put_right else 0)
+    assert list(presence.collisions) == (["dlms_mqtt_house"] if told else [])
+
+
+LEFT = [  # topic, payload, retained: is it cleared?
+    ("dlms_mqtt/meter/gone/value/power", b"5", True, True),
+    ("dlms_mqtt/meter/gone/availability", b"online", True, True),
+    ("dlms_mqtt/meter/gone/value/power", b"", True, False),
+    ("dlms_mqtt/meter/gone/value/power", b"5", False, False),
+    ("dlms_mqtt/meter/goner/value/power", b"5", True, False),
+    ("dlms_mqtt/meter/asleep/value/power", b"5", True, True),
+    ("dlms_mqtt/meter/asleep/availability", b"offline", True, False),
+]
+
+
+@pytest.mark.parametrize(("topic", "payload", "retained", "cleared"), LEFT)
+def test_what_meters_have_left_that_are_gone_or_switched_off(topic, payload, retained, cleared):
+    presence, _ = _presence(None, ghosts={"gone"})
+    presence._broker.retained.return_value = None
+    presence.asleep.add("asleep")
+    presence.retained_came(Message(topic, payload, retained))
+    assert presence._broker.retain.call_args_list == ([mock.call(topic, "")] if cleared else [])
+
+
+def test_a_value_that_a_running_meter_has_not_is_the_meters_to_judge():
+    presence, _ = _presence(None)
+    presence._broker.retained.return_value = None
+    house = presence._fleet.running["house"] = mock.Mock()
+    for topic in (f"{ROOT}/value/old", f"{ROOT}/availability", "dlms_mqtt/meter/other/value/old"):
+        presence.retained_came(Message(topic, b"5", True))
+    assert house.meter.output.clear_stranger.call_args_list == [mock.call(f"{ROOT}/value/old")]
+
+
+class Heard:
+    """A broker that keeps words of others, and lets us hear them as soon as they are subscribed to."""
+
+    def __init__(self, presence, *kept):
+        self.filters, self.kept, self.presence = [], kept, presence
+        presence._broker.subscribe = self.subscribe
+        presence._broker.unsubscribe = mock.AsyncMock()
+        presence._fleet.complete.wait = mock.AsyncMock()
+
+    async def subscribe(self, filters):
+        self.filters += filters
+        for topic, payload in self.kept:
+            if not isinstance(payload, bytes):
+                payload = json.dumps(payload).encode()
+            self.presence.bridge_spoke(Message(topic, payload, True))
+        self.kept = ()
+
+
+INFO = {"api": 1, "bridge": "main", "started": OLD, "meters": [{"id": "lost"}, {"id": "house"}]}
+
+
+async def test_an_id_that_somebody_holds_is_given_up_before_anything_is_published(clock):
+    presence, given_way = _presence(clock)
+    Heard(presence, ("dlms_mqtt/bridge/main/state", b"online"), ("dlms_mqtt/bridge/main/info", INFO))
+
+    async def answers(topic, payload):
+        response = {"id": json.loads(payload)["id"], "status": "ok", "data": {"started": OLD}}
+        presence.bridge_spoke(Message("dlms_mqtt/bridge/main/response/ping", json.dumps(response).encode()))
+
+    presence.claims._send = answers
+    looking = asyncio.create_task(presence.look_around())
+    await asyncio.sleep(3600)
+    assert given_way == ["the bridge id 'main' is held by another bridge on this broker"]
+    assert not looking.done() and not presence.ready and not presence._broker.retain.called
+    await end_all([looking])
+
+
+async def test_what_our_id_had_and_neither_configuration_nor_memory_knows_is_cleared(clock):
+    """The state directory was lost, and a meter of it is not in the configuration any more."""
+    presence, _ = _presence(clock)
+    presence._broker.retained.return_value = None
+    presence._fleet.running["house"] = mock.Mock()
+    presence._leftovers.clear_lost.side_effect = set
+    heard = Heard(presence, ("dlms_mqtt/bridge/main/info", INFO))
+    await presence.look_around()
+    presence._leftovers.clear_lost.assert_called_once_with({"lost": False})
+    lost = Topics("dlms_mqtt", "main").meter("lost").retained
+    assert presence.ready and set(lost) <= set(heard.filters)
+    assert set(lost) <= set(presence._broker.unsubscribe.call_args.args[0])
+    presence.retained_came(Message("dlms_mqtt/meter/lost/value/power", b"5", True))
+    assert presence._broker.retain.call_args_list == [mock.call("dlms_mqtt/meter/lost/value/power", "")]
