@@ -25,6 +25,8 @@ _HINTS = {
     "hardware-fault": "The meter reports a fault of its own.",
     "other-reason": "The meter gives no reason.",
 }
+#: Names of the codes that say: not this object, at least not in this class.
+NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
 _BLOCKS = "The meter lost a transfer in blocks; try again, or ask for less at a time."
 _OWN_CODE = "The code is the meter's own; its manual may explain it."
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from dlms_mqtt.client.settings import AUTHENTICATIONS
 from dlms_mqtt.cosem.access import AttributeAccess, MethodAccess
 from dlms_mqtt.cosem.object_list import ObjectInfo
 from dlms_mqtt.errors import ConfigError
@@ -27,7 +28,6 @@ _MARK = 0x8000  # set in each word of rights by bits, so that it has four digits
 _MOST = 32 << 20  # octets of a file
 _INTERFACES = {"0": "hdlc", "HDLC": "hdlc", "1": "wrapper", "WRAPPER": "wrapper", "4": "sign-on"}
 _INTERFACES |= {"HdlcWithModeE": "sign-on"}
-_AUTHENTICATIONS = ("none", "low", "hls", "md5", "sha1", "gmac", "sha256", "ecdsa")
 _AUTHENTICATION_NAMES = ("None", "Low", "High", "HighMD5", "HighSHA1", "HighGMAC", "HighSHA256", "HighECDSA")
 _SECURITIES = {"Authentication": "authentication", "Encryption": "encryption", "AuthenticationEncryption": "both"}
 _SECURITIES |= {"16": "authentication", "32": "encryption", "48": "both"}
@@ -191,9 +191,9 @@ def _limits(texts: dict[str, str]) -> dict[str, Any]:
 def _authentication(texts: dict[str, str]) -> str:
     word = texts.get("Authentication", "None")
     number = int(word) if word.isdigit() else _index(_AUTHENTICATION_NAMES, word)
-    if not 0 <= number < len(_AUTHENTICATIONS):
+    if not 0 <= number < len(AUTHENTICATIONS):
         raise ValueError(f"Authentication {word} is not known")
-    return _AUTHENTICATIONS[number]
+    return AUTHENTICATIONS[number]
 
 
 def _index(words: tuple[str, ...], word: str) -> int:

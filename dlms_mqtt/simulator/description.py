@@ -39,7 +39,9 @@ from dlms_mqtt.protocol.axdr.data import DataType, from_tree, to_data
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.obis import Obis
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.protocol.security import MANUFACTURER_ALGORITHMS, MECHANISMS, Keys, Security
+from dlms_mqtt.protocol.security import MANUFACTURER_ALGORITHMS, Keys
+from dlms_mqtt.protocol.security.hls import MECHANISM_BY_WORD
+from dlms_mqtt.protocol.security.suites import SECURITY_BY_WORD
 from dlms_mqtt.protocol.units import unit_code
 from dlms_mqtt.simulator.household.clients import household_associations
 from dlms_mqtt.simulator.household.household import ZONE, bare_meter, household
@@ -51,13 +53,6 @@ from dlms_mqtt.simulator.server.meter import Meter, ShiftedClock
 from dlms_mqtt.simulator.server.objects import LEVELS, MANAGER, CosemObject, Value
 from dlms_mqtt.transport.clock import Clock
 
-_MECHANISMS = {row.word: row.mechanism for row in MECHANISMS.values()}
-_SECURITY = {
-    "none": Security.NONE,
-    "authentication": Security.AUTHENTICATION,
-    "encryption": Security.ENCRYPTION,
-    "both": Security.BOTH,
-}
 _KEYS = ("kind", "seed", "name", "system_title", "zone", "server", "physical", "from", "objects", "remove")
 KNOWN = (*_KEYS, "associations", "oddities", "faults", "push")
 ODDITIES = {
@@ -256,16 +251,16 @@ def _association(row: Any, place: str, faults: Faults) -> Association:
         _secret(row.get("password", "text:")),
         MANUFACTURER_ALGORITHMS.get(row.get("algorithm", "aes")) if row.get("authentication") == "hls" else None,
         keys,
-        policy=_SECURITY[row.get("security", "both" if keys else "none")],
+        policy=SECURITY_BY_WORD[row.get("security", "both" if keys else "none")],
         faults=own,
         **options,
     )
 
 
 def _mechanism(word: Any, place: str) -> Mechanism:
-    if word not in _MECHANISMS:
-        raise ConfigError(f"there is no authentication '{word}'", key=place, hint=", ".join(_MECHANISMS))
-    return _MECHANISMS[word]
+    if word not in MECHANISM_BY_WORD:
+        raise ConfigError(f"there is no authentication '{word}'", key=place, hint=", ".join(MECHANISM_BY_WORD))
+    return MECHANISM_BY_WORD[word]
 
 
 def _secret(text: Any) -> Secret:

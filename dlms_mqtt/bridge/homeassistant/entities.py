@@ -13,7 +13,7 @@ from dlms_mqtt.bridge.homeassistant.pace import Pace
 from dlms_mqtt.bridge.reading.plan import moment_of
 from dlms_mqtt.languages.texts import shorter, translated
 from dlms_mqtt.meter.catalogue.electricity import TARIFF
-from dlms_mqtt.meter.catalogue.quantity import Kind, Quantity
+from dlms_mqtt.meter.catalogue.quantity import TOTALS, Kind, Quantity
 from dlms_mqtt.protocol.axdr.data import DataType
 
 DIAGNOSTIC = "diagnostic"
@@ -58,7 +58,6 @@ _UNITS: dict[str, frozenset[str]] = {
 } | {"power_factor": frozenset(("", "%"))}
 _MOMENTS = {DataType.DATE_TIME: "datetime", DataType.TIME: "time", DataType.DATE: "", None: ""}
 _OF_A_TARIFF = re.compile(r"_t\d+$")
-_TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +323,7 @@ def _classes(entity: Entity, quantity: Quantity, item: Item | None, reactive: bo
     default = "" if unknown else quantity.state_class
     state_class = item.state_class if item and item.state_class is not None else default
     state_class = "" if state_class == "none" else state_class
-    if device_class in _TOTALS and state_class == "measurement":
+    if device_class in TOTALS and state_class == "measurement":
         state_class = ""  # Home Assistant refuses the pair
     precision = item.precision if item and item.precision is not None else quantity.precision
     return replace(

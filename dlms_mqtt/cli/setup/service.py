@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlms_mqtt.bridge.config.load import STATE_FILE, load_config
+from dlms_mqtt.bridge.config.sections.bridge import STATE_DIR
 from dlms_mqtt.cli.bridge.service import program, unit
 from dlms_mqtt.cli.output import say
 from dlms_mqtt.cli.setup import words
@@ -26,7 +27,6 @@ from dlms_mqtt.meter.presets.preset import preset_connection
 
 UNIT = Path("/etc/systemd/system/dlms-mqtt.service")
 USER = "dlms-mqtt"
-STATE = Path("/var/lib/dlms-mqtt")
 _KEPT = (f"{STATE_FILE}*", "seal.key", "lock", "closed")  # files of a state directory
 _SYSTEMD = Path("/run/systemd/system")  # is there where systemd runs the machine: sd_booted(3)
 
@@ -61,15 +61,15 @@ def install(talk: Conversation, config: Path, state: Path, wanted: bool | None) 
 
 def state_folder(config: Path) -> Path:
     """Where the service keeps its state: a state_dir of the configuration, else what systemd gives it. ConfigError."""
-    given = {**os.environ, "STATE_DIRECTORY": str(STATE)}
+    given = {**os.environ, "STATE_DIRECTORY": str(STATE_DIR)}
     return load_config(config, preset_connection, given).config.bridge.state_dir.absolute()
 
 
-def unit_for(start: str, config: Path, user: str, folder: Path = STATE) -> str:
+def unit_for(start: str, config: Path, user: str, folder: Path = STATE_DIR) -> str:
     """The unit that starts ``start`` with this configuration as ``user``; ``folder``: where the state is."""
     text = unit(start).replace("/etc/dlms-mqtt/config.yaml", str(config.absolute()))
     text = re.sub(r"(?m)^User=.*$", f"User={user}", text)
-    if folder != STATE:  # all else is read-only for the bridge
+    if folder != STATE_DIR:  # all else is read-only for the bridge
         own = f'StateDirectoryMode=0700\nReadWritePaths="{str(folder).replace("%", "%%")}"'
         text = text.replace("StateDirectoryMode=0700", own)
     used = (Path(start), config.absolute(), folder)
@@ -83,7 +83,7 @@ def _user_of(config: Path) -> str:
     return pwd.getpwuid(owner).pw_name if owner else USER
 
 
-def steps(file: Path, config: Path, state: Path, user: str, folder: Path = STATE) -> Sequence[list[str]]:
+def steps(file: Path, config: Path, state: Path, user: str, folder: Path = STATE_DIR) -> Sequence[list[str]]:
     """The commands, each with its words, for somebody who is root; ``folder``: where the service keeps its state."""
     beside = [path for path in (config, config.with_name("secrets.yaml")) if path.exists()]
     made: list[list[str]] = []
@@ -92,12 +92,12 @@ def steps(file: Path, config: Path, state: Path, user: str, folder: Path = STATE
             made.append(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])
         made += [["chgrp", USER, *map(str, beside)], ["chmod", "0640", *map(str, beside)]]
     made.append(["install", "-d", "-m", "0700", "-o", user, str(folder)])
-    kept = sorted(str(path) for name in _KEPT for path in folder.glob(name)) if folder != STATE else []
+    kept = sorted(str(path) for name in _KEPT for path in folder.glob(name)) if folder != STATE_DIR else []
     if kept:
         made.append(["chown", user, *kept])
-    if folder == STATE and state.exists() and state.parent != STATE and not (STATE / STATE_FILE).exists():
+    if folder == STATE_DIR and state.exists() and state.parent != STATE_DIR and not (STATE_DIR / STATE_FILE).exists():
         # Invocation counters go on where they are: a key must not protect two messages alike.
-        made.append(["install", "-m", "0600", "-o", user, str(state), str(STATE / STATE_FILE)])
+        made.append(["install", "-m", "0600", "-o", user, str(state), str(STATE_DIR / STATE_FILE)])
     return [
         *made,
         ["install", "-m", "0644", str(file), str(UNIT)],

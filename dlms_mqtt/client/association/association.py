@@ -52,7 +52,8 @@ from dlms_mqtt.protocol.apdu.initiate import InitiateRequest, InitiateResponse
 from dlms_mqtt.protocol.conformance import Conformance
 from dlms_mqtt.protocol.layout import Apdu
 from dlms_mqtt.protocol.secret import Secret
-from dlms_mqtt.protocol.security import MECHANISMS, Cipher, make_challenge
+from dlms_mqtt.protocol.security import Cipher, make_challenge
+from dlms_mqtt.protocol.security.hls import MECHANISM_BY_WORD
 
 log = logging.getLogger("dlms_mqtt.client")
 
@@ -83,7 +84,6 @@ PROPOSALS = {
     | Conformance.INFORMATION_REPORT
     | Conformance.PARAMETERIZED_ACCESS,
 }
-_MECHANISMS = {row.word: row.mechanism for row in MECHANISMS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _aarq(
 ) -> Aarq:
     # Lowest security sends no authentication fields at all. Low sends the password itself here, and in the clear,
     # ciphered association or not: so it is sent once. High sends a challenge (pass 1) and keeps the secret to itself.
-    mechanism = _MECHANISMS[settings.authentication]
+    mechanism = MECHANISM_BY_WORD[settings.authentication]
     information = initiate_request(settings, dedicated_key)
     value = settings.password if mechanism is Mechanism.LLS else Secret(challenge) if challenge else None
     # Our system title goes along wherever there is one: the meter needs it for the nonce of whatever we cipher, also of
@@ -169,7 +169,7 @@ async def associate(
     dedicated_key: Secret | None = None,
 ) -> Association:
     """Send the AARQ and read the AARE. AssociationRefused, AuthenticationRefused, ServiceRefused, SecurityError."""
-    high = _MECHANISMS[settings.authentication] >= Mechanism.HLS
+    high = MECHANISM_BY_WORD[settings.authentication] >= Mechanism.HLS
     # A new one each time: an answer to an old challenge could be played back by anybody who has heard it.
     challenge = make_challenge(random, settings.challenge_length) if high else b""
     # One question, one answer (AARQ, AARE), never repeated by itself above the link: a meter counts it as an attempt.
@@ -195,7 +195,7 @@ def _accepted(answer: Apdu, settings: ConnectionSettings, cipher: Cipher | None,
             "the meter accepted without a challenge of its own, though HLS was asked for",
             hint="This client address may have no HLS: try --authentication low or none, or another --client.",
         )
-    return _agreed(answer, settings, cipher, challenge, _MECHANISMS[settings.authentication] if challenge else 0)
+    return _agreed(answer, settings, cipher, challenge, MECHANISM_BY_WORD[settings.authentication] if challenge else 0)
 
 
 def _no_aare(answer: Apdu, *, ciphered: bool) -> MeterRefused | RemoteProtocolError:

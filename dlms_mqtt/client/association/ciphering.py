@@ -24,10 +24,10 @@ from dlms_mqtt.protocol.security import (
     Keys,
     ManufacturerAlgorithm,
     PeerCounters,
-    Security,
     answer_challenge,
     verify_answer,
 )
+from dlms_mqtt.protocol.security.suites import SECURITY_BY_WORD
 
 if TYPE_CHECKING:
     from dlms_mqtt.client.state.store import Counter, Store
@@ -36,12 +36,6 @@ log = logging.getLogger("dlms_mqtt.client")
 
 COUNTER_OBIS = Obis((0, 0, 43, 1, 0, 255))
 PUBLIC_CLIENT = 16
-_LEVELS = {
-    "none": Security.NONE,
-    "authentication": Security.AUTHENTICATION,
-    "encryption": Security.ENCRYPTION,
-    "both": Security.BOTH,
-}
 _WITH_CHALLENGE = {row.word for row in MECHANISMS.values() if row.high}
 # What an unauthenticated exception-response may move our counter by: a thousand years of polling is not needed.
 ADOPTION_BOUND = 1_000_000
@@ -79,7 +73,7 @@ class Ciphering:
     ) -> None:
         """``peer``: the name under which ``store`` keeps what the meter counted; without it, it is forgotten."""
         self.settings = settings
-        self.security = _LEVELS[settings.protection]
+        self.security = SECURITY_BY_WORD[settings.protection]
         self._random = random
         self._warn = warn
         self._algorithm = algorithm or MANUFACTURER_ALGORITHMS.get(settings.hls_algorithm or "")

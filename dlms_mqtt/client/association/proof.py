@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from dlms_mqtt.client.association.association import Association, wrong_secret
 from dlms_mqtt.client.association.ciphering import Ciphering
+from dlms_mqtt.client.refusals import NO_SUCH_OBJECT
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.errors import AccessRefused, ActionRefused, AssociationRefused, AuthenticationRefused
 from dlms_mqtt.protocol.apdu.descriptors import MethodDescriptor
@@ -22,7 +23,6 @@ _ASSOCIATION_LN = 15
 _CURRENT = Obis((0, 0, 40, 0, 0, 255))  # "the association I am in"; not each meter has an object under this name
 _ASSOCIATIONS = tuple(Obis((0, 0, 40, 0, instance, 255)) for instance in range(1, 9))
 # Refusals that say that the object is not there, so nothing about the secret.
-_NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
 
 Invoke = Callable[[MethodDescriptor, Data], Awaitable[Data | None]]
 
@@ -54,7 +54,7 @@ async def _reply_to_hls(
             return obis, await invoke(MethodDescriptor(class_id, obis, number), answer)
         except (ActionRefused, AccessRefused) as error:
             refused = error
-            if error.name not in _NO_SUCH_OBJECT:  # it may count wrong answers: not one more
+            if error.name not in NO_SUCH_OBJECT:  # it may count wrong answers: not one more
                 break
     raise refused
 
@@ -62,7 +62,7 @@ async def _reply_to_hls(
 def _refusal(
     error: ActionRefused | AccessRefused, settings: ConnectionSettings
 ) -> AssociationRefused | AuthenticationRefused:
-    if error.name in _NO_SUCH_OBJECT:
+    if error.name in NO_SUCH_OBJECT:
         return AssociationRefused(
             f"the meter takes the proof of the secret elsewhere than at {settings.association}",
             code=error.code,

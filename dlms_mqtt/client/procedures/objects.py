@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.apart import apart
+from dlms_mqtt.client.refusals import NO_SUCH_OBJECT
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.cosem.catalogue import DEFAULT_ATTRIBUTE, default_class
 from dlms_mqtt.cosem.classes import find
@@ -39,7 +40,6 @@ FIRMWARE = AttributeDescriptor(1, Obis((1, 0, 0, 2, 0, 255)), 2)
 _ASSOCIATION = {"ln": 15, "sn": 12}
 _ACCESS_RIGHTS_LIST = 3
 _FIRST_WITH_RIGHTS = 1  # version of Association SN
-_NO_SUCH_OBJECT = frozenset({"object-undefined", "object-class-inconsistent"})
 _DECODERS = {"ln": decode_object_list, "sn": decode_object_list_sn}
 
 
@@ -210,7 +210,7 @@ async def resolve_again(
 
 
 def _is_guess(ref: ObjectRef, answer: object) -> bool:
-    return ref.class_id is None and isinstance(answer, MeterRefused) and answer.name in _NO_SUCH_OBJECT
+    return ref.class_id is None and isinstance(answer, MeterRefused) and answer.name in NO_SUCH_OBJECT
 
 
 def _nowhere(ref: ObjectRef, without_list: str) -> AccessRefused:

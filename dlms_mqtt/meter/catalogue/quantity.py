@@ -117,7 +117,7 @@ BY_UNIT: dict[str, Display] = {
 _MBUS_DISPLAYS = {3: "gas", 6: "water", 7: "water", 16: "water", 17: "water", 21: "water"}
 
 
-_TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
+TOTALS = frozenset(("energy", "reactive_energy", "gas", "water", "volume"))
 
 
 def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None, *, total: bool = False) -> Quantity:
@@ -129,7 +129,7 @@ def refine(quantity: Quantity, unit: str, mbus_device_type: int | None = None, *
         return quantity
     name = _MBUS_DISPLAYS.get(mbus_device_type or -1) if unit == "m³" else None
     display = DISPLAYS[name] if name else BY_UNIT.get(unit, Display(unit, "", ""))
-    counts = total and (display.device_class in _TOTALS or display.unit in ("kVAh", "VAh", "Ah"))
+    counts = total and (display.device_class in TOTALS or display.unit in ("kVAh", "VAh", "Ah"))
     state_class = quantity.state_class or ("total_increasing" if counts else display.state_class)
     return replace(
         quantity,

@@ -8,6 +8,7 @@ from typing import Any
 
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import FIRMWARE, LOGICAL_DEVICE_NAME, text_of
+from dlms_mqtt.client.settings import AUTHENTICATIONS
 from dlms_mqtt.cosem.object_list import decode_object_list, decode_object_list_sn
 from dlms_mqtt.errors import DlmsMqttError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import is_energy
@@ -28,7 +29,6 @@ _ASSOCIATIONS = tuple(
     for instance in range(1, 5)
     for attribute in (3, 6)
 )
-_MECHANISMS = ("none", "low", "hls", "md5", "sha1", "gmac", "sha256", "ecdsa")
 _SERVICES = {
     "lists": Conformance.MULTIPLE_REFERENCES,
     "selective_access": Conformance.SELECTIVE_ACCESS,
@@ -156,4 +156,4 @@ def _mechanism(answer: Data | MeterRefused) -> str:
     """The last arc of the mechanism's name, in either of the two ways it is written."""
     value = answer.value if isinstance(answer, Data) else None
     last = value[-1].value if isinstance(value, tuple) and value else value[-1] if value else None
-    return _MECHANISMS[last] if isinstance(last, int) and last < len(_MECHANISMS) else "unknown"
+    return AUTHENTICATIONS[last] if isinstance(last, int) and last < len(AUTHENTICATIONS) else "unknown"

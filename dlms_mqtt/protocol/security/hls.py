@@ -145,6 +145,10 @@ MECHANISMS: dict[int, MechanismRow] = {
 }
 
 
+#: By the settings' word.
+MECHANISM_BY_WORD = {row.word: row.mechanism for row in MECHANISMS.values()}
+
+
 def make_challenge(random: Callable[[int], bytes], length: int = 16) -> bytes:
     """A challenge of 8 to 64 octets from the random source; ConfigError for another length."""
     if length not in CHALLENGE_LENGTHS:

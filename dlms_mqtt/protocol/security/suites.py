@@ -24,6 +24,14 @@ class Security(IntFlag):
     BOTH = 0x30
 
 
+#: By the settings' word.
+SECURITY_BY_WORD = {
+    "none": Security.NONE,
+    "authentication": Security.AUTHENTICATION,
+    "encryption": Security.ENCRYPTION,
+    "both": Security.BOTH,
+}
+
 # The rest of the security control byte.
 SUITE_MASK = 0x0F
 BROADCAST = 0x40

@@ -62,7 +62,7 @@ def test_a_configuration_of_root_is_run_by_a_user_of_its_own(config: Path, monke
 
 
 def test_counters_go_on_where_they_are(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "STATE", tmp_path / "of-the-service")
+    monkeypatch.setattr(service, "STATE_DIR", tmp_path / "of-the-service")
     state = tmp_path / "state.sqlite"
     state.touch()
     made = [" ".join(command) for command in steps(Path("u"), config, state, "alice", tmp_path / "of-the-service")]
