@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, tzinfo
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.bridge.reading.virtual import Parts, computed, missing_part, place_of
 from dlms_mqtt.client.services.memory import Measured
-from dlms_mqtt.errors import ConfigError, MeterRefused
+from dlms_mqtt.errors import AttributeFailed, ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
 from dlms_mqtt.meter.catalogue.quantity import Kind
 from dlms_mqtt.meter.readings import Quality, Reading
@@ -53,6 +54,7 @@ class Intake:
         self._zone = zone
         self._excepted = exceptions(config.read)
         self._unscaled: set[str] = set()
+        self._told: set[str] = set()  # refusals that stand in the log
         self.neighbours = neighbours
 
     @property
@@ -115,6 +117,16 @@ class Intake:
         for _ in self._publishing({}, Plan(())):
             pass
         return self._output.last != before
+
+    def restore(self, plan: Plan, now: datetime) -> None:
+        """What was read at its time of day before a restart stands again, with what is computed of it."""
+        kept = {row[0].key: row for row in self._output.kept(plan.items, now)}
+        self._output.restore([*kept.values(), *derive(kept, plan.derived, plan.by_key).values()])
+        for key, formula in self._config.derive.items():
+            with suppress(ConfigError):  # which is told when its parts are read
+                row = computed(key, formula, self._output.fresh_rows, 0.0)
+                if row and key not in self._output.last:
+                    self._output.restore([(*row[:2], row[2] - (now - row[1].time).total_seconds())])
 
     def single(self, item: PlanItem, measured: Measured, now: datetime) -> Reading | None:
         """One value that was read on behalf of a request."""
@@ -183,8 +195,10 @@ class Intake:
         return Moment(now, self._zone, self._clock.sense)
 
     def _refused(self, item: PlanItem, answer: MeterRefused) -> None:
-        if item.key not in self._status.refused:
-            self._status.refused[item.key] = answer.name or answer.message
+        self._status.refused.setdefault(item.key, answer.name or answer.message)
+        # What a line loses comes and goes: health has it. A refusal is told once in a run.
+        if item.key not in self._told and not isinstance(answer, AttributeFailed):
+            self._told.add(item.key)
             _LOG.info("%s: %s is not read: %s", self._output.id, item.key, answer.message)
 
     def _reading(self, item: PlanItem, answer: Measured, moment: Moment) -> Reading | None:

@@ -228,7 +228,7 @@ class MeterTask:
         # What was read at its time of day before the restart, and not too long ago, stands again and is not read out of
         # its time. What has no value is, once: people want to see that something comes.
         schedules = {index: item.schedule for index, item in enumerate(plan.items)}
-        self.output.restore(plan.items, self.now())
+        self._intake.restore(plan, self.now())
         fresh = self.output.fresh_rows
         missing = {index for index, item in enumerate(plan.items) if item.key not in fresh}
         if fresh and all(isinstance(item.schedule, At) for item in plan.items):

@@ -87,9 +87,13 @@ class MeterOutput:
         self.scalers.keep()
         self._moments.keep()
 
-    def restore(self, items: Iterable[PlanItem], now: datetime) -> None:
-        """Show again what was read at its time of day before a restart, until that comes again."""
-        rows = [row for row in self._moments.fresh(items, now) if row[0].key not in self._shown]
+    def kept(self, items: Iterable[PlanItem], now: datetime) -> list[Row]:
+        """What was read at its time of day before a restart, and how long it lives still (s)."""
+        return [row for row in self._moments.fresh(items, now) if row[0].key not in self._shown]
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Show these again, which were published once."""
+        rows = list(rows)
         for item, reading, left in rows:
             self._shown[item.key] = (self._known(item, reading), reading)
             self._show(item.key, reading.value, reading.time, left)

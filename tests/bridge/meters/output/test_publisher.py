@@ -198,11 +198,11 @@ async def test_what_was_read_at_its_time_of_day_is_shown_again_after_a_restart(c
         items = rig.task.plan.items
     assert shown
     fresh = Rig(clock, store, config)
-    fresh.output.restore(items, rig.task.now())
+    fresh.output.restore(fresh.output.kept(items, rig.task.now()))
     assert fresh.publisher.retained["value/energy_export"] == shown
     assert "value/energy_import" not in fresh.publisher.retained
     fresh.publisher.history.clear()
-    fresh.output.restore(items, rig.task.now())
+    fresh.output.restore(fresh.output.kept(items, rig.task.now()))
     assert fresh.publisher.history == []
 
 
