@@ -6,7 +6,6 @@ clock that jumps over one makes a meter close a period twice or never. All inter
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import field
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -65,9 +64,10 @@ class ClockKeeper:
     set_at: list[float] = field(default_factory=list)
 
     @classmethod
-    def restore(cls, rules: ClockRules, zone: tzinfo, kept: Iterable[float] | None) -> ClockKeeper:
-        """As ``keep`` left it; None: nothing is remembered."""
-        return cls(rules, zone, [float(moment) for moment in kept or ()])
+    def restore(cls, rules: ClockRules, zone: tzinfo, kept: object) -> ClockKeeper:
+        """As ``keep`` left it; whatever is of another shape is not remembered."""
+        moments = kept if isinstance(kept, list) else []
+        return cls(rules, zone, [moment for moment in moments if isinstance(moment, int | float)])
 
     def keep(self) -> list[float]:
         """What must survive a restart, as JSON can hold it."""

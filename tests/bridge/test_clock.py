@@ -11,6 +11,8 @@ import pytest
 
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
+from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.rig import VIENNA, Rig
 
 CLOCK = {"set": "none", "also": [{"obis": "0.0.1.0.0.255", "class": 8, "every": "1m"}]}
@@ -139,3 +141,35 @@ async def test_a_clock_is_set_across_the_change(clock, store, today, wanted):
         done = await rig.task.clock.set(Priority.COMMAND, moment)
     assert abs(done["time"].timestamp() - moment.timestamp()) < 5
     assert abs(rig.simulated.now().timestamp() - moment.timestamp()) < 5
+
+
+@pytest.mark.expect_log("h: damaged", "starts without a memory")
+def test_care_that_cannot_be_remembered_starts_afresh(clock, store, monkeypatch):
+    def failing(*_):
+        raise StoreError("damaged")
+
+    config = {"read": CLOCK, "clock": CARE}
+    keeper, now = Rig(clock, store, config).task.clock.keeper, Rig(clock, store, config).task.now()
+    for _ in range(2):
+        keeper.was_set(now)
+    store.set("clock care", "h", keeper.keep())
+    assert Rig(clock, store, config).task.clock.keeper.obstacle(60.0, now) == "often"
+    monkeypatch.setattr(store, "get", failing)
+    assert Rig(clock, store, config).task.clock.keeper.obstacle(60.0, now) is None
+
+
+@pytest.mark.expect_log("the clock could not be set")
+async def test_a_meter_that_does_not_let_its_clock_be_set_is_read_all_the_same(clock, store):
+    rig = rig_at(clock, store, "2026-06-10T08:00:00")
+    rig.simulated.drift(86400 / 2)
+    rig.simulated.objects[8, Obis.parse("0.0.1.0.0.255")].write = 99
+    async with rig.run():
+        await asyncio.sleep(600)
+    assert rig.task.status.verdict == "ok" and rig.task.status.clock_drift > 60
+
+
+@pytest.mark.parametrize("kept", [5, "x", {"a": 1}, [None], ["x"], [[1]], [True]])
+def test_damaged_memory_of_care_is_none(clock, store, kept):
+    store.set("clock care", "h", kept)
+    rig = Rig(clock, store, {"read": CLOCK, "clock": CARE})
+    assert rig.task.clock.keeper.obstacle(60.0, rig.task.now()) is None

@@ -11,6 +11,7 @@ from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.presence.device_ids import device_tag, tag_of, take_over
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
@@ -124,3 +125,19 @@ async def test_a_renamed_meter_keeps_its_device_and_entities(mosquitto, tmp_path
             # removed for good: then the device goes too
             write_config(tmp_path, mosquitto.port, "")
             await seen.until(lambda: seen.latest[device] == "")
+
+
+def failing(*_):
+    raise StoreError("the disk is full")
+
+
+def test_a_state_file_that_cannot_be_used_costs_no_start(store, monkeypatch):
+    store.set("discovery", "old", {"said": "x"})
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "get", failing)
+        assert device_tag("home", store) == "dlms_mqtt-home"
+        take_over(store, [("new", "old")])
+    assert store.get("discovery", "new") is None
+    monkeypatch.setattr(store, "set", failing)
+    assert device_tag("home", store) == "dlms_mqtt-home"
+    take_over(store, [("new", "old")])

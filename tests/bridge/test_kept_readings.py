@@ -13,6 +13,7 @@ from dlms_mqtt.bridge.reading.plan import PlanItem
 from dlms_mqtt.bridge.reading.schedule import At, Every
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -82,3 +83,18 @@ def test_a_damaged_memory_is_none(at: int, bad: Any) -> None:
     assert list(KeptReadings("house", store).fresh([item()], NOW)) == []
     store.set(SPACE, "house", bad)
     assert list(KeptReadings("house", store).fresh([item()], NOW)) == []
+
+
+@pytest.mark.parametrize("part", ["get", "set"])
+def test_a_disk_that_fails_costs_only_the_memory(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    def failing(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    store = Store(MEMORY)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, part, failing)
+        kept = KeptReadings("house", store)
+        kept.take(item(), reading())
+        kept.keep()
+        assert len(list(kept.fresh([item()], NOW))) == 1
+    assert len(list(KeptReadings("house", store).fresh([item()], NOW))) == (part == "get")

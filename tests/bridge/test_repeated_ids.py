@@ -82,3 +82,47 @@ def test_a_disk_that_takes_nothing_stops_no_request(clock: FakeClock, monkeypatc
     ids.note(WRITE, "1")
     with pytest.raises(RequestError):
         ids.note(WRITE, "1")
+
+
+def failing(*_: object) -> None:
+    raise StoreError("the disk is full")
+
+
+def test_a_disk_that_cannot_be_read_costs_only_what_ran_before(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(MEMORY)
+    RepeatedIds(store, clock).note(WRITE, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "items", failing)
+        ids = RepeatedIds(store, clock)
+    ids.note(WRITE, "1")
+    with pytest.raises(RequestError):
+        ids.note(WRITE, "1")
+
+
+def test_a_disk_from_which_nothing_can_be_deleted_keeps_no_request_from_running(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(MEMORY)
+    ids = RepeatedIds(store, clock)
+    ids.note(WRITE, "1")
+    clock.elapsed += 601
+    monkeypatch.setattr(store, "forget", failing)
+    ids.note(WRITE, "1")
+
+
+def test_an_old_id_that_is_used_again_before_it_was_deleted_stays(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(MEMORY)
+    before = RepeatedIds(store, clock)
+    before.note(WRITE, "1")
+    before.note(WRITE, "2")
+    clock.elapsed += 601
+    monkeypatch.setattr(repeated_ids, "_AT_ONCE", 1)
+    ids = RepeatedIds(store, clock)
+    ids.note(WRITE, "2")  # deletes the first
+    ids.note(WRITE, "3")  # would delete the second
+    with pytest.raises(RequestError):
+        RepeatedIds(store, clock).note(WRITE, "2")

@@ -6,7 +6,7 @@ import pytest
 
 from dlms_mqtt import errors
 from dlms_mqtt.bridge.api.errors import CODES, LockedOut, RequestError
-from dlms_mqtt.bridge.api.replies import code_of, error_of
+from dlms_mqtt.bridge.api.replies import code_of, error_of, failed, ok, progress
 
 E = errors
 
@@ -75,3 +75,11 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside():
 def test_the_codes_are_those_of_the_api():
     assert len(CODES) == 25
     assert all(code == code.lower() and " " not in code for code in CODES)
+
+
+def test_the_shapes_of_replies():
+    assert ok(None) == {"status": "ok", "data": {}} and ok({"a": 1})["data"] == {"a": 1}
+    assert progress(1, 3, "objects") == {"status": "progress", "data": {"done": 1, "total": 3, "stage": "objects"}}
+    reply = failed(E.ConnectFailed("no route", hint="Check the cable."))
+    assert reply["status"] == "error" and reply["error"]["code"] == "link-down"
+    assert (reply["error"]["message"], reply["error"]["hint"]) == ("no route", "Check the cable.")

@@ -16,6 +16,9 @@ class Ears:
     def __getattr__(self, name: str):
         return lambda message: self.heard.append((name, message.topic))
 
+    async def look_around(self) -> None:
+        self.heard.append(("look_around", ""))
+
 
 ROUTES = {
     "homeassistant/status": "home_assistant_spoke",
@@ -41,3 +44,9 @@ def test_each_message_reaches_one(topic: str) -> None:
     ears = Ears()
     Router(Topics("dlms_mqtt", "main"), ears, ears).broker_message(Message(topic, b"x"))
     assert ears.heard == [(ROUTES[topic], topic)]
+
+
+async def test_after_each_connection_it_is_looked_around() -> None:
+    ears = Ears()
+    await Router(Topics("dlms_mqtt", "main"), ears, ears).broker_connected()
+    assert ears.heard == [("look_around", "")]

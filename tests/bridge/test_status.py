@@ -85,3 +85,23 @@ def test_reasons_come_and_go() -> None:
     status.judge("slow", "")
     status.judge("never", "")
     assert status.reasons == {}
+
+
+@pytest.mark.parametrize("duration", [None, 0.5])
+def test_the_first_success_is_told_once(caplog: pytest.LogCaptureFixture, duration: float | None) -> None:
+    """A push has no duration."""
+    caplog.set_level("INFO")
+    status = MeterStatus("h")
+    for _ in range(2):
+        status.succeeded(NOW, duration)
+    assert [row.getMessage() for row in caplog.records] == ["h: the meter is there"]
+    assert status.read_duration == duration
+
+
+def test_a_reason_is_told_as_long_as_it_holds() -> None:
+    status = MeterStatus("h")
+    status.judge("slow", "the line is too slow")
+    assert status.reasons == {"slow": "the line is too slow"}
+    status.judge("slow", "")
+    status.judge("slow", "")
+    assert status.reasons == {}

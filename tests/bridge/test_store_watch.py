@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import resource
@@ -128,3 +129,16 @@ def test_damage_that_the_quick_check_misses(tmp_path):
     assert not list(tmp_path.glob("*.damaged-*"))
     open_state(tmp_path, os.urandom, thorough=True).store.close()
     assert list(tmp_path.glob("*.damaged-*"))
+
+
+@pytest.mark.expect_log("The state file can be used again")
+async def test_a_folder_that_can_be_used_again_ends_the_memory(clock, tmp_path):
+    folder = tmp_path / "state"
+    folder.write_text("no folder")
+    watching = asyncio.create_task(StoreWatch(clock).trouble(_store(damaged=False), folder))
+    await asyncio.sleep(60)
+    assert not watching.done()
+    folder.unlink()
+    folder.mkdir()
+    await asyncio.sleep(60)
+    assert watching.done()

@@ -60,3 +60,7 @@ async def test_a_reply_agrees_with_the_topic(mosquitto, tmp_path):
         assert (values[0]["unit"], values[0]["raw_unit"]) == ("kWh", "Wh")
         assert 0 <= values[0]["value"] - energy < 1 and values[0]["raw"] > 100 * energy
         assert values[1]["unit"] is None and values[1]["raw_unit"] is None
+
+
+def test_what_cannot_be_worked_out_is_the_meters_number():
+    assert _row("1.0.1.8.0.255", 0, ScalerUnit(0, 30), {"transform": "1 / value"})[:2] == (0, "Wh")

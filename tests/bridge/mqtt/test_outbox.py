@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
+from dlms_mqtt.client.state.facts import UNSENT
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 
@@ -189,3 +190,40 @@ def test_a_message_that_is_dropped_on_its_way_is_counted_once(store):
     _put(outbox, 4, 5)
     outbox.done([entry.number for entry in under_way])
     assert len(outbox) == 2 and outbox.dropped == 2
+
+
+def failing(*_, **__):
+    raise StoreError("the disk is full")
+
+
+def test_what_waits_in_a_damaged_state_file_that_was_set_aside_is_sent(tmp_path, store):
+    with Store(tmp_path / "damaged.sqlite") as before:
+        outbox = Outbox(before, 100)
+        _put(outbox, 1, 2)
+        outbox.spill()
+    store.set(*UNSENT, str(tmp_path / "damaged.sqlite"))
+    assert _values(Outbox(store, 100).batch(10)) == [1, 2]
+    assert store.get(*UNSENT) is None
+    assert _values(Outbox(store, 100).batch(10)) == [1, 2]  # once
+
+
+@pytest.mark.expect_log("Unsent readings cannot be stored: the disk is full")
+def test_a_disk_that_cannot_be_read_holds_up_nothing_new(store, monkeypatch):
+    outbox = Outbox(store, 100)
+    _put(outbox, 1)
+    outbox.spill()
+    _put(outbox, 2)
+    monkeypatch.setattr(store, "read", failing)
+    assert _values(outbox.batch(10)) == [2]
+    assert "the disk is full" in outbox.trouble
+
+
+@pytest.mark.expect_log("Unsent readings cannot be stored: the disk is full")
+def test_the_bound_is_kept_though_nothing_can_be_deleted(store, monkeypatch):
+    outbox = Outbox(store, 3)
+    _put(outbox, 1, 2, 3)
+    outbox.spill()
+    monkeypatch.setattr(store, "transaction", failing)
+    _put(outbox, 4)
+    assert len(outbox) == 3 and outbox.dropped == 1
+    assert _values(outbox.batch(10)) == [2, 3, 4]

@@ -31,3 +31,9 @@ def test_what_was_handed_over_is_kept() -> None:
     broker, outbox = mock.Mock(), mock.Mock()
     Publisher(broker, outbox).keep()
     outbox.spill.assert_called_once_with()
+
+
+async def test_who_has_very_much_to_say_waits_as_the_broker_says() -> None:
+    broker = mock.Mock(room=mock.AsyncMock())
+    await Publisher(broker, mock.Mock()).room()
+    broker.room.assert_awaited_once_with()

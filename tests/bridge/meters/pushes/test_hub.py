@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import mock
 
 import pytest
 
@@ -109,3 +110,17 @@ async def test_forgers_are_told_once_a_minute_for_each_reason(clock: object, cap
     await asyncio.sleep(61)
     hub._tell_refused("10.0.0.200", SecurityError("no", reason="key"))
     assert len(caplog.records) == 3
+
+
+@pytest.mark.expect_log("cannot")
+async def test_a_port_of_a_meter_at_work_that_cannot_be_opened_is_told_until_it_can() -> None:
+    port, hub = free_port(), PushHub()
+    url = f"tcp://127.0.0.1:{port}"
+    receiver = mock.Mock(**{"meter.id": "house"})
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", port):
+        await hub.add(url, receiver)
+        assert str(port) in hub.trouble[url]
+    await hub.add(url, receiver)
+    assert hub.trouble == {}
+    hub.remove(url, "house")
+    receiver.close.assert_called_once_with()
