@@ -26,6 +26,7 @@ from dlms_mqtt.bridge.reading.identity import KEYS
 from dlms_mqtt.bridge.reading.latest_values import expiry, lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.bridge.reading.schedule import Every
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import ConfigError, StoreError
 from dlms_mqtt.meter.presets.preset import load_preset
 from dlms_mqtt.meter.readings import Reading
@@ -62,7 +63,7 @@ class Announcer:
         if not self._context.discovery.enabled or facts == self._facts:
             return False  # nothing that goes into it has changed since: most cycles end here
         self._facts = facts
-        before = self._remembered()
+        before = remembered(self._context.store, self._id)
         pushed = self._pushed_before(before)
         payload = self._payload(plan, shown, offsets, before, pushed)
         text = dumps(payload)
@@ -175,16 +176,26 @@ class Announcer:
         """Components that a push brought, also in an earlier run, unless the configuration changed since."""
         return set(before.get("pushed", ())) if before.get("said") == self._fingerprint else set()
 
-    def _remembered(self) -> dict[str, Any]:
-        try:
-            found = self._context.store.get(_SPACE, self._id)
-        except StoreError:
-            found = None
-        return found if isinstance(found, dict) else {}
-
     def _remember(self, kept: dict[str, Any], before: dict[str, Any]) -> None:
         if kept != before:
             self._context.store.set_soon(_SPACE, self._id, kept)
+
+
+def remembered(store: Store, meter_id: str) -> dict[str, Any]:
+    """What was announced of a meter, as it was kept; nothing where that is of another shape."""
+    try:
+        found = store.get(_SPACE, meter_id)
+    except StoreError:
+        found = None
+    return found if isinstance(found, dict) and _is_message(found) else {}
+
+
+def _is_message(found: dict[str, Any]) -> bool:
+    components, pushed = found.get("components", {}), found.get("pushed", [])
+    if not isinstance(components, dict) or not isinstance(pushed, list):
+        return False
+    parts = [found.get("device", {}), *components.values()]
+    return all(isinstance(part, dict) for part in parts) and all(isinstance(name, str) for name in pushed)
 
 
 def _family(preset: str) -> dict[str, Any]:

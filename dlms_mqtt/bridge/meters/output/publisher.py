@@ -13,7 +13,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, component_topics
-from dlms_mqtt.bridge.meters.output.announcer import Announcer
+from dlms_mqtt.bridge.meters.output.announcer import Announcer, remembered
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
 from dlms_mqtt.bridge.meters.output.curve import SPACE as CURVE
@@ -268,10 +268,7 @@ def put_to_sleep(meter_id: str, context: Context) -> None:
 def announced_topics(meter_id: str, context: Context) -> list[str]:
     """Where the meter is announced, also by an earlier run in the other style."""
     device = context.topics.device(meter_id)
-    try:
-        kept = context.store.get("discovery", meter_id) or {}
-    except StoreError:
-        kept = {}
+    kept = remembered(context.store, meter_id)
     one_by_one = COMPONENTS in (context.discovery.style, kept.get("style"))
     return [
         context.topics.discovery(device),
