@@ -134,7 +134,8 @@ class ProfileReader:
         """Rows of which none has a time: those that were not there at the last fetch, wherever the new ones stand."""
         name = f"{self._name(config)}/rows"
         marks = [blake2b(repr(row).encode(), digest_size=6).hexdigest() for row in profile.rows]
-        new = _new_rows(self._stored(name) or [], marks)
+        seen = self._stored(name)
+        new = _new_rows(seen if isinstance(seen, list) else [], marks)
         self._publish(config, profile, profile.rows[new])
         self._store_after_publishing(name, marks[-_UNTIMED_KEPT:])
 

@@ -197,6 +197,16 @@ async def test_rows_without_times_are_published_once():
         assert owner.rows[7:] == [[12]]
 
 
+@pytest.mark.parametrize("kept", [5, "x", {"a": 1}, [5], [[]]])
+async def test_a_damaged_note_of_rows_without_times_has_them_published_once_more(kept):
+    owner = Untimed()
+    with Store(":memory:") as store:
+        store.set("profile", "house/load/rows", kept)
+        for _ in range(2):
+            await ProfileReader(owner, store).fetch(owner.config.profiles[0])
+    assert owner.rows == [[number] for number in range(5)]
+
+
 async def test_a_row_without_a_time_among_others_is_not_published_again_and_again():
     owner = Untimed()
     owner.buffer = [(None, 1), (START - timedelta(hours=2), 2), (START, 3)]
