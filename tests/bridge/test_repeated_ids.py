@@ -115,14 +115,16 @@ def test_a_disk_from_which_nothing_can_be_deleted_keeps_no_request_from_running(
 def test_an_old_id_that_is_used_again_before_it_was_deleted_stays(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(MEMORY)
+    store, names = Store(MEMORY), [str(number) for number in range(5)]
     before = RepeatedIds(store, clock)
-    before.note(WRITE, "1")
-    before.note(WRITE, "2")
+    for name in names:
+        before.note(WRITE, name)
     clock.elapsed += 601
     monkeypatch.setattr(repeated_ids, "_AT_ONCE", 1)
     ids = RepeatedIds(store, clock)
-    ids.note(WRITE, "2")  # deletes the first
-    ids.note(WRITE, "3")  # would delete the second
-    with pytest.raises(RequestError):
-        RepeatedIds(store, clock).note(WRITE, "2")
+    for name in (*names, *"abcde"):  # each deletes one of the old ones
+        ids.note(WRITE, name)
+    again = RepeatedIds(store, clock)
+    for name in names:
+        with pytest.raises(RequestError):
+            again.note(WRITE, name)
