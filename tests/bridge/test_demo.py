@@ -93,6 +93,21 @@ async def test_a_broker_of_its_own_is_this_machines_alone_and_ends_with_it(monke
     assert not Broker.latest.running  # and what its clean-up says is kept from people
 
 
+async def test_a_broker_that_does_not_end_holds_nobody(monkeypatch: pytest.MonkeyPatch, clock: Any) -> None:
+    """Seen with Python 3.12.1, whose server waits for a connection that has gone."""
+
+    class Endless(Broker):
+        async def shutdown(self) -> None:
+            await asyncio.Future()
+
+    monkeypatch.setitem(sys.modules, "amqtt", ModuleType("amqtt"))
+    monkeypatch.setitem(sys.modules, "amqtt.broker", SimpleNamespace(Broker=Endless))
+    before = clock.monotonic()
+    async with demo._broker(None):
+        pass
+    assert 0 < clock.monotonic() - before < 10
+
+
 async def test_without_a_broker_of_its_own_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "amqtt.broker", None)
     with pytest.raises(ConfigError, match="amqtt") as raised:

@@ -141,6 +141,11 @@ async def test_what_nobody_lets_us_hear(heard):
 )
 async def test_why_the_broker_hung_up(reason, unwanted, words):
     odd = OddBroker()
+    with contextlib.suppress(aiomqtt.MqttError):  # aiomqtt 2.3 says it once more at the end of the block
+        await _hung_up(odd, reason, unwanted, words)
+
+
+async def _hung_up(odd, reason, unwanted, words):
     async with _connected(odd) as client:
         odd.hang_up(reason)
         await _until(lambda: client.left)
