@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from unittest import mock
 
 import pytest
 
+from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
+from dlms_mqtt.bridge.config.sections.bridge import Discovery, Mqtt
+from dlms_mqtt.bridge.config.sections.config import Config
+from dlms_mqtt.bridge.config.sections.meter import Meter
+from dlms_mqtt.bridge.meters.output.context import Context
+from dlms_mqtt.bridge.presence.leftovers import Leftovers
+from dlms_mqtt.client.state.state_file import MEMORY
+from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import house, kept_by, one_meter, running, write_config
+from tests.fake_clock import FakeClock
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
@@ -167,3 +178,90 @@ async def test_managed_meters_and_odd_names_are_left_alone(mosquitto, tmp_path):
         await home.until(lambda: home.seen.json("dlms_mqtt/bridge/main/info")["meters"] == [])
         await home.ask("bridge/main/request/ping")
     assert await _stands(mosquitto.port, "flat") == {"flat"}
+
+
+class Run:
+    """What one run of the bridge clears at its start, in a memory that the runs share."""
+
+    def __init__(self, store, base="dlms_mqtt", bridge="main", meters=(), broken=(), **discovery):
+        self.broker, self.publisher = mock.Mock(clearing=False), mock.Mock()
+        told = Discovery(**discovery)
+        config = Config(mqtt=Mqtt(discovery=told), meters=dict.fromkeys(meters, Meter()))
+        context = Context(Topics(base, bridge, told.prefix), told, self.publisher, store, FakeClock(), "1")
+        self.leftovers = Leftovers(config, context, self.broker, broken)
+        self.ghosts = self.leftovers.clear()
+        self.leftovers.remember(meters)
+
+    @property
+    def cleared(self):
+        calls = (*self.broker.retain.call_args_list, *self.publisher.retain.call_args_list)
+        assert all(call.args[1] == "" for call in calls)
+        return {call.args[0] for call in calls}
+
+
+BRIDGE = "device/dlms_mqtt_bridge_main/config"
+ROOTS = {"dlms_mqtt/bridge/main/info", "dlms_mqtt/bridge/main/health", "dlms_mqtt/bridge/main/state"}
+STYLES = "sensor/dlms_mqtt_bridge_main/status/config"
+CHANGES = [  # what is other than in the first run; what of the bridge is cleared, and what is not
+    ({}, set(), {f"homeassistant/{BRIDGE}"}),
+    ({"prefix": "other"}, {f"homeassistant/{BRIDGE}", "homeassistant/device/dlms_mqtt_house/config"}, ROOTS),
+    ({"enabled": False}, {f"homeassistant/{BRIDGE}"}, ROOTS),
+    ({"base": "home"}, ROOTS, {f"homeassistant/{BRIDGE}"}),
+    ({"bridge": "attic"}, {*ROOTS, f"homeassistant/{BRIDGE}"}, {"dlms_mqtt/bridge/attic/info"}),
+]
+
+
+@pytest.mark.parametrize(("change", "cleared", "kept"), CHANGES)
+def test_names_of_the_earlier_run_are_cleared_once(change, cleared, kept):
+    store = Store(MEMORY)
+    first = Run(store, meters=["house"])
+    first.leftovers.settle(["house"])
+    assert first.cleared == set() and first.leftovers.base == "dlms_mqtt"
+    second = Run(store, meters=["house"], **change)
+    assert cleared <= second.cleared and not kept & second.cleared
+    assert second.leftovers.base == "dlms_mqtt"
+    again = Run(store, meters=["house"], **change)
+    assert cleared <= again.cleared  # nothing has confirmed it
+    again.leftovers.settle(["house"])
+    assert Run(store, meters=["house"], **change).cleared == set()
+
+
+def test_one_by_one_or_as_a_whole_leaves_nothing_of_the_other():
+    store = Store(MEMORY)
+    first = Run(store, style="components")
+    first.leftovers.settle([])
+    second = Run(store)
+    assert f"homeassistant/{STYLES}" in second.cleared and f"homeassistant/{BRIDGE}" not in second.cleared
+    second.leftovers.settle([])
+    assert Run(store).cleared == set()
+
+
+def test_meters_that_are_no_more_are_cleared_until_the_broker_has_confirmed_it():
+    store = Store(MEMORY)
+    Run(store, meters=["house", "flat", "shed"]).leftovers.settle(["house", "flat", "shed"])
+    for _ in range(2):
+        run = Run(store, meters=["house"], broken=["shed"])  # one of them cannot be read now
+        assert run.ghosts == {"flat"} and "dlms_mqtt/meter/flat/availability" in run.cleared
+        assert not any("/shed" in topic or "/house" in topic for topic in run.cleared)
+        run.broker.clearing = True
+        run.leftovers.settle(["house"])
+    run.broker.clearing = False
+    run.leftovers.settle(["house"])
+    assert Run(store, meters=["house"]).ghosts == {"shed"}  # it can be read again, and is not there
+
+
+@pytest.mark.expect_log("flat: this meter was ours", "shed: this meter was added over MQTT")
+def test_meters_that_only_the_broker_knows_are_cleared_but_for_those_that_were_added_over_mqtt():
+    run = Run(Store(MEMORY), meters=["house"])
+    assert run.leftovers.clear_lost({"house": False, "flat": False, "shed": True, "no/id": False}) == {"flat"}
+    assert "dlms_mqtt/meter/flat/availability" in run.cleared
+    assert not any("shed" in topic or "house" in topic for topic in run.cleared)
+
+
+@pytest.mark.parametrize("part", ["get", "set"])
+def test_a_disk_that_fails_costs_no_start(monkeypatch, part):
+    store = Store(MEMORY)
+    monkeypatch.setattr(store, part, mock.Mock(side_effect=StoreError("the disk is full")))
+    run = Run(store, meters=["house"])
+    run.leftovers.settle(["house"])
+    assert run.ghosts == set() and run.cleared == set()
