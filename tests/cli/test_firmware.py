@@ -96,3 +96,8 @@ def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (tmp_path / "empty").touch()
     assert main(["firmware", str(tmp_path / "empty"), "--tcp", "127.0.0.1:1"]) == 2
     assert "is empty" in capsys.readouterr().err
+
+
+def test_what_is_said_of_an_activation(meter: Meter, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["firmware", str(image), "--activate", *meter.words]) == 0
+    assert "10 blocks of 64 octets are in the meter; the image is verified and activated." in capsys.readouterr().out

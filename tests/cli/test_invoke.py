@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from pydlms.cosem.data import DlmsData
 from pydlms.cosem.enums import ActionResult
 from pydlms.obis import ObisCode
@@ -50,3 +51,19 @@ def test_invoke_refused(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None
     result = cli("invoke", "0.0.96.3.10:open_door", *meter)
     assert (result.status, result.out) == (2, "")
     assert "remote_disconnect, remote_reconnect" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["0.0.96.3.10"], "which method of 0.0.96.3.10.255? Write 0.0.96.3.10:1 for its first."),
+        (["9999/0.0.96.3.10:1", "5"], "the type of the argument of 9999/0.0.96.3.10.255:1 is not known. Give --type."),
+    ],
+)
+def test_what_is_not_understood_runs_nothing(
+    cli: Cli, sim: MeterSimulator, meter: list[str], words: list[str], sentence: str
+) -> None:
+    result = cli("invoke", *words, *meter)
+    assert (result.status, result.out) == (2, "")
+    assert sentence in result.err
+    assert not [request for request in sim.requests if request[0] == 0xC3]

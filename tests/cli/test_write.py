@@ -7,8 +7,13 @@ from pydlms.cosem.data import DlmsData
 from pydlms.obis import ObisCode
 from pydlms.simulator import MeterSimulator
 
+from dlms_mqtt.protocol.axdr.data import Data, DataType
+from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator.server.objects import CosemObject
 from tests.cli.conftest import Cli
+from tests.simulator.bench import frozen_meter, running
 
+LIMITED = Obis.parse("0.0.96.77.0.255")
 CHANGES = (1, ObisCode.parse("0.0.96.2.0.255"))
 
 
@@ -84,3 +89,45 @@ def test_write_only(cli: Cli, sim: MeterSimulator, meter: list[str]) -> None:
     result = cli("write", "0.0.96.2.0:2", "9", "--type", "long-unsigned", *meter)
     assert result.status == 0
     assert "cannot be read back" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["0.0.96.2.0", "9"], "which attribute of 0.0.96.2.0.255? Write 0.0.96.2.0:2 for its value."),
+        (["0.0.96.2.0:2", "9", "--type", "colour"], "'colour' is no DLMS type"),
+    ],
+)
+def test_what_is_not_understood_asks_no_meter(
+    cli: Cli, sim: MeterSimulator, meter: list[str], words: list[str], sentence: str
+) -> None:
+    result = cli("write", *words, *meter)
+    assert (result.status, result.out) == (2, "")
+    assert sentence in result.err
+    assert not sim.requests
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_value_that_the_meter_takes_and_does_not_keep_is_told(cli: Cli, json: list[str]) -> None:
+    """It limits, rounds, or refuses without a word."""
+    kept = Data(DataType.LONG_UNSIGNED, 7)
+    limited = CosemObject(1, LIMITED, values={2: kept}, writable=frozenset((2,)), writers={2: lambda *_: 0}, write=0)
+    meter = frozen_meter()
+    meter.add(limited)
+    with running(meter) as port:
+        options = ("--tcp", f"127.0.0.1:{port}", "--client", "17", *json)
+        result = cli("write", f"1/{LIMITED}:2", "9", *options)
+    assert result.status == 1
+    assert "the meter took 9, but shows 7: it may round, limit or refuse without a word" in result.err
+    assert result.json["differs"] is True if json else "read back: 7" in result.out
+
+
+def test_a_class_that_the_catalogue_has_wrong_is_looked_up_in_the_meter(cli: Cli) -> None:
+    """What is written must not go astray: a register whose code says that it is plain data."""
+    number = Obis.parse("0.0.96.2.0.255")
+    meter = frozen_meter()
+    meter.remove(number)
+    meter.add(CosemObject(3, number, values={2: Data(DataType.LONG_UNSIGNED, 7)}, writable=frozenset((2,)), write=0))
+    with running(meter) as port:
+        result = cli("write", "0.0.96.2.0:2", "9", "--tcp", f"127.0.0.1:{port}", "--client", "17")
+    assert (result.status, result.out) == (0, "3/0.0.96.2.0.255:2 = 9 (long-unsigned); read back: 9\n")
