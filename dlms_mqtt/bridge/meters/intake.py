@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from typing import Protocol
 
+from dlms_mqtt.bridge.config.sections.item import Derive
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.clock import MeterClock
 from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
@@ -18,7 +19,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.bridge.reading.virtual import Parts, computed, missing_part, place_of
+from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, missing_part, place_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import AttributeFailed, ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -124,8 +125,8 @@ class Intake:
         self._output.restore([*kept.values(), *derive(kept, plan.derived, plan.by_key).values()])
         for key, formula in self._config.derive.items():
             with suppress(ConfigError):  # which is told when its parts are read
-                row = computed(key, formula, self._output.fresh_rows, 0.0)
-                if row and key not in self._output.last:
+                row = computed(key, formula, self._parts(formula), 0.0)
+                if row and self._output.last_of(key) is None:
                     self._output.restore([(*row[:2], row[2] - (now - row[1].time).total_seconds())])
 
     def single(self, item: PlanItem, measured: Measured, now: datetime) -> Reading | None:
@@ -138,35 +139,44 @@ class Intake:
     def _publishing(self, readings: Readings, plan: Plan | None) -> Iterator[None]:
         self._judge_scalers(readings)
         yield from self._output.publishing(readings.values())
-        self._publish_virtual(readings)
+        yield from self._publishing_virtual(set(readings))
         self._judge_parts(plan)
         self._output.announce(plan)
 
-    def _publish_virtual(self, readings: Readings) -> None:
-        """What the user computes of these values, and of others that are fresh."""
-        news = set(readings)
-        for key, formula in self._config.derive.items():
-            if not formula.value or not any(name in news or place_of(name)[0] for name in formula.value.names):
-                continue
-            try:
-                row = computed(key, formula, self._parts(formula.value.names), self.push_lifetime)
-            except ConfigError as error:
-                self._status.refused[key] = error.message
-                continue
-            self._status.refused.pop(key, None)
-            if row and row[1] != self._output.last.get(key):  # else no part of it is new
-                self._output.publish([row])
-                news.add(key)
+    def _publishing_virtual(self, news: set[str]) -> Iterator[None]:
+        """What the user computes of these values and of others that are fresh; together what waits for no other."""
+        waiting: Mapping[str, Derive] = self._config.derive
+        while waiting:
+            free = {key: formula for key, formula in waiting.items() if not waiting.keys() & _names(formula) - {key}}
+            layer, rows = free or waiting, list[Row]()  # nothing is free where two are computed of each other
+            for key, formula in layer.items():
+                yield
+                rows += self._computed(key, formula, news)
+            if rows:
+                yield from self._output.publishing(rows)
+            news |= {item.key for item, _, _ in rows}
+            waiting = {key: formula for key, formula in waiting.items() if key not in layer}
 
-    def _parts(self, names: Iterable[str]) -> Parts:
+    def _computed(self, key: str, formula: Derive, news: Container[str]) -> list[Row]:
+        if not any(name in news or place_of(name)[0] for name in _names(formula)):
+            return []
+        try:
+            row = computed(key, formula, self._parts(formula), self.push_lifetime)
+        except ConfigError as error:
+            self._status.refused[key] = error.message
+            return []
+        self._status.refused.pop(key, None)
+        return [row] if row and row[1] != self._output.last_of(key) else []  # else no part of it is new
+
+    def _parts(self, formula: Derive) -> Parts:
         """What is fresh now, of others too: those have their own turns, so their part is as old as its last one."""
-        rows: dict[str, tuple[PlanItem, Reading]] = dict(self._output.fresh_rows)
-        for name in names:
-            meter, key = place_of(name)
-            other = self.neighbours(meter)
-            if other and (row := other.output.fresh_rows.get(key)):
-                rows[name] = row
-        return rows
+        rows = {name: self._fresh_row(*place_of(name)) for name in _names(formula)}
+        return {name: row for name, row in rows.items() if row is not None}
+
+    def _fresh_row(self, meter: str, key: str) -> tuple[PlanItem, Reading] | None:
+        other = self.neighbours(meter) if meter else None
+        output = other.output if other else None if meter else self._output
+        return output.fresh_row(key) if output else None
 
     def _refused_of(self, names: Iterable[str]) -> set[str]:
         """Parts that never come: this meter or another one refuses them, or there is no such meter."""
@@ -182,7 +192,7 @@ class Intake:
         """A value that needs one that the meter refuses never comes: that is said, with the part's name."""
         fresh = self._output.fresh_rows
         parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
-        parts |= {key: set(formula.value.names) for key, formula in self._config.derive.items() if formula.value}
+        parts |= {key: set(_names(formula)) for key, formula in self._config.derive.items()}
         for key, names in parts.items():
             part = missing_part(names, fresh, self._refused_of(names)) if key not in fresh else ""
             self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")
@@ -223,3 +233,7 @@ class Intake:
         names = ", ".join(sorted(self._unscaled))
         sentence = f"no scaler and unit is known of {names}; state them in read.also or in a preset of your own"
         self._status.judge("unscaled", sentence if names else "")
+
+
+def _names(formula: Derive) -> frozenset[str]:
+    return formula.value.names if formula.value else frozenset()

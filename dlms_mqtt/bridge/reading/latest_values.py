@@ -59,6 +59,10 @@ class MeterState:
         self._first = min((value.expires for value in self._values.values()), default=math.inf)
         return gone
 
+    def is_fresh(self, key: str, now: float) -> bool:
+        """May it be sent now?"""
+        return key in self._values and self._values[key].expires > now
+
     def fresh(self, now: float) -> dict[str, Value]:
         """The values that may be sent now."""
         return {key: value for key, value in self._values.items() if value.expires > now}

@@ -69,6 +69,20 @@ def _set(rig, obis, value):
     rig.simulated.objects[3, obis].values[2] = Data(DataType.DOUBLE_LONG, value)
 
 
+async def test_what_is_computed_goes_out_together_and_leaves_others_their_turn(clock, store):
+    """Each alone, of a meter of 5,000 values, held everything for half a minute: the state has all of them."""
+    sums = {"last": "n7 + first", "first": "n3 * 2"} | {f"n{number}": f"power + {number}" for number in range(500)}
+    rig = _rig(clock, store, sums | {"hen": "egg + n1", "egg": "hen + n1"}, f"3/{POWER}")
+    plan = make_plan(rig.task.config, [], VIENNA)
+    turns = sum(1 for _ in rig.task._intake._polled(plan.items, _answers(plan, 5000), plan, rig.task.now()))
+    states = [topic for topic, _ in rig.publisher.history if topic == "state"]
+    assert len(states) == 4, "what was read, what is computed of it, and of that, twice"
+    assert turns > 2 * len(sums)
+    shown = {key: rig.publisher.retained[f"value/{key}"] for key in ("n499", "first", "last")}
+    assert shown == {"n499": "504", "first": "16", "last": "28"}
+    assert "value/hen" not in rig.publisher.retained
+
+
 async def test_what_cannot_be_computed_is_told(clock, store):
     rig = _rig(clock, store, {"odd": "1 / power"}, f"3/{POWER}")
     _set(rig, POWER, 0)

@@ -91,9 +91,8 @@ class MeterOutput:
         """What was read at its time of day before a restart, and how long it lives still (s)."""
         return [row for row in self._moments.fresh(items, now) if row[0].key not in self._shown]
 
-    def restore(self, rows: Iterable[Row]) -> None:
+    def restore(self, rows: Sequence[Row]) -> None:
         """Show these again, which were published once."""
-        rows = list(rows)
         for item, reading, left in rows:
             self._shown[item.key] = (self._known(item, reading), reading)
             self._show(item.key, reading.value, reading.time, left)
@@ -102,7 +101,7 @@ class MeterOutput:
 
     def _known(self, item: PlanItem, reading: Reading) -> PlanItem:
         """The item with what its unit (and what is on its M-Bus channel) tells of it."""
-        return with_class(item, reading.unit, self._last(f"mbus_{item.attribute.obis[1]}_device_type"))
+        return with_class(item, reading.unit, self.last_of(f"mbus_{item.attribute.obis[1]}_device_type"))
 
     def _identify(self, readings: Sequence[Row]) -> None:
         """Another meter than before: every counter of it is a new start, its scalers are its own, and it is told."""
@@ -138,7 +137,7 @@ class MeterOutput:
 
     def _tell_alarms(self, item: PlanItem, reading: Reading) -> None:
         """An alarm register whose bits change is an event for each of them; the first reading only shows."""
-        words = [row.value for row in (self._last(item.key), reading) if row and isinstance(row.value, Decimal)]
+        words = [row.value for row in (self.last_of(item.key), reading) if row and isinstance(row.value, Decimal)]
         if not item.is_alarm or len(words) < 2:
             return
         old, new = map(int, words)
@@ -177,12 +176,16 @@ class MeterOutput:
 
     def clear_stranger(self, topic: str) -> None:
         """A retained value of an earlier run: cleared unless it is fresh now."""
-        key = topic.removeprefix(self.topics.value(""))
-        if key not in self.state.fresh(self._context.clock.monotonic()):
+        if not self.state.is_fresh(topic.removeprefix(self.topics.value("")), self._context.clock.monotonic()):
             self._context.publisher.retain(topic, "")
 
-    def _last(self, key: str) -> Reading | None:
+    def last_of(self, key: str) -> Reading | None:
+        """The last usable reading of this key."""
         return self._shown[key][1] if key in self._shown else None
+
+    def fresh_row(self, key: str) -> tuple[PlanItem, Reading] | None:
+        """What its topic says now."""
+        return self._shown.get(key) if self.state.is_fresh(key, self._context.clock.monotonic()) else None
 
     @property
     def fresh_rows(self) -> dict[str, tuple[PlanItem, Reading]]:
