@@ -13,6 +13,7 @@ import functools
 import glob
 import hashlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,8 @@ def run(options: argparse.Namespace, pytest_arguments: list[str]) -> int:
         suite += ["--cov", "--cov-report=term:skip-covered"] if primary else ["-m", "not slow_once and not packages"]
         name = f"tests on Python {version}" + (" with the lowest dependencies" if lowest else "")
         step(failed, name, suite + pytest_arguments)
+        if primary and whole and os.environ.get("CI"):
+            check_properties(failed, environment)
     if not pythons:
         failed["no Python of 3.11 to 3.14 found"] = "install one"
     for name, end in failed.items():
@@ -94,6 +97,19 @@ def check_sources(failed: dict[str, str], environment: Path) -> None:
     step(failed, "ruff check", [str(tools / "ruff"), "check", "."])
     step(failed, "ruff format", [str(tools / "ruff"), "format", "--check", "."])
     step(failed, "mypy", [str(tools / "mypy")])
+
+
+def check_properties(failed: dict[str, str], environment: Path) -> None:
+    """What CI's fixed examples hide, a seed of this run may find; one that found something is kept until it passes."""
+    kept = CACHE / "failed-seed"
+    seed = kept.read_text() if kept.exists() else str(random.randrange(1 << 32))
+    name = f"property tests with --hypothesis-seed={seed}"
+    properties = [str(environment / "bin/python"), "-m", "pytest", "-m", "hypothesis", f"--hypothesis-seed={seed}"]
+    step(failed, name, ["env", "-u", "CI", *properties, "-n", str(WORKERS), "--dist", "worksteal"])
+    if name in failed:
+        kept.write_text(seed)
+    else:
+        kept.unlink(missing_ok=True)
 
 
 def check_packages(failed: dict[str, str], environment: Path) -> None:
