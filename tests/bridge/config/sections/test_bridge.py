@@ -80,3 +80,21 @@ def test_languages_and_styles() -> None:
         "style",
         "every",
     }
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "sentence"),
+    [
+        (Mqtt, {"password": "hex:ff"}, "expected a password that is text (UTF-8)"),
+        (Mqtt, {"websocket_path": "/my mqtt"}, "without blanks, not '/my mqtt'"),
+        (Http, {"listen": "127.0.0.1:x"}, "127.0.0.1:x"),
+    ],
+)
+def test_what_is_taken_by_no_broker_and_no_browser(cls: type, given: dict[str, Any], sentence: str) -> None:
+    assert sentence in mistakes(cls, given)[next(iter(given))]
+
+
+def test_a_path_of_websockets_and_a_folder() -> None:
+    assert section(Mqtt).convert({"websocket_path": "/a/b"}).websocket_path == "/a/b"
+    assert section(Bridge).convert({"state_dir": "state"}).state_dir == Path("state")
+    assert section(Http).convert({"listen": ""}).listen == ""

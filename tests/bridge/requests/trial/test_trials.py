@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,13 @@ import pytest
 
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.meters.shared_line import Priority
+from dlms_mqtt.bridge.requests.trial import trials
+from dlms_mqtt.bridge.requests.trial.first_telegrams import Trial
 from dlms_mqtt.bridge.requests.trial.trials import Trials
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import ConnectionSettings
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.simulator import serve_tcp
 from dlms_mqtt.simulator.household.household import household
 from tests.bridge.requests.quiet_bridge import TCP, QuietBridge, asked
@@ -73,17 +77,17 @@ async def test_a_meter_in_force_is_asked_in_its_own_session(bridge: QuietBridge)
 
 
 async def test_what_is_refused_before_a_line_is_touched(bridge: QuietBridge) -> None:
-    trials = Trials(bridge)
+    asking = Trials(bridge)
     pushes_only = {"push": {"listen": "tcp://0.0.0.0:4060"}, "connection": {}}
     expected = {
-        "not-supported": trials.validate(asked(meter="attic", config=pushes_only)),
-        "invalid-value": trials.validate(asked(meter="attic", listen=5, config={"connection": TCP})),
-        "bad-request": trials.find(asked()),
+        "not-supported": asking.validate(asked(meter="attic", config=pushes_only)),
+        "invalid-value": asking.validate(asked(meter="attic", listen=5, config={"connection": TCP})),
+        "bad-request": asking.find(asked()),
     }
     assert {code: (await refused(work)).code for code, work in expected.items()} == {code: code for code in expected}
-    both = trials.find(asked(line={**TCP, "bind": "tcp://0.0.0.0:4060"}, listen=5))
+    both = asking.find(asked(line={**TCP, "bind": "tcp://0.0.0.0:4060"}, listen=5))
     assert (await refused(both)).code == "bad-request"
-    neither = trials.find(asked(line={"baud": 9600}, listen=5))
+    neither = asking.find(asked(line={"baud": 9600}, listen=5))
     assert (await refused(neither)).code == "bad-request"
 
 
@@ -108,3 +112,40 @@ async def test_a_search(bridge: QuietBridge, monkeypatch: pytest.MonkeyPatch) ->
     assert turns == [f"search on {connection['tcp']}"]
     assert found["found"]
     assert found["connection"]["tcp"] == connection["tcp"]
+
+
+LISTENING = {"push": {"listen": "tcp://0.0.0.0:4060", "match": {"host": "192.0.2.10"}}}
+
+
+async def test_a_configuration_that_is_listened_to(bridge: QuietBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+
+    async def first_telegrams(_fleet: Any, trial: Trial, seconds: float, _progress: Any, language: str) -> Any:
+        heard.append((trial.listen, trial.match.host, seconds, language))
+        return {"telegrams": 3}
+
+    monkeypatch.setattr(trials, "first_telegrams", first_telegrams)
+    bridge.fleet.zone = lambda _config: UTC
+    request = asked(meter="attic", listen=30, config={**LISTENING, "connection": {}})
+    assert await Trials(bridge).validate(request) == {"valid": True, "telegrams": 3}
+    assert heard == [("tcp://0.0.0.0:4060", "192.0.2.10", 30.0, "auto")]
+
+
+async def test_who_speaks_on_a_line_or_at_a_port(bridge: QuietBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+
+    async def who_speaks(_fleet: Any, settings: ConnectionSettings, where: str, seconds: float, _progress: Any) -> Any:
+        heard.append((settings.tcp, where, seconds))
+        return {"found": True}
+
+    monkeypatch.setattr(trials, "who_speaks", who_speaks)
+    for line in (TCP, {"bind": "tcp://0.0.0.0:4060"}):
+        assert await Trials(bridge).find(asked(line=dict(line), listen=20)) == {"found": True}
+    assert heard == [
+        (("192.0.2.10", 4059), "connection", 20.0),
+        (None, "tcp://0.0.0.0:4060", 20.0),
+    ]
+    wrong = Trials(bridge).find(asked(line={"tcp": "no port:x"}, listen=20))
+    assert (await refused(wrong)).code == "invalid-value"
+    with pytest.raises(ConfigError):
+        await Trials(bridge).find(asked(line={"bind": "nowhere"}, listen=20))
