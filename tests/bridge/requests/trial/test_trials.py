@@ -128,7 +128,7 @@ async def test_a_configuration_that_is_listened_to(bridge: QuietBridge, monkeypa
     bridge.fleet.zone = lambda _config: UTC
     request = asked(meter="attic", listen=30, config={**LISTENING, "connection": {}})
     assert await Trials(bridge).validate(request) == {"valid": True, "telegrams": 3}
-    assert heard == [("tcp://0.0.0.0:4060", "192.0.2.10", 30.0, "auto")]
+    assert heard == [("tcp://0.0.0.0:4060", "192.0.2.10", 30.0, "en")]
 
 
 async def test_who_speaks_on_a_line_or_at_a_port(bridge: QuietBridge, monkeypatch: pytest.MonkeyPatch) -> None:
