@@ -224,6 +224,38 @@ async def test_no_number_without_a_scale_stands_where_one_had_it(clock, store):
         assert "energy_import" in "".join(meter_health(bench.rig.task)["reasons"])
 
 
+async def test_a_counter_of_which_nobody_knows_the_scale_is_read_as_it_is_sent(clock, store):
+    """After its first value it was never published again; and the right value was held back as one that fell."""
+    bench = Bench(clock, store)
+    del bench.rig.simulated.objects[3, ENERGY].values[3]
+    async with bench.rig.run():
+        await asyncio.sleep(25)
+    again = Bench(clock, store)
+    del again.rig.simulated.objects[3, ENERGY].values[3]
+    async with again.rig.run():
+        await asyncio.sleep(15)
+        again.set(12_345_679)
+        await asyncio.sleep(20)
+    assert set(bench.history()) == {"12345678"} and len(bench.history()) == 3
+    assert [*dict.fromkeys(again.history())] == ["12345678", "12345679"]
+    scaled = Bench(clock, store)
+    async with scaled.rig.run():
+        await asyncio.sleep(15)
+        assert meter_health(scaled.rig.task)["held"] == {}
+    assert set(scaled.history()) == {"12345.678"}
+
+
+@pytest.mark.expect_log("energy_import 12345670 is held back: it fell from 12345678")
+async def test_a_counter_without_a_scale_may_not_fall_either(clock, store):
+    bench = Bench(clock, store)
+    del bench.rig.simulated.objects[3, ENERGY].values[3]
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.set(12_345_670)
+        await asyncio.sleep(30)
+    assert set(bench.history()) == {"12345678"}
+
+
 async def test_the_scalers_of_another_meter_are_not_used(clock, store):
     store.set("scalers", "h", {f"3/{ENERGY}:2": [0, 30]})
     bench = Bench(clock, store)

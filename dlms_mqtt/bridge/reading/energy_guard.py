@@ -22,6 +22,7 @@ AGREEING = 3  # reads that agree
 AGREEING_FOR = 600.0  # s that they must span
 WIDENED = Decimal("1.25")  # of a flow that was let through
 OLDEST_STEP = 3600.0  # s; some meters move their counters only once in so long
+NO_SCALE = "?"  # in place of a unit: a number as the meter sent it, of which nobody knows the scale
 CHANGE_TOLD_FOR = 7 * 86400.0  # s that a change of meter stays in health, unless it is accepted
 
 
@@ -81,8 +82,8 @@ class EnergyGuard:
         return self.identity.landmarks, self.change, self._agreed, frozenset(self._good), offsets
 
     def knows(self, key: str) -> bool:
-        """Has a value of this counter gone through before?"""
-        return key in self._good or key in self._ended
+        """Has a value of this counter gone through before, with a scale?"""
+        return any(rows[key].unit != NO_SCALE for rows in (self._good, self._ended) if key in rows)
 
     def starts_anew(self, key: str) -> bool:
         """Is the next value of this counter the first of a meter that came in place of another one?"""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.reading.counter_units import FLOWS, most_of
-from dlms_mqtt.bridge.reading.energy_guard import EnergyGuard, Held, Reason
+from dlms_mqtt.bridge.reading.energy_guard import NO_SCALE, EnergyGuard, Held, Reason
 from dlms_mqtt.bridge.reading.identity import KEYS, Change, is_nothing
 from dlms_mqtt.bridge.reading.plan import PlanItem
 from dlms_mqtt.client.state.store import Store
@@ -70,7 +70,7 @@ class CounterWatch:
             value,
             reading.time.timestamp(),
             rising=_state_class(item) == "total_increasing",
-            unit=reading.unit,
+            unit=NO_SCALE if reading.quality == Quality.UNSCALED else reading.unit,
             electric=item.attribute.obis[0] == 1,
             alive=alive,
         )
