@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 
 from dlms_mqtt.bridge.api.payload import dumps
@@ -75,5 +76,5 @@ def _too_large(payload: str) -> str:
         "hint": "Ask for less, or raise the broker's limit.",
         "detail": {},
     }
-    reply = json.loads(payload)
+    reply = json.loads(payload, parse_float=Decimal)  # an id is given back as it came
     return dumps({**({"id": reply["id"]} if "id" in reply else {}), "status": "error", "error": error})

@@ -37,7 +37,9 @@ async def test_a_reply_that_is_too_large_says_so() -> None:
     queue, client = ReplyQueue(Refusals()), OddClient(500)
     queue.put("a", LARGE, None)
     queue.put("a", json.dumps({"text": "x" * 1000}), None)
+    queue.put("a", LARGE.replace('"7"', "0.10000000000000000001"), None)
     await send(queue, client)
+    assert client.sent.pop()[1].startswith('{"id": 0.10000000000000000001,')
     first, second = (json.loads(payload) for _, payload in client.sent)
     assert (first["id"], first["status"], first["error"]["code"]) == ("7", "error", "internal")
     assert "id" not in second
