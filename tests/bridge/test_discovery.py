@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.config.sections.item import Item
 from dlms_mqtt.bridge.homeassistant.discovery import Device, bridge_payload, meter_payload
-from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN, STATUS, built_in, value_entities
+from dlms_mqtt.bridge.homeassistant.entities import BUILT_IN, STATUS, Entity, built_in, value_entities
+from dlms_mqtt.bridge.homeassistant.pace import pace_of
 from dlms_mqtt.languages.texts import translated
 from dlms_mqtt.meter.catalogue.lookup import quantity
 from dlms_mqtt.protocol.obis import Obis
@@ -142,3 +146,44 @@ def test_the_bridge_has_a_device_of_its_own():
     assert payload["device"]["identifiers"] == ["dlms_mqtt_bridge_main"]
     assert payload["components"]["binary_sensor_connection"]["state_topic"] == "dlms_mqtt/bridge/main/state"
     assert isinstance(payload["components"]["sensor_status"], Mapping)
+
+
+def _component(platform, **facts):
+    (component,) = _payload([Entity(platform=platform, key="energy", name="x", **facts)])["components"].values()
+    return component
+
+
+def test_the_energy_of_another_meter_goes_on_where_the_old_one_ended():
+    template = "{{ (value | float + 7657.535) | round(6) if value else None }}"
+    assert _component("sensor", offset=Decimal("7657.535"))["value_template"] == template
+    assert _component("sensor")["value_template"] == "{{ value if value else None }}"
+
+
+def test_what_each_platform_wants_to_know():
+    number = _component("number", min=0, max=5, step=0.5, unit="A")
+    assert {key: number[key] for key in ("mode", "min", "max", "step", "unit_of_measurement")} == {
+        "mode": "box",
+        "min": 0,
+        "max": 5,
+        "step": 0.5,
+        "unit_of_measurement": "A",
+    }
+    switch = _component("switch")
+    assert [switch[key] for key in ("payload_on", "payload_off", "state_on", "state_off")] == [
+        "ON",
+        "OFF",
+        "True",
+        "False",
+    ]
+    assert "'*' not in value" in _component("time")["value_template"]
+    assert _component("select", options=("a", "b"))["options"] == ["a", "b"]
+    assert _component("sensor", device_class="enum", options=("a",), precision=1)["options"] == ["a"]
+    assert _component("sensor", precision=1)["suggested_display_precision"] == 1
+
+
+@pytest.mark.parametrize("source", ["value", "health"])
+def test_what_is_paced_keeps_its_state_until_it_is_due(source):
+    pace = pace_of("energy", "kWh", 10.0, 300.0)
+    facts = {"source": source, "field": "line_quality"} if source == "health" else {"source": source}
+    plain, paced = (_component("sensor", pace=each, **facts)["value_template"] for each in (None, pace))
+    assert "this" in paced and "this" not in plain
