@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,10 +147,47 @@ def test_the_key_of_what_comes_in_cipher(tmp_path: Path) -> None:
     assert set(draft.secrets) == {"encryption_key", "authentication_key"}
 
 
-def test_a_port_is_chosen_by_number_or_name(tmp_path: Path, finds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = finds(GOOD, GOOD)
+def test_a_port_is_chosen_by_number_or_name(
+    tmp_path: Path, finds: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chosen(typed: str) -> str:
+        Search(Talk(typed), {}, "", tmp_path / "s", Limits()).run()
+        return capsys.readouterr().out
+
+    asked = finds(*[GOOD] * 4)
     monkeypatch.setattr(search, "list_ports", list)
-    Search(Talk("192.0.2.5:4059"), {}, "", tmp_path / "s", Limits()).run()
-    Search(Talk("/dev/ttyUSB7"), {}, "", tmp_path / "s", Limits()).run()
-    assert asked == [LINE, {"serial": "/dev/ttyUSB7"}]
-    assert words.NO_PORTS
+    assert words.NO_PORTS in chosen("192.0.2.5:4059")
+    ports = [SimpleNamespace(name=f"/dev/ttyUSB{number}", description=f"Head {number}") for number in (3, 7)]
+    monkeypatch.setattr(search, "list_ports", lambda: ports)
+    shown = chosen("2")
+    assert "Head 3" in shown and "/dev/ttyUSB7" in shown and words.NO_PORTS not in shown
+    chosen("/dev/ttyS0")
+    monkeypatch.setattr(search, "list_ports", lambda: ports[:1])
+    chosen("")  # the only one
+    assert asked == [LINE, {"serial": "/dev/ttyUSB7"}, {"serial": "/dev/ttyS0"}, {"serial": "/dev/ttyUSB3"}]
+
+
+def test_a_family_that_only_speaks_is_not_searched_for(tmp_path: Path, finds: Any) -> None:
+    asked = finds()
+    draft = made(tmp_path, Talk(), "norway-han", serial="/dev/ttyUSB0").run()
+    assert draft.speaks and draft.connection == {"serial": "/dev/ttyUSB0"} and not asked
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_no_energy_and_nobody_who_asks_for_a_password(tmp_path: Path, finds: Any, on: bool) -> None:
+    finds(Found(True, {**LINE, "client": 16}, "", names=("no-energy",), complete=True))
+    dark = made(tmp_path, Talk("y" if on else "n"))
+    if on:
+        assert dark.run().connection["client"] == 16
+        return
+    with pytest.raises(NotFound) as caught:
+        dark.run()
+    assert caught.value.hint == "Give --client."
+
+
+def test_what_was_found_before_is_forgotten_once(tmp_path: Path, finds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[Any] = []
+    monkeypatch.setattr(search, "forget", forgotten.append)
+    finds(NOTHING, GOOD)
+    Search(Talk("y"), dict(LINE), "", tmp_path / "state.sqlite", Limits(), fresh=True).run()
+    assert len(forgotten) == 1
