@@ -151,6 +151,11 @@ class Inbox:
         """Why the line ended, if it did."""
         return self._error
 
+    @property
+    def octets(self) -> int:
+        """How many are in it."""
+        return sum(map(len, self.chunks))
+
     def discard(self) -> bytes:
         """Empty the box and return what was in it."""
         data = b"".join(self.chunks)

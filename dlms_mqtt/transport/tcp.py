@@ -22,6 +22,7 @@ _NEXT_ADDRESS = 0.25
 _TURN = 0.01
 #: A meter whose last answer took no longer (ms) is waited for in place: a turn of the loop costs more CPU than that.
 _QUICK = 2
+#: Octets that are read at once, and that may wait to be taken: what pours in faster is left to the system.
 _CHUNK = 65536
 _CLOSED_HINT = "Check framing (hdlc, wrapper) and addresses; many meters and converters serve one client at a time."
 
@@ -65,7 +66,10 @@ class TcpTransport(Transport):
 
     async def read(self, timeout: float | None) -> bytes:
         """At least one byte; ResponseTimeout, ConnectionLost."""
-        return await self._open().inbox.read(timeout)
+        connection = self._open()
+        data = await connection.inbox.read(timeout)
+        connection.go_on()
+        return data
 
     def at_once(self) -> bytes:
         """What a quick meter says, past the event loop, which takes longer than such a meter; b"" where nothing is."""
@@ -93,9 +97,11 @@ class _Connection(asyncio.Protocol):
         self._queued = False  # the loop has something to send
         self._yielded = 0.0  # when a read was last left to the loop
         self._quick = False
+        self._full = False  # nothing is read until what is in the inbox has been taken
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.max_size = _CHUNK  # type: ignore[attr-defined]
         self._transport.set_write_buffer_limits(high=0)  # so that `sent` means: nothing is left in this process
         _tune(transport.get_extra_info("socket"))
         if sys.platform != "win32":  # whose loop reads ahead by itself
@@ -124,11 +130,21 @@ class _Connection(asyncio.Protocol):
         data = self.inbox.discard()
         with suppress(OSError):
             data += self._direct.recv(_CHUNK) if self._direct is not None else b""
+        self.go_on()
         return data
 
     def data_received(self, data: bytes) -> None:
         self._quick = monotonic() - self._yielded < _QUICK / 1000
         self.inbox.feed(data)
+        if self.inbox.octets >= _CHUNK:
+            self._full = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """The inbox was emptied."""
+        if self._full:
+            self._full = False
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = f": {getattr(exc, 'strerror', None) or exc}" if exc else ""

@@ -86,6 +86,34 @@ async def test_large_write_is_drained(serve: Serve) -> None:
         await asyncio.wait_for(line.drain(), 60)
 
 
+async def test_what_pours_in_waits_in_the_system(serve: Serve) -> None:
+    """A peer that sent without end filled the memory, 800 MB in some seconds, and all of it was sorted in one go."""
+    pouring = bytes(range(256)) * (4 * MEGA // 256)
+    transport = await serve(lambda peer, _: peer.transport.write(pouring))
+    async with contextlib.AsyncExitStack() as stack:
+        await transport.open()
+        stack.push_async_callback(transport.close)
+        for take in (read_some, discard_some):
+            transport.write(b"?")
+            heard = b""
+            while len(heard) < len(pouring):
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                assert transport._connection is not None
+                assert sum(map(len, transport._connection.inbox.chunks)) <= 2 * tcp._CHUNK
+                heard += await take(transport)
+            assert heard == pouring
+
+
+async def read_some(transport: TcpTransport) -> bytes:
+    return await transport.read(10)
+
+
+async def discard_some(transport: TcpTransport) -> bytes:
+    await asyncio.sleep(0)
+    return transport.discard()
+
+
 async def test_after_the_end_every_read_fails(serve: Serve) -> None:
     async with await serve(hang_up) as line:
         line.write(b"last words")
