@@ -1,12 +1,14 @@
 """Which frame is legal when: the link states of both sides of HDLC, and what each frame does in them.
 
 A frame that is missing from its row is ignored: it is late, reflected, or of no meaning to this side. What an action
-does stands in ``HdlcLink``, one method each. (IEC 62056-46: SNRM and DISC are commands of the client, UA, DM and FRMR
-responses of the server; normal response mode is the only one that is used.)
+does stands in ``HdlcLink``, one method each. SNRM and DISC are commands of the client, UA, DM and FRMR responses of the
+server; normal response mode is the only one that is used.
 
 Two rows need a reason. A meter without a link answers what belongs into one with DM, so that a client learns that its
 link has ended and need not wait; UI is taken in every state, since a push belongs to no link. And a client that takes
 its link down is content with any answer: UA, DM and FRMR all come from a meter that has none any more.
+
+Source: IEC 62056-46:2002, clause 6.4.4 (normal response mode); Green Book ed. 8, clause 8.
 """
 
 from __future__ import annotations
