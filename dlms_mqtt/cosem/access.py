@@ -2,6 +2,8 @@
 
 Up to Association LN version 2 (SN version 3) a mode is a number out of a list; from LN version 3 (SN version 4) on the
 same octet is eight bits. A mode the standard does not know counts as allowed: only the meter can say no.
+
+Source: Blue Book ed. 12, clause 4.4 (access control and management); IEC 62056-6-2.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Lists are long and nearly always written the same way, so one compiled pattern takes them apart and equal access rights
 are decoded once; whatever does not fit the pattern goes through the general decoder, which takes every legal spelling.
+
+Source: Blue Book ed. 12, clause 4.4 (access control and management); IEC 62056-6-2.
 """
 
 from __future__ import annotations
