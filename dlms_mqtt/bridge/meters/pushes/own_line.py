@@ -13,6 +13,8 @@ from dlms_mqtt.errors import DlmsMqttError, ResponseTimeout
 from dlms_mqtt.transport import Transport, transport_for
 from dlms_mqtt.transport.listen import OnData
 
+_SLICE = 4096  # octets that are looked at before others have their turn
+_REST = 3.0  # times as long as that has taken
 _TICK = 1.0  # s between looks at messages that will not be completed
 _AGAIN = (1.0, 5.0, 15.0, 60.0)  # s after a line that went away
 
@@ -33,9 +35,17 @@ async def read_connection(meter: MeterTask, take: OnData) -> None:
 
 
 async def read_some(transport: Transport, take: OnData) -> None:
-    """What comes within a moment."""
-    with suppress(ResponseTimeout):
-        take(transport.name, await transport.read(_TICK), transport.datagram)
+    """What comes within a moment, in slices; a line that pours out leaves most of the time to everybody else."""
+    try:
+        data = await transport.read(_TICK)
+    except ResponseTimeout:
+        return
+    clock = asyncio.get_running_loop()
+    size = len(data) if transport.datagram else _SLICE
+    for start in range(0, len(data), size):
+        began = clock.time()
+        take(transport.name, data[start : start + size], transport.datagram)
+        await asyncio.sleep(_REST * (clock.time() - began))
 
 
 async def listen_between(receiver: PushReceiver) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from dlms_mqtt.bridge.config.sections.meter import Match
 from dlms_mqtt.bridge.config.sections.meter import Push as PushConfig
 from dlms_mqtt.bridge.meters.poller import MeterTask
+from dlms_mqtt.bridge.meters.pushes.rate import A_SECOND, PushRate
 from dlms_mqtt.bridge.meters.pushes.twins import Twins
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.plan import PlanItem, plan_item
@@ -86,6 +87,7 @@ class PushReceiver(Receiver):
         self._readers: dict[str, PushReader] = {}  # the longest silent first
         self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
+        self._rate = PushRate()
         self.incoming = incoming
         self._last_origin = ""
 
@@ -190,6 +192,11 @@ class PushReceiver(Receiver):
             return None
 
     def _publish(self, values: PushedValues) -> None:
+        if not self._rate.admits(asyncio.get_running_loop().time()):
+            self._tell_flood()
+            return
+        if self._rate.calm:
+            self.meter.status.judge("flood", "")
         meter, notification = self.meter, values.notification
         rows = values.measured({**self._scalers, **meter.session.scalers})
         moment = Moment(values.taken_at(meter.now(), meter.zone, meter.sense), meter.zone, meter.sense)
@@ -198,6 +205,12 @@ class PushReceiver(Receiver):
             meter.output.event("notification", moment.time, {"obis": str(notification.attribute.obis)})
         elif not rows:
             meter.output.event("notification", moment.time, {})
+
+    def _tell_flood(self) -> None:
+        reasons = self.meter.status.reasons
+        if "flood" not in reasons:
+            _LOG.warning("%s: more than %d pushes come each second; the rest is left out", self.meter.id, A_SECOND)
+        reasons["flood"] = f"more than {A_SECOND} pushes come each second: the rest is left out"
 
     def _items(self, rows: list[Measured]) -> list[PlanItem]:
         """The plan's items where it has them, so that pushes and polls end in the same entities."""

@@ -266,3 +266,30 @@ async def test_the_port_of_a_meter_that_connects_by_itself_hands_over_what_comes
         async with asyncio.timeout(1), rig.task.session.line.turn("h", Priority.POLL, rig.task.session.close):
             pass
         assert port.opened == []
+
+
+async def test_a_line_that_pours_out_gives_everybody_else_a_turn(clock):
+    """What has come in one piece is looked at in slices, and most of the time is left to others."""
+    here, there = memory_pair()
+    turns, slices = 0, []
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    def take(_name, data, _whole):
+        slices.append((data, turns))
+        clock.elapsed += 0.02  # so long it takes to understand it
+
+    async with here, there:
+        octets = bytes(range(256)) * 64
+        there.write(octets)
+        busy = asyncio.create_task(other())
+        before = clock.monotonic()
+        await own_line.read_some(here, take)
+        busy.cancel()
+    assert b"".join(data for data, _ in slices) == octets
+    assert len(slices) == 4 and all(later > sooner for (_, sooner), (_, later) in pairwise(slices))
+    assert clock.monotonic() - before >= 4 * (0.02 + 0.06)

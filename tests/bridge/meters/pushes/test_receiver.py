@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
+from dlms_mqtt.bridge.meters.pushes import rate
 from dlms_mqtt.bridge.meters.pushes import receiver as module
 from dlms_mqtt.bridge.meters.pushes.receiver import PushReceiver, keys_of
 from dlms_mqtt.client.settings import parse_settings
@@ -306,3 +307,24 @@ def test_the_keys_of_a_meter(connection, authentication):
     assert (keys is None) is not connection
     assert not connection or keys.encryption == KEY
     assert not authentication or keys.authentication == authentication
+
+
+@pytest.mark.expect_log("more than 50 pushes come each second; the rest is left out")
+async def test_what_pours_out_is_taken_by_and_by(clock, store, caplog, monkeypatch):
+    """All that a meter has kept is taken; of a flood a few each second, so that the values of others need not wait."""
+    monkeypatch.setattr(rate, "AT_ONCE", 200)
+    rig, receiver = receiver_of(clock, store)
+
+    def pour(pushes):
+        before = len(rig.readings)
+        for power in range(pushes):
+            receiver.receive("10.0.0.5:1", push_of(power), False)
+        return sum(row["key"] == "power_import" for row in rig.readings[before:])
+
+    assert pour(200) == 200 and "flood" not in rig.task.status.reasons
+    assert pour(100) == 0 and "flood" in rig.task.status.reasons
+    await asyncio.sleep(1)
+    assert pour(100) == 50 and "flood" in rig.task.status.reasons
+    await asyncio.sleep(5)
+    assert pour(1) == 1 and "flood" not in rig.task.status.reasons
+    assert len([line for line in caplog.messages if "pushes come each second" in line]) == 1
