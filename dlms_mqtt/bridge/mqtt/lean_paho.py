@@ -6,6 +6,7 @@ its parts by other names, what stands here is not called, and everything goes th
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from paho.mqtt.client import MQTT_LOG_ERR, MQTT_LOG_WARNING, Client
@@ -31,7 +32,8 @@ class LeanPaho(Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """Paho asks for an octet, another one, and the rest."""
-        if not self._come and self._asked:
+        # TLS and WebSockets keep what they have unpacked, and no event of the system tells of that: it is taken whole.
+        if not self._come and self._asked and type(self._sock) is socket.socket:
             raise BlockingIOError
         self._asked = True
         come = self._come or super()._sock_recv(max(bufsize, _AT_ONCE))

@@ -190,3 +190,45 @@ def test_only_what_is_wrong_is_put_into_words(line: Any) -> None:
     assert not log.log.called
     client._easy_log(MQTT_LOG_ERR, "failed to receive on socket: %s", "x")
     assert log.log.called
+
+
+class Unpacked:
+    """As a socket with TLS: it has unpacked a record, of which the system knows nothing any more."""
+
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+
+    def recv(self, size: int) -> bytes:
+        if not self._octets:
+            raise BlockingIOError
+        taken, self._octets = self._octets[:size], self._octets[size:]
+        return taken
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_what_tls_has_unpacked_is_taken_whole(line: Any) -> None:
+    """No event tells of the rest: it would lie there until the broker says something else."""
+    client, _ = client_on(line)
+    came: list[bytes] = []
+    client.on_message = lambda *row: came.append(row[2].payload)
+    payload = b"x" * 15_000
+    body = b"\x00\x03a/b\x00" + payload
+    client._sock = Unpacked(bytes((PUBLISH, 0x80 | len(body) & 0x7F, len(body) >> 7)) + body)
+    client.loop_read()
+    assert came == [payload]
+
+
+def test_of_a_plain_line_a_piece_a_round_is_taken(line: Any) -> None:
+    """The system tells again that there is more: others have their turn in between."""
+    client, _ = client_on(line)
+    came: list[bytes] = []
+    client.on_message = lambda *row: came.append(row[2].payload)
+    message = bytes((PUBLISH, 106)) + b"\x00\x03a/b\x00" + b"x" * 100
+    line[1].send(message * 200)
+    client.loop_read()
+    first = len(came)
+    assert 0 < first < 200
+    while len(came) < 200:
+        client.loop_read()
