@@ -124,11 +124,16 @@ class Uart:
         return max(0.0, self._empty_at - asyncio.get_running_loop().time())
 
 
+MOST_WAITING = 1 << 20
+"""Octets that are kept for a reader: a line that pours out must not fill the memory."""
+
+
 class Inbox:
     """What was received and the one reader that waits for it."""
 
     def __init__(self, *, datagram: bool = False) -> None:
         self.chunks: deque[bytes] = deque()
+        self.octets = 0  # that are in it
         self._datagram = datagram
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -137,8 +142,10 @@ class Inbox:
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
-        """Add bytes and wake the reader."""
-        self.chunks.append(data)
+        """Add bytes and wake the reader; what nobody takes for long is lost, as it is in a port."""
+        if not self.chunks or self.octets + len(data) <= MOST_WAITING:
+            self.chunks.append(data)
+            self.octets += len(data)
         self._wake()
 
     def fail(self, error: TransportError) -> None:
@@ -151,15 +158,11 @@ class Inbox:
         """Why the line ended, if it did."""
         return self._error
 
-    @property
-    def octets(self) -> int:
-        """How many are in it."""
-        return sum(map(len, self.chunks))
-
     def discard(self) -> bytes:
         """Empty the box and return what was in it."""
         data = b"".join(self.chunks)
         self.chunks.clear()
+        self.octets = 0
         return data
 
     async def read(self, timeout: float | None) -> bytes:
@@ -174,7 +177,9 @@ class Inbox:
     def at_once(self) -> bytes:
         """All the bytes that are there (one datagram), or b""."""
         if self.chunks and (self._datagram or len(self.chunks) == 1):
-            return self.chunks.popleft()
+            data = self.chunks.popleft()
+            self.octets -= len(data)
+            return data
         return self.discard()
 
     async def _wait(self, timeout: float | None) -> None:

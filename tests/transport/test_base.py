@@ -7,7 +7,16 @@ import asyncio
 import pytest
 
 from dlms_mqtt.errors import ConfigError, ConnectionLost, ResponseTimeout
-from dlms_mqtt.transport.base import Inbox, SerialFormat, Transport, Uart, closed, format_address, parse_address
+from dlms_mqtt.transport.base import (
+    MOST_WAITING,
+    Inbox,
+    SerialFormat,
+    Transport,
+    Uart,
+    closed,
+    format_address,
+    parse_address,
+)
 from tests.fake_clock import FakeClock
 
 
@@ -49,6 +58,26 @@ async def test_datagrams_are_read_one_by_one() -> None:
     inbox.feed(b"a")
     inbox.feed(b"b")
     assert [await inbox.read(5), inbox.discard()] == [b"a", b"b"]
+
+
+async def test_what_pours_out_and_is_not_taken_does_not_fill_the_memory() -> None:
+    inbox = Inbox()
+    for _ in range(100):
+        inbox.feed(bytes(MOST_WAITING // 10))
+    assert inbox.octets == sum(map(len, inbox.chunks)) <= MOST_WAITING
+    assert len(await inbox.read(5)) == 10 * (MOST_WAITING // 10)
+    inbox.feed(b"and on")
+    assert await inbox.read(5) == b"and on" and inbox.octets == 0
+    inbox.feed(bytes(3 * MOST_WAITING))  # in one piece it is there already
+    assert len(await inbox.read(5)) == 3 * MOST_WAITING
+
+
+async def test_datagrams_that_are_taken_leave_their_room() -> None:
+    inbox = Inbox(datagram=True)
+    for _ in range(40):
+        inbox.feed(bytes(MOST_WAITING // 4))
+        assert len(await inbox.read(5)) == MOST_WAITING // 4
+    assert inbox.octets == 0
 
 
 def test_bits_of_a_character() -> None:
