@@ -88,6 +88,7 @@ class PushReceiver(Receiver):
         self._counters = PushCounters(meter.store, meter.id)
         self._twins: Twins | None = None
         self._rate = PushRate()
+        self._flooded = False
         self.incoming = incoming
         self._last_origin = ""
 
@@ -195,7 +196,8 @@ class PushReceiver(Receiver):
         if not self._rate.admits(asyncio.get_running_loop().time()):
             self._tell_flood()
             return
-        if self._rate.calm:
+        if self._flooded and self._rate.calm:
+            self._flooded = False
             self.meter.status.judge("flood", "")
         meter, notification = self.meter, values.notification
         rows = values.measured({**self._scalers, **meter.session.scalers})
@@ -207,10 +209,10 @@ class PushReceiver(Receiver):
             meter.output.event("notification", moment.time, {})
 
     def _tell_flood(self) -> None:
-        reasons = self.meter.status.reasons
-        if "flood" not in reasons:
+        if not self._flooded:
+            self._flooded = True
             _LOG.warning("%s: more than %d pushes come each second; the rest is left out", self.meter.id, A_SECOND)
-        reasons["flood"] = f"more than {A_SECOND} pushes come each second: the rest is left out"
+            self.meter.status.judge("flood", f"more than {A_SECOND} pushes come each second: the rest is left out")
 
     def _items(self, rows: list[Measured]) -> list[PlanItem]:
         """The plan's items where it has them, so that pushes and polls end in the same entities."""
