@@ -37,6 +37,7 @@ async def _serve(app: App) -> None:
     loop.set_default_executor(Threads())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, app.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # who started us as an app has held it back until now
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

@@ -159,7 +159,9 @@ def _language(options: Mapping[str, Any], supervisor: Supervisor, memory: Path) 
 def main(root: Path = Path("/")) -> NoReturn:
     """Become ``dlms-mqtt run``; exit status 2 when the options are no use."""
     logging.basicConfig(level="INFO", format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # the first process of a container gets no default
+    # The first process of a container gets no default. An exception would be lost in some of what it interrupts (an
+    # import's clean-up), and the container would run on until it is killed.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
     file = alive_file(os.environ)
 
     def pause() -> None:
@@ -172,6 +174,7 @@ def main(root: Path = Path("/")) -> NoReturn:
     except ConfigError as error:
         _LOG.error("%s", error.told)
         sys.exit(2)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # one that comes now waits until the bridge takes it
     os.execv(sys.executable, [sys.executable, "-m", "dlms_mqtt", "run", "--config", str(path)])  # noqa: S606
 
 

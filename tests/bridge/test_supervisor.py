@@ -65,11 +65,11 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def started(root: Path, supervisor: FakeSupervisor, **environment: str) -> AsyncIterator[App]:
-    """The app, as its image starts it; ends as Docker ends it."""
+async def started(root: Path, supervisor: FakeSupervisor, before: str = "", **environment: str) -> AsyncIterator[App]:
+    """The app, as its image starts it; ends as Docker ends it. ``before``: what its process does first."""
     program = (
-        "import sys; from pathlib import Path; from dlms_mqtt.bridge import supervisor\n"
-        "supervisor._PAUSE = 0.1\n"
+        "import os, signal, sys; from pathlib import Path; from dlms_mqtt.bridge import supervisor\n"
+        f"supervisor._PAUSE = 0.1\n{before}\n"
         "supervisor.main(Path(sys.argv[1]))"
     )
     process = await asyncio.create_subprocess_exec(
@@ -196,6 +196,12 @@ class Became(Exception):
     """The process would be another one from here on."""
 
 
+def without_signals(masks: list[Any]) -> SimpleNamespace:
+    """In the place of the module: this process keeps its handlers; ``masks``: what would be held back."""
+    names = {name: getattr(signal, name) for name in ("SIGTERM", "SIG_BLOCK")}
+    return SimpleNamespace(signal=lambda *_: None, pthread_sigmask=lambda *mask: masks.append(mask), **names)
+
+
 @pytest.mark.usefixtures("_log_level")
 @pytest.mark.expect_log("There is no MQTT broker yet")
 async def test_it_becomes_the_bridge(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,17 +215,18 @@ async def test_it_becomes_the_bridge(root: Path, monkeypatch: pytest.MonkeyPatch
     async with fake_supervisor() as supervisor:
         for name, value in {**environment(supervisor), "DLMS_MQTT_ALIVE": str(root / "alive")}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(module, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM))
+        monkeypatch.setattr(module, "signal", without_signals(masks := []))
         monkeypatch.setattr(module, "os", SimpleNamespace(environ=os.environ, execv=execv))
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=sleep))
         with pytest.raises(Became, match=r"bridge\.yaml"):
             await asyncio.to_thread(module.main, root)
+    assert masks == [(signal.SIG_BLOCK, {signal.SIGTERM})]
 
 
 @pytest.mark.expect_log("the options of the app")
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_it_does_not_start_with_rubbish(root: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(module, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM))
+    monkeypatch.setattr(module, "signal", without_signals([]))
     options(root, text)
     with pytest.raises(SystemExit, match="2"):
         module.main(root)
@@ -322,3 +329,27 @@ async def test_a_wrong_meters_file_is_told(root: Path, mosquitto: Any) -> None:
     assert app.process.returncode == 2
     assert "meters.yaml:1" in app.log
     assert "conection" in app.log
+
+
+SIGNALLED = """
+become = os.execv
+def signalled(*words):
+    os.kill(os.getpid(), signal.SIGTERM)
+    become(*words)
+os.execv = signalled
+"""
+
+
+async def test_an_end_that_comes_while_it_becomes_the_bridge_is_not_lost(root: Path, mosquitto: Any) -> None:
+    """It waits until the bridge takes it: what the one process had noticed, the other one would know nothing of."""
+    async with fake_supervisor() as supervisor:
+        supervisor.broker = {**SERVICE, "port": mosquitto.port}
+        async with started(root, supervisor, SIGNALLED) as app, asyncio.timeout(PATIENCE):
+            assert await app.process.wait() == 0
+    assert (root / "data/state").is_dir(), "it is the bridge that has ended"
+
+
+async def test_an_end_while_it_waits_for_a_broker(root: Path) -> None:
+    async with fake_supervisor() as supervisor, started(root, supervisor) as app:
+        await app.until("Mosquitto broker app")
+    assert app.process.returncode == 0
