@@ -24,6 +24,7 @@ from dlms_mqtt.meter.presets.preset import preset_connection
 from dlms_mqtt.simulator import household, serve_tcp
 from tests.bridge.conftest import PATIENCE, watching
 from tests.bridge.fake_supervisor import TOKEN, FakeSupervisor, fake_supervisor
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 SERVICE = {"addon": "core_mosquitto", "host": "127.0.0.1", "ssl": False, "protocol": "3.1.1"}
@@ -340,10 +341,10 @@ os.execv = signalled
 """
 
 
-async def test_an_end_that_comes_while_it_becomes_the_bridge_is_not_lost(root: Path, mosquitto: Any) -> None:
+async def test_an_end_that_comes_while_it_becomes_the_bridge_is_not_lost(root: Path) -> None:
     """It waits until the bridge takes it: what the one process had noticed, the other one would know nothing of."""
     async with fake_supervisor() as supervisor:
-        supervisor.broker = {**SERVICE, "port": mosquitto.port}
+        supervisor.broker = {**SERVICE, "port": free_port()}
         async with started(root, supervisor, SIGNALLED) as app, asyncio.timeout(PATIENCE):
             assert await app.process.wait() == 0
     assert (root / "data/state").is_dir(), "it is the bridge that has ended"
