@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -112,6 +112,24 @@ class Client(aiomqtt.Client):
         super().__init__(host, port, protocol=protocol, logger=quiet, **options)
         self._client.__class__ = LeanPaho
         self.pending_calls_threshold = 2 * IN_FLIGHT
+        self._given_up = False  # nobody waits for this line any more, but a thread may still be about to open it
+
+    async def __aenter__(self) -> Self:
+        """As of aiomqtt, which leaves its socket and its task behind where it is cancelled."""
+        try:
+            return await super().__aenter__()
+        except asyncio.CancelledError:
+            self._given_up = True
+            self._client._sock_close()
+            raise
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        if not self._given_up:
+            super()._on_socket_open(client, userdata, sock)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        if not (self._given_up and self._loop.is_closed()):
+            super()._on_socket_close(client, userdata, sock)
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", math.inf))
