@@ -31,8 +31,9 @@ class RepeatedHour:
     def resolve(self, raws: Sequence[bytes], moments: Sequence[Moment]) -> list[Moment]:
         """The same moments with the right pass."""
         made = list(moments)
-        nights = self._nights(made)
-        open_ones = nights and [index for index, moment in enumerate(made) if self._is_twice(moment)]
+        if not self._goes_back(made):
+            return made
+        open_ones = [index for index, moment in enumerate(made) if self._is_twice(moment)]
         if not open_ones:
             return made
         backwards = _goes_down(made)
@@ -43,10 +44,10 @@ class RepeatedHour:
             self._settle(made, run, order)
         return made
 
-    def _nights(self, moments: Sequence[Moment]) -> list[int]:
-        """The days on which the zone's clock goes back: nearly always none, and a look at each row costs more."""
+    def _goes_back(self, moments: Sequence[Moment]) -> bool:
+        """Does the zone's clock go back on one of these days? Nearly always not, and a look at each row costs more."""
         days = {moment.toordinal() for moment in moments if isinstance(moment, datetime)}
-        return [day for day in days if self._noon(day - 1) > self._noon(day + 1)]
+        return any(self._noon(day - 1) > self._noon(day + 1) for day in days)
 
     def _noon(self, day: int) -> timedelta:
         """What the zone is ahead of UTC at noon of a day, by its ordinal."""
