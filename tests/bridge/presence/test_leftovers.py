@@ -28,12 +28,6 @@ ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
 
 
-@pytest.fixture
-async def meter():
-    async with serve_tcp(household(1)) as server:
-        yield server
-
-
 async def _stands(port, *meters):
     """What of these meters stands at the broker."""
     kept = await kept_by(port, "dlms_mqtt/meter/#", "homeassistant/#")

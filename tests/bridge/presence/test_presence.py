@@ -17,19 +17,11 @@ from dlms_mqtt.bridge.app import App
 from dlms_mqtt.bridge.presence.id_claims import Claims
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.bridge.tasks import end_all
-from dlms_mqtt.simulator import serve_tcp
-from dlms_mqtt.simulator.household.household import household
 from tests.bridge.conftest import watching
 from tests.bridge.house import house, kept_by, one_meter, running, write_config
 
 ROOT = "dlms_mqtt/meter/house"
 OLD = "2000-01-01T00:00:00+00:00"
-
-
-@pytest.fixture
-async def meter():
-    async with serve_tcp(household(1)) as server:
-        yield server
 
 
 async def _publish_retained(home, topic, payload):
