@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -13,6 +14,7 @@ from dlms_mqtt.bridge.meters.health import bridge_health, meter_health
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.protocol.axdr.data import Data, DataType
 from dlms_mqtt.protocol.obis import Obis
+from dlms_mqtt.simulator.server.objects import CosemObject
 from tests.bridge.rig import Rig
 
 ENERGY, SERIAL = Obis.parse("1.0.1.8.0.255"), Obis.parse("0.0.96.1.0.255")
@@ -143,7 +145,7 @@ async def test_a_first_zero_waits_for_the_register(clock, store, caplog):
     assert caplog.text.count("starts with 0 and is held back") == 1
 
 
-@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999", "is held back: it jumped")
+@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999")
 async def test_another_meter_is_told_and_is_a_new_start(clock, store):
     bench = Bench(clock, store)
     async with bench.rig.run():
@@ -172,7 +174,43 @@ async def test_another_meter_is_told_and_is_a_new_start(clock, store):
     assert again.rig.output.guard.offsets == bench.rig.output.guard.offsets != {}
 
 
-@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999", "is held back: it jumped")
+@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999")
+async def test_another_meter_whose_register_would_pass_is_no_consumption_either(clock, store):
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        await asyncio.sleep(15)
+        bench.name(b"99999")
+        bench.set(12_345_900)
+        await asyncio.sleep(25)
+    told = [(row["value"], row.get("start")) for row in bench.rig.readings if row["key"] == "energy_import"]
+    assert next(row for row in told if row[0] == 12345.9) == (12345.9, True)
+    assert bench.rig.output.guard.offsets == {"energy_import": Decimal("-0.222")}
+
+
+async def test_a_number_that_is_another_one_each_time_keeps_nothing_back_for_ever(clock, store):
+    bench = Bench(clock, store)
+    async with bench.rig.run():
+        for number in range(5):
+            await asyncio.sleep(10)
+            bench.name(b"%d" % (10 + number))
+            bench.set(12_345_679 + number)
+        await asyncio.sleep(10)
+    assert bench.history()[-1] == "12345.683"
+
+
+async def test_a_first_zero_beside_what_is_not_delivered_waits_too(clock, store):
+    """A meter that boots remembers how often the power failed, and how long it ran."""
+    bench = Bench(clock, store)
+    outages = Obis.parse("0.0.96.7.21.255")
+    bench.rig.simulated.add(CosemObject(1, outages, values={2: Data(NUMBER, 12)}))
+    bench.rig.task.config = bench.rig.output.config = _with(bench.rig.output.config, {"obis": str(outages), "class": 1})
+    bench.set(0)
+    async with bench.rig.run():
+        await asyncio.sleep(25)
+    assert bench.history("outages") and not bench.history()
+
+
+@pytest.mark.expect_log("this is another meter: serial_number was 12345 and is 99999")
 async def test_another_meter_is_seen_whatever_the_user_calls_its_number(clock, store):
     bench = Bench(clock, store)
     own = _with(bench.rig.output.config, {**SERIAL_ITEM, "key": "zaehlernummer"})

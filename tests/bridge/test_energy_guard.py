@@ -221,6 +221,10 @@ def test_a_coarse_counter_may_move_by_one_of_its_steps():
     assert not guard.check("x", Decimal("103E+3"), 0)
 
 
+def test_a_damaged_float_makes_no_counter_coarse(guard):
+    assert not guard.check("energy", Decimal("1E+27"), 10)
+
+
 def test_a_value_that_stays_keeps_the_time_when_it_was_first_seen(guard):
     """A counter that moves once in six hours: what came together in all that time is no jump."""
     assert guard.check("energy", Decimal(1001), 100)

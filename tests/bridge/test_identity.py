@@ -40,6 +40,20 @@ def test_both_keys_of_a_new_meter_are_one_change(identity):
     assert identity.seen({"logical_device_name": "YYY0001"}, 3) is None
 
 
+def test_a_device_name_of_nothing_but_its_maker_is_nothing(identity):
+    for now in range(3):
+        assert identity.seen({"logical_device_name": "XXX0000000000000"}, now) is None
+    assert identity.seen({"logical_device_name": "XXX0001"}, 3) is None and not identity.in_doubt
+
+
+def test_the_first_read_of_another_meter_is_in_doubt_and_no_later_one(identity):
+    doubts = []
+    for serial in ("12345", "9", "12345", "9", "8", "7", "7", "7"):
+        identity.seen({"serial_number": serial}, 0)
+        doubts.append(identity.in_doubt)
+    assert doubts == [False, True, False, True, False, False, False, False]
+
+
 def test_the_surest_key_tells_the_change(identity):
     for now in (0, 1):
         changed = identity.seen({"logical_device_name": "YYY0001", "serial_number": "9"}, now)

@@ -33,10 +33,13 @@ class Bound(NamedTuple):
     an_hour: Decimal
     slack: Decimal
 
-    def most(self, seconds: float, value: Decimal) -> Decimal:
-        """The farthest that a counter gets in this time; one that moves in coarse steps may move by one of them."""
-        exponent = value.as_tuple().exponent
-        step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else Decimal(0)
+    def most(self, seconds: float, *values: Decimal) -> Decimal:
+        """The farthest that a counter gets in this time; one that moves in coarse steps may move by one of them.
+
+        A step is that of the finest of its ``values``: a damaged float of 1E+30 makes no counter coarse.
+        """
+        exponents = [exponent for value in values if isinstance(exponent := value.as_tuple().exponent, int)]
+        step = Decimal(1).scaleb(min(exponents)) if exponents else Decimal(0)
         return self.an_hour * Decimal(seconds) / 3600 + max(self.slack, step)
 
 
@@ -50,6 +53,11 @@ def bound_of(unit: str, watts: float, electric: bool = True) -> Bound | None:
     if not electric:
         an_hour = max(an_hour, heat)
     return Bound(Decimal(an_hour) * factor, factor)
+
+
+def is_delivered(unit: str) -> bool:
+    """Is it a unit of what a meter measures: energy, volume, charge? Hours of work and outages are none."""
+    return _UNITS.get(unit, ("time",))[0] != "time"
 
 
 def converted(value: Decimal, unit: str, wanted: str) -> Decimal | None:

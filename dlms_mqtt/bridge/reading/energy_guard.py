@@ -170,7 +170,7 @@ class EnergyGuard:
     def _doubt(good: Good, value: Decimal, now: float, rising: bool, bound: Bound | None) -> Reason | None:
         if rising and value < good.value:
             return Reason.FELL if value else Reason.ZERO
-        if bound and abs(value - good.value) > bound.most(max(0.0, now - good.time), value):
+        if bound and abs(value - good.value) > bound.most(max(0.0, now - good.time), good.value, value):
             return Reason.JUMPED
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from dlms_mqtt.bridge.config.sections.meter import Meter
-from dlms_mqtt.bridge.reading.counter_units import FLOWS, most_of
+from dlms_mqtt.bridge.reading.counter_units import FLOWS, is_delivered, most_of
 from dlms_mqtt.bridge.reading.energy_guard import NO_SCALE, EnergyGuard, Held, Reason
 from dlms_mqtt.bridge.reading.identity import KEYS, Change, is_nothing
 from dlms_mqtt.bridge.reading.plan import PlanItem
@@ -48,8 +48,11 @@ class CounterWatch:
         return change
 
     def is_alive(self, rows: Rows) -> bool:
-        """Is a counter above 0 among these? A meter that boots says 0 of all of them."""
-        return any(_is_counter(item) and isinstance(row.value, Decimal) and row.value for item, row, _ in rows)
+        """Is something delivered above 0 among these? A meter that boots says 0 of all of it, not of its outages."""
+        return any(
+            _is_counter(item) and is_delivered(row.unit) and isinstance(row.value, Decimal) and row.value
+            for item, row, _ in rows
+        )
 
     def passes(self, item: PlanItem, reading: Reading, alive: bool) -> bool:
         """May it be published? A number without a scale is never put beside those that had one."""
@@ -57,6 +60,8 @@ class CounterWatch:
             return False
         if not self._on or not isinstance(reading.value, Decimal):
             return True
+        if self.guard.identity.in_doubt and _is_counter(item):  # of another meter it will be a new start
+            return False
         was_held = item.key in self.guard.held
         check = self._counter_passes if _is_counter(item) else self._flow_passes
         passes = check(item, reading, reading.value, alive)
