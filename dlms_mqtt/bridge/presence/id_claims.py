@@ -49,14 +49,14 @@ class Claims:
         return (*self._topics.all_bridges, f"{self._topics.base}/bridge/+/response/ping")
 
     def seen(self, topic: str, payload: bytes) -> str:
-        """Take a message; the bridge that it is about, or an empty text when it is none of ours."""
+        """Take a message; the bridge that it is about, or an empty text when it is none of ours or one too many."""
         root = f"{self._topics.base}/bridge/"
         bridge, separator, kind = topic.removeprefix(root).partition("/")
         if not topic.startswith(root) or not separator or len(bridge) > _LONGEST:
             return ""
-        if kind == "state":
+        if kind == "state" and self._has_room(self._online, bridge):
             self._note(self._online, bridge, payload == b"online", gone=not payload)
-        elif kind == "info":
+        elif kind == "info" and self._has_room(self._infos, bridge):  # asked first: reading an info is the dear part
             self._note(self._infos, bridge, self._bounded(bridge, info_in(payload)), gone=not payload)
         elif kind == "response/ping":
             self._answered(_object(payload))
@@ -64,10 +64,14 @@ class Claims:
             return ""
         return bridge
 
-    def _note(self, rows: dict[str, T], bridge: str, row: T, *, gone: bool) -> None:
+    def _has_room(self, rows: Mapping[str, object], bridge: str) -> bool:
+        return bridge in rows or len(rows) < _MOST or bridge == self._topics.bridge
+
+    @staticmethod
+    def _note(rows: dict[str, T], bridge: str, row: T, *, gone: bool) -> None:
         if gone:
             rows.pop(bridge, None)
-        elif bridge in rows or len(rows) < _MOST or bridge == self._topics.bridge:
+        else:
             rows[bridge] = row
 
     def _bounded(self, bridge: str, info: Info) -> Info:
