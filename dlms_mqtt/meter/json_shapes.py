@@ -71,9 +71,10 @@ def _address(attribute: AttributeDescriptor) -> dict[str, Any]:
 
 def cells_json(profile: Profile, fallback: datetime) -> list[dict[str, Any]]:
     """One value per cell, with the time of its row; the time column itself is not repeated."""
+    times = (row[profile.time_column] if profile.time_column is not None else fallback for row in profile.rows)
     return [
-        _cell_json(column, raw_value, row[profile.time_column] if profile.time_column is not None else fallback)
-        for row in profile.rows
+        _cell_json(column, raw_value, time) | ({"uncertain": True} if profile.is_unsure(time) else {})
+        for row, time in zip(profile.rows, times, strict=True)
         for index, (column, raw_value) in enumerate(zip(profile.columns, row, strict=False))
         if index != profile.time_column
     ]

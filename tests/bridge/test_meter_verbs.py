@@ -13,8 +13,11 @@ from dlms_mqtt.bridge.api.topics import Address
 from dlms_mqtt.bridge.requests import meter_verbs
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.bridge.requests.meter_verbs import MeterRequests
+from dlms_mqtt.client.procedures.profile import Profile
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.protocol.obis import Obis
 from tests.bridge.house import METER, house
+from tests.bridge.meters.test_profiles import CLOCK
 from tests.bridge.rig import Rig
 from tests.bridge.test_codes import _config
 
@@ -69,6 +72,20 @@ async def test_profiles_of_the_configuration(mosquitto, tmp_path, meter):
         await asyncio.sleep(0.5)
         again = [row[0] for text in home.seen.of(load) for row in json.loads(text)["rows"]]
         assert not set(again) & set(times)
+
+
+async def test_rows_of_several_days_keep_their_doubts(monkeypatch):
+    """Only those of the last day were told."""
+    times = [datetime(2026, 10, day, 0, 30, tzinfo=UTC) for day in (24, 25, 26)]
+
+    async def days(*_):
+        for time in times:
+            unsure = frozenset({time} if time.day == 25 else ())
+            yield Profile(Obis.parse("1.0.99.1.0.255"), (CLOCK,), [(time,)], 900, 0, (), unsure)
+
+    monkeypatch.setattr(MeterRequests, "_profile_parts", days)
+    table = await MeterRequests._profile_rows(object.__new__(MeterRequests), None, None, None)
+    assert (table["rows"], table["uncertain"]) == ([[time, None] for time in times], times[1:2])
 
 
 async def test_a_profile_as_rows(mosquitto, tmp_path, meter):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -88,6 +88,14 @@ def test_cells_have_the_time_of_their_row() -> None:
         ("AB", NOW, None),
         (None, NOW, "long-unsigned"),
     ]
+
+
+def test_a_cell_whose_hour_nobody_knows_is_marked() -> None:
+    clock = Column(CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2, 0))
+    energy = Column(CaptureObject(*ENERGY, 0), ScalerUnit(-1, 30), T.LONG_UNSIGNED)
+    rows = [(NOW, 15), (NOW + timedelta(hours=1), 16)]
+    profile = Profile(Obis.parse("1.0.99.1.0.255"), (clock, energy), rows, 900, 0, (), frozenset({NOW}))
+    assert [cell.get("uncertain") for cell in shapes.cells_json(profile, NOW)] == [True, None]
 
 
 def test_a_clock() -> None:

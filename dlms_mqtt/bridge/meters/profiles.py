@@ -191,8 +191,9 @@ class ProfileReader:
 
     def _publish_event(self, config: ProfileConfig, profile: Profile, row: tuple[Any, ...]) -> None:
         time = (_time_of(profile, row) or self._meter.now()).astimezone(self._meter.zone)
+        doubt = {"uncertain": True} if profile.is_unsure(time) else {}
         cells = dict(_named_cells(profile, row))
-        self._meter.output.event("log_entry", time, {"log": profile_key(config), **cells})
+        self._meter.output.event("log_entry", time, {"log": profile_key(config), **doubt, **cells})
 
 
 def _time_of(profile: Profile, row: tuple[Any, ...]) -> datetime | None:
@@ -253,7 +254,7 @@ def profile_json(profile: Profile, rows: list[tuple[Any, ...]]) -> dict[str, Any
         ]
         for row in rows
     ]
-    unsure = [row[0] for row in table if isinstance(row[0], datetime) and row[0].astimezone(UTC) in profile.unsure]
+    unsure = [row[0] for row in table if profile.is_unsure(row[0])]
     return {
         "from": table[0][0] if table else None,
         "to": table[-1][0] if table else None,

@@ -190,7 +190,9 @@ class MeterRequests:
         table: dict[str, Any] = {"columns": [], "rows": []}
         async for profile in self._profile_parts(request, obis, parts):
             part = profile_json(profile, profile.rows)
-            table = {**part, "from": table.get("from") or part["from"], "rows": table["rows"] + part["rows"]}
+            rows, unsure = (table.get(key, []) + part.get(key, []) for key in ("rows", "uncertain"))
+            doubts = {"uncertain": unsure} if unsure else {}
+            table = {**part, "from": table.get("from") or part["from"], "rows": rows, **doubts}
             table["to"] = part["to"] or (table["rows"][-1][0] if table["rows"] else None)
             _check_number(len(table["rows"]) * len(table["columns"]))
         return table

@@ -95,6 +95,10 @@ class Profile:
     notes: tuple[str, ...] = ()
     unsure: frozenset[datetime] = frozenset()  # times (UTC) in the hour that comes twice of which nobody knows the pass
 
+    def is_unsure(self, moment: Any) -> bool:
+        """Is it the time of a row of which nobody knows the pass?"""
+        return bool(self.unsure) and isinstance(moment, datetime) and moment.astimezone(UTC) in self.unsure
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 
-from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, NO_PART, DateTime
+from dlms_mqtt.protocol.axdr.timestamps import DAYLIGHT_SAVING, NO_PART, DateTime, is_summer
 
 Moment = datetime | DateTime
 
@@ -69,7 +69,7 @@ class RepeatedHour:
             bool(raw[11] & DAYLIGHT_SAVING)
             for raw, moment in zip(raws, moments, strict=True)
             if isinstance(moment, datetime) and moment.tzinfo is self.zone and raw[11] != NO_PART
-            if moment.dst() and not self._is_twice(moment)
+            if is_summer(moment) and not self._is_twice(moment)
         ]
         return bool(bits) and all(bits)
 

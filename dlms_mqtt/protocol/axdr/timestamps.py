@@ -257,7 +257,7 @@ class DateTime(_DateParts, _TimeParts):
         offset = value.utcoffset()
         minutes = NO_DEVIATION if offset is None or not deviation else sense * (offset // timedelta(minutes=1))
         if status is None:
-            status = DAYLIGHT_SAVING if value.dst() else 0
+            status = DAYLIGHT_SAVING if is_summer(value) else 0
         day = Date.from_date(value).raw
         return cls(
             (day if weekday else day[:4] + b"\xff")
@@ -269,6 +269,14 @@ class DateTime(_DateParts, _TimeParts):
 
 SIZES: dict[type[_Octets], int] = {DateTime: 12, Date: 5, Time: 4}
 NAMES: dict[type[_Octets], str] = {DateTime: "date-time", Date: "date", Time: "time"}
+
+
+def is_summer(moment: datetime) -> bool:
+    """Is daylight saving in force? By Irish law, and so in the tables, it is winter whose time is another one."""
+    saving = moment.dst()
+    if saving:
+        return saving > timedelta(0)
+    return any((moment.replace(month=month, day=1).dst() or timedelta(0)) < timedelta(0) for month in (1, 7))
 
 
 def _unfold(moment: datetime, status: int) -> datetime:

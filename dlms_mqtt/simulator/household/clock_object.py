@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from dlms_mqtt.protocol.apdu.results import ActionResult, DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data
-from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.timestamps import DateTime, is_summer
 from dlms_mqtt.simulator.server.meter import Meter
 from dlms_mqtt.simulator.server.objects import PUBLIC, Context, CosemObject, Method, Outcome, make, named
 
@@ -87,7 +87,7 @@ def clock_object(meter: Meter) -> CosemObject:
         "0.0.1.0.0.255",
         lambda _context: meter.time_data(),
         named("long", -int(standard.total_seconds() // 60)),
-        lambda _context: named("unsigned", 0x80 if meter.now().dst() else 0),
+        lambda _context: named("unsigned", 0x80 if is_summer(meter.now()) else 0),
         named("octet-string", _switch(3, 2)),
         named("octet-string", _switch(10, 3)),
         named("integer", saving),

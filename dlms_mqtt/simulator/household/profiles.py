@@ -16,7 +16,7 @@ from dlms_mqtt.errors import DecodeError
 from dlms_mqtt.protocol.apdu.descriptors import AccessSelector
 from dlms_mqtt.protocol.apdu.results import DataAccessResult
 from dlms_mqtt.protocol.axdr.data import Data, DataType
-from dlms_mqtt.protocol.axdr.timestamps import DateTime
+from dlms_mqtt.protocol.axdr.timestamps import DateTime, is_summer
 from dlms_mqtt.protocol.buffer import encode_length
 from dlms_mqtt.protocol.obis import CLOCK as CLOCK_NAME
 from dlms_mqtt.protocol.obis import Obis
@@ -195,7 +195,7 @@ def status_cell(meter: Meter, period: int) -> Callable[[float], bytes]:
 
     def cell(shown: float) -> bytes:
         first = bisect_right(meter.events, shown - period, key=lambda event: event.time)
-        bits = _SUMMER if datetime.fromtimestamp(shown, meter.zone).dst() else 0
+        bits = _SUMMER if is_summer(datetime.fromtimestamp(shown, meter.zone)) else 0
         for event in meter.events[first:]:
             if event.time > shown:
                 break

@@ -266,6 +266,16 @@ async def test_rows_of_an_event_log_are_events(clock):
     assert len({event["time"] for event in events}) == len(events)
 
 
+@pytest.mark.parametrize("unsure", [False, True])
+def test_an_event_whose_hour_nobody_knows_is_marked(unsure):
+    events = []
+    owner = Owner(86400)
+    owner.output = SimpleNamespace(event=lambda kind, time, details: events.append((kind, time, details)))
+    found = client_profile.Profile(LOAD, (CLOCK,), [(START,)], 0, 0, (), frozenset({START} if unsure else ()))
+    profiles.ProfileReader(owner, None)._publish(Profile(obis=LOAD, key="log", event_log=True), found, found.rows)
+    assert events == [("log_entry", START, {"log": "log", **({"uncertain": True} if unsure else {})})]
+
+
 async def test_a_meter_without_profiles_fetches_none(clock):
     owner = Owner(86400)
     owner.config = Meter()

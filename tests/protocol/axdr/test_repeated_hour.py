@@ -70,6 +70,19 @@ def test_the_bit_tells_it_where_the_meter_uses_it():
     assert read([NIGHT[5]], "dst") == ([NIGHT[5]], set())
 
 
+def test_the_bit_of_an_irish_meter_tells_it():
+    """The tables have winter as the exception there; a meter's bit is set in summer as everywhere."""
+    dublin = ZoneInfo("Europe/Dublin")
+    sent = [*NIGHT[:2], NIGHT[9]]  # from midnight on, and one of the second hour from one o'clock
+    raws = [
+        DateTime.from_datetime(moment.astimezone(dublin), deviation=False, status=0x80 * (moment < NIGHT[8])).encode()
+        for moment in sent
+    ]
+    hour = RepeatedHour(dublin)
+    assert hour.resolve(raws, to_datetimes(raws, dublin)) == [moment.astimezone(dublin) for moment in sent]
+    assert not hour.unsure
+
+
 def test_rows_with_a_deviation_and_other_nights_are_left_alone():
     raws = [DateTime.from_datetime(moment.astimezone(VIENNA)).encode() for moment in NIGHT]
     made = to_datetimes(raws, VIENNA)

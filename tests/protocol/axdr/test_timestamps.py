@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dlms_mqtt.errors import ConfigError, DecodeError
 from dlms_mqtt.protocol.axdr.data import decode_whole
 from dlms_mqtt.protocol.axdr.timestamp_text import parse_date, parse_date_time, parse_time
-from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time, to_datetimes
+from dlms_mqtt.protocol.axdr.timestamps import Date, DateTime, Time, is_summer, to_datetimes
 from tests.frames_data import entries, entry_id
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -161,6 +161,28 @@ def test_the_hour_that_comes_twice(status, hour):
     value = moment("07ea 0a 19 07 02 1e 00 00 8000" + status)  # 25 October 2026, 02:30
     for plain in (value.to_datetime(BERLIN), *to_datetimes([value.raw], BERLIN)):
         assert plain.astimezone(UTC) == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "winter", "summer"),
+    [
+        ("Europe/Berlin", False, True),
+        ("Europe/Dublin", False, True),  # where the law makes winter the exception, and the tables say -1 h for it
+        ("America/New_York", False, True),
+        ("Australia/Sydney", True, False),  # January is summer there
+        ("Africa/Casablanca", False, False),  # an hour less in Ramadan only
+        ("Asia/Kolkata", False, False),
+        ("UTC", False, False),
+    ],
+)
+def test_where_and_when_it_is_summer(zone, winter, summer):
+    months = [datetime(2026, month, 15, 12, tzinfo=ZoneInfo(zone)) for month in (1, 7)]
+    assert [is_summer(month) for month in months] == [winter, summer]
+    assert [DateTime.from_datetime(month).status == 0x80 for month in months] == [winter, summer]
+
+
+def test_without_a_zone_it_is_no_summer():
+    assert not is_summer(datetime(2026, 7, 15)) and not is_summer(datetime(2026, 7, 15, tzinfo=timezone(timedelta(0))))
 
 
 def test_many_at_once_equal_one_by_one():
