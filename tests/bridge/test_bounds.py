@@ -140,6 +140,13 @@ def test_rows_by_number_are_asked_for_once_each():
     assert parts == [Selection(first=7, count=100), Selection(first=107, count=100), Selection(first=207, count=50)]
 
 
+def test_no_row_has_a_number_beyond_the_last():
+    """Where the rows would go on, the request was `internal`, with a traceback."""
+    body = {"first": 0xFFFF_FFFF - 120, "count": 100_000}
+    parts = list(selections_in(Request(Address("m", "request", "profile"), body), NOW))
+    assert [(part.first, part.count) for part in parts] == [(0xFFFF_FFFF - 120, 100), (0xFFFF_FFFF - 20, 21)]
+
+
 def test_days_meet_and_do_not_overlap():
     body = {"from": "2026-11-01T06:00:00+00:00", "to": "2026-11-03T12:00:00+00:00"}
     parts = list(selections_in(Request(Address("m", "request", "profile"), body), NOW))

@@ -126,6 +126,8 @@ def test_what_has_come_is_counted_on_a_terminal(
         (("--from", "24h", "--count", "2"), "by time or by number, not both"),
         (("--first", "0"), "start at 1"),
         (("--count", "-1"), "start at 1"),
+        (("--first", "4294967296"), "end at 4294967295"),
+        (("--count", "99999999999"), "end at 4294967295"),
         (("--to", "2024-05-02"), "--to needs --from"),
         (("--from", "yesterday"), "yesterday"),
     ],

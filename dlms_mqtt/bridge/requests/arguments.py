@@ -9,7 +9,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.errors import RequestError
 from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.bridge.requests.dispatcher import Request
-from dlms_mqtt.client.procedures.profile import Selection
+from dlms_mqtt.client.procedures.profile import LAST_ENTRY, Selection
 from dlms_mqtt.cosem.reference import ObjectRef
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.frozen import dataclass
@@ -52,8 +52,8 @@ def moment_in(text: Any, now: datetime, name: str = "set") -> datetime:
     """
     try:
         moment = parse_moment(str(text), now.tzinfo, None if name == "set" else now)
-    except ConfigError:
-        raise RequestError("invalid-value", f"'{name}': '{text}' is no time in ISO 8601") from None
+    except ConfigError as error:
+        raise RequestError("invalid-value", f"'{name}': {error.message}", hint=error.hint) from None
     return bounds.check_moment(name, moment)
 
 
@@ -84,10 +84,9 @@ def selections_in(request: Request, now: datetime) -> Parts:
 def _by_number(first: int, count: int | None) -> Parts:
     if count is None:
         return Parts(1, lambda _: Selection(first=first))
-    starts = range(first, first + count, _ENTRIES)
-    return Parts(
-        len(starts), lambda number: Selection(first=starts[number], count=min(_ENTRIES, first + count - starts[number]))
-    )
+    end = min(first + count, LAST_ENTRY + 1)
+    starts = range(first, end, _ENTRIES)
+    return Parts(len(starts), lambda number: Selection(first=starts[number], count=min(_ENTRIES, end - starts[number])))
 
 
 def _by_day(begin: datetime, end: datetime) -> Parts:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from dlms_mqtt.bridge.api.errors import RequestError
+from dlms_mqtt.client.procedures.profile import LAST_ENTRY
 from dlms_mqtt.frozen import dataclass
 
 MOST_VALUES = 100_000  # in one reply
@@ -63,7 +64,7 @@ BOUNDS: dict[str, Bound] = {
     "meter": _text(64),
     "from": _text(64),
     "to": _text(64),
-    "first": _number(1, 0xFFFF_FFFF),
+    "first": _number(1, LAST_ENTRY),
     "count": _number(1, MOST_VALUES),
     "minutes": _number(1, LONGEST_PAUSE),
     "listen": Bound((int, Decimal), "a number of seconds from 1 to 3600", 1, LONGEST_LISTEN),

@@ -16,7 +16,7 @@ from dlms_mqtt.cli.output import Progress, note, print_json, say, table
 from dlms_mqtt.cli.print_values import shown
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.procedures.objects import identify
-from dlms_mqtt.client.procedures.profile import Column, Profile, Selection, read_profile
+from dlms_mqtt.client.procedures.profile import LAST_ENTRY, Column, Profile, Selection, read_profile
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.meter.catalogue.names import object_name
 from dlms_mqtt.meter.catalogue.reference import object_of
@@ -118,8 +118,8 @@ def _selection(args: argparse.Namespace, where: Target) -> Selection:
         raise ConfigError(
             "rows are chosen by time or by number, not both", hint="Leave out --from/--to or --first/--count."
         )
-    if (args.first is not None and args.first < 1) or (args.count is not None and args.count < 1):
-        raise ConfigError("--first and --count start at 1")
+    if not all(number is None or 1 <= number <= LAST_ENTRY for number in (args.first, args.count)):
+        raise ConfigError(f"--first and --count start at 1, and end at {LAST_ENTRY}")
     now = datetime.now(UTC)
     start = parse_moment(args.start, where.zone, now) if args.start else None
     end = parse_moment(args.end, where.zone, now) if args.end else None

@@ -34,6 +34,7 @@ _DATA, _CLOCK = 1, 8
 _UNIX_CLOCK = b"\x01\x01"  # groups C and D
 _FIFO, _LIFO = 1, 2
 _LAST_UNIX_TIME = 0xFFFFFFFF
+LAST_ENTRY = 0xFFFFFFFF  # the highest number that a row may have
 _MARGIN = 3  # entries read beyond the estimate: the meter's clock is not ours
 
 
@@ -300,7 +301,7 @@ async def _by_entry(request: _Request) -> AccessSelector | None:
     selection, shape = request.selection, request.shape
     if selection.by_entry:
         first = selection.first or 1
-        return entry_access(first, first + selection.count - 1 if selection.count else 0)
+        return entry_access(first, min(first + selection.count - 1, LAST_ENTRY) if selection.count else 0)
     if selection.start is None or not shape.period or shape.sort_method not in (_FIFO, _LIFO):
         return None
     wanted = max(0, int((request.now() - selection.start) / timedelta(seconds=shape.period))) + _MARGIN

@@ -179,3 +179,10 @@ async def test_a_selector_that_is_refused_is_not_given_up_at_once(word: str, tri
     for _ in range(6):
         assert len((await meter.read(3, 5)).rows) == 3
     assert meter.requests.count("refused") == tries
+
+
+async def test_rows_are_asked_for_up_to_the_last_number_that_there_is() -> None:
+    meter = Meter([CLOCK, IMPORT], [])
+    await read_profile(meter, LOAD, Selection(first=0xFFFF_FFFE, count=5))  # type: ignore[arg-type]
+    ((_, rows),) = meter.requests
+    assert [number.value for number in rows.value[:2]] == [0xFFFF_FFFE, 0xFFFF_FFFF]
