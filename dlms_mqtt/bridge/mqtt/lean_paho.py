@@ -9,8 +9,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from paho.mqtt import MQTTException
 from paho.mqtt.client import MQTT_LOG_ERR, MQTT_LOG_WARNING, Client
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
+from paho.mqtt.properties import VariableByteIntegers
 
 _PUBLISH = 0x30
 _AT_ONCE = 4096  # octets
@@ -54,6 +56,17 @@ class LeanPaho(Client):
             known = number in self._out_messages
             return self._do_on_publish(number, code, None) if known else MQTTErrorCode.MQTT_ERR_SUCCESS  # type: ignore[arg-type]
 
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Paho would end the line over U+FEFF in a property, which is allowed (MQTT 5, 1.5.4): such a message has none.
+
+        A retained one would end every line, so nobody could be served any more.
+        """
+        try:
+            return super()._handle_publish()
+        except MQTTException:
+            self._in_packet["packet"] = _bare(self._in_packet["packet"], self._in_packet["command"])
+            return super()._handle_publish()
+
     def _packet_write(self) -> MQTTErrorCode:
         """All publishes that wait, in one piece: each would be a call of the system.
 
@@ -71,3 +84,11 @@ class LeanPaho(Client):
     def _easy_log(self, level: LogLevel, fmt: str, *args: Any) -> None:
         if level in (MQTT_LOG_ERR, MQTT_LOG_WARNING):
             super()._easy_log(level, fmt, *args)
+
+
+def _bare(packet: bytearray, command: int) -> bytearray:
+    """A PUBLISH of MQTT 5 (3.3.2) without its properties."""
+    has_number = command & 0x06  # a QoS
+    at = 2 + int.from_bytes(packet[:2]) + (2 if has_number else 0)
+    length, octets = VariableByteIntegers.decode(packet[at:])  # type: ignore[no-untyped-call]
+    return packet[:at] + b"\0" + packet[at + octets + length :]

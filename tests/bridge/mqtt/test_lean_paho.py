@@ -232,3 +232,29 @@ def test_of_a_plain_line_a_piece_a_round_is_taken(line: Any) -> None:
     assert 0 < first < 200
     while len(came) < 200:
         client.loop_read()
+
+
+@pytest.mark.parametrize(
+    ("command", "number"), [(PUBLISH, b""), (PUBLISH | 2, b"\x00\x07"), (PUBLISH | 3, b"\x00\x07")]
+)
+@pytest.mark.parametrize(
+    "properties",
+    [b"\x03\x00\x03\xef\xbb\xbf", b"\x26\x00\x01k\x00\x03\xef\xbb\xbf", b"\x08\x00\xc8" + b"\xef\xbb\xbfxx" * 40],
+)
+def test_a_property_that_paho_takes_for_malformed_ends_no_line(
+    line: Any, command: int, number: bytes, properties: bytes
+) -> None:
+    """U+FEFF, which MQTT allows: content type, user property, response topic. Retained it would end every line."""
+    client, _ = client_on(line)
+    came: list[Any] = []
+    client.on_message = lambda *row: came.append((row[2].topic, row[2].payload, row[2].retain, row[2].mid))
+    length = (
+        bytes((len(properties),))
+        if len(properties) < 128
+        else bytes((len(properties) & 0x7F | 0x80, len(properties) >> 7))
+    )
+    body = b"\x00\x03a/b" + number + length + properties + b"payload"
+    size = bytes((len(body),)) if len(body) < 128 else bytes((len(body) & 0x7F | 0x80, len(body) >> 7))
+    line[1].send(bytes((command,)) + size + body + bytes((PUBLISH, 6, 0, 1)) + b"a\0xy")
+    assert client.loop_read() == 0
+    assert came == [("a/b", b"payload", command & 1 == 1, 7 if number else 0), ("a", b"xy", False, 0)]
