@@ -29,7 +29,12 @@ from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _CLOSED = "closed"  # file with the time at which the state was closed in order
-_TABLES = ("facts", "object_lists")  # beside that of the counters, which the store looks at itself
+_COLUMNS = {  # of each table, as it is written
+    "counters": "key_id,system_title,next",
+    "facts": "namespace,key,value",
+    "object_lists": "meter,client,authentication,firmware,data",
+    "outbox": "number,topic,payload",  # begun by whoever needs it first
+}
 _ROOM = 65_536  # octets that a start may write
 _PROBE = "probe"  # file that is written to see whether there is room
 _SOON = 600.0  # s: a file that was closed no longer ago is believed as it is
@@ -108,9 +113,14 @@ def _tidied(store: Store) -> Store:
 
 def _check(store: Store, check: str) -> None:
     """StateDamaged where the file is not sound, StoreError where it cannot be looked at."""
-    store.check(check, *_TABLES)
-    for (component,) in store.read("SELECT name FROM components"):
+    store.check(check)
+    components = [name for (name,) in store.read("SELECT name FROM components")]
+    for component in components:
         store.version(component)
+    for table, columns in _COLUMNS.items():
+        found = store.read("SELECT group_concat(name) FROM pragma_table_info(?)", (table,))
+        if found != [(columns,)] and (table != "outbox" or table in components):
+            raise StateDamaged(store.path, f"its table {table} is missing, or not as it was made")
     if odd := [row.next for row in store.counters() if not is_counter(row.next)]:
         raise StateDamaged(store.path, f"a counter is {str(odd[0])[:20]!r}")
 

@@ -14,7 +14,7 @@ from dlms_mqtt.bridge.requests.dispatcher import _MOST_REPLIES, Commands
 from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED
 from dlms_mqtt.client.state.state_file import MEMORY
 from dlms_mqtt.client.state.store import Store
-from dlms_mqtt.errors import AccessRefused
+from dlms_mqtt.errors import AccessRefused, StoreError
 
 TOPICS = Topics("dlms_mqtt", "main")
 
@@ -54,7 +54,8 @@ class Desk:
         return {"done": True}
 
     async def wrong(self, request):
-        kinds = {"refused": AccessRefused("no", code=3, name="read-write-denied"), "bug": KeyError("a")}
+        refused, full = AccessRefused("no", code=3, name="read-write-denied"), StoreError("the disk is full")
+        kinds = {"refused": refused, "full": full, "bug": KeyError("a")}
         raise kinds[request.body["kind"]]
 
     async def objects(self, request):
@@ -144,6 +145,13 @@ async def test_the_meters_refusal(desk):
 async def test_a_fault_of_ours_is_answered_too(desk):
     await desk.ask("meter/h/request/wrong", {"kind": "bug"})
     assert desk.replies[0]["error"]["code"] == "internal"
+
+
+async def test_a_disk_that_is_full_is_no_fault_of_ours(desk):
+    """Whoever keeps the state has told it; a traceback for each request would fill the log too."""
+    await desk.ask("meter/h/request/wrong", {"kind": "full"})
+    assert desk.replies[0]["error"]["code"] == "internal"
+    assert desk.replies[0]["error"]["message"] == "the disk is full"
 
 
 async def test_a_timeout(desk):

@@ -113,7 +113,9 @@ def test_a_counter_that_is_no_number_is_damage(tmp_path, number, caplog):
     assert state.store.get("lockout", "house") == LOCKED
 
 
-@pytest.mark.parametrize("text", ["{", "", "NaNa", "\x00", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["{", "", "NaNa", "\x00", "[" * 100_000, "NaN", "[1e400]", '{"a":-Infinity}', "9" * 400, "9" * 5000]
+)
 def test_a_fact_that_is_no_json_is_as_good_as_forgotten(tmp_path, text):
     _filled(tmp_path)
     with Store(tmp_path / STATE_FILE) as store, store.transaction() as database:
@@ -257,6 +259,42 @@ def test_a_table_that_is_missing_is_damage(tmp_path, table, change):
     state = open_state(tmp_path, os.urandom, NOW + 5)
     assert not state.trouble and state.store.set("any", "fact", 1) is None
     assert table == "counters" or state.store.counter(KEY, OURS).next() > 5000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE outbox",
+        "DROP TABLE components",
+        "DELETE FROM components",
+        "ALTER TABLE facts RENAME COLUMN value TO text",
+        "ALTER TABLE outbox ADD COLUMN more",
+        "ALTER TABLE counters ADD COLUMN more",
+    ],
+)
+@pytest.mark.expect_log("is set aside")
+def test_tables_that_are_not_as_they_were_made_are_damage(tmp_path, change):
+    _filled(tmp_path)
+    database = sqlite3.connect(tmp_path / STATE_FILE)
+    database.execute(change)
+    database.commit()
+    database.close()
+    assert is_usable(tmp_path)
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert not state.trouble and state.store.set("any", "fact", 1) is None
+    assert not Outbox(state.store, 100).trouble
+    assert "counters" in change or state.store.counter(KEY, OURS).next() > 5000
+
+
+def test_a_fact_that_is_no_text_is_as_good_as_forgotten(tmp_path):
+    _filled(tmp_path)
+    database = sqlite3.connect(tmp_path / STATE_FILE)
+    database.execute("UPDATE facts SET value = CAST(x'ff7b' AS TEXT) WHERE namespace = 'profile'")
+    database.commit()
+    database.close()
+    state = open_state(tmp_path, os.urandom, NOW + 5)
+    assert not state.trouble and state.store.items("profile") == {}
+    assert state.store.get("lockout", "house") == LOCKED
 
 
 @pytest.mark.parametrize("title", ["zz", 5, "00", {"a": 1}, 0, "", [], None])

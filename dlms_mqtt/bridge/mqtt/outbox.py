@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from dlms_mqtt.bridge.api.topics import is_sendable
 from dlms_mqtt.client.state.facts import UNSENT
 from dlms_mqtt.client.state.rescue import rescue_rows
 from dlms_mqtt.client.state.store import Store
@@ -151,6 +152,7 @@ class Outbox:
         query = "SELECT number, topic, payload FROM outbox WHERE number > ? ORDER BY number LIMIT ?"
         try:
             while rows := self._store.read(query, (after, most)):
+                self._confirmed.update(row[0] for row in rows if not _can_be_sent(row))
                 if fresh := [Entry(*row) for row in rows if row[0] not in self._confirmed]:
                     return fresh
                 after = rows[-1][0]
@@ -209,3 +211,10 @@ class Outbox:
             return
         self._on_disk += len(rows)
         self._memory.clear()
+
+
+def _can_be_sent(row: Sequence[object]) -> bool:
+    """What is damaged on the disk may be anything, and a topic that is none would cost the line, again each time."""
+    _, topic, payload = row
+    topical = isinstance(topic, str) and topic and is_sendable(topic) and not set(topic) & set("+#")
+    return bool(topical) and isinstance(payload, str)

@@ -22,6 +22,7 @@ from dlms_mqtt.bridge.requests import bounds
 from dlms_mqtt.bridge.requests.repeated_ids import REMEMBERED, RepeatedIds
 from dlms_mqtt.bridge.requests.verbs import verb_of
 from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.errors import StoreError
 from dlms_mqtt.frozen import dataclass
 from dlms_mqtt.transport.clock import Clock
 
@@ -153,7 +154,9 @@ class Commands:
             async with asyncio.timeout(_timeout(request)):
                 return replies.ok(await handler(request))
         except Exception as error:
-            if replies.code_of(error) == "internal":
+            if replies.code_of(error) == "internal" and not isinstance(
+                error, StoreError
+            ):  # a full disk is told elsewhere
                 _LOG.exception("The request %s failed", "/".join(request.address))
             return replies.failed(error)
 

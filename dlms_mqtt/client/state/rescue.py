@@ -7,6 +7,7 @@ system title: a key and a new title make numbers of their own, and the meter is 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -99,10 +100,16 @@ def _rows(old: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[A
 
 def _is_fact(row: tuple[Any, ...]) -> bool:
     try:
-        json.loads(row[2])
+        json.loads(row[2], parse_float=_finite, parse_int=_finite, parse_constant=_finite)
     except (TypeError, ValueError, RecursionError):
         return False
     return all(isinstance(part, str) for part in row)
+
+
+def _finite(number: str) -> None:
+    """Nobody keeps others, and arithmetic ends with them."""
+    if not math.isfinite(float(number)):
+        raise ValueError(number)
 
 
 def _text(octets: bytes) -> str | bytes:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from dlms_mqtt.errors import StoreError
@@ -103,9 +103,13 @@ class StateFile:
                     f"{self.path} was written by a newer dlms-mqtt ({component} {version}, known: {len(steps)})",
                     hint="Update this installation.",
                 )
-            for step in steps[version:]:
-                for statement in step:
+            try:
+                for statement in chain.from_iterable(steps[version:]):
                     db.execute(statement)
+            except sqlite3.OperationalError as error:
+                if _code(error) == sqlite3.SQLITE_ERROR:  # the tables are not those of this version
+                    raise StateDamaged(self.path, str(error)) from None
+                raise
             db.execute("INSERT OR REPLACE INTO components VALUES (?, ?)", (component, len(steps)))
 
     def version(self, component: str) -> int:
@@ -205,10 +209,16 @@ def _inode(path: str, unknown: int) -> int:
 
 def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    db.text_factory = _text
     db.execute("PRAGMA journal_mode=TRUNCATE")
     db.execute("PRAGMA synchronous=FULL")
     db.execute(_COMPONENTS)
     return db
+
+
+def _text(octets: bytes) -> str:
+    """What is damaged is passed on for whoever knows what it should be; as an error it would hold up all beside it."""
+    return octets.decode(errors="replace")
 
 
 def _prepare(name: str) -> None:

@@ -227,3 +227,45 @@ def test_the_bound_is_kept_though_nothing_can_be_deleted(store, monkeypatch):
     _put(outbox, 4)
     assert len(outbox) == 3 and outbox.dropped == 1
     assert _values(outbox.batch(10)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("a/+/b", "{}"),
+        ("#", "{}"),
+        ("", "{}"),
+        ("a\x00b", "{}"),
+        ("a\x01", "{}"),
+        (b"\xff", "{}"),
+        ("t", b"\xff"),
+        (5, None),
+    ],
+)
+def test_what_is_damaged_on_the_disk_and_no_broker_would_take_is_left_out(store, row):
+    """Brokers hang up on such a topic, and would do so again with each line."""
+    outbox = Outbox(store, 100)
+    _put(outbox, 1, 2)
+    outbox.spill()
+    with store.transaction() as database:
+        database.execute("DROP TABLE outbox")
+        database.execute("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic, payload)")
+        database.execute("INSERT INTO outbox VALUES (1, ?, ?)", row)
+        database.execute("INSERT INTO outbox VALUES (2, 't', '[2, 2]')")
+    outbox = Outbox(store, 100)
+    assert _values(outbox.batch(9)) == [2] and len(outbox) == 1
+    outbox.done([2])
+    outbox.spill_old()
+    assert store.read("SELECT * FROM outbox") == []
+
+
+def test_an_octet_that_is_no_text_costs_one_message(store):
+    outbox = Outbox(store, 100)
+    _put(outbox, 1, 2)
+    outbox.spill()
+    with store.transaction() as database:
+        database.execute(
+            "UPDATE outbox SET payload = CAST(x'5bff' AS TEXT) WHERE number = (SELECT min(number) FROM outbox)"
+        )
+    outbox = Outbox(store, 100)
+    assert [entry.payload[0] for entry in outbox.batch(9)] == ["[", "["] and not outbox.trouble
