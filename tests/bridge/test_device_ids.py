@@ -54,9 +54,16 @@ def test_a_renamed_meter_remembers_its_counters(store):
     store.set("guard", "old", {"good": 1})
     store.set("scalers", "old", {"a": [0, 30]})
     store.set("scalers", "new", {"b": [0, 30]})
+    refused = {"settings": "s", "refusals": 2, "until": 9e8, "worked": ""}
+    store.set("lockout", "old", refused)
+    store.set("peer counters", "old", {"pushes": 7})
+    store.set("peer counters", "old association", {"answers": 8})
     take_over(store, [("new", "old"), ("other", "nothing")])
     assert store.get("guard", "new") == {"good": 1}
     assert store.get("scalers", "new") == {"b": [0, 30]}
+    assert store.get("lockout", "new") == refused
+    assert store.get("peer counters", "new") == {"pushes": 7}
+    assert store.get("peer counters", "new association") == {"answers": 8}
     assert store.get("guard", "other") is None
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlms_mqtt.bridge.meters.lockout import PAUSES, Lockout
+from dlms_mqtt.bridge.meters.lockout import PAUSES, SPACE, Lockout, forget
+from dlms_mqtt.client.state.store import Store
 
 
 def test_attempts_then_growing_pauses():
@@ -75,3 +76,21 @@ def test_a_time_that_was_told_by_a_wrong_clock_locks_nobody_out_for_longer_than_
     state = Lockout("s").refused(ahead, attempts=1)
     assert state.left(ahead + 1) == PAUSES[0] - 1
     assert state.left(1.8e9) == PAUSES[0], "and the pause is kept: the clock at this start is the one that is wrong"
+
+
+@pytest.mark.parametrize(
+    ("saved", "stays"),
+    [
+        (Lockout("s").refused(0, 2).dump(), True),
+        (Lockout("s", worked="a").dump(), False),
+        ({"refusals": "?"}, False),
+        ("?", False),
+        (None, False),
+    ],
+)
+def test_what_was_refused_outlives_the_meter(saved, stays):
+    """Each time that a meter was taken out of the configuration and put in again two more wrong passwords went out."""
+    with Store(":memory:") as store:
+        store.set(SPACE, "house", saved)
+        forget(store, "house")
+        assert (store.get(SPACE, "house") is not None) is stays

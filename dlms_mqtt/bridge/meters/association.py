@@ -24,7 +24,7 @@ from functools import cache
 from typing import TypeVar
 
 from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
-from dlms_mqtt.bridge.meters.lockout import Lockout
+from dlms_mqtt.bridge.meters.lockout import SPACE, Lockout
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.quality import FrameSize, LineQuality, SessionFigures
@@ -50,7 +50,7 @@ _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[DlmsClient], Awaitable[T]]
 NewClient = Callable[[ConnectionSettings], DlmsClient]
-_SPACE, _SALT = "lockout", b"dlms-mqtt lockout"
+_SALT = b"dlms-mqtt lockout"
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # before this the system's clock has not been set
 _ABSENT = 3  # errors in a row that may be the line's
 _FRESH = 15.0  # s of silence after which an open association is checked before something that must not be repeated
@@ -110,7 +110,7 @@ class Session:
     def _stored(self) -> object:
         # A store that cannot be read tells of no success either, so a secret is counted anew before it is sent.
         try:
-            return self._store.get(_SPACE, self.meter)
+            return self._store.get(SPACE, self.meter)
         except StoreError as error:
             _LOG.warning("%s: %s", self.meter, error.message)
             return None
@@ -238,7 +238,7 @@ class Session:
         # Written first and remembered after: where the disk is full the secret is not sent at all, because a restart
         # would then begin to count from 0 each time.
         before, counted = self.lockout, self.lockout.refused(self._clock.time(), self._attempts)
-        self._store.set(_SPACE, self.meter, counted.dump())
+        self._store.set(SPACE, self.meter, counted.dump())
         self._before = before
         self._set_lockout(counted)
 
@@ -279,7 +279,7 @@ class Session:
     def _keep_lockout(self, lockout: Lockout) -> None:
         self._set_lockout(lockout)
         try:
-            self._store.set(_SPACE, self.meter, lockout.dump())
+            self._store.set(SPACE, self.meter, lockout.dump())
         except StoreError as error:
             _LOG.warning("%s: the pause after refused passwords is not kept: %s", self.meter, error.message)
 

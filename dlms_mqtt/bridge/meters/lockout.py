@@ -4,7 +4,8 @@ Until an association has stood with these settings, every attempt that carries a
 sent, and only an answer that lets us in takes that back: a kill, a full disk or a meter that refuses without a reason
 repeats nothing. After that only plain refusals count, so that a damaged answer locks nobody out.
 
-After a few refusals attempts pause, longer each time. Another password or key starts afresh; nothing else does.
+After a few refusals attempts pause, longer each time. Another password or key starts afresh; nothing else does, not
+even a meter that is taken out of the configuration and put in again, or renamed with ``replaces``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.frozen import dataclass
 
+SPACE = "lockout"  # namespace of the store
 PAUSES = (900.0, 3600.0, 6 * 3600.0, 24 * 3600.0)  # s; the last one is repeated
 
 
@@ -69,6 +72,13 @@ class Lockout:
             _number(saved.get("until")),
             worked if isinstance(worked, str) else "",
         )
+
+
+def forget(store: Store, meter: str) -> None:
+    """The meter is gone. What was refused stays: it may come back with the same password. StoreError."""
+    saved = store.get(SPACE, meter)
+    if not (isinstance(saved, Mapping) and _number(saved.get("refusals"))):
+        store.forget(SPACE, meter)
 
 
 def _number(value: object) -> float:

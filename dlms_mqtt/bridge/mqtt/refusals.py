@@ -7,10 +7,11 @@ import logging
 _LOG = logging.getLogger(__name__)
 _HEARING = "hearing "
 _MOST = 200  # groups, and topics of one, that are taken note of: replies go wherever somebody wants them
+_MOST_TOLD = 2000
 
 
 class Refusals:
-    """Of one line to the broker: another one may be allowed more.
+    """Of one line to the broker: another one may be allowed more; what it is refused alike is not told again.
 
     ``again``: seconds until what was refused is tried again, as access lists are mended.
     """
@@ -19,6 +20,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[str, str]] = {}  # topics that are refused, by group, and why
+        self._told: dict[str, str] = {}  # topics that were refused last, and why, whatever the line
 
     @property
     def sentences(self) -> list[str]:
@@ -31,11 +33,14 @@ class Refusals:
 
     def deaf(self, name: str, why: str) -> None:
         """A subscription was not granted."""
-        self._note(f"{_HEARING}{name}", name, why, "The broker lets nobody hear %s: %s")
+        group = f"{_HEARING}{name}"
+        self._note(group, group, why, "The broker lets nobody hear %s: %s")
 
     def heard(self, name: str) -> None:
         """A subscription was granted."""
-        if self._groups.pop(f"{_HEARING}{name}", None):
+        group = f"{_HEARING}{name}"
+        self._told.pop(group, None)
+        if self._groups.pop(group, None):
             _LOG.warning("The broker lets us hear %s", name)
 
     @property
@@ -46,15 +51,19 @@ class Refusals:
     def _note(self, group: str, topic: str, why: str, sentence: str) -> None:
         if group not in self._groups and len(self._groups) < _MOST:
             self._groups[group] = {}
-            _LOG.warning(sentence, group.removeprefix(_HEARING), why)
+            if self._told.get(topic) != why:
+                _LOG.warning(sentence, group.removeprefix(_HEARING), why)
+        if topic in self._told or len(self._told) < _MOST_TOLD:
+            self._told[topic] = why
         topics = self._groups.get(group, {})
         if topic in topics or len(topics) < _MOST:
             topics[topic] = why
 
     def taken(self, topic: str) -> None:
         """A message on this topic was taken. What was refused beside it may be still."""
-        if not self._groups:
+        if not self._told:
             return
+        self._told.pop(topic, None)
         group = _group(topic)
         topics = self._groups.get(group, {})
         if topics.pop(topic, "") and not topics:

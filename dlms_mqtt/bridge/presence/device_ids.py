@@ -13,14 +13,16 @@ from zlib import crc32
 
 from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
 from dlms_mqtt.bridge.config.sections.meter import Meter
+from dlms_mqtt.bridge.meters.lockout import SPACE as LOCKOUT
 from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
 from dlms_mqtt.bridge.meters.output.known_scalers import SPACE as SCALERS
-from dlms_mqtt.client.state.store import Store
+from dlms_mqtt.bridge.meters.output.publisher import peer_of
+from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
 from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _SPACE, _FACT = "bridge", "devices"
-_MEMORY = ("guard", SCALERS, MOMENTS)  # what a meter keeps under its new id
+_MEMORY = ("guard", SCALERS, MOMENTS, LOCKOUT, PEER_COUNTERS)  # what a meter keeps under its new id
 
 
 def tag_of(base: str) -> str:
@@ -53,8 +55,13 @@ def take_over(store: Store, renamed: Iterable[tuple[str, str]]) -> None:
     """Let meters remember under their new ids what they knew under the old ones: (new, old)."""
     for name, before in renamed:
         for space in _MEMORY:
-            try:
-                if store.get(space, name) is None and (known := store.get(space, before)) is not None:
-                    store.set(space, name, known)
-            except StoreError as error:
-                _LOG.debug("%s: %s of %s is not taken over: %s", name, space, before, error.message)
+            _take_over(store, space, name, before)
+        _take_over(store, PEER_COUNTERS, peer_of(name), peer_of(before))
+
+
+def _take_over(store: Store, space: str, name: str, before: str) -> None:
+    try:
+        if store.get(space, name) is None and (known := store.get(space, before)) is not None:
+            store.set(space, name, known)
+    except StoreError as error:
+        _LOG.debug("%s: %s of %s is not taken over: %s", name, space, before, error.message)

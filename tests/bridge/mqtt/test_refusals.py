@@ -27,6 +27,29 @@ def test_neighbours_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.messages) == 2
 
 
+@pytest.mark.expect_log("does not take what is sent to", "lets nobody hear", "again", "lets us hear")
+def test_another_line_that_refuses_the_same_is_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Each start told all of it twice: it looks around under a name of its own first."""
+    refusals = Refusals()
+    for why in ("not authorized", "not authorized", "quota"):
+        refusals.clear()
+        assert refusals.sentences == []
+        refusals.taken(OTHER)
+        refusals.refused(STATE, why)
+        refusals.deaf("dlms_mqtt/#", why)
+        assert len(refusals.sentences) == 2
+    assert len(caplog.messages) == 4
+    refusals.taken(STATE)
+    refusals.heard("dlms_mqtt/#")
+    refusals.refused(STATE, "quota")
+    refusals.deaf("dlms_mqtt/#", "quota")
+    assert len(caplog.messages) == 8
+    refusals.clear()
+    refusals.taken(STATE)
+    refusals.refused(STATE, "quota")
+    assert len(caplog.messages) == 9, "it was allowed in between"
+
+
 @pytest.mark.expect_log("lets nobody hear", "does not take", "lets us hear dlms_mqtt/#")
 def test_a_subscription_is_another_matter(caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals()

@@ -13,6 +13,7 @@ from typing import Any
 from dlms_mqtt.bridge.api.payload import dumps, plain_text
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.homeassistant.announcement import COMPONENTS, component_topics
+from dlms_mqtt.bridge.meters import lockout
 from dlms_mqtt.bridge.meters.output.announcer import Announcer, remembered
 from dlms_mqtt.bridge.meters.output.context import Context
 from dlms_mqtt.bridge.meters.output.counter_watch import CounterWatch
@@ -273,10 +274,8 @@ def announced_topics(meter_id: str, context: Context) -> list[str]:
     device = context.topics.device(meter_id)
     kept = remembered(context.store, meter_id)
     one_by_one = COMPONENTS in (context.discovery.style, kept.get("style"))
-    return [
-        context.topics.discovery(device),
-        *(component_topics(context.topics, device, kept.get("components", ())) if one_by_one else ()),
-    ]
+    components = component_topics(context.topics, device, kept.get("components", ())) if one_by_one else ()
+    return [context.topics.discovery(device), *components]
 
 
 def peer_of(meter_id: str) -> str:
@@ -287,14 +286,15 @@ def peer_of(meter_id: str) -> str:
 def clear_meter(meter_id: str, context: Context, keys: Iterable[str]) -> None:
     """Clear the topics of a meter that is no more."""
     topics = context.topics.meter(meter_id)
-    names = [topics.availability, topics.state]
+    names = [topics.availability, topics.state, *(topics.value(key) for key in keys)]
     if meter_id not in context.topics.aliases.values():  # else its device is another meter's now
         names += announced_topics(meter_id, context)
-    for topic in (*names, *(topics.value(key) for key in keys)):
+    for topic in names:
         context.publisher.retain(topic, "")
     try:
-        for space in ("discovery", "guard", SCALERS, MOMENTS, "lockout", PEER_COUNTERS, CURVE):
+        for space in ("discovery", "guard", SCALERS, MOMENTS, PEER_COUNTERS, CURVE):
             context.store.forget(space, meter_id)
         context.store.forget(PEER_COUNTERS, peer_of(meter_id))
+        lockout.forget(context.store, meter_id)
     except StoreError as error:
         _LOG.debug("%s: the store does not forget: %s", meter_id, error.message)
