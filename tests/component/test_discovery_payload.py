@@ -104,6 +104,22 @@ async def test_every_entity_is_made_and_has_its_state(
     assert said == []
 
 
+async def test_a_bridge_that_gets_another_id_or_base_topic_leaves_no_error_in_the_log(
+    hass: HomeAssistant, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its topics are cleared while the entities are still there."""
+    await announce(hass, broker, _entities(), {key: row[-1] for key, row in VALUES.items()})
+    health = {"status": "ok", "reasons": [], "counters": {"unsent": 0}, "meters": {"house": {"status": "ok"}}}
+    broker.fire(Message(TOPICS.health, json.dumps(health)))
+    await settle(hass)
+    meter = TOPICS.meter("house")
+    for topic in (TOPICS.info, TOPICS.health, TOPICS.state, meter.state, meter.availability, *map(meter.value, VALUES)):
+        broker.fire(Message(topic, ""))
+    await settle(hass)
+    loud = [row for row in caplog.records if row.levelno >= logging.WARNING]
+    assert [row.getMessage() for row in loud if "mqtt" in row.name or "template" in row.name] == []
+
+
 async def test_after_a_power_cut_of_broker_and_bridge_nothing_looks_alive(hass: HomeAssistant, broker: Broker) -> None:
     """The broker comes back with what it kept, forgets it after a while, and tells nobody so."""
 
