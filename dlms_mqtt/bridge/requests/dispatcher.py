@@ -154,9 +154,8 @@ class Commands:
             async with asyncio.timeout(_timeout(request)):
                 return replies.ok(await handler(request))
         except Exception as error:
-            if replies.code_of(error) == "internal" and not isinstance(
-                error, StoreError
-            ):  # a full disk is told elsewhere
+            # A full disk is no fault of ours, and is told by the one who looks after the state.
+            if replies.code_of(error) == "internal" and not isinstance(error, StoreError):
                 _LOG.exception("The request %s failed", "/".join(request.address))
             return replies.failed(error)
 
