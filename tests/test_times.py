@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlms_mqtt.client.option_values import parse_seconds
+from dlms_mqtt.client.option_values import parse_patience, parse_seconds
 from dlms_mqtt.errors import ConfigError
 from dlms_mqtt.times import DURATION_PATTERN, later, parse_duration, parse_moment
 
@@ -106,3 +106,10 @@ def test_any_text(text: str) -> None:
             parse(text)
         except ConfigError:
             continue
+
+
+@pytest.mark.parametrize("value", [0, "0", "0s", 0.0, "0.0"])
+def test_no_time_at_all_is_no_time_to_wait(value):
+    assert parse_seconds(value) == 0
+    with pytest.raises(ConfigError, match="above 0"):
+        parse_patience(value)

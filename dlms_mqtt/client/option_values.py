@@ -110,6 +110,15 @@ def parse_seconds(value: Any) -> float:
     return seconds
 
 
+@_takes(type=["number", "string"], format="seconds")
+def parse_patience(value: Any) -> float:
+    """How long to wait for something: seconds above 0, below a day."""
+    seconds = parse_seconds(value)
+    if not seconds:
+        raise ConfigError(f"expected seconds above 0, such as 5 or 0.5, not {value!r}: nothing would ever be in time")
+    return seconds
+
+
 def parse_hex(*lengths: int) -> Parse:
     """Octets in hexadecimal; of one of the given lengths, where some are given."""
 

@@ -22,6 +22,7 @@ from dlms_mqtt.client.option_values import (
     parse_host,
     parse_int,
     parse_obis,
+    parse_patience,
     parse_seconds,
     parse_secret,
     parse_services,
@@ -155,11 +156,11 @@ class ConnectionSettings:
     pre_established: bool = _option(False, parse_bool, "the association exists already: no AARQ", "true|false")
     no_release: bool = _option(False, parse_bool, "never send a release request", "true|false")
 
-    timeout: float = _option(5.0, parse_seconds, "seconds to wait for an answer", "S")
-    octet_timeout: float = _option(1.5, parse_seconds, "seconds of silence allowed inside a frame", "S")
+    timeout: float = _option(5.0, parse_patience, "seconds to wait for an answer", "S")
+    octet_timeout: float = _option(1.5, parse_patience, "seconds of silence allowed inside a frame", "S")
     exchange_timeout: float = _option(
         300.0,
-        parse_seconds,
+        parse_patience,
         "seconds that one question with all its blocks may take; a single value is given up when nothing of it "
         "came for 2 x timeout x (retries + 1) seconds, 40 by default and 20 at least",
         "S",

@@ -50,6 +50,21 @@ def test_a_value_of_a_meter_that_is_not_there(tmp_path: Path) -> None:
     assert told.startswith("meters.c.derive: there is no meter 'd-e'")
 
 
+@pytest.mark.parametrize(
+    ("derive", "circle"),
+    [
+        ("{x: y + 1, y: x + power}", "c.x, c.y"),
+        ("{x: c.x}", "c.x"),
+        ("{x: a.z}", "a.z, c.x"),
+        ("{x: power, y: x, z: x + y}", ""),
+    ],
+)
+def test_values_that_are_computed_of_each_other(tmp_path: Path, derive: str, circle: str) -> None:
+    text = _two("tcp: 'h:4059'", "tcp: 'i:4059'").replace("4059'}", "4059'}, derive: {z: c.x}", 1)
+    told = _doubts(tmp_path, f"{text}  c: {{connection: {{tcp: 'j:4059'}}, derive: {derive}}}\n")
+    assert told == ([f"derive: {circle} are computed of each other, so that they never come"] if circle else [])
+
+
 def test_different_speeds_of_one_port(tmp_path: Path) -> None:
     [told] = _doubts(tmp_path, _two("serial: /dev/x", "serial: /dev/x, physical: 18, baud: 2400"))
     assert told == "meters on /dev/x are asked at different speeds (a 9600/none, b 2400/none); is that meant?"

@@ -133,7 +133,7 @@ FAILING_WORDS: dict[str, list[str]] = {
     "read": ["9.9.9.9.9.9:2"],
     "write": ["1/9.9.9.9.9.9:2", "x", "--type", "visible-string"],
     "invoke": ["70/9.9.9.9.9.9:1"],
-    "objects": ["--timeout", "0"],
+    "objects": ["--timeout", "0.000001"],
     "profile": ["9.9.9.9.9.9"],
     "clock": ["--set", "--to", "noon"],
     "firmware": ["NOTHING"],

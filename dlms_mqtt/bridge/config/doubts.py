@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 
 from dlms_mqtt.bridge.config.load import Loaded
@@ -38,6 +39,8 @@ def doubts(loaded: Loaded) -> Iterator[str]:
     for name, meter in loaded.config.meters.items():
         for other in sorted(_others(meter) - loaded.config.meters.keys()):
             yield f"meters.{name}.derive: there is no meter '{other}', so what is computed of it never comes"
+    if circle := _circle(loaded.config.meters):
+        yield f"derive: {', '.join(circle)} are computed of each other, so that they never come"
     heads = [name for name, settings in loaded.connections.items() if is_esphome(settings.line)]
     if heads and not all(map(find_spec, _OF_ESPHOME)):
         yield f"meters {', '.join(heads)} need what is not installed here: pip install 'dlms-mqtt[esphome]'"
@@ -50,6 +53,21 @@ def _others(meter: Meter) -> set[str]:
     """Meters of whose values this one computes something."""
     parts = (name for formula in meter.derive.values() if formula.value for name in formula.value.names)
     return {name.partition(".")[0] for name in parts if "." in name}
+
+
+def _circle(meters: Mapping[str, Meter]) -> list[str]:
+    """Values, as ``meter.key``, that need each other; empty where there are none."""
+    needs = {
+        f"{meter}.{key}": {name if "." in name else f"{meter}.{name}" for name in formula.value.names}
+        for meter, config in meters.items()
+        for key, formula in config.derive.items()
+        if formula.value
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return sorted(set(error.args[1]))
+    return []
 
 
 def _together(pairs: Iterable[tuple[str, Hashable]]) -> Iterator[list[str]]:

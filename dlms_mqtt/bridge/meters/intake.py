@@ -19,7 +19,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, missing_part, place_of
+from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, is_nowhere, missing_part, place_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import AttributeFailed, ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -34,8 +34,10 @@ _AT_ONCE = 200  # steps: a hundredth of a second or two; common meters have fewe
 class Neighbour(Protocol):
     """Another meter, as far as values of this one are computed of its."""
 
+    config: Meter
     output: MeterOutput
     status: MeterStatus
+    plan: Plan | None
 
 
 class Intake:
@@ -178,13 +180,15 @@ class Intake:
         output = other.output if other else None if meter else self._output
         return output.fresh_row(key) if output else None
 
-    def _refused_of(self, names: Iterable[str]) -> set[str]:
-        """Parts that never come: this meter or another one refuses them, or there is no such meter."""
+    def _never_come(self, names: Iterable[str], plan: Plan | None) -> set[str]:
+        """Parts that this meter or another one refuses, or of which there is no such meter or value."""
         found = set(self._status.refused)
         for name in names:
             meter, key = place_of(name)
-            other = self.neighbours(meter)
-            if meter and (other is None or key in other.status.refused):
+            other = self.neighbours(meter) if meter else None
+            there, config = (other.plan, other.config) if other else (plan, self._config)
+            refused = meter and (other is None or key in other.status.refused)
+            if refused or is_nowhere(key, there, config):
                 found.add(name)
         return found
 
@@ -194,12 +198,16 @@ class Intake:
         parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
         parts |= {key: set(_names(formula)) for key, formula in self._config.derive.items()}
         for key, names in parts.items():
-            part = missing_part(names, fresh, self._refused_of(names)) if key not in fresh else ""
+            part = missing_part(names, fresh, self._never_come(names, plan)) if key not in fresh else ""
             self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")
 
     def _why_not(self, part: str) -> str:
-        meter, _ = place_of(part)
-        return f"there is no meter {meter}" if meter and not self.neighbours(meter) else f"the meter refuses {part}"
+        meter, key = place_of(part)
+        other = self.neighbours(meter) if meter else None
+        if meter and other is None:
+            return f"there is no meter {meter}"
+        refused = (other.status if other else self._status).refused
+        return f"the meter refuses {part}" if key in refused else f"there is no value {part}"
 
     def _moment(self, now: datetime) -> Moment:
         return Moment(now, self._zone, self._clock.sense)

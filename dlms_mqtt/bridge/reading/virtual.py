@@ -8,9 +8,10 @@ from decimal import Decimal
 
 from dlms_mqtt.bridge.config.sections.item import Derive as DeriveConfig
 from dlms_mqtt.bridge.config.sections.item import Item as ItemConfig
+from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.reading.interpret import rounded, with_class
 from dlms_mqtt.bridge.reading.latest_values import lifetime
-from dlms_mqtt.bridge.reading.plan import PlanItem
+from dlms_mqtt.bridge.reading.plan import Plan, PlanItem
 from dlms_mqtt.languages.texts import Title
 from dlms_mqtt.meter.catalogue.quantity import Quantity
 from dlms_mqtt.meter.readings import Quality, Reading
@@ -65,6 +66,13 @@ def place_of(part: str) -> tuple[str, str]:
     return meter, key
 
 
-def missing_part(names: Collection[str], fresh: Collection[str], refused: Collection[str]) -> str:
-    """The part that the meter refuses, as far as it is the reason why a value cannot be told; or an empty text."""
-    return next((name for name in sorted(names) if name in refused and name not in fresh), "")
+def is_nowhere(key: str, plan: Plan | None, config: Meter) -> bool:
+    """Does the meter have no value of this key, as far as that is known? What it sends by itself is not."""
+    if config.push or plan is None or not plan.items:
+        return False
+    return key not in {*plan.by_key, *(row.key for row in plan.derived), *config.derive}
+
+
+def missing_part(names: Collection[str], fresh: Collection[str], never: Collection[str]) -> str:
+    """The part that never comes, as far as it is the reason why a value cannot be told; or an empty text."""
+    return next((name for name in sorted(names) if name in never and name not in fresh), "")

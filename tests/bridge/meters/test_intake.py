@@ -140,6 +140,20 @@ async def test_a_computed_meter_names_the_meter_that_is_not_there(clock, store):
         assert "both cannot be told: there is no meter garage" in meter_health(rig.task)["reasons"]
 
 
+async def test_a_value_that_is_nowhere_is_named(clock, store):
+    """A mistyped key, of this meter or another: nothing told why its value never came."""
+    rig = _rig(clock, store, {"both": "powr + 1", "other": "garage.powr", "late": "both * 2"}, f"3/{POWER}")
+    with Store(":memory:") as other_store:
+        other = _rig(clock, other_store, {}, f"3/{POWER}")
+        rig.neighbours = {"garage": other.task}
+        async with rig.run():
+            await asyncio.sleep(15)
+            assert meter_health(rig.task)["reasons"] == ["both cannot be told: there is no value powr"]
+            async with other.run():
+                await asyncio.sleep(25)
+                assert "other cannot be told: there is no value garage.powr" in meter_health(rig.task)["reasons"]
+
+
 async def test_a_meter_that_is_not_there_is_named(clock, store):
     rig = _rig(clock, store, {"both": "power + garage.power"}, f"3/{POWER}")
     async with rig.run():
