@@ -37,9 +37,10 @@ class OddBroker:
             for task in self._tasks:
                 task.cancel()
 
-    def hang_up(self, reason: int) -> None:
+    def hang_up(self, reason: int | None) -> None:
         for writer in self._writers:
-            _send(writer, 0xE0, bytes((reason, 0)))
+            if reason is not None:
+                _send(writer, 0xE0, bytes((reason, 0)))
             writer.close()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

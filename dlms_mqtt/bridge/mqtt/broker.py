@@ -30,6 +30,11 @@ from dlms_mqtt.transport.base import format_address
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0  # s: a broker that comes back is found within ten
 _REFUSED_PAUSE = 60.0  # s, where the broker answers and does not want us
+_CUT = 3  # lines in a row that were in use and ended without a word: Mosquitto says nothing of an id that is taken over
+_TAKEN_OVER = (
+    "the broker ended {} lines without a word; another client may use the client id '{}': "
+    "give each bridge its own bridge.id or mqtt.client_id"
+)
 _STOOD = 10.0  # s that a line must have stood; a broker that accepts and drops us gets longer pauses too
 SPILL_EVERY = 2.4  # s; a killed bridge loses what is younger than two of these
 
@@ -64,6 +69,7 @@ class Broker:
         self._version = V311 if config.protocol == "3.1.1" else V5
         self.connected = self._silent = self._stood_before = False
         self.trouble = ""
+        self._cut = 0
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +269,7 @@ class Broker:
             stood = loop.time() - since > _STOOD
             self._unsaid.broken(client, stood=stood)
             if stood:
-                pause = _FIRST_PAUSE
+                pause, self._cut = _FIRST_PAUSE, 0
             await asyncio.sleep(_REFUSED_PAUSE if client.unwanted else pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -272,7 +278,11 @@ class Broker:
         if self._config.protocol == "auto" and not self.connected and client.may_be_the_version(error):
             # 5 is refused in words by some brokers, by silence or a closed line by others: take turns
             self._version = V311 if self._version is V5 else V5
-        self._tell_trouble(client.why(error), explained=client.is_explained(error))
+        words, explained = client.why(error), client.is_explained(error)
+        self._cut = self._cut + 1 if self.connected and not explained else 0
+        if self._cut >= _CUT:
+            words, explained = _TAKEN_OVER.format(self._cut, self._client_id), True
+        self._tell_trouble(words, explained=explained)
 
     def _tell_trouble(self, words: str, *, explained: bool) -> None:
         """One line an outage, however often the words change; another where it is ``explained``."""

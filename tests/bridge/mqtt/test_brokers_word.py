@@ -107,6 +107,20 @@ async def test_a_collision_of_client_ids_is_told_and_makes_no_storm():
         assert odd.lines == 1
 
 
+@pytest.mark.expect_log("No line to the broker", "is there again", "another client may use the client id 'test'")
+async def test_a_collision_that_the_broker_does_not_tell_is_guessed(monkeypatch):
+    """Mosquitto closes the line of the one before without a word, and each brings the other down for ever."""
+    monkeypatch.setattr(bridge_mqtt, "_FIRST_PAUSE", 0.05)
+    odd = OddBroker()
+    async with odd.serving() as port, at_work(port) as broker:
+        for line in range(3):
+            await until(lambda line=line: broker.connected and odd.lines == line + 1)
+            assert "client id" not in broker.trouble
+            odd.hang_up(None)
+            await until(lambda: not broker.connected)
+        assert "client id" in broker.trouble
+
+
 async def test_a_backlog_is_sent_at_its_rate():
     odd = OddBroker()
     with Store(":memory:") as store:
