@@ -20,6 +20,7 @@ class Management:
 
     def __init__(self, bridge: BridgeAtWork) -> None:
         self._bridge = bridge
+        self._turn = asyncio.Lock()  # two at once would write one file, and open one seal twice
 
     async def reload(self, request: Request) -> Any:
         """Read the configuration again."""
@@ -40,26 +41,29 @@ class Management:
 
     async def add(self, request: Request) -> Any:
         """Add a managed meter."""
-        meter_id, _, config = sent_meter(self._bridge, request)
-        if meter_id in self._bridge.config.meters:
-            raise RequestError("invalid-value", f"There is a meter '{meter_id}' already", hint="Use meter/update.")
-        return await self._write(meter_id, config, request)
+        async with self._turn:
+            meter_id, _, config = sent_meter(self._bridge, request)
+            if meter_id in self._bridge.config.meters:
+                raise RequestError("invalid-value", f"There is a meter '{meter_id}' already", hint="Use meter/update.")
+            return await self._write(meter_id, config, request)
 
     async def update(self, request: Request) -> Any:
         """Change a managed meter."""
-        self._managed(managed_meters.meter_id_of(request.body))
-        meter_id, _, config = sent_meter(self._bridge, request)
-        return await self._write(meter_id, config, request)
+        async with self._turn:
+            self._managed(managed_meters.meter_id_of(request.body))
+            meter_id, _, config = sent_meter(self._bridge, request)
+            return await self._write(meter_id, config, request)
 
     async def remove(self, request: Request) -> Any:
         """Remove a managed meter."""
-        meter_id = managed_meters.meter_id_of(request.body)
-        self._managed(meter_id)
-        try:
-            managed_meters.remove_meter(self._bridge.config.bridge.state_dir, meter_id)
-        except OSError as error:
-            raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
-        return {"changed": await self._bridge.reload()}
+        async with self._turn:
+            meter_id = managed_meters.meter_id_of(request.body)
+            self._managed(meter_id)
+            try:
+                managed_meters.remove_meter(self._bridge.config.bridge.state_dir, meter_id)
+            except OSError as error:
+                raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
+            return {"changed": await self._bridge.reload()}
 
     async def _write(self, meter_id: str, config: Mapping[str, Any], request: Request) -> Any:
         state_dir = self._bridge.config.bridge.state_dir

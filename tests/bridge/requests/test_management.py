@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -49,6 +50,16 @@ async def test_a_seal_adds_one_meter(bridge: QuietBridge) -> None:
     await requests.add(body)
     await requests.remove(asked(meter="attic"))
     assert (await refused(requests.add(body))).detail == {"reason": "seal"}
+
+
+async def test_two_at_once_with_one_seal_add_one_meter(bridge: QuietBridge) -> None:
+    """Each found the seal fresh, and one of them that "No such file or directory"."""
+    requests = Management(bridge)
+    connection = {**TCP, "client": 32, "authentication": "low", "password": bridge.sealed("text:12345678", "attic")}
+    body = asked(meter="attic", config={"connection": connection})
+    done, late = await asyncio.gather(requests.add(body), requests.add(body), return_exceptions=True)
+    assert done == {"changed": ["attic"], "file": "attic.yaml"}
+    assert isinstance(late, RequestError) and late.detail == {"reason": "seal"}
 
 
 async def test_a_disk_that_takes_nothing(bridge: QuietBridge, monkeypatch: pytest.MonkeyPatch) -> None:
