@@ -33,6 +33,7 @@ V5, V311 = aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311
 IN_FLIGHT = 20  # messages under way at once: the receive maximum of a plain Mosquitto (MQTT 5)
 
 _LOG = logging.getLogger(__name__)
+_LARGEST = 10_000_000  # octets of a message that we take: a request may have 262,144
 _ANSWER = 10.0  # s that the broker has for an answer
 _LOOK = 1.0  # s between looks whether it has taken longer
 _LONGEST_CHARACTER = 4  # octets (UTF-8)
@@ -351,6 +352,7 @@ def new_client(
         timeout=_ANSWER,
         tls_context=context,
         clean_session=None if version is V5 else True,
+        properties=_wishes() if version is V5 else None,
         clean_start=True if version is V5 else MQTT_CLEAN_START_FIRST_ONLY,
         max_inflight_messages=0,  # ``start`` counts them
         transport="websockets" if config.transport == "websockets" else "tcp",
@@ -358,6 +360,13 @@ def new_client(
         websocket_headers=dict(config.websocket_headers) or None,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # else small messages wait 40 ms
     )
+
+
+def _wishes() -> Properties:
+    """Of our CONNECT: the broker keeps to itself what is larger (MQTT 5), else one message could fill the memory."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = _LARGEST
+    return properties
 
 
 def message_of(message: aiomqtt.Message) -> Message:

@@ -9,13 +9,18 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from paho.mqtt import MQTTException
 from paho.mqtt.client import MQTT_LOG_ERR, MQTT_LOG_WARNING, Client
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.properties import VariableByteIntegers
 
-_PUBLISH = 0x30
+_PUBLISH, _QOS = 0x30, 0x06
+_V5 = 5
 _AT_ONCE = 4096  # octets
+_LONGEST = 200_000  # octets of the properties of a message: correlation data has 65,535 at most
+_RESPONSE, _CORRELATION = 0x08, 0x09
+#: Of the properties of a PUBLISH (MQTT 5, 3.3.2.3): octets of numbers, and how many texts or octet strings follow.
+_LENGTHS = {0x01: 1, 0x02: 4, 0x23: 2, 0x03: 0, _RESPONSE: 0, _CORRELATION: 0, 0x26: 0}
+_TEXTS = {0x03: 1, _RESPONSE: 1, _CORRELATION: 1, 0x26: 2}
 
 
 class LeanPaho(Client):
@@ -48,7 +53,7 @@ class LeanPaho(Client):
         One that is not in paho's table would end the line: Mosquitto answers 149 to what is too large.
         """
         packet = self._in_packet["packet"]
-        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != 5):
+        if cmd != "PUBACK" or len(packet) < 2 or (len(packet) > 2 and self._protocol != _V5):
             return super()._handle_pubackcomp(cmd)
         code = packet[2] if len(packet) > 2 else 0
         with self._out_message_mutex:
@@ -57,15 +62,14 @@ class LeanPaho(Client):
             return self._do_on_publish(number, code, None) if known else MQTTErrorCode.MQTT_ERR_SUCCESS  # type: ignore[arg-type]
 
     def _handle_publish(self) -> MQTTErrorCode:
-        """Paho would end the line over U+FEFF in a property, which is allowed (MQTT 5, 1.5.4): such a message has none.
+        """Of its properties paho gets what somebody reads: it takes seconds for thousands, and ends the line over some.
 
-        A retained one would end every line, so nobody could be served any more.
+        U+FEFF in a text is allowed (MQTT 5, 1.5.4), and a retained message with it would end every line.
         """
-        try:
-            return super()._handle_publish()
-        except MQTTException:
-            self._in_packet["packet"] = _bare(self._in_packet["packet"], self._in_packet["command"])
-            return super()._handle_publish()
+        if self._protocol == _V5:
+            number = 2 if self._in_packet["command"] & _QOS else 0
+            self._in_packet["packet"] = _lean(self._in_packet["packet"], number)
+        return super()._handle_publish()
 
     def _packet_write(self) -> MQTTErrorCode:
         """All publishes that wait, in one piece: each would be a call of the system.
@@ -86,9 +90,38 @@ class LeanPaho(Client):
             super()._easy_log(level, fmt, *args)
 
 
-def _bare(packet: bytearray, command: int) -> bytearray:
-    """A PUBLISH of MQTT 5 (3.3.2) without its properties."""
-    has_number = command & 0x06  # a QoS
-    at = 2 + int.from_bytes(packet[:2]) + (2 if has_number else 0)
-    length, octets = VariableByteIntegers.decode(packet[at:])  # type: ignore[no-untyped-call]
-    return packet[:at] + b"\0" + packet[at + octets + length :]
+def _lean(packet: bytearray, number: int) -> bytearray:
+    """A PUBLISH (MQTT 5, 3.3.2) without the properties that nobody reads; ``number``: octets of its identifier."""
+    at = 2 + int.from_bytes(packet[:2]) + number
+    if not any(packet[at : at + 1]):
+        return packet
+    length, octets = VariableByteIntegers.decode(packet[at : at + 4])  # type: ignore[no-untyped-call]
+    end = at + octets + length
+    kept = b"".join(_read(packet[at + octets : end]).values()) if length <= _LONGEST else b""
+    size: bytes = VariableByteIntegers.encode(len(kept))  # type: ignore[no-untyped-call]
+    return packet[:at] + size + kept + packet[end:]
+
+
+def _read(properties: bytearray) -> dict[int, bytearray]:
+    """Response topic and correlation data as they came, by their identifiers."""
+    found, at = dict[int, bytearray](), 0
+    while at < len(properties):
+        kind = properties[at]
+        if kind not in _LENGTHS:
+            return {}
+        size = 1 + _LENGTHS[kind]
+        for _ in range(_TEXTS.get(kind, 0)):
+            size += 2 + int.from_bytes(properties[at + size : at + size + 2])
+        whole = properties[at : at + size]
+        if kind == _CORRELATION or (kind == _RESPONSE and _is_text(whole[3:])):
+            found[kind] = whole
+        at += size
+    return found if at == len(properties) else {}
+
+
+def _is_text(octets: bytearray) -> bool:
+    """Such as paho takes."""
+    try:
+        return not set(octets.decode()) & {"\0", "\ufeff"}
+    except UnicodeDecodeError:
+        return False

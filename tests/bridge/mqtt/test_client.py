@@ -53,6 +53,12 @@ async def test_what_the_broker_takes_at_once_and_how_large(most, largest, expect
         assert (client.at_once, client.largest) == expected
 
 
+async def test_the_broker_is_told_how_large_a_message_we_take():
+    """A publisher's message of 200 MB would fill the memory; 3.1.1 has no word for it."""
+    assert _client()._properties.MaximumPacketSize == 10_000_000
+    assert _client(version=V311)._properties is None
+
+
 @pytest.mark.expect_log("base/a: 965 octets are more than the broker takes (900), so it is not sent")
 async def test_what_is_too_large_is_told_once_and_sent_when_it_is_smaller_again(caplog):
     client = _client()
