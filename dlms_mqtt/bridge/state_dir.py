@@ -160,7 +160,7 @@ def _mind_the_gap(store: Store, mark: Path, now: float) -> None:
 def _closed_at(mark: Path) -> float:
     """When the state was closed in order (Unix time); 0 where nobody knows. The mark is used up."""
     try:
-        text = mark.read_text()
+        text = mark.read_text() if mark.is_file() else ""  # a pipe would be waited for
         mark.unlink()
         return float(text)
     except (OSError, ValueError):

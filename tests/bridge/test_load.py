@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from dlms_mqtt.bridge.config.kinds import AT, DURATION, INTERVAL, SECRET
-from dlms_mqtt.bridge.config.load import ConfigMistakes, default_state_dir, load_config, parse_meter
+from dlms_mqtt.bridge.config.load import ConfigMistakes, default_state_dir, load_config, managed_file, parse_meter
 from dlms_mqtt.bridge.config.sections.config import Config
 from dlms_mqtt.bridge.config.sections.item import Item, item_of_text
 from dlms_mqtt.bridge.config.transform import parse_transform
@@ -374,6 +375,15 @@ def test_the_name_of_a_managed_meters_file_is_an_id(tmp_path, name):
     assert (
         "lower-case letters, digits and hyphens" in loaded.broken[name].message and name in loaded.broken[name].message
     )
+
+
+def test_a_managed_meter_that_is_a_pipe_is_not_waited_for(tmp_path):
+    file = managed_file(tmp_path / "state", "pipe")
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    (tmp_path / "config.yaml").write_text("bridge: {state_dir: state}\n")
+    loaded = load_config(tmp_path / "config.yaml", _presets, {}, strict=False)
+    assert "a pipe" in str(loaded.broken["pipe"])
 
 
 def test_a_managed_meter_of_megabytes_is_not_read(tmp_path):

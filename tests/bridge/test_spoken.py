@@ -60,7 +60,6 @@ async def test_a_configured_one_stays(mosquitto, tmp_path):
         assert "Anslutning" in named(home)
 
 
-@pytest.mark.expect_log("The request /request/language failed")
 async def test_a_disk_that_takes_nothing(mosquitto, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

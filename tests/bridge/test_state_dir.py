@@ -145,6 +145,16 @@ def test_a_file_that_was_closed_just_now_is_believed(tmp_path):
     assert _counter_after(tmp_path, 60) == (0, False)
 
 
+def test_a_mark_that_is_a_pipe_is_none(tmp_path):
+    """Reading it waited for whoever would write into it: the bridge neither started nor ended."""
+    _filled(tmp_path)
+    (tmp_path / "closed").unlink()
+    os.mkfifo(tmp_path / "closed")
+    with open_state(tmp_path, os.urandom, NOW).store as store:
+        assert store.get(*DOUBTFUL)
+    assert not (tmp_path / "closed").exists()
+
+
 def test_a_bridge_that_starts_anew_at_once_skips_nothing(tmp_path):
     with Store(tmp_path / STATE_FILE) as store:
         store.counter(KEY, OURS, 5000)

@@ -82,10 +82,15 @@ def key_text(path: KeyPath) -> str:
 
 
 def load(path: Path, environment: Mapping[str, str], most: int | None = None) -> Document:
-    """Read the file (of at most ``most`` octets) and what it includes; mistakes are in the document, none is raised."""
+    """Read the file and what it includes; mistakes are in the document, none is raised.
+
+    ``most``: a file of more octets is not read, and a pipe neither, which would be waited for.
+    """
     document = Document()
-    if most is not None and path.is_file() and path.stat().st_size > most:
-        document.mistakes.append(ConfigError(f"a file of more than {most} octets is not read", file=str(path)))
+    if most is not None and path.exists() and (path.is_fifo() or path.stat().st_size > most):
+        document.mistakes.append(
+            ConfigError(f"a pipe, or a file of more than {most} octets, is not read", file=str(path))
+        )
         return document
     _File(document, path, path.parent, environment, ()).load(())
     return document

@@ -13,6 +13,11 @@ from dlms_mqtt.bridge.config.spoken import keep_language
 from dlms_mqtt.bridge.requests.bridge_at_work import BridgeAtWork
 from dlms_mqtt.bridge.requests.dispatcher import Request
 from dlms_mqtt.bridge.requests.sent_config import sent_meter, use_up_seals
+from dlms_mqtt.errors import StoreError
+
+
+def _not_kept(sentence: str, error: OSError) -> StoreError:
+    return StoreError(f"{sentence}: {error.strerror}", hint="Look at the disk of bridge.state_dir, and at its owner.")
 
 
 class Management:
@@ -35,7 +40,7 @@ class Management:
             try:
                 await asyncio.to_thread(keep_language, self._bridge.config.bridge.state_dir, language)
             except OSError as error:
-                raise RequestError("internal", f"The language cannot be kept: {error.strerror}") from error
+                raise _not_kept("The language cannot be kept", error) from error
             await self._bridge.reload()
         return {"language": self._bridge.config.mqtt.discovery.language}
 
@@ -62,7 +67,7 @@ class Management:
             try:
                 managed_meters.remove_meter(self._bridge.config.bridge.state_dir, meter_id)
             except OSError as error:
-                raise RequestError("internal", f"The meter's file cannot be removed: {error.strerror}") from error
+                raise _not_kept("The meter's file cannot be removed", error) from error
             return {"changed": await self._bridge.reload()}
 
     async def _write(self, meter_id: str, config: Mapping[str, Any], request: Request) -> Any:
@@ -70,7 +75,7 @@ class Management:
         try:
             await asyncio.to_thread(managed_meters.write_meter, state_dir, meter_id, config)
         except OSError as error:
-            raise RequestError("internal", f"The meter cannot be kept: {error.strerror}") from error
+            raise _not_kept("The meter cannot be kept", error) from error
         use_up_seals(self._bridge, request)
         return {"changed": await self._bridge.reload(), "file": managed_file(state_dir, meter_id).name}
 
