@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime, tzinfo
+from functools import cache
 from typing import Protocol
 
 from dlms_mqtt.bridge.config.sections.item import Derive
@@ -19,7 +20,7 @@ from dlms_mqtt.bridge.reading.interpret import Moment, reading_of
 from dlms_mqtt.bridge.reading.latest_values import lifetime
 from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
-from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, is_nowhere, missing_part, place_of
+from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, known_keys, place_of
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import AttributeFailed, ConfigError, MeterRefused
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
@@ -180,34 +181,30 @@ class Intake:
         output = other.output if other else None if meter else self._output
         return output.fresh_row(key) if output else None
 
-    def _never_come(self, names: Iterable[str], plan: Plan | None) -> set[str]:
-        """Parts that this meter or another one refuses, or of which there is no such meter or value."""
-        found = set(self._status.refused)
-        for name in names:
-            meter, key = place_of(name)
-            other = self.neighbours(meter) if meter else None
-            there, config = (other.plan, other.config) if other else (plan, self._config)
-            refused = meter and (other is None or key in other.status.refused)
-            if refused or is_nowhere(key, there, config):
-                found.add(name)
-        return found
-
     def _judge_parts(self, plan: Plan | None) -> None:
-        """A value that needs one that the meter refuses never comes: that is said, with the part's name."""
-        fresh = self._output.fresh_rows
+        """A value that needs one that never comes is never told: that is said, with the part's name."""
+        fresh, keys = self._output.fresh_rows, cache(lambda meter: self._known_keys(meter, plan))
         parts = {row.key: {row.plus, row.minus} for row in (plan.derived if plan else ())}
         parts |= {key: set(_names(formula)) for key, formula in self._config.derive.items()}
         for key, names in parts.items():
-            part = missing_part(names, fresh, self._never_come(names, plan)) if key not in fresh else ""
-            self._status.judge(f"part of {key}", part and f"{key} cannot be told: {self._why_not(part)}")
+            missing = sorted(names - fresh.keys()) if key not in fresh else ()
+            why = next(filter(None, (self._why_never(name, keys) for name in missing)), "")
+            self._status.judge(f"part of {key}", why and f"{key} cannot be told: {why}")
 
-    def _why_not(self, part: str) -> str:
+    def _known_keys(self, meter: str, plan: Plan | None) -> Set[str] | None:
+        other = self.neighbours(meter) if meter else None
+        return known_keys(other.plan, other.config) if other else known_keys(plan, self._config)
+
+    def _why_never(self, part: str, keys: Callable[[str], Set[str] | None]) -> str:
+        """Why this part never comes; empty where it may."""
         meter, key = place_of(part)
         other = self.neighbours(meter) if meter else None
         if meter and other is None:
             return f"there is no meter {meter}"
-        refused = (other.status if other else self._status).refused
-        return f"the meter refuses {part}" if key in refused else f"there is no value {part}"
+        if key in (other.status if other else self._status).refused:
+            return f"the meter refuses {part}"
+        known = keys(meter)
+        return f"there is no value {part}" if known is not None and key not in known else ""
 
     def _moment(self, now: datetime) -> Moment:
         return Moment(now, self._zone, self._clock.sense)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import replace
 from decimal import Decimal
 
@@ -66,13 +66,8 @@ def place_of(part: str) -> tuple[str, str]:
     return meter, key
 
 
-def is_nowhere(key: str, plan: Plan | None, config: Meter) -> bool:
-    """Does the meter have no value of this key, as far as that is known? What it sends by itself is not."""
+def known_keys(plan: Plan | None, config: Meter) -> Set[str] | None:
+    """Those of all values that a meter has; None where nobody knows them, as of what it sends by itself."""
     if config.push or plan is None or not plan.items:
-        return False
-    return key not in {*plan.by_key, *(row.key for row in plan.derived), *config.derive}
-
-
-def missing_part(names: Collection[str], fresh: Collection[str], never: Collection[str]) -> str:
-    """The part that never comes, as far as it is the reason why a value cannot be told; or an empty text."""
-    return next((name for name in sorted(names) if name in never and name not in fresh), "")
+        return None
+    return {*plan.by_key, *(row.key for row in plan.derived), *config.derive}
