@@ -79,17 +79,21 @@ class _ErrorLog(logging.Handler):
 
 
 class UnderWay(NamedTuple):
-    """A message that the broker has not confirmed yet; ``since`` by the loop's clock, ``answered`` gets why not."""
+    """A message that the broker has not confirmed yet; ``since`` by the loop's clock, ``answered`` gets why not.
+
+    ``beside``: octets of its correlation data.
+    """
 
     topic: str
     payload: str
     since: float
     answered: Callable[[str], None]
+    beside: int = 0
 
     @property
     def octets(self) -> int:
         """In all, at most."""
-        return _octets(self.topic, self.payload)
+        return _octets(self.topic, self.payload) + self.beside
 
 
 class Client(aiomqtt.Client):
@@ -175,11 +179,14 @@ class Client(aiomqtt.Client):
         if self._disconnected.done():
             self._disconnected.exception()
 
-    def takes(self, topic: str, payload: str) -> bool:
-        """Is a message small enough? A broker hangs up on one that is not, and would do so for ever."""
-        if not self.skipped and _LONGEST_CHARACTER * (len(topic) + len(payload)) + _AROUND <= self.largest:
+    def takes(self, topic: str, payload: str, beside: int = 0) -> bool:
+        """Is a message small enough? A broker hangs up on one that is not, and would do so for ever.
+
+        ``beside``: octets of its correlation data.
+        """
+        if not self.skipped and _LONGEST_CHARACTER * (len(topic) + len(payload)) + beside + _AROUND <= self.largest:
             return True
-        size = _octets(topic, payload)
+        size = _octets(topic, payload) + beside
         if size <= self.largest:
             self.skipped.pop(topic, None)
             return True
@@ -211,7 +218,8 @@ class Client(aiomqtt.Client):
             if sent.rc:
                 raise aiomqtt.MqttCodeError(sent.rc, "Could not publish message")
             now = asyncio.get_running_loop().time()
-            self.under_way[sent.mid] = UnderWay(topic, payload, now, answered)
+            beside = len(properties.get("CorrelationData") or b"")
+            self.under_way[sent.mid] = UnderWay(topic, payload, now, answered, beside)
 
     async def send(self, topic: str, payload: str, *, retain: bool = False, **properties: Any) -> str:
         """``start`` it and wait for the answer. MqttError: none in time."""

@@ -24,6 +24,16 @@ class _Reply:
     correlation: bytes | None
     tries: int = 0
 
+    @property
+    def beside(self) -> int:
+        """Octets of the correlation data."""
+        return len(self.correlation or b"")
+
+    @property
+    def size(self) -> int:
+        """Of all that makes it large."""
+        return len(self.payload) + self.beside
+
 
 class ReplyQueue:
     """In the order of their coming; each is done with by itself."""
@@ -38,15 +48,16 @@ class ReplyQueue:
 
     def put(self, topic: str, payload: str, correlation: bytes | None) -> None:
         """One more; where they are too large together the oldest are dropped."""
-        self._replies[_Reply(topic, payload, correlation)] = None
-        self._size += len(payload)
+        reply = _Reply(topic, payload, correlation)
+        self._replies[reply] = None
+        self._size += reply.size
         while self._size > _MOST and len(self._replies) > 1:
             self._forget(next(iter(self._replies)))
 
     def _forget(self, reply: _Reply) -> None:
         if reply in self._replies:  # it may have been pushed out meanwhile
             del self._replies[reply]
-            self._size -= len(reply.payload)
+            self._size -= reply.size
 
     async def send_some(self, client: Client) -> None:
         """As many as the broker takes at once; alone what a broken line left. MqttError where the line breaks."""
@@ -58,14 +69,22 @@ class ReplyQueue:
     async def _send(self, client: Client, reply: _Reply) -> None:
         """Another one that breaks the line has this one not sent again."""
         reply.tries += 1
-        if reply.tries <= (_LAST_TRY if len(reply.payload) < TAKEN_ALWAYS else _LAST_TRY_OF_LARGE):
-            payload = reply.payload if client.takes(reply.topic, reply.payload) else _too_large(reply.payload)
-            why = await client.send(reply.topic, payload, CorrelationData=reply.correlation)
-            if why and not client.takes(reply.topic, payload):  # as we know now
-                why = await client.send(reply.topic, _too_large(payload), CorrelationData=reply.correlation)
+        if reply.tries <= (_LAST_TRY if reply.size < TAKEN_ALWAYS else _LAST_TRY_OF_LARGE):
+            if taken := client.takes(reply.topic, reply.payload, reply.beside):
+                why = await client.send(reply.topic, reply.payload, CorrelationData=reply.correlation)
+                taken = not why or client.takes(reply.topic, reply.payload, reply.beside)  # as we know now
+            if not taken:
+                why = await _send_error(client, reply)
             if why:
                 self._refusals.refused(reply.topic, why)
         self._forget(reply)
+
+
+async def _send_error(client: Client, reply: _Reply) -> str:
+    """Instead of a reply that is too large; why the broker refuses that too."""
+    fits = reply.beside + TAKEN_ALWAYS <= client.largest
+    correlation = reply.correlation if fits else None
+    return await client.send(reply.topic, _too_large(reply.payload), CorrelationData=correlation)
 
 
 def _too_large(payload: str) -> str:

@@ -16,8 +16,8 @@ class OddClient:
         self.refused: dict[str, str] = {}
         self.unanswered: list[tuple[str, Callable[[str], None]]] = []
 
-    def takes(self, topic: str, payload: str) -> bool:
-        return len(payload) <= self.largest
+    def takes(self, topic: str, payload: str, beside: int = 0) -> bool:
+        return len(payload) + beside <= self.largest
 
     async def start(self, topic: str, payload: str, answered: Callable[[str], None], **properties: Any) -> None:
         self.sent.append((topic, payload))

@@ -95,6 +95,16 @@ async def test_a_message_that_was_too_large_tells_how_large_may_be():
         assert client.largest < UnderWay("base/a", "x" * 100, 0.0, print).octets
 
 
+@pytest.mark.expect_log("base/a: 970 octets are more than the broker takes (900)")
+async def test_correlation_data_is_a_part_of_a_message_that_was_too_large():
+    client = _client()
+    client.largest = 900
+    assert client.takes("base/a", "ü" * 200, 400) and not client.takes("base/a", "ü" * 200, 500)
+    async with _connected(OddBroker(wait=1000)) as client:
+        await client.start("base/a", "x", print, CorrelationData=bytes(1000))
+        assert client.lost == (UnderWay("base/a", "x" * 1001, 0.0, print).octets, "base/a")
+
+
 async def test_no_more_is_under_way_than_the_broker_takes():
     odd, answers = OddBroker(most=2), []
     async with _connected(odd) as client:

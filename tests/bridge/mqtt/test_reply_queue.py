@@ -45,6 +45,24 @@ async def test_a_reply_that_is_too_large_says_so() -> None:
     assert "id" not in second
 
 
+async def test_correlation_data_is_a_part_of_what_is_too_large() -> None:
+    """The broker would hang up on us for what somebody else has sent."""
+    queue, client = ReplyQueue(Refusals()), OddClient(3000)
+    for length in (1000, 1999, 2001):
+        queue.put("a", LARGE, bytes(length))
+    await send(queue, client)
+    assert [json.loads(payload)["status"] for _, payload in client.sent] == ["ok", "error", "error"]
+    assert [len(properties["CorrelationData"] or b"") for properties in client.properties] == [1000, 1999, 0]
+
+
+async def test_correlation_data_is_a_part_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply_queue, "_MOST", 100)
+    queue = ReplyQueue(Refusals())
+    for number in range(9):
+        queue.put(str(number), "{}", bytes(30))
+    assert len(queue) == 3
+
+
 @pytest.mark.expect_log("does not take what is sent to")
 async def test_a_limit_that_is_learned_with_the_answer() -> None:
     class Learning(OddClient):
