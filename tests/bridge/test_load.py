@@ -377,6 +377,16 @@ def test_the_name_of_a_managed_meters_file_is_an_id(tmp_path, name):
     )
 
 
+def test_a_state_in_the_home_folder(tmp_path, monkeypatch):
+    """It was a folder named ~ beside the configuration; one that is there goes on."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert _load(tmp_path, "bridge: {state_dir: ~/state}").config.bridge.state_dir == Path("/home/me/state")
+    unknown = _load(tmp_path, "bridge: {state_dir: ~nobody-of-that-name/state}").config.bridge.state_dir
+    assert unknown == tmp_path / "~nobody-of-that-name" / "state"
+    (tmp_path / "~" / "state").mkdir(parents=True)
+    assert _load(tmp_path, "bridge: {state_dir: ~/state}").config.bridge.state_dir == tmp_path / "~" / "state"
+
+
 def test_a_managed_meter_that_is_a_pipe_is_not_waited_for(tmp_path):
     file = managed_file(tmp_path / "state", "pipe")
     file.parent.mkdir(parents=True)

@@ -19,9 +19,9 @@ _SCHEMES: dict[str, dict[str, Any]] = {
     "ws": {"transport": "websockets"},
     "wss": {"transport": "websockets", "tls": {}},
 }
-_LABEL = "[A-Za-z0-9_-]{1,63}"
-_NAME = re.compile(rf"(?!-){_LABEL}(\.{_LABEL})*(?<!-)\.?")
-_DIGITS = re.compile(r"\.\d+\.?$")  # how no name ends: a mistyped address
+_LABEL = "(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+_DIGITS = re.compile(r"(^|\.)\d+\.?$")  # how no name ends: a mistyped address, or a port alone
 
 
 def _mistake(sentence: str, key: str = "host") -> vol.MultipleInvalid:
@@ -55,7 +55,8 @@ def _of_url(text: str) -> dict[str, Any]:
         )
     if url.username or url.password:
         raise _mistake("user name and password have keys of their own: mqtt.username and mqtt.password")
-    return {"host": _host(url.hostname or ""), **({"port": port} if port else {}), **_SCHEMES[url.scheme], **_path(url)}
+    host = (url.hostname or "").replace("%25", "%")  # of the zone in [fe80::1%25eth0]
+    return {"host": _host(host), **_port(None if port is None else str(port)), **_SCHEMES[url.scheme], **_path(url)}
 
 
 def _path(url: SplitResult) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _path(url: SplitResult) -> dict[str, Any]:
         return {}
     if "transport" not in _SCHEMES[url.scheme]:
         raise _mistake(f"a broker has no path: leave {path!r} out")
-    return {"websocket_path": path}
+    return {"websocket_path": path if path.startswith("/") else f"/{path}"}
 
 
 def _of_text(text: str) -> dict[str, Any]:

@@ -134,12 +134,12 @@ def default_state_dir(environment: Mapping[str, str], usual: Path = STATE_DIR) -
 
 
 def _state_dir(state_dir: Path, file: Path, document: Document) -> Path:
-    """Relative to the configuration file, as everything else in it.
+    """Relative to the configuration file, and ``~`` the home folder; a state in a folder named ``~`` goes on.
 
-    Once it was relative to the working directory: a state that is there and nowhere else goes on, and that is said.
+    So does one in the working directory, where it once was; that is said.
     """
-    place = file.absolute().parent / state_dir
-    old_place = Path.cwd() / state_dir
+    place, old_place = file.absolute().parent / state_dir, Path.cwd() / state_dir
+    place = place if place.exists() else file.absolute().parent / os.path.expanduser(state_dir)  # noqa: PTH111
     if place.exists() or not (old_place / STATE_FILE).exists():
         return place
     document.warnings.append(

@@ -30,6 +30,8 @@ _KNOWN = frozenset(
 # What people type for the symbol, as far as it can mean nothing else.
 _SPELLINGS = {
     "m3": "m³",
+    "m^3": "m³",
+    "m2": "m²",
     "m3/h": "m³/h",
     "m3/d": "m³/d",
     "dm3": "dm³",
@@ -66,7 +68,8 @@ _PER = re.compile(r"\s*([/·*])\s*")
 
 def unit_named(text: str) -> str:
     """The unit as it is written; ConfigError with a proposal when there is none of that name. "" is a plain number."""
-    unit = _SPELLINGS.get(text.strip(), text.strip())
+    written = text.strip().replace("\u03bc", "\u00b5")  # the Greek letter, as Home Assistant has it now, looks the same
+    unit = _SPELLINGS.get(written, written)
     if not unit or unit in _KNOWN or all(_is_unit(part) for part in _PER.split(unit)[::2]):
         return unit
     near = _FOLDED.get(unit.casefold()) or next(iter(difflib.get_close_matches(unit, _COMMON, 1, 0.5)), "")

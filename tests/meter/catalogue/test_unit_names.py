@@ -23,6 +23,7 @@ def test_every_unit_that_is_published_exists():
 @pytest.mark.parametrize(
     ("text", "unit"),
     [("", ""), ("m3", "m³"), (" kWh ", "kWh"), ("l", "L"), ("€/kWh", "€/kWh"), ("EUR/kWh", "EUR/kWh"), ("ct", "ct")]
+    + [("m2", "m²"), ("m^3", "m³"), ("\u03bcA", "\u00b5A"), ("\u03bcg/m³", "\u00b5g/m³")]
     + [(unit, unit) for unit in ("imp", "imp/kWh", "L/h", "MWh", "kvar", "€", "SEK", "1/kWh", "kW·h", "µA", "%", "‰")],
 )
 def test_a_unit(text, unit):

@@ -54,11 +54,11 @@ def _protocol(value: Any) -> str:
 
 
 def _websocket_path(value: Any) -> str:
-    """As it stands in the first line of a request, which blanks divide."""
+    """As it stands in the first line of a request, which blanks divide: from its / on."""
     text: str = MQTT_TEXT.convert(value)
     if " " in text:
         raise ConfigError(f"expected a path such as /mqtt, without blanks, not {value!r}")
-    return text
+    return text if text.startswith("/") else f"/{text}"
 
 
 def _path(value: Any) -> Path:

@@ -18,6 +18,7 @@ from dlms_mqtt.bridge.config.kinds import (
     LABEL,
     NUMBER,
     OBIS,
+    POSITIVE,
     TEXT,
     UNIT,
     Kind,
@@ -112,7 +113,7 @@ class Item:
     )
     min: float | None = row(None, NUMBER, "Lowest value that may be written.")
     max: float | None = row(None, NUMBER, "Highest value that may be written.")
-    step: float | None = row(None, NUMBER, "Step of the number entity.")
+    step: float | None = row(None, POSITIVE, "Step of the number entity.")
     max_length: int = row(0, integer(0, 255), "Longest text that may be written; makes it a text entity.")
     enabled: bool = row(True, FLAG, "Is its entity enabled when Home Assistant first sees it.")
 

@@ -96,5 +96,6 @@ def test_what_is_taken_by_no_broker_and_no_browser(cls: type, given: dict[str, A
 
 def test_a_path_of_websockets_and_a_folder() -> None:
     assert section(Mqtt).convert({"websocket_path": "/a/b"}).websocket_path == "/a/b"
+    assert section(Mqtt).convert({"websocket_path": "mqtt"}).websocket_path == "/mqtt"  # no broker knows it without
     assert section(Bridge).convert({"state_dir": "state"}).state_dir == Path("state")
     assert section(Http).convert({"listen": ""}).listen == ""

@@ -78,6 +78,8 @@ CODE = {"obis": "1.0.1.8.0.255"}
         (Item, CODE | {"transform": "value / 2", "values": {0: "off"}}, "transform", "exclude each other"),
         (Item, CODE | {"min": 1}, "min", "belong together"),
         (Item, CODE | {"min": 2, "max": 1}, "min", "greater than max"),
+        (Item, CODE | {"step": 0}, "step", "above 0"),  # Home Assistant takes none, and the whole meter with it
+        (Item, CODE | {"step": -1}, "step", "above 0"),
         (Action, {}, "", "an action needs an obis"),
         (Profile, {}, "", "a profile needs an obis"),
         (Profile, CODE | {"every": "1h", "at": ["00:05"]}, "at", "exclude each other"),
