@@ -166,7 +166,7 @@ class ManyReader:
         attribute = self._attributes[index]
         hint = next((text for kind, text in _HINTS if isinstance(error, kind)), error.hint or _HINT)
         self._results[index] = AttributeFailed(error.message, error=error, target=str(attribute), hint=hint)
-        log.info("%s: %s", self._client.transport.name, error.message)
+        log.debug("%s: %s", self._client.transport.name, error.message)
         self._memory.singly.add(attribute)
         self._failed += 1
         self._in_a_row += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -109,6 +110,14 @@ async def test_one_that_does_not_decode_is_found_by_halves() -> None:
     assert answers[1].hint.startswith("The others are read")  # type: ignore[union-attr]
     assert client.memory.singly == {WANTED[1]}
     assert client.memory.max_list == 0xFF  # it was the attribute, not lists
+
+
+async def test_what_fails_alone_is_the_answer_and_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A bad line would write some each minute, for ever; whoever asked is told."""
+    caplog.set_level(logging.INFO)
+    client = Scripted(singly={0: [ResponseTimeout("no answer")], 2: [DecodeError("odd octets")]})
+    assert failed(await client.many([0], [1], [2])) == [0, 2]
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(("own", "hint"), [("", "-vv shows what came"), ("Ask for less.", "Ask for less.")])
