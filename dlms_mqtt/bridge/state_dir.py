@@ -37,7 +37,8 @@ _COLUMNS = {  # of each table, as it is written
 }
 _ROOM = 65_536  # octets that a start may write
 _PROBE = "probe"  # file that is written to see whether there is room
-_SOON = 600.0  # s: a file that was closed no longer ago is believed as it is
+_SOON = 600.0  # s: a file that was closed no longer ago is believed, but for what a copy may have used since
+_AT_ONCE, _QUICK = 1.0, 100.0  # s that closing and opening take; numbers that are used in each second after, at most
 _JUMP = 10_000  # numbers that every other one skips, and
 _USED = 5.0  # numbers that a key may have used in each second since, at most
 _LONGEST = 366 * 86400.0  # s
@@ -149,6 +150,7 @@ def _mind_the_gap(store: Store, mark: Path, now: float) -> None:
         return
     store.set(*DOUBTFUL, False)
     if 0 <= now - closed <= _SOON:
+        raise_all(store, min(_JUMP, round(_QUICK * max(0.0, now - closed - _AT_ONCE))))
         return
     away = now - closed if 0 < closed <= now else 0.0
     jump = _JUMP + round(_USED * min(away, _LONGEST))
