@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from dlms_mqtt.bridge.reading.failing import FailingAttributes
+from dlms_mqtt.bridge.reading.failing import FailingAttributes, refusing_all
 from dlms_mqtt.client.services.memory import Measured
 from dlms_mqtt.errors import AccessRefused, AttributeFailed, ResponseTimeout, ServiceRefused
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
@@ -81,6 +81,20 @@ def test_where_nothing_is_answered_the_meter_fails_and_no_attribute() -> None:
         assert failing.due(ALL, now) == ALL
     refused = failing.judge({at: ServiceRefused("exception") for at in ALL}, 3, 30)
     assert isinstance(refused, ServiceRefused)
+
+
+def test_exceptions_among_refusals_and_no_value_at_all() -> None:
+    exception, no = ServiceRefused("exception"), AccessRefused("no", name="object-undefined")
+    assert FailingAttributes().judge({GOOD: no, BAD: exception, OTHER: no}, 3, 0) is exception
+    assert FailingAttributes().judge({GOOD: well(GOOD), BAD: exception, OTHER: no}, 3, 0) is None
+    assert FailingAttributes().judge({GOOD: no, BAD: exception}, 5, 0) is None, "too few of what is planned"
+
+
+def test_a_meter_that_refuses_everything_says_so() -> None:
+    no = AccessRefused("no", name="read-write-denied")
+    assert "(read-write-denied)" in refusing_all(dict.fromkeys(ALL, no), 3)
+    assert refusing_all({GOOD: well(GOOD), BAD: no}, 2) == ""
+    assert refusing_all({GOOD: no}, 3) == "" and refusing_all({}, 0) == ""
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -13,6 +13,22 @@ from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 _PAUSES = (0.0, 60.0, 300.0, 900.0, 3600.0)
 
 
+Answers = Mapping[AttributeDescriptor, Measured | MeterRefused]
+
+
+def _is_nothing(answers: Answers, planned: int) -> bool:
+    """Was at least half of what is ``planned`` asked, and not one value given?"""
+    return 2 * len(answers) >= planned and not any(isinstance(answer, Measured) for answer in answers.values())
+
+
+def refusing_all(answers: Answers, planned: int) -> str:
+    """A sentence where a meter that is well gives nothing at all."""
+    if not answers or not _is_nothing(answers, planned):
+        return ""
+    names = ", ".join(sorted({answer.name for answer in answers.values() if isinstance(answer, MeterRefused)}))
+    return f"the meter refuses everything that is read ({names}); its rights may be those of another client or password"
+
+
 @dataclass(slots=True)
 class _Row:
     failures: int
@@ -30,17 +46,15 @@ class FailingAttributes:
         """Those that are asked now."""
         return [at for at in attributes if at not in self._rows or self._rows[at].again <= now]
 
-    def judge(
-        self, answers: Mapping[AttributeDescriptor, Measured | MeterRefused], planned: int, now: float
-    ) -> DlmsMqttError | None:
+    def judge(self, answers: Answers, planned: int, now: float) -> DlmsMqttError | None:
         """Note what failed alone. An error: it was no attribute that failed, but the meter or the line.
 
         ``planned``: attributes that are read of this meter. Where at least half of them were asked and none was
         answered, the meter is not well, however it acknowledges.
         """
         refused = [answer for answer in answers.values() if isinstance(answer, ServiceRefused)]
-        if refused and len(refused) == len(answers):
-            return refused[0]  # it answers everything with an exception: no value is refused, the meter is not well
+        if refused and (len(refused) == len(answers) or _is_nothing(answers, planned)):
+            return refused[0]  # it answers with exceptions and no value: none is refused, the meter is not well
         failed = [answer for answer in answers.values() if isinstance(answer, AttributeFailed)]
         if failed and len(failed) == len(answers) and 2 * len(failed) >= planned:
             return failed[0].error

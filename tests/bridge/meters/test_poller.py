@@ -95,6 +95,18 @@ async def test_a_meter_that_answers_everything_with_an_exception_is_not_ok(clock
         assert health["status"] == "failing" and "exception" in str(health["reasons"]).lower(), health["reasons"]
 
 
+async def test_a_meter_that_refuses_everything_is_no_healthy_one(clock, store):
+    """It answers, so it is online: but health was ok though no value ever came."""
+    rig = Rig(clock, store, {"every": "10s", "read": ["1.0.1.8.0.255", "1.0.16.7.0.255"]})
+    for code in ("1.0.1.8.0.255", "1.0.16.7.0.255"):
+        del rig.simulated.objects[3, Obis.parse(code)].values[2]
+    async with rig.run():
+        await asyncio.sleep(15)
+        (reason,) = meter_health(rig.task)["reasons"]
+        assert reason.startswith("the meter refuses everything that is read (")
+        assert bridge_health({"h": meter_health(rig.task)}, [], {})["status"] == "degraded"
+
+
 @pytest.mark.expect_log("refused")
 async def test_wrong_passwords_are_few_whatever_the_line_does(clock, store):
     connection = {"tcp": "memory", "client": 32, "authentication": "low", "password": "text:wrong", "retries": 0}
