@@ -14,6 +14,7 @@ import voluptuous as vol
 
 from dlms_mqtt.bridge.config import yaml_file
 from dlms_mqtt.bridge.config.kinds import ID
+from dlms_mqtt.bridge.config.secret_files import files_with_secrets, named_files
 from dlms_mqtt.bridge.config.sections.bridge import STATE_DIR
 from dlms_mqtt.bridge.config.sections.config import CONFIG, Config
 from dlms_mqtt.bridge.config.sections.meter import METER, Meter
@@ -92,8 +93,8 @@ def load_config(path: Path, presets: Presets, environment: Mapping[str, str], *,
     scalers = _scalers(config.meters, document)
     if document.mistakes:
         raise _all(document)
-    files = frozenset((*document.files, *_own_presets(config)))
-    secret_files = frozenset(_secret_files(document))
+    files = frozenset((*document.files, *_own_presets(config), *named_files(document)))
+    secret_files = frozenset(files_with_secrets(document))
     warnings = tuple(document.warnings)
     return Loaded(
         config, connections, scalers, frozenset(managed), shown, files, warnings, secret_files, broken, spoken
@@ -105,20 +106,6 @@ def _in_language(config: Config, language: str) -> Config:
     if discovery.language != AUTO:
         return config
     return replace(config, mqtt=replace(config.mqtt, discovery=replace(discovery, language=language)))
-
-
-def _secret_files(document: Document) -> Iterator[Path]:
-    """What came from ``!secret`` is warned of where it is read; a variable or a file's name is no secret."""
-    for path, mark in document.marks.items():
-        value = document.value(path)
-        named = not isinstance(value, str) or value.partition(":")[0] in ("env", "file")
-        if path and ((path[-1] in SECRET_KEYS and not named) or _plain_key(value)) and not mark.hidden:
-            yield Path(mark.file)
-
-
-def _plain_key(value: Any) -> bool:
-    """Does the key of an ESPHome device stand in this text?"""
-    return isinstance(value, str) and split_key(value)[1].partition(":")[0] not in ("", "env", "file")
 
 
 def default_state_dir(environment: Mapping[str, str], usual: Path = STATE_DIR) -> Path:
