@@ -117,8 +117,10 @@ class DlmsClient(RepeatingSession):
         """``wanted``: those whose value came, so that somebody misses them."""
         learnt = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
         odd = [str(row) for row, known in zip(scalers, learnt, strict=True) if not known and row in wanted]
-        if odd:
-            self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(odd[:10])}")
+        news = [name for name in odd if name not in self.memory.warned]  # else a bad line has others each time
+        self.memory.warned.update(news)
+        if news:
+            self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(news[:10])}")
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from dlms_mqtt.bridge.meters.health import meter_health
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
@@ -159,13 +160,18 @@ def test_care_that_cannot_be_remembered_starts_afresh(clock, store, monkeypatch)
 
 
 @pytest.mark.expect_log("the clock could not be set")
-async def test_a_meter_that_does_not_let_its_clock_be_set_is_read_all_the_same(clock, store):
+async def test_a_meter_that_does_not_let_its_clock_be_set_is_read_all_the_same(clock, store, caplog):
     rig = rig_at(clock, store, "2026-06-10T08:00:00")
-    rig.simulated.drift(86400 / 2)
+    rig.simulated.jump(100)
     rig.simulated.objects[8, Obis.parse("0.0.1.0.0.255")].write = 99
     async with rig.run():
         await asyncio.sleep(600)
-    assert rig.task.status.verdict == "ok" and rig.task.status.clock_drift > 60
+        assert rig.task.status.verdict == "ok" and rig.task.status.clock_drift > 60
+        assert "the clock could not be set: " in meter_health(rig.task)["reasons"][0]
+        assert caplog.text.count("could not be set") == 1, "it is tried twice a day"
+        rig.simulated.jump(-100)
+        await asyncio.sleep(120)
+        assert meter_health(rig.task)["reasons"] == []
 
 
 @pytest.mark.parametrize("kept", [5, "x", {"a": 1}, [None], ["x"], [[1]], [True]])

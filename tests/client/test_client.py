@@ -458,6 +458,18 @@ async def test_values_with_their_scalers_which_are_read_once(clock: object, refe
         client.get_many.assert_awaited_once_with([])
 
 
+@pytest.mark.expect_log("no scaler and unit came")
+def test_a_scaler_that_a_bad_line_loses_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Others are lost each time: a line of the log for every cycle."""
+    client = DlmsClient(ConnectionSettings(tcp=("192.0.2.1", 4059)))
+    scalers = [attribute(3, f"1.0.{number}.7.0.255", 3) for number in (1, 2, 3)]
+    lost = AttributeFailed("no answer", error=ResponseTimeout("no answer"), target="a scaler")
+    for among in (scalers[:2], scalers, scalers[1:], scalers[:1]):
+        client._keep_scalers(among, [lost] * len(among), set(among))
+    told = [record.getMessage().partition("sent: ")[2] for record in caplog.records]
+    assert told == ["3/1.0.1.7.0.255:3, 3/1.0.2.7.0.255:3", "3/1.0.3.7.0.255:3"]
+
+
 async def test_a_meter_that_grants_no_lists_is_asked_one_by_one(clock: object) -> None:
     conformance = ("get", "block-transfer-with-get-or-read")
     async with connected(echo_meter(FakeClock()), **OPEN, conformance=conformance) as client:

@@ -66,12 +66,22 @@ class MeterClock:
         """Set it, where that is configured and nothing speaks against it."""
         obstacle = self.keeper.obstacle(self._status.clock_drift, self._now())
         self._tell_zone(obstacle == "zone")
+        if obstacle == "right":
+            self._tell_failure("")
         if obstacle is not None:
             return
         try:
             await self.set(Priority.POLL, allowed=self._may_be_set)
         except DlmsMqttError as error:
-            _LOG.warning("%s: the clock could not be set: %s", self.id, error.message)
+            self._tell_failure(f"the clock could not be set: {error.message}")
+        else:
+            self._tell_failure("")
+
+    def _tell_failure(self, sentence: str) -> None:
+        """In health until the clock is right, and once in the log: it is tried again each day."""
+        if sentence and sentence != self._status.reasons.get("clock"):
+            _LOG.warning("%s: %s", self.id, sentence)
+        self._status.judge("clock", sentence)
 
     def _tell_zone(self, wrong: bool) -> None:
         if not wrong:
