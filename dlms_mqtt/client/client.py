@@ -117,10 +117,9 @@ class DlmsClient(RepeatingSession):
         """``wanted``: those whose value came, so that somebody misses them."""
         learnt = [self.memory.learn_scaler(*row) for row in zip(scalers, answers, strict=True)]
         odd = [str(row) for row, known in zip(scalers, learnt, strict=True) if not known and row in wanted]
-        news = [name for name in odd if name not in self.memory.warned]  # else a bad line has others each time
-        self.memory.warned.update(news)
-        if news:
-            self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {', '.join(news[:10])}")
+        if odd:  # a bad line loses others each time: that is one fault
+            names = ", ".join(odd[:10])
+            self._warn_once(f"no scaler and unit came, so values are shown as they were sent: {names}", "scalers")
 
     async def set(self, attribute: AttributeDescriptor, value: Data, access: AccessSelector | None = None) -> None:
         """Write one attribute; it is never repeated by itself. AccessRefused, ServiceRefused."""

@@ -141,10 +141,10 @@ class MeterSession:
         self._figures = SessionFigures()
         self.release_answered: bool | None = None  # None: no release was sent
 
-    def _warn_once(self, sentence: str) -> None:
-        """Once for each meter and process, however often it is polled."""
-        if sentence not in self.memory.warned:
-            self.memory.warned.add(sentence)
+    def _warn_once(self, sentence: str, kind: str = "") -> None:
+        """Once for each meter, process and ``kind`` of fault (else the sentence), however often it is met."""
+        if (kind or sentence) not in self.memory.warned:
+            self.memory.warned.add(kind or sentence)
             log.warning("%s: %s", self.transport.name, sentence)
 
     # -- opening and closing ------------------------------------------------------------------------------------------

@@ -69,13 +69,14 @@ class Exchange:
         transport: Transport,
         settings: ConnectionSettings,
         on_notification: Callable[[Apdu], None] | None = None,
-        warn: Callable[[str], None] | None = None,
+        warn: Callable[..., None] | None = None,
     ) -> None:
+        """``warn`` takes a sentence, and the kind of fault where the sentence says another thing each time."""
         self.connection = connection
         self.transport = transport
         self.settings = settings
         self.on_notification = on_notification or _ignore
-        self._warn = warn or (lambda sentence: log.warning("%s: %s", transport.name, sentence))
+        self._warn = warn or (lambda sentence, kind="": log.warning("%s: %s", transport.name, sentence))
         self._trace = Trace(transport.name, settings.secrets)
         self.most_octets = MOST_OCTETS
         self.hiding = False  # set by the caller while what is said would give a password away
@@ -228,7 +229,8 @@ class Exchange:
         """Octets that belong to nothing: told once for each meter, and each time in the trace."""
         shown = self._trace.masked(octets)
         log.debug("%s: %d octets are left over behind %s: %s", self.transport.name, len(octets), what, shown[: 2 * 64])
-        self._warn(f"{len(octets)} octets are left over behind {what} ({shown[: 2 * 8]}...): they are not used")
+        sentence = f"{len(octets)} octets are left over behind {what} ({shown[: 2 * 8]}...): they are not used"
+        self._warn(sentence, "left over")
 
     async def settle(self) -> None:
         """What came after the last answer answers nothing: late answers, pushes. LinkLost: nothing can be asked now."""
