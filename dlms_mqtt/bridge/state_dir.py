@@ -33,7 +33,7 @@ _COLUMNS = {  # of each table, as it is written
     "counters": "key_id,system_title,next",
     "facts": "namespace,key,value",
     "object_lists": "meter,client,authentication,firmware,data",
-    "outbox": "number,topic,payload",  # begun by whoever needs it first
+    "outbox": "number,topic,payload",  # begun, and one day changed, by whoever needs it: after this look
 }
 _ROOM = 65_536  # octets that a start may write
 _PROBE = "probe"  # file that is written to see whether there is room
