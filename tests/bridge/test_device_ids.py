@@ -44,6 +44,13 @@ def test_a_new_bridge_carries_its_base_and_keeps_it(store):
     assert device_tag("shed", store) == "dlms_mqtt-home"  # another base topic later: the same devices
 
 
+@pytest.mark.parametrize("damaged", ["", "a/b", "x" * 301, 5, None])
+def test_what_is_damaged_is_no_tag(store, damaged):
+    """Brokers take no topic of 70,000 characters, and hang up."""
+    store.set("bridge", "devices", damaged)
+    assert device_tag("home", store) == "dlms_mqtt-home"
+
+
 def test_what_an_earlier_version_announced_keeps_its_identifiers(store):
     store.set("bridge", "name", ["home", "main"])
     assert device_tag("home", store) == "dlms_mqtt"

@@ -154,6 +154,27 @@ async def test_a_disk_that_is_full_is_no_fault_of_ours(desk):
     assert desk.replies[0]["error"]["message"] == "the disk is full"
 
 
+async def test_an_id_is_on_the_disk_before_its_request_runs_and_no_other(clock, tmp_path):
+    """What is not run costs the disk nothing: whoever floods us with it would hold the bridge."""
+
+    def written():
+        return store.read("SELECT count(*) FROM facts WHERE namespace = 'requests'")[0][0]
+
+    async def slow(request):
+        return {"written": written()}
+
+    with Store(tmp_path / "state.sqlite") as store:
+        desk = Desk(clock, store)
+        desk.slow = slow
+        for number in range(5):
+            await desk.ask("meter/h/request/dance", {"id": number})
+            await desk.ask("meter/h/request/slow", {"id": number, "count": 0})
+        assert written() == 0 and len(desk.sent) == 10
+        await desk.ask("meter/h/request/slow", {"id": 9})
+        assert desk.replies[-1]["data"]["written"] >= 1
+        await desk.commands.close()
+
+
 async def test_a_timeout(desk):
     await desk.ask("meter/h/request/slow", {"id": 1, "timeout": 5})
     assert desk.sent == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -72,14 +72,12 @@ async def test_more_than_can_be_kept_are_refused(clock: FakeClock, monkeypatch: 
     ids.note(READ, "3")
 
 
-def test_a_disk_that_takes_nothing_stops_no_request(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_arguments: Any) -> None:
-        raise StoreError("the disk is full")
-
+async def test_a_disk_that_takes_nothing_stops_no_request(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(MEMORY)
-    monkeypatch.setattr(store, "set", full)
+    monkeypatch.setattr(store, "write_soon", failing)
     ids = RepeatedIds(store, clock)
     ids.note(WRITE, "1")
+    await ids.written()
     with pytest.raises(RequestError):
         ids.note(WRITE, "1")
 
@@ -110,6 +108,25 @@ def test_a_disk_from_which_nothing_can_be_deleted_keeps_no_request_from_running(
     clock.elapsed += 601
     monkeypatch.setattr(store, "forget", failing)
     ids.note(WRITE, "1")
+
+
+async def test_many_are_written_and_forgotten_at_once(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk takes ten milliseconds and more each time: a flood of requests held the bridge for a minute."""
+    with Store(tmp_path / "state.sqlite") as store:
+        ids, written = RepeatedIds(store, clock), list[int]()
+        monkeypatch.setattr(store, "transaction", lambda: written.append(len(store._soon)) or Store.transaction(store))
+        for number in range(50):
+            ids.note(WRITE, str(number))
+        assert written == []
+        await asyncio.gather(*(ids.written() for _ in range(50)))
+        assert written == [50]
+        assert store.read("SELECT count(*) FROM facts WHERE namespace = 'requests'") == [(50,)]
+        await asyncio.sleep(601)  # of the fake clock
+        ids.note(READ, "1")
+        assert len(written) == 2
+        assert store.read("SELECT count(*) FROM facts WHERE namespace = 'requests'") == [(0,)]
 
 
 def test_an_old_id_that_is_used_again_before_it_was_deleted_stays(

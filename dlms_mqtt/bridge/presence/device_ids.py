@@ -37,7 +37,7 @@ def device_tag(base: str, store: Store) -> str:
     """The same, but for devices that have been announced before."""
     try:
         kept = store.get(_SPACE, _FACT)
-        if isinstance(kept, str) and re.fullmatch("[a-z0-9_-]+", kept):
+        if isinstance(kept, str) and re.fullmatch("[a-z0-9_-]{1,300}", kept):
             return kept
         tag: str = DEVICES if store.get(_SPACE, "name") is not None else tag_of(base)
         store.set(_SPACE, _FACT, tag)

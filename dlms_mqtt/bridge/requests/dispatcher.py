@@ -152,6 +152,8 @@ class Commands:
             bounds.check(request.body)
             handler = self._cancel if request.address.name == "cancel" else self._find(request.address)
             async with asyncio.timeout(_timeout(request)):
+                if request.id is not None and not verb_of(request.address).looks:
+                    await self._ids.written()
                 return replies.ok(await handler(request))
         except Exception as error:
             # A full disk is no fault of ours, and is told by the one who looks after the state.

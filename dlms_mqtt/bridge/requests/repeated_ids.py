@@ -1,11 +1,13 @@
 """Ids of requests: one that comes again within ten minutes runs nothing, however many came between and after a restart.
 
-Those of requests that change something are on the disk before they run. So that this holds within bounded memory,
-more ids than can be kept are refused until there is room.
+Those of requests that change something are on the disk before they run, written together with others: a disk takes ten
+milliseconds and more, and nobody else is served meanwhile. So that this holds within bounded memory, more ids than can
+be kept are refused until there is room.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from hashlib import blake2b
 from itertools import islice
@@ -32,6 +34,7 @@ class RepeatedIds:
         self._times: dict[str, float] = {}  # hash -> monotonic, the oldest first
         self._on_disk: set[str] = set()
         self._stale: list[str] = []  # on the disk, and of no use any more
+        self._writing: asyncio.Task[None] | None = None
         self._restore()
 
     def _restore(self) -> None:
@@ -59,14 +62,21 @@ class RepeatedIds:
             raise RequestError("busy", "Too many ids within ten minutes", hint="Wait, or send less often.")
         self._times[name] = self._clock.monotonic()
         if not verb_of(address).looks:
-            self._keep(name)
-
-    def _keep(self, name: str) -> None:
-        try:
-            self._store.set(_SPACE, name, round(self._clock.time()))
+            self._store.set_soon(_SPACE, name, round(self._clock.time()))
             self._on_disk.add(name)
+
+    async def written(self) -> None:
+        """Until those that were noted are on the disk: what comes in one round of the loop is one write."""
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+        await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        self._writing = None
+        try:
+            self._store.write_soon()
         except StoreError as error:
-            _LOG.debug("the id of a request is not kept: %s", error.message)
+            _LOG.debug("ids of requests are not kept: %s", error.message)
 
     def _forget(self) -> None:
         """Some of the old ones: this comes before every request, so it costs as much however many are kept."""
@@ -75,11 +85,9 @@ class RepeatedIds:
             del self._times[name]
             self._stale += [name] if name in self._on_disk else []
         gone, self._stale = self._stale[:_AT_ONCE], self._stale[_AT_ONCE:]
-        for name in gone:
-            if name in self._times:  # used again meanwhile
-                continue
-            self._on_disk.discard(name)
+        if gone := [name for name in gone if name not in self._times]:  # else used again meanwhile
+            self._on_disk.difference_update(gone)
             try:
-                self._store.forget(_SPACE, name)
+                self._store.forget(_SPACE, *gone)
             except StoreError as error:
-                _LOG.debug("the id of a request is not forgotten: %s", error.message)
+                _LOG.debug("ids of requests are not forgotten: %s", error.message)

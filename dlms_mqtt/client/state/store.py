@@ -252,12 +252,16 @@ class Store(StateFile):
             db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?, ?)", (namespace, key, _json(proposal)))
             return self.get(namespace, key)
 
-    def forget(self, namespace: str, key: str | None = None) -> None:
-        """Forget one key, or the whole namespace."""
-        for row in [row for row in self._soon if row[0] == namespace and key in (None, row[1])]:
-            del self._soon[row]
+    def forget(self, namespace: str, *keys: str) -> None:
+        """Forget these keys, or the whole namespace."""
+        rows = [(namespace, key) for key in keys] or [row for row in self._soon if row[0] == namespace]
+        for row in rows:
+            self._soon.pop(row, None)
         with self.transaction() as db:
-            db.execute("DELETE FROM facts WHERE namespace = ? AND key = ifnull(?, key)", (namespace, key))
+            if keys:
+                db.executemany("DELETE FROM facts WHERE namespace = ? AND key = ?", rows)
+            else:
+                db.execute("DELETE FROM facts WHERE namespace = ?", (namespace,))
 
     # -- object lists -------------------------------------------------------------------------------------------------
 
