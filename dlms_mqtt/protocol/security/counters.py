@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dlms_mqtt.errors import SecurityError
+from dlms_mqtt.protocol.security.gcm import MAX_COUNTER
 
 _Key = tuple[str, bytes, bool]
 MOST_KEPT = 256  # anybody can send under ever new titles where no tag is checked
@@ -28,7 +29,7 @@ class PeerCounters:
     """
 
     def __init__(self, kept: Mapping[str, int] | None = None) -> None:
-        parsed = ((_parse(name), counter) for name, counter in (kept or {}).items() if isinstance(counter, int))
+        parsed = ((_parse(name), counter) for name, counter in (kept or {}).items() if _is_counter(counter))
         self._last: dict[_Key, int] = {place: counter for place, counter in parsed if place is not None}
 
     def begin(self) -> None:
@@ -47,6 +48,11 @@ class PeerCounters:
     def keep(self, ahead: int = 0) -> dict[str, int]:
         """The memory as plain values (``ahead`` of what was taken), for a store; the constructor takes it back."""
         return {f"{key}/{title.hex()}/{int(verified)}": n + ahead for (key, title, verified), n in self._last.items()}
+
+
+def _is_counter(number: object) -> bool:
+    """May it have been kept? What is kept ahead may be beyond the last number there is; more is damage."""
+    return isinstance(number, int) and 0 <= number <= 2 * MAX_COUNTER
 
 
 def _not_above(counter: int, last: int) -> SecurityError:

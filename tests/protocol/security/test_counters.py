@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dlms_mqtt.errors import SecurityError
@@ -66,3 +68,10 @@ def test_a_damaged_memory_is_left_out(name: str) -> None:
     with pytest.raises(SecurityError):
         counters.take("global", TITLE, 3)
     assert len(counters.keep()) == 1
+
+
+@pytest.mark.parametrize("number", [2**63, 2**34, -(2**40), "x", None, 1.5])
+def test_a_number_that_no_counter_reaches_silences_no_meter(number: Any) -> None:
+    counters = PeerCounters({f"global/{TITLE.hex()}/1": number})
+    counters.take("global", TITLE, 3)
+    assert counters.keep() == {f"global/{TITLE.hex()}/1": 3}
