@@ -171,7 +171,7 @@ def _profile_of(request: _Request, buffer: bytes, *, whole: bool) -> Profile:
         request.client.memory.profiles.pop(obis, None)  # what is captured may have been changed since it was read
     if len(buffer) > decoded.end:
         notes.append(f"{len(buffer) - decoded.end} octets follow the rows that the meter announced")
-    rows = _kept(rows, shape, selection, notes, whole)
+    rows = _kept(rows, request, notes, whole)
     for note in notes:
         log.info("%s: %s", obis, note)
     columns = tuple(
@@ -208,21 +208,20 @@ def _fitted(
     return [(*row[:width], *[None] * (width - len(row))) for row in rows], [note]
 
 
-def _kept(
-    rows: list[tuple[Any, ...]], shape: ProfileShape, selection: Selection, notes: list[str], whole: bool
-) -> list[tuple[Any, ...]]:
-    """The rows within the range; what a meter sends beside it is left out, and said."""
+def _kept(rows: list[tuple[Any, ...]], request: _Request, notes: list[str], whole: bool) -> list[tuple[Any, ...]]:
+    """The rows within the range; what a meter sends beside that which it was asked for is left out, and said."""
+    selection, index = request.selection, request.shape.time_column
     if selection.start is None:
         return rows
-    index = shape.time_column
     if index is None or not any(isinstance(row[index], datetime) for row in rows):
         if rows:
             notes.append("the rows have no times, so all that the meter keeps are shown: the range cannot be kept to")
         return rows
-    kept = [row for row in rows if selection.keeps(row[index])]
-    if not whole and len(rows) - len(kept) > _MARGIN:
-        notes.append(f"the meter ignored the range: {len(rows) - len(kept)} of {len(rows)} rows were left out here")
-    return kept
+    asked = Selection(*widened(selection.start, selection.end, request.tz))
+    beside = sum(not asked.keeps(row[index]) for row in rows)
+    if not whole and beside > _MARGIN:
+        notes.append(f"the meter ignored the range: {beside} of {len(rows)} rows were left out here")
+    return [row for row in rows if selection.keeps(row[index])]
 
 
 def attribute(obis: Obis, number: int) -> AttributeDescriptor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -186,3 +187,16 @@ async def test_rows_are_asked_for_up_to_the_last_number_that_there_is() -> None:
     await read_profile(meter, LOAD, Selection(first=0xFFFF_FFFE, count=5))  # type: ignore[arg-type]
     ((_, rows),) = meter.requests
     assert [number.value for number in rows.value[:2]] == [0xFFFF_FFFE, 0xFFFF_FFFF]
+
+
+async def test_rows_of_the_repeated_hour_that_were_asked_for_beside_the_range_are_no_fault() -> None:
+    """We ask for an hour more there: the meter was said to ignore the range, each quarter of an hour."""
+    zone, autumn, quarter = ZoneInfo("Europe/Vienna"), datetime(2026, 10, 25, tzinfo=UTC), timedelta(minutes=15)
+    times = [autumn - quarter + number * quarter for number in range(8)]
+    rows = [[Data(DataType.OCTET_STRING, DateTime.from_datetime(time).encode()), number(1)] for time in times]
+    since = Selection(autumn + timedelta(minutes=50), autumn + timedelta(hours=2))
+    profile = await read_profile(Meter([CLOCK, IMPORT], rows), LOAD, since, tz=zone)  # type: ignore[arg-type]
+    assert [row[0] for row in profile.rows] == times[5:] and profile.notes == ()
+    late = Selection(autumn + timedelta(hours=5), autumn + timedelta(hours=6))
+    profile = await read_profile(Meter([CLOCK, IMPORT], rows), LOAD, late, tz=zone)  # type: ignore[arg-type]
+    assert profile.rows == [] and "8 of 8 rows" in profile.notes[0]
