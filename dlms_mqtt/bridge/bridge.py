@@ -24,7 +24,7 @@ from dlms_mqtt.bridge.mqtt.broker import Broker
 from dlms_mqtt.bridge.mqtt.client import Will
 from dlms_mqtt.bridge.mqtt.outbox import Outbox
 from dlms_mqtt.bridge.mqtt.publisher import Publisher
-from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag, take_over
+from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag
 from dlms_mqtt.bridge.presence.leftovers import Leftovers
 from dlms_mqtt.bridge.presence.presence import Presence
 from dlms_mqtt.bridge.requests.bridge_verbs import BridgeRequests
@@ -73,8 +73,7 @@ class Bridge:
         self._stop = asyncio.Event()
         self.taken = ""
         self.refused: dict[str, str] = {}  # meters that another bridge holds
-        self._aliases = aliases(config.meters)
-        take_over(self.store, self._aliases.items())
+        self._aliases = aliases(config.meters, self.store)
         self.topics = Topics(
             config.mqtt.base_topic,
             config.bridge.id,
@@ -199,8 +198,9 @@ class Bridge:
     async def change_to(self, fresh: Loaded) -> list[str]:
         """Take over another configuration of the meters; what changed."""
         old, self.loaded = self.loaded, fresh
-        self._aliases |= aliases(fresh.config.meters)
-        take_over(self.store, self._aliases.items())
+        known = aliases(fresh.config.meters, self.store)
+        self._aliases.clear()
+        self._aliases |= known
         self._context.discovery, self._context.component = fresh.config.mqtt.discovery, bool(fresh.spoken)
         changed = [name for name in {**old.config.meters, **fresh.config.meters} if _differs(name, old, fresh)]
         for name in changed:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 from dlms_mqtt.bridge.api.topics import DEFAULT_BASE, DEVICES
+from dlms_mqtt.bridge.config.managed_meters import METER_ID
 from dlms_mqtt.bridge.config.sections.meter import Meter
 from dlms_mqtt.bridge.meters.lockout import SPACE as LOCKOUT
 from dlms_mqtt.bridge.meters.output.kept_readings import SPACE as MOMENTS
@@ -21,7 +22,7 @@ from dlms_mqtt.client.state.store import PEER_COUNTERS, Store
 from dlms_mqtt.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
-_SPACE, _FACT = "bridge", "devices"
+_SPACE, _FACT, _ALIASES = "bridge", "devices", "aliases"
 _MEMORY = ("guard", SCALERS, MOMENTS, LOCKOUT, PEER_COUNTERS)  # what a meter keeps under its new id
 
 
@@ -46,9 +47,39 @@ def device_tag(base: str, store: Store) -> str:
     return tag
 
 
-def aliases(meters: Mapping[str, Meter]) -> dict[str, str]:
-    """The ids of before, by the ids that meters have now."""
-    return {name: meter.replaces for name, meter in meters.items() if meter.replaces}
+def aliases(meters: Mapping[str, Meter], store: Store) -> dict[str, str]:
+    """The ids under which Home Assistant knows renamed meters, by those that they have now; also of who has just gone.
+
+    One that is renamed once more keeps the very first; what it knew goes with it.
+    """
+    renamed = {name: meter.replaces for name, meter in meters.items() if meter.replaces}
+    take_over(store, renamed.items())
+    kept = _kept_aliases(store)
+    now = {
+        name: before if kept.get(before, before) in meters else kept.get(before, before)
+        for name, before in renamed.items()
+    }
+    gone = {name: first for name, first in kept.items() if name not in meters and first not in meters}
+    _keep_aliases(store, kept, gone | now)
+    last = {first: name for name, first in gone.items()}
+    return now | {name: first for first, name in last.items() if first not in now.values()}
+
+
+def _kept_aliases(store: Store) -> dict[str, str]:
+    try:
+        kept = store.get(_SPACE, _ALIASES)
+    except StoreError:
+        return {}
+    rows = kept.items() if isinstance(kept, dict) else ()
+    return {name: first for name, first in rows if isinstance(first, str) and METER_ID.fullmatch(first)}
+
+
+def _keep_aliases(store: Store, kept: Mapping[str, str], now: Mapping[str, str]) -> None:
+    try:
+        if now != kept:
+            store.set(_SPACE, _ALIASES, now)
+    except StoreError as error:
+        _LOG.debug("renamed meters are not remembered: %s", error.message)
 
 
 def take_over(store: Store, renamed: Iterable[tuple[str, str]]) -> None:

@@ -149,7 +149,7 @@ def info_in(payload: bytes) -> Info:
     started, rows = body.get("started"), body.get("meters")
     found = [row for row in rows[:_MOST] if isinstance(row, dict)] if isinstance(rows, list) else []
     meters = {row["id"]: row.get("managed") is True for row in found if _is_short(row.get("id"))}
-    return Info(started if _is_short(started) else None, meters)
+    return Info(started if started and _is_short(started) else None, meters)
 
 
 def _is_short(text: object) -> bool:

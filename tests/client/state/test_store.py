@@ -442,3 +442,18 @@ def test_a_table_of_counters_that_is_gone_is_damage(path: Path, store: Store) ->
         db.execute("DROP TABLE counters")
     with pytest.raises(StoreError, match="no table counters"):
         Store(path)
+
+
+def test_an_object_list_that_was_damaged_is_read_again(tmp_path):
+    with Store(tmp_path / "state.sqlite") as store:
+        store.keep_object_list("meter", 1, "none", "1.0", b"\x01\x02\x03")
+        store.keep_object_list("meter", 2, "none", "1.0", b"\x04")
+        assert store.object_list("meter", 1, "none", "1.0") == b"\x01\x02\x03"
+        with store.transaction() as database:
+            database.execute("UPDATE object_lists SET data = x'0102' WHERE client = 1")
+        assert store.object_list("meter", 1, "none", "1.0") is None
+        assert store.object_list("meter", 2, "none", "1.0") == b"\x04"
+        store.forget("object list sums")  # as an earlier version left it
+        assert store.object_list("meter", 1, "none", "1.0") == b"\x01\x02"
+        store.keep_object_list("meter", 1, "none", "1.1", b"\x05")
+        assert store.object_list("meter", 1, "none", "1.1") == b"\x05"
