@@ -9,7 +9,8 @@ import pytest
 
 from dlms_mqtt.bridge.api.topics import Topics
 from dlms_mqtt.bridge.app import App
-from dlms_mqtt.bridge.presence.device_ids import device_tag, tag_of, take_over
+from dlms_mqtt.bridge.config.sections.meter import Meter
+from dlms_mqtt.bridge.presence.device_ids import aliases, device_tag, tag_of, take_over
 from dlms_mqtt.client.state.store import Store
 from dlms_mqtt.errors import StoreError
 from dlms_mqtt.simulator import serve_tcp
@@ -72,6 +73,27 @@ def test_a_renamed_meter_remembers_its_counters(store):
     assert store.get("peer counters", "new") == {"pushes": 7}
     assert store.get("peer counters", "new association") == {"answers": 8}
     assert store.get("guard", "other") is None
+
+
+def test_a_meter_that_is_renamed_again_keeps_its_first_identifiers(store):
+    """It had those of its second name, and the device of the first stood in Home Assistant for ever."""
+    for meters, known in (
+        ({"a": ""}, {}),
+        ({"b": "a"}, {"b": "a"}),
+        ({"c": "b"}, {"c": "a"}),
+        ({"c": "b"}, {"c": "a"}),  # the next start
+        ({"d": "c", "e": "f"}, {"d": "a", "e": "f"}),
+        ({}, {"d": "a", "e": "f"}),  # their devices are still to be cleared
+        ({"g": "d", "a": ""}, {"g": "d", "e": "f"}),  # what was the first id is another meter's by now
+        ({"e": "", "g": ""}, {}),
+    ):
+        assert aliases({name: Meter(replaces=before) for name, before in meters.items()}, store) == known
+
+
+@pytest.mark.parametrize("kept", [5, ["a"], {"b": 7}, {"b": "A/#"}])
+def test_a_damaged_memory_of_renamed_meters_is_none(store, kept):
+    store.set("bridge", "aliases", kept)
+    assert aliases({"c": Meter(replaces="b")}, store) == {"c": "b"}
 
 
 @pytest.fixture
@@ -150,7 +172,7 @@ def test_a_state_file_that_cannot_be_used_costs_no_start(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "get", failing)
         assert device_tag("home", store) == "dlms_mqtt-home"
-        take_over(store, [("new", "old")])
+        assert aliases({"new": Meter(replaces="old")}, store) == {"new": "old"}
     assert store.get("discovery", "new") is None
     monkeypatch.setattr(store, "set", failing)
     assert device_tag("home", store) == "dlms_mqtt-home"

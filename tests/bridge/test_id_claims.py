@@ -36,7 +36,17 @@ def test_the_older_one_has_the_meter(claims):
 
 
 @pytest.mark.parametrize(
-    "info", [b"", b"{", b"[]", b"5", {}, {"meters": {"id": "house"}}, {"started": 5, "meters": [{"id": "house"}]}]
+    "info",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        {},
+        {"meters": {"id": "house"}},
+        {"started": 5, "meters": [{"id": "house"}]},
+        {"started": "", "meters": [{"id": "house"}]},
+    ],
 )
 def test_what_says_nothing_claims_nothing(claims, info):
     _say(claims, "other", {"started": OLDER, "meters": [{"id": "house"}]})
