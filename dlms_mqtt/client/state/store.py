@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from zlib import crc32
 
 from dlms_mqtt.client.state.state_file import MEMORY, StateFile
 from dlms_mqtt.errors import ConfigError, LocalProtocolError, SecurityError, StoreError
@@ -24,6 +25,7 @@ LIMIT = 0xFFFF_FFFF
 FIRST = 1
 BLOCK = 256
 
+_LIST_SUMS = "object list sums"  # namespace: a list that is cut short is still a list, and would be believed for ever
 PEER_COUNTERS = "peer counters"  # namespace: what was received last from each push source
 
 # One tuple of statements per version of the file; only ever appended to.
@@ -266,12 +268,15 @@ class Store(StateFile):
     # -- object lists -------------------------------------------------------------------------------------------------
 
     def object_list(self, meter: str, client: int, authentication: str, firmware: str) -> bytes | None:
-        """The kept object list of a meter, as the meter sent it."""
+        """The kept object list of a meter, as the meter sent it; None too where it is damaged."""
         rows = self.read(
             "SELECT data FROM object_lists WHERE meter = ? AND client = ? AND authentication = ? AND firmware = ?",
             (meter, client, authentication, firmware),
         )
-        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+        if not rows or not isinstance(data := rows[0][0], bytes):
+            return None
+        known = self.get(_LIST_SUMS, f"{meter}/{client}/{authentication}")  # None: kept by a version before
+        return data if known in (None, crc32(data)) else None
 
     @property
     def has_object_lists(self) -> bool:
@@ -288,6 +293,7 @@ class Store(StateFile):
             db.execute(
                 "INSERT INTO object_lists VALUES (?, ?, ?, ?, ?)", (meter, client, authentication, firmware, data)
             )
+        self.set(_LIST_SUMS, f"{meter}/{client}/{authentication}", crc32(data))
 
 
 def _json(value: Any) -> str:
