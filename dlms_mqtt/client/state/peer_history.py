@@ -26,7 +26,7 @@ class PeerHistory(PeerCounters):
     def __init__(self, store: Store, source: str) -> None:
         self._store, self._source = store, source
         kept = _shape(self._stored())
-        self._before: dict[str, int] = kept["counters"]
+        self._before = PeerCounters(kept["counters"]).keep()  # without what is damaged
         self._rose: int = kept["rose"]
         super().__init__(self._before if self._rose >= _TRUSTED else None)
         self._begins = True

@@ -98,7 +98,13 @@ def test_what_nobody_vouches_for_is_not_kept(store):
     assert store.items(PEER_COUNTERS) == {}
 
 
-@pytest.mark.parametrize("kept", [1, [], {}, {"counters": 1}, {"counters": {}, "rose": "x"}, {"a": 1}])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *(1, [], {}, {"counters": 1}, {"counters": {}, "rose": "x"}, {"a": 1}),
+        {"counters": {f"aa/{TITLE.hex()}/1": {"a": 1}}, "rose": 3},
+    ],
+)
 def test_a_damaged_memory_is_none(store, kept):
     store.set(PEER_COUNTERS, "m association", kept)
     _associations(store, 7)
