@@ -33,9 +33,12 @@ class OddBroker:
         async with await asyncio.start_server(self._client, "127.0.0.1", 0) as server:
             yield server.sockets[0].getsockname()[1]
             for writer in self._writers:
-                writer.close()
+                writer.transport.abort()
+            while self._writers:  # each may be at a last message, which it would confirm
+                await asyncio.sleep(0)
             for task in self._tasks:
                 task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hang_up(self, reason: int | None) -> None:
         for writer in self._writers:
