@@ -104,6 +104,14 @@ async def test_nor_is_it_where_each_request_has_an_id_of_its_own(home):
         assert meter.failures == {32: 1}
 
 
+async def test_nor_is_it_under_ever_new_names(home):
+    wrong = {"password": "text:00000000"}
+    async with meter_with() as meter:
+        for name, code in (("a", "authentication-refused"), ("b", "locked-out"), ("c", "locked-out")):
+            assert told(await tried(home, meter, wrong, named={"meter": name}, **LOW)) == (code, None)
+        assert meter.failures == {32: 1}
+
+
 async def test_silence_to_one_client_alone_is_about_that_client(home):
     """Nothing tells an unknown client from a secret that the meter does not answer."""
     async with meter_with("counter-refused:silence") as meter:

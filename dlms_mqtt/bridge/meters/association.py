@@ -73,6 +73,10 @@ def _access(settings: ConnectionSettings) -> str:
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
 
 
+def _place(settings: ConnectionSettings) -> str:
+    return f"{settings.line}/{settings.physical}/{settings.server}/{settings.client}"
+
+
 class Session:
     """One meter's association. ``errors`` counts what went wrong on the line, ``exchanges`` what was tried."""
 
@@ -92,6 +96,8 @@ class Session:
         # What outlives one association of this meter: figures of the line, scalers, what its secrets have met.
         self.meter, self.settings, self.line = meter, settings, line
         self._trial = trial
+        # Somebody may try the same password under ever new names.
+        self._kept_as = f"{_place(settings)} (trial)" if trial else meter
         self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
         self._client: DlmsClient | None = None  # while an association is open
         self._used = 0.0  # when it last answered, by the monotonic clock
@@ -110,7 +116,7 @@ class Session:
     def _stored(self) -> object:
         # A store that cannot be read tells of no success either, so a secret is counted anew before it is sent.
         try:
-            return self._store.get(SPACE, self.meter)
+            return self._store.get(SPACE, self._kept_as)
         except StoreError as error:
             _LOG.warning("%s: %s", self.meter, error.message)
             return None
@@ -238,7 +244,7 @@ class Session:
         # Written first and remembered after: where the disk is full the secret is not sent at all, because a restart
         # would then begin to count from 0 each time.
         before, counted = self.lockout, self.lockout.refused(self._clock.time(), self._attempts)
-        self._store.set(SPACE, self.meter, counted.dump())
+        self._store.set(SPACE, self._kept_as, counted.dump())
         self._before = before
         self._set_lockout(counted)
 
@@ -279,7 +285,7 @@ class Session:
     def _keep_lockout(self, lockout: Lockout) -> None:
         self._set_lockout(lockout)
         try:
-            self._store.set(SPACE, self.meter, lockout.dump())
+            self._store.set(SPACE, self._kept_as, lockout.dump())
         except StoreError as error:
             _LOG.warning("%s: the pause after refused passwords is not kept: %s", self.meter, error.message)
 

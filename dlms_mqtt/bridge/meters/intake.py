@@ -22,13 +22,25 @@ from dlms_mqtt.bridge.reading.plan import Plan, PlanItem, exceptions
 from dlms_mqtt.bridge.reading.schedule import Every
 from dlms_mqtt.bridge.reading.virtual import Parts, Row, computed, known_keys, place_of
 from dlms_mqtt.client.services.memory import Measured
-from dlms_mqtt.errors import AttributeFailed, ConfigError, MeterRefused
+from dlms_mqtt.errors import (
+    AttributeFailed,
+    ConfigError,
+    ConnectFailed,
+    ConnectionLost,
+    DecodeError,
+    MeterRefused,
+    RemoteProtocolError,
+    ResponseTimeout,
+)
 from dlms_mqtt.meter.catalogue.lookup import DERIVED, Derived, derived
 from dlms_mqtt.meter.catalogue.quantity import Kind
 from dlms_mqtt.meter.readings import Quality, Reading
 from dlms_mqtt.protocol.apdu.descriptors import AttributeDescriptor
 
 _LOG = logging.getLogger(__name__)
+_LOST = frozenset(
+    error.kind for error in (RemoteProtocolError, DecodeError, ConnectFailed, ConnectionLost, ResponseTimeout)
+)
 _AT_ONCE = 200  # steps: a hundredth of a second or two; common meters have fewer in a cycle
 
 
@@ -201,8 +213,8 @@ class Intake:
         other = self.neighbours(meter) if meter else None
         if meter and other is None:
             return f"there is no meter {meter}"
-        if key in (other.status if other else self._status).refused:
-            return f"the meter refuses {part}"
+        if why := (other.status if other else self._status).refused.get(key):
+            return f"{part} did not come ({why})" if why in _LOST else f"the meter refuses {part}"
         known = keys(meter)
         return f"there is no value {part}" if known is not None and key not in known else ""
 
@@ -210,7 +222,7 @@ class Intake:
         return Moment(now, self._zone, self._clock.sense)
 
     def _refused(self, item: PlanItem, answer: MeterRefused) -> None:
-        self._status.refused.setdefault(item.key, answer.name or answer.message)
+        self._status.refused[item.key] = answer.name or answer.message
         # What a line loses comes and goes: health has it. A refusal is told once in a run.
         if item.key not in self._told and not isinstance(answer, AttributeFailed):
             self._told.add(item.key)

@@ -107,6 +107,17 @@ async def test_a_refused_part_is_named(clock, store):
         assert "odd cannot be told: the meter refuses power_export_l1" in reasons
 
 
+async def test_a_part_that_was_lost_is_not_called_refused(clock, store):
+    rig = _rig(clock, store, {"odd": "power * 2"}, f"3/{POWER}")
+    plan = make_plan(rig.task.config, [], VIENNA)
+    lost = AttributeFailed("no answer within 5 s", error=ResponseTimeout(""), target="power")
+    refused = AccessRefused("no", code=3, name="read-write-denied")
+    for answer, reason in ((lost, "power did not come (no-answer)"), (refused, "the meter refuses power")):
+        await rig.task._intake.polled(plan.items, dict.fromkeys(_answers(plan, 0), answer), plan, rig.task.now())
+        assert rig.task.status.reasons["part of odd"] == f"odd cannot be told: {reason}"
+    assert rig.task.status.refused == {"power": "read-write-denied"}, "as it is now"
+
+
 async def test_a_value_of_several_meters(clock, store):
     """A sum of two meters stands at one of them, with key, unit and entity; it dies with its slower part."""
     rig = _rig(clock, store, {"both": "power + garage_2.power"}, f"3/{POWER}")
