@@ -27,6 +27,7 @@ class OddBroker:
         self.goodbye = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.Task[None] | None] = set()
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
@@ -34,8 +35,7 @@ class OddBroker:
             yield server.sockets[0].getsockname()[1]
             for writer in self._writers:
                 writer.transport.abort()
-            while self._writers:  # each may be at a last message, which it would confirm
-                await asyncio.sleep(0)
+            await asyncio.gather(*self._clients, return_exceptions=True)  # each may confirm a last message
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -49,10 +49,12 @@ class OddBroker:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.lines, self.under_way = self.lines + 1, 0
         self._writers.add(writer)
+        self._clients.add(asyncio.current_task())
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await self._packet(reader, writer):
                 await writer.drain()
         self._writers.discard(writer)
+        self._clients.discard(asyncio.current_task())
         writer.close()
 
     async def _packet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
