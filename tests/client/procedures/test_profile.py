@@ -192,7 +192,7 @@ async def test_rows_are_asked_for_up_to_the_last_number_that_there_is() -> None:
 async def test_rows_of_the_repeated_hour_that_were_asked_for_beside_the_range_are_no_fault() -> None:
     """We ask for an hour more there: the meter was said to ignore the range, each quarter of an hour."""
     zone, autumn, quarter = ZoneInfo("Europe/Vienna"), datetime(2026, 10, 25, tzinfo=UTC), timedelta(minutes=15)
-    times = [autumn - quarter + number * quarter for number in range(8)]
+    times = [autumn - quarter + step * quarter for step in range(8)]
     rows = [[Data(DataType.OCTET_STRING, DateTime.from_datetime(time).encode()), number(1)] for time in times]
     since = Selection(autumn + timedelta(minutes=50), autumn + timedelta(hours=2))
     profile = await read_profile(Meter([CLOCK, IMPORT], rows), LOAD, since, tz=zone)  # type: ignore[arg-type]
