@@ -37,8 +37,8 @@ _COLUMNS = {  # of each table, as it is written
 }
 _ROOM = 65_536  # octets that a start may write
 _PROBE = "probe"  # file that is written to see whether there is room
-_SOON = 600.0  # s: a file that was closed no longer ago is believed, but for what a copy may have used since
-_AT_ONCE, _QUICK = 1.0, 100.0  # s that closing and opening take; numbers that are used in each second after, at most
+_AT_ONCE = 1.0  # s that closing and opening take: a file that was closed no longer ago is believed
+_SOON, _QUICK = 600.0, 100.0  # s, and the numbers that may have been used in each second of so short a time
 _JUMP = 10_000  # numbers that every other one skips, and
 _USED = 5.0  # numbers that a key may have used in each second since, at most
 _LONGEST = 366 * 86400.0  # s
@@ -148,15 +148,21 @@ def _mind_the_gap(store: Store, mark: Path, now: float) -> None:
     closed = _closed_at(mark)
     if not store.counters():
         return
-    store.set(*DOUBTFUL, False)
-    if 0 <= now - closed <= _SOON:
-        raise_all(store, min(_JUMP, round(_QUICK * max(0.0, now - closed - _AT_ONCE))))
+    away = now - closed
+    at_once = 0 <= away <= _AT_ONCE
+    store.set(*DOUBTFUL, not at_once)
+    if at_once:
         return
-    away = now - closed if 0 < closed <= now else 0.0
-    jump = _JUMP + round(_USED * min(away, _LONGEST))
+    jump = _jump(away, known=0 < closed <= now)
     raise_all(store, jump)
-    store.set(*DOUBTFUL, True)
     _LOG.info("the state may be older than what was sent: invocation counters skip %d numbers", jump)
+
+
+def _jump(away: float, *, known: bool) -> int:
+    """How many numbers may have been used since; ``away``: seconds, where they are known."""
+    if known and away <= _SOON:
+        return min(_JUMP, round(_QUICK * away))
+    return _JUMP + (round(_USED * min(away, _LONGEST)) if known else 0)
 
 
 def _closed_at(mark: Path) -> float:
