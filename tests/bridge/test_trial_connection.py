@@ -109,7 +109,17 @@ async def test_nor_is_it_under_ever_new_names(home):
     async with meter_with() as meter:
         for name, code in (("a", "authentication-refused"), ("b", "locked-out"), ("c", "locked-out")):
             assert told(await tried(home, meter, wrong, named={"meter": name}, **LOW)) == (code, None)
+        other = await tried(home, meter, wrong, named={"meter": "d"}, client=40, authentication="low")
+        assert told(other) == ("locked-out", None), "a field that is no secret makes no other password of it"
         assert meter.failures == {32: 1}
+
+
+async def test_settings_that_have_worked_are_not_locked_by_the_same_password_of_others(home):
+    async with meter_with() as meter:
+        assert await tried(home, meter, PASSWORD, named={"meter": "a"}, **LOW) == {}
+        error = await tried(home, meter, PASSWORD, named={"meter": "b"}, client=33, authentication="low")
+        assert told(error) == ("authentication-refused", None)
+        assert await tried(home, meter, PASSWORD, named={"meter": "a"}, **LOW) == {}
 
 
 async def test_silence_to_one_client_alone_is_about_that_client(home):

@@ -74,7 +74,7 @@ def _access(settings: ConnectionSettings) -> str:
 
 
 def _place(settings: ConnectionSettings) -> str:
-    return f"{settings.line}/{settings.physical}/{settings.server}/{settings.client}"
+    return f"{settings.line}/{settings.physical}/{settings.server}"
 
 
 class Session:
@@ -97,7 +97,7 @@ class Session:
         self.meter, self.settings, self.line = meter, settings, line
         self._trial = trial
         # Somebody may try the same password under ever new names.
-        self._kept_as = f"{_place(settings)} (trial)" if trial else meter
+        self._kept_as = (meter, f"{_place(settings)} (trial)") if trial else (meter,)
         self._new_client, self._store, self._clock, self._attempts = new_client, store, clock, attempts
         self._client: DlmsClient | None = None  # while an association is open
         self._used = 0.0  # when it last answered, by the monotonic clock
@@ -108,18 +108,24 @@ class Session:
         self._in_a_row = self.absent = 0  # errors; and those of a meter that was not there, whatever its line is like
         self.quality, self._frames = LineQuality(), FrameSize(settings.info_length)
         self.scalers: dict[AttributeDescriptor | Obis, ScalerUnit] = {}  # by OBIS code, for pushes that tell none
-        self.lockout = Lockout.restore(self._stored(), fingerprint(settings))
         self._access = _access(settings)
+        own, *others = self._stored()
+        self.lockout = own if own.worked == self._access else max([own, *others], key=lambda kept: kept.refusals)
         self._before: Lockout | None = None  # what stood before a secret was sent in this opening
         self._barred = self._clock.monotonic() + self.lockout.left(self._clock.time())
 
-    def _stored(self) -> object:
+    def _stored(self) -> list[Lockout]:
         # A store that cannot be read tells of no success either, so a secret is counted anew before it is sent.
+        secrets = fingerprint(self.settings)
         try:
-            return self._store.get(SPACE, self._kept_as)
+            return [Lockout.restore(self._store.get(SPACE, name), secrets) for name in self._kept_as]
         except StoreError as error:
             _LOG.warning("%s: %s", self.meter, error.message)
-            return None
+            return [Lockout(secrets)]
+
+    def _store_lockout(self, lockout: Lockout) -> None:
+        for name in self._kept_as:
+            self._store.set(SPACE, name, lockout.dump())
 
     async def run(self, priority: Priority, work: Work[T], *, keep: bool, repeat: bool = True) -> T:
         """One exchange. ``keep``: leave the association open after; ``repeat``: may be done twice (a read)."""
@@ -244,7 +250,7 @@ class Session:
         # Written first and remembered after: where the disk is full the secret is not sent at all, because a restart
         # would then begin to count from 0 each time.
         before, counted = self.lockout, self.lockout.refused(self._clock.time(), self._attempts)
-        self._store.set(SPACE, self._kept_as, counted.dump())
+        self._store_lockout(counted)
         self._before = before
         self._set_lockout(counted)
 
@@ -285,7 +291,7 @@ class Session:
     def _keep_lockout(self, lockout: Lockout) -> None:
         self._set_lockout(lockout)
         try:
-            self._store.set(SPACE, self._kept_as, lockout.dump())
+            self._store_lockout(lockout)
         except StoreError as error:
             _LOG.warning("%s: the pause after refused passwords is not kept: %s", self.meter, error.message)
 

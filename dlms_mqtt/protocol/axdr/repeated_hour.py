@@ -77,9 +77,9 @@ class RepeatedHour:
     def _by_status(made: list[Moment], index: int, status: int, uses_status: bool) -> bool:
         moment = made[index]
         assert isinstance(moment, datetime)  # noqa: S101 - it is one of those that come twice
-        is_summer = status != NO_PART and bool(status & DAYLIGHT_SAVING)
-        known = is_summer or (uses_status and status != NO_PART)
-        made[index] = moment.replace(fold=0 if is_summer or not known else 1)
+        marked = status != NO_PART and bool(status & DAYLIGHT_SAVING)
+        known = marked or (uses_status and status != NO_PART)
+        made[index] = moment.replace(fold=0 if marked or not known else 1)
         return known
 
     def _settle(self, made: list[Moment], run: list[int], order: range) -> None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from dlms_mqtt.bridge.api.errors import LockedOut, RequestError
-from dlms_mqtt.bridge.meters.association import Session
-from dlms_mqtt.bridge.meters.lockout import PAUSES
+from dlms_mqtt.bridge.meters.association import Session, fingerprint
+from dlms_mqtt.bridge.meters.lockout import PAUSES, Lockout
 from dlms_mqtt.bridge.meters.shared_line import Line, Priority
 from dlms_mqtt.client.client import DlmsClient
 from dlms_mqtt.client.settings import parse_settings
@@ -248,6 +248,15 @@ async def test_trying_settings_out_is_not_locked_by_silence_but_by_one_refusal(c
     meter.replies = [aare(1, 1, 1)]
     with pytest.raises(DlmsMqttError, match="refused"):
         await session.run(Priority.COMMAND, nothing, keep=False)
+    with pytest.raises(LockedOut):
+        await session.run(Priority.COMMAND, nothing, keep=False)
+
+
+async def test_a_trial_that_was_refused_before_the_line_was_remembered_too_is_not_forgotten(clock, store):
+    settings = settings_for("low")
+    refused = Lockout(fingerprint(settings)).refused(clock.time(), 1)
+    store.set("lockout", "m", refused.dump())  # as version 0.1 left it
+    session = session_for(Meter([SILENT]), settings, store, clock, 1, trial=True)
     with pytest.raises(LockedOut):
         await session.run(Priority.COMMAND, nothing, keep=False)
 
