@@ -20,6 +20,11 @@ def is_sendable(text: str) -> bool:
     return not any(map(_is_odd, map(ord, text)))
 
 
+def is_topic(text: str) -> bool:
+    """May it be published on? Brokers hang up on wildcards too."""
+    return bool(text) and is_sendable(text) and not set(text) & set("+#")
+
+
 def _is_odd(code: int) -> bool:
     control = code < 0x20 or 0x7F <= code <= 0x9F
     return control or 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
@@ -189,10 +194,10 @@ class Topics:
 
         Nor one over which a broker would hang up on us, again with each try.
         """
-        if len(topic) > _LONGEST or topic.count("/") >= _DEEPEST or not is_sendable(topic):
+        if len(topic) > _LONGEST or topic.count("/") >= _DEEPEST or not is_topic(topic):
             return False
         inside = any(topic == root or topic.startswith(f"{root}/") for root in (self.base, self.prefix))
-        return bool(topic) and not inside and not topic.startswith("$") and not set(topic) & set("+#")
+        return not inside and not topic.startswith("$")
 
 
 _VERBS = ("set", "do", "request")

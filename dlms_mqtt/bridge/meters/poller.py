@@ -37,7 +37,7 @@ from dlms_mqtt.bridge.meters.output.publisher import MeterOutput
 from dlms_mqtt.bridge.meters.profiles import ProfileReader
 from dlms_mqtt.bridge.meters.shared_line import Priority
 from dlms_mqtt.bridge.meters.status import MeterStatus
-from dlms_mqtt.bridge.reading.failing import FailingAttributes, refusing_all
+from dlms_mqtt.bridge.reading.failing import FailingAttributes, asks_most, refusing_all
 from dlms_mqtt.bridge.reading.interpret import Moment
 from dlms_mqtt.bridge.reading.list_retries import ListRetries, without_list
 from dlms_mqtt.bridge.reading.plan import (
@@ -268,7 +268,7 @@ class MeterTask:
         if (left_out := self._failing.sentence) and left_out != self.status.reasons.get("failing"):
             _LOG.info("%s: %s", self.id, left_out)
         self.status.judge("failing", left_out)
-        if 2 * len(answers) >= planned:  # a cycle of some tells nothing of the others
+        if asks_most(answers, planned):
             self.status.judge("refusing all", refusing_all(answers, planned))
         await self._intake.polled(due, answers, self.plan, self.now())
         if gone is not None:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from dlms_mqtt.bridge.api.topics import is_sendable
+from dlms_mqtt.bridge.api.topics import is_topic
 from dlms_mqtt.client.state.facts import UNSENT
 from dlms_mqtt.client.state.rescue import rescue_rows
 from dlms_mqtt.client.state.store import Store
@@ -216,5 +216,4 @@ class Outbox:
 def _can_be_sent(row: Sequence[object]) -> bool:
     """What is damaged on the disk may be anything, and a topic that is none would cost the line, again each time."""
     _, topic, payload = row
-    topical = isinstance(topic, str) and topic and is_sendable(topic) and not set(topic) & set("+#")
-    return bool(topical) and isinstance(payload, str)
+    return isinstance(topic, str) and is_topic(topic) and isinstance(payload, str)

@@ -16,9 +16,14 @@ _PAUSES = (0.0, 60.0, 300.0, 900.0, 3600.0)
 Answers = Mapping[AttributeDescriptor, Measured | MeterRefused]
 
 
+def asks_most(answers: Answers, planned: int) -> bool:
+    """Was at least half of what is ``planned`` asked? A cycle of some tells nothing of the others."""
+    return 2 * len(answers) >= planned
+
+
 def _is_nothing(answers: Answers, planned: int) -> bool:
-    """Was at least half of what is ``planned`` asked, and not one value given?"""
-    return 2 * len(answers) >= planned and not any(isinstance(answer, Measured) for answer in answers.values())
+    """Was most of it asked, and not one value given?"""
+    return asks_most(answers, planned) and not any(isinstance(answer, Measured) for answer in answers.values())
 
 
 def refusing_all(answers: Answers, planned: int) -> str:
@@ -56,7 +61,7 @@ class FailingAttributes:
         if refused and (len(refused) == len(answers) or _is_nothing(answers, planned)):
             return refused[0]  # it answers with exceptions and no value: none is refused, the meter is not well
         failed = [answer for answer in answers.values() if isinstance(answer, AttributeFailed)]
-        if failed and len(failed) == len(answers) and 2 * len(failed) >= planned:
+        if failed and len(failed) == len(answers) and asks_most(answers, planned):
             return failed[0].error
         for attribute, answer in answers.items():
             if not isinstance(answer, AttributeFailed):
