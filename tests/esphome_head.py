@@ -25,6 +25,7 @@ from dlms_mqtt.transport.base import SerialFormat
 
 KEY = base64.b64encode(bytes(range(1, 33))).decode()
 OTHER_KEY = base64.b64encode(bytes(32)).decode()
+SIGN_ON_BAUD = 300
 _NUMBERS = {cls: number for number, cls in MESSAGE_TYPE_TO_PROTO.items()}
 _PARITIES = ("none", "even", "odd")
 OK, NOT_SUPPORTED, IN_USE, INVALID = 0, 4, 5, 6
@@ -35,9 +36,11 @@ ACKNOWLEDGES = (1, 16)  # the first version of the API that answers each request
 class HeadLine(MeterLine):
     """The meter's end of the UART of the head: it is there as long as the head is, whoever is connected."""
 
-    def __init__(self, *, paced: bool = False) -> None:
+    def __init__(self, *, paced: bool = False, patient: bool = False) -> None:
         super().__init__("head", paced=paced)
+        self.patient = patient
         self.uart = SerialFormat()
+        self.changed = asyncio.Event()  # the UART
         self.loop: asyncio.AbstractEventLoop
         self.sent_until = 0.0
         self.to_client: Callable[[bytes], None] = lambda _data: None
@@ -51,6 +54,13 @@ class HeadLine(MeterLine):
     @property
     def client_format(self) -> SerialFormat:
         return self.uart
+
+    async def configure(self, *, baud: int, data_bits: int = 8, parity: str = "none", stop_bits: int = 1) -> None:
+        """A ``patient`` meter sends at its new speed when the head has followed, on a busy machine too."""
+        await super().configure(baud=baud, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
+        while self.patient and baud > SIGN_ON_BAUD and self.uart.baud != baud:
+            self.changed.clear()
+            await self.changed.wait()
 
     def from_client(self, data: bytes) -> None:
         """Octets reach the meter when the UART has sent them, with the format that it has then."""
@@ -79,9 +89,10 @@ class EsphomeHead:
         names: tuple[str, ...] = ("meter",),
         version: tuple[int, int] = (1, 18),
         paced: bool = False,
+        patient: bool = False,
     ) -> None:
         self.key, self.names, self.version = key, names, version
-        self.line = HeadLine(paced=paced)
+        self.line = HeadLine(paced=paced, patient=patient)
         self.line.to_client = self._to_client
         self.speeds: set[int] = set()  # none: all
         self.pins = 0
@@ -294,6 +305,7 @@ class Peer(asyncio.Protocol):
             self.head.line.uart = SerialFormat(
                 message.baudrate, message.data_size, _PARITIES[message.parity], message.stop_bits
             )
+            self.head.line.changed.set()
         self._acknowledge(CONFIGURE, INVALID if wrong else OK)
 
     def _on_SerialProxySetModemPinsRequest(self, message: Any) -> None:

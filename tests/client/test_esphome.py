@@ -62,7 +62,7 @@ async def test_sign_on_at_300_baud_and_hdlc_at_9600(key: str) -> None:
 
 
 async def test_a_readout_in_mode_c() -> None:
-    async with meter_behind(EsphomeHead(), READOUT_ONLY) as head:
+    async with meter_behind(EsphomeHead(patient=True), READOUT_ONLY) as head:
         await energy(settings(head, opening="readout"))
         assert forms(head)[-2:] == [(300, 7, 1), (9600, 7, 1)]
 
