@@ -22,7 +22,7 @@ def is_sendable(text: str) -> bool:
 
 def is_topic(text: str) -> bool:
     """May it be published on? Brokers hang up on wildcards too."""
-    return bool(text) and is_sendable(text) and not set(text) & set("+#")
+    return bool(text) and is_sendable(text) and not set(text) & set("+#") and len(text.encode()) < 1 << 16
 
 
 def _is_odd(code: int) -> bool:

@@ -26,6 +26,7 @@ _MIGRATIONS = (("CREATE TABLE outbox (number INTEGER PRIMARY KEY, topic TEXT NOT
 _AT_ONCE = 500  # parameters of one statement
 _SETTLED = 100  # messages that were confirmed since the disk was last written: as many may come twice after a kill
 _SPACE = "bridge"  # namespace of the store
+_GREATEST = 2**52  # milliseconds of 140,000 years: no number of ours
 
 
 class Entry(NamedTuple):
@@ -57,9 +58,18 @@ class Outbox:
             self._sequence = self._reserved = max(self._kept_sequence(), self._first)
             self._migrate()
             self._rescue()
-            self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
+            self._look()
         except StoreError as error:
             self._failed(error)
+
+    def _look(self) -> None:
+        """What is there. Numbers that ours cannot be are damage: nothing is sent behind them, so they count as gone."""
+        odd = self._store.read("SELECT number FROM outbox WHERE number NOT BETWEEN 1 AND ?", (_GREATEST,))
+        self._confirmed.update(number for (number,) in odd)
+        self._on_disk, newest = self._store.read(
+            "SELECT count(*), max(number) FILTER (WHERE number <= ?) FROM outbox", (_GREATEST,)
+        )[0]
+        self._sequence = self._reserved = max(self._sequence, newest or 0)
 
     def _migrate(self) -> None:
         self._store.migrate("outbox", _MIGRATIONS)

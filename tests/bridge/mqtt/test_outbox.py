@@ -237,6 +237,7 @@ def test_the_bound_is_kept_though_nothing_can_be_deleted(store, monkeypatch):
         ("", "{}"),
         ("a\x00b", "{}"),
         ("a\x01", "{}"),
+        ("a" * 65536, "{}"),
         (b"\xff", "{}"),
         ("t", b"\xff"),
         (5, None),
@@ -257,6 +258,35 @@ def test_what_is_damaged_on_the_disk_and_no_broker_would_take_is_left_out(store,
     outbox.done([2])
     outbox.spill_old()
     assert store.read("SELECT * FROM outbox") == []
+
+
+@pytest.mark.parametrize("number", [-(2**63), -1, 0, 2**53, 2**62, 2**63 - 1])
+def test_behind_a_number_that_is_damaged_the_readings_go_on(store, number):
+    outbox = Outbox(store, 100)
+    _put(outbox, 1, 2)
+    outbox.spill()
+    with store.transaction() as database:
+        database.execute("INSERT INTO outbox VALUES (?, 't', '[0, \"damaged\"]')", (number,))
+    outbox = Outbox(store, 100)
+    assert len(outbox) == 2
+    first = outbox.batch(9)
+    assert _values(first) == [1, 2]
+    _put(outbox, 3)
+    assert _values(outbox.batch(9, after=first[-1].number)) == [3]
+    outbox.spill_old()
+    assert store.read("SELECT count(*) FROM outbox") == [(2,)]
+
+
+def test_new_readings_are_numbered_behind_those_that_wait(store):
+    """Where the reserved ones were lost and the clock is set back: else they would wait for the next line."""
+    outbox = Outbox(store, 100, first=5000)
+    _put(outbox, 1, 2)
+    outbox.spill()
+    store.forget("bridge", "sequence")
+    outbox = Outbox(store, 100, first=1000)
+    waiting = outbox.batch(9)
+    _put(outbox, 3)
+    assert _values(outbox.batch(9, after=waiting[-1].number)) == [3]
 
 
 def test_an_octet_that_is_no_text_costs_one_message(store):
