@@ -42,7 +42,7 @@ class Outbox:
 
     def __init__(self, store: Store, limit: int, first: int = 0) -> None:
         """``first``: no ``seq`` is below it (milliseconds of Unix time)."""
-        self._store, self._limit, self._first = store, limit, first
+        self._store, self._limit = store, limit
         self._memory: dict[int, Entry] = {}
         self._confirmed: set[int] = set()  # still on the disk, which is written seldom or cannot be written
         self._on_disk = 0
@@ -55,7 +55,7 @@ class Outbox:
 
     def _start(self) -> None:
         try:
-            self._sequence = self._reserved = max(self._kept_sequence(), self._first)
+            self._rise(self._kept_sequence())
             self._migrate()
             self._rescue()
             self._look()
@@ -69,7 +69,12 @@ class Outbox:
         self._on_disk, newest = self._store.read(
             "SELECT count(*), max(number) FILTER (WHERE number <= ?) FROM outbox", (_GREATEST,)
         )[0]
-        self._sequence = self._reserved = max(self._sequence, newest or 0)
+        self._rise(newest or 0)
+
+    def _rise(self, number: int) -> None:
+        """The next ``seq`` is greater than this one, which an earlier run gave or reserved."""
+        if number > self._reserved:
+            self._sequence = self._reserved = number
 
     def _migrate(self) -> None:
         self._store.migrate("outbox", _MIGRATIONS)
@@ -97,12 +102,10 @@ class Outbox:
         """Does the store work again? What failed is made up for: the reserved numbers, the count of what is there."""
         try:
             self._migrate()
-            stored = self._kept_sequence()
-            if stored > self._reserved:  # not known when we started
-                self._sequence = self._reserved = stored
+            self._rise(self._kept_sequence())  # not known when we started
             self._store.set(_SPACE, "sequence", self._reserved)
             self._forget_confirmed()
-            self._on_disk = self._store.read("SELECT count(*) FROM outbox")[0][0]
+            self._look()
         except StoreError:
             return
         self.trouble = ""

@@ -277,6 +277,24 @@ def test_behind_a_number_that_is_damaged_the_readings_go_on(store, number):
     assert store.read("SELECT count(*) FROM outbox") == [(2,)]
 
 
+@pytest.mark.expect_log("cannot be stored", "can be stored again")
+def test_nor_does_such_a_number_of_a_store_that_works_again_hold_them_back(store, monkeypatch):
+    before = Outbox(store, 100)
+    _put(before, 1)
+    before.spill()
+    with store.transaction() as database:
+        database.execute("INSERT INTO outbox VALUES (?, 't', '[0, \"damaged\"]')", (2**62,))
+    with monkeypatch.context() as away:
+        for name in ("migrate", "read", "get", "set", "transaction"):
+            away.setattr(store, name, _Full().migrate)
+        outbox = Outbox(store, 100)
+    outbox.spill_old()
+    waiting = outbox.batch(9)
+    assert _values(waiting) == [1]
+    _put(outbox, 2)
+    assert _values(outbox.batch(9, after=waiting[-1].number)) == [2]
+
+
 def test_new_readings_are_numbered_behind_those_that_wait(store):
     """Where the reserved ones were lost and the clock is set back: else they would wait for the next line."""
     outbox = Outbox(store, 100, first=5000)
